@@ -1,0 +1,60 @@
+# Everything lives in .venv; nothing outside this directory is touched. `make setup` runs by itself when needed.
+PYTHON ?= python3
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Tests share one compile cache; the demo and the benchmarks show what a user gets, so they do not use it.
+test test-slow: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+
+.PHONY: help setup demo test test-slow bench lint format clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## create .venv and install wavefoundry with its developer tools
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+	  echo "wavefoundry needs Python 3.11 or newer, but '$(PYTHON)' was not found." >&2; \
+	  echo "Name one with: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "wavefoundry needs Python 3.11 or newer, but '$(PYTHON)' is $$("$(PYTHON)" -V 2>&1)." >&2; \
+	  echo "Name another with: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || "$(PYTHON)" -m venv --clear $(VENV) || { \
+	  echo "Could not create $(VENV); on Debian and Ubuntu install the package python3-venv first." >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $(STAMP)
+
+demo: setup  ## map the phase diagram of the transverse-field Ising chain into demo/
+	$(BIN)/wavefoundry demo diagram --out demo --overwrite
+
+test: setup  ## run the fast tests
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-slow: setup  ## run the tests that take minutes
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+bench: setup  ## run every benchmark in its short form
+	@set -e; for script in benchmarks/*.py; do \
+	  test -e "$$script" || continue; \
+	  echo "== $$script"; $(BIN)/python "$$script" --quick; \
+	done
+
+lint: setup  ## style, format, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: setup  ## rewrite the sources in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove caches and build products; .venv, runs/ and demo/ stay
+	rm -rf build dist *.egg-info .cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,197 @@
+"""What a run shows: plain lines, the live display, and the closing table."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from wavefoundry.reports.lines import duration, event_line, final_line, per_site, point_cells
+from wavefoundry.reports.live import Lines, Screen, final_table, view
+
+STEP = {
+    "event": "step",
+    "phase": "pretrain",
+    "step": 10,
+    "steps": 300,
+    "energy": -63.5,
+    "energy_error": 0.064,
+    "energy_per_site": -0.9921875,
+    "variance": 3.0,
+    "v_score": 7.1e-4,
+    "acceptance": 0.41,
+    "r_hat": None,
+    "seconds_left": 200.0,
+}
+ROUND = {
+    "event": "round", "point": {"h": 0.9}, "index": 2, "count": 21, "round": 1, "energy": -77.7,
+    "energy_error": 0.02, "ess": 0.81, "held_out": -77.65,
+}  # fmt: skip
+
+
+def point(h: float = 0.9, **changes) -> dict:
+    record = {
+        "couplings": {"J": 1.0, "h": h}, "method": "head", "energy": -77.76, "energy_error": 0.012,
+        "energy_per_site": -1.215, "variance": 0.2, "v_score": 8.3e-4, "r_hat": 1.0021, "ess": 3512.0,
+        "acceptance": 0.37, "exact_energy": -77.83, "relative_error": 9.1e-4, "trusted": True, "flags": [],
+    }  # fmt: skip
+    return record | changes
+
+
+def text(renderable, width: int = 110) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def shown(events, **options) -> str:
+    console = Console(file=io.StringIO(), width=110, **options)
+    with view(console=console) as emit:
+        for event in events:
+            emit(event)
+    return console.file.getvalue()
+
+
+def test_a_step_line_holds_the_numbers_and_the_time_left():
+    line = event_line(STEP)
+    assert line.startswith("pretrain 10/300")
+    for part in ("E -63.500(64)", "E/site -0.9922(10)", "V-score 7.1e-4", "accept 0.41", "3 min 20 s left"):
+        assert part in line
+    assert "R-hat" not in line
+
+
+def test_the_error_per_site_scales_with_the_energy():
+    value, error = per_site({"energy": -64.0, "energy_error": 0.064, "energy_per_site": -1.0})
+    assert (value, error) == (-1.0, pytest.approx(0.001))
+    assert per_site({"energy": 0.0, "energy_error": 0.1, "energy_per_site": 0.0}) == (0.0, None)
+
+
+def test_events_as_lines():
+    assert event_line({"event": "compiling", "what": "the pool"}) == "compiling the pool ..."
+    assert event_line({"event": "phase", "phase": "adapt", "text": "21 points"}) == "adapt: 21 points"
+    assert event_line({"event": "warning", "text": "slow disk"}) == "warning: slow disk"
+    line = event_line(ROUND)
+    assert line.startswith("h = 0.9 (3/21) pool 1") and "held out -77.65" in line and "ESS 0.81" in line
+    line = event_line({"event": "point", **point(), "index": 0, "count": 3, "seconds_left": 61})
+    for part in (
+        "h = 0.9 (1/3)",
+        "E/site -1.21500(19)",
+        "rel. error 9.1e-4",
+        "R-hat 1.002",
+        "1 min 01 s left",
+    ):
+        assert part in line
+    assert event_line({"event": "done", "summary": {}}) == "" == event_line({"event": "something new"})
+
+
+def test_steps_are_thinned_to_one_per_second_but_the_last_is_always_shown():
+    lines, clock = [], [0.0]
+    view = Lines(lines.append, clock=lambda: clock[0])
+    for step in range(1, 31):
+        clock[0] += 0.3
+        view.take({**STEP, "step": step, "steps": 30})
+    # 30 steps in 9 seconds: the first, then every fourth (1.2 s), and the thirtieth.
+    assert [int(line.split()[1].split("/")[0]) for line in lines] == [1, 5, 9, 13, 17, 21, 25, 29, 30]
+    view.take(ROUND)
+    view.take(ROUND)
+    assert len(lines) == 11
+
+
+def test_without_a_terminal_there_is_one_plain_line_per_event():
+    events = [
+        {"event": "phase", "phase": "pretrain", "text": "300 steps"},
+        {"event": "compiling", "what": "[the step]"},
+        STEP,
+        {"event": "point", **point(), "index": 0, "count": 1},
+    ]
+    lines = shown(events).splitlines()
+    assert len(lines) == 4 and "\x1b" not in "".join(lines)
+    assert lines[1] == "compiling [the step] ..."
+
+
+def test_quiet_and_json_show_nothing():
+    for options in ({"quiet": True}, {"json": True}):
+        console = Console(file=io.StringIO(), force_terminal=True)
+        with view(console=console, **options) as emit:
+            emit(STEP)
+            emit({"event": "warning", "text": "x"})
+        assert console.file.getvalue() == ""
+
+
+def test_the_live_display_goes_through_a_run():
+    screen = Screen(Console(file=io.StringIO(), width=110, height=40))
+    screen.take({"event": "phase", "phase": "pretrain", "text": "h = 1"})
+    screen.take({"event": "compiling", "what": "the training step"})
+    assert "compiling the training step ..." in text(screen.render())
+    screen.take(STEP)
+    view = text(screen.render())
+    assert "compiling" not in view
+    assert "10/300" in view and "3 min 20 s left" in view and "E/site -0.9922(10)" in view
+    screen.take({"event": "phase", "phase": "adapt", "text": "3 points"})
+    screen.take(ROUND)
+    view = text(screen.render())
+    assert "h = 0.9 (3/21) pool 1" in view and "10/300" not in view
+    screen.take({"event": "point", **point(0.8), "index": 0, "count": 3, "seconds_left": 30.0})
+    screen.take({"event": "point", **point(0.9), "index": 1, "count": 3, "seconds_left": 20.0})
+    view = text(screen.render())
+    assert "2/3" in view and "20 s left" in view and "rel. error" in view and "9.1e-4" in view
+    # A point that comes again replaces its row.
+    screen.take({"event": "point", **point(0.8, relative_error=1.2e-4), "index": 0, "count": 3})
+    view = text(screen.render())
+    assert "2/3" in view and "1.2e-4" in view and view.count("9.1e-4") == 1
+
+
+def test_the_live_display_fits_a_small_screen():
+    screen = Screen(Console(file=io.StringIO(), width=100, height=16))
+    for index in range(40):
+        screen.take({"event": "point", **point(index / 40), "index": index, "count": 40})
+    view = text(screen.render(), 100)
+    assert len(view.splitlines()) <= 16 and "33 earlier points" in view and "0.975" in view
+
+
+def test_the_live_display_leaves_a_clean_screen_and_keeps_warnings():
+    out = shown([STEP, {"event": "warning", "text": "[disk] nearly full"}], force_terminal=True)
+    assert "warning: [disk] nearly full" in out
+    assert out.rstrip().endswith(("\x1b[2K", "\x1b[?25h")) or "\x1b[?25h" in out
+
+
+def test_the_final_table_shows_every_point_and_names_the_doubtful():
+    doubtful = point(1.1, trusted=False, flags=["R-HAT", "NOT-CONVERGED"], relative_error=-9.5e-4)
+    pretrain = {"couplings": {"h": 1.0}, "steps": 300, "energy": -81.4, "energy_error": 0.01, "v_score": 9e-4}
+    summary = {
+        "status": "complete",
+        "pretrain": pretrain,
+        "points": [point(0.8), point(0.9), doubtful],
+        "cost": {"cpu_seconds": 801.2, "wall_seconds": 432.0, "compile_seconds": 31.0, "compilations": 14},
+    }  # fmt: skip
+    table = text(final_table(summary))
+    rows = table.splitlines()
+    # J never changes along the diagram, so it needs no column.
+    assert rows[0].split()[0] == "h"
+    assert [row.split()[0] for row in rows[1:4]] == ["0.8", "0.9", "1.1"]
+    assert "UNTRUSTED R-HAT NOT-CONVERGED" in rows[3]
+    assert "not to be trusted: J = 1, h = 1.1" in table
+    assert "13 min 21 s CPU" in table and "14 compilations" in table
+    assert "pre-training at h = 1: E -81.400(10)" in table
+    assert rows[-1].strip() == "complete: 3 points, 2 trusted, largest relative error 9.5e-4"
+
+
+def test_a_broken_summary_is_still_shown():
+    nothing = {"couplings": {"h": 0.5}, "energy": None, "energy_per_site": math.nan, "relative_error": "x"}
+    table = text(final_table({"status": "partial", "points": [nothing], "cost": None, "pretrain": None}))
+    assert "0.5" in table and "rel. error" not in table
+    assert "partial: 1 point, 0 trusted" in table
+    assert final_line({}) == "unfinished: 0 points, 0 trusted"
+    assert point_cells({})["E/site"] == "n/a"
+
+
+def test_no_column_of_exact_errors_where_none_is_known():
+    table = text(final_table({"points": [point(relative_error=None, exact_energy=None)]}))
+    assert "rel. error" not in table and "V-score" in table
+
+
+def test_durations():
+    assert [duration(value) for value in (0, 59.4, 59.6, 3599.9, 7500)] == [
+        "0 s", "59 s", "1 min 00 s", "1 h 00 min", "2 h 05 min",
+    ]  # fmt: skip
+    assert duration(None) == duration(math.nan) == duration(-1.0) == ""

@@ -1,0 +1,115 @@
+"""Reading a summary: whatever is missing becomes nan, and derived numbers follow their definitions."""
+
+import math
+
+import pytest
+
+from wavefoundry.reports import view
+
+
+def test_a_row_is_per_site_and_keeps_its_definitions(fabricate):
+    summary = fabricate.summary(fields=[0.8], sites=20)
+    point, (row,) = summary["points"][0], view.rows(summary)
+    assert row.energy.value == pytest.approx(point["energy"] / 20, rel=1e-14)
+    assert row.energy.error == pytest.approx(point["energy_error"] / 20, rel=1e-14)
+    assert row.energy.exact == pytest.approx(
+        -23.357129926462 / 20, rel=1e-12
+    )  # closed form, 20 sites, h = 0.8
+    assert row.z == pytest.approx((point["energy"] - point["exact_energy"]) / point["energy_error"])
+    assert row.terms["h"].value == pytest.approx(point["terms"]["h"]["value"] / 20)
+    total = row.couplings["J"] * row.terms["J"].value + row.couplings["h"] * row.terms["h"].value
+    assert total == pytest.approx(
+        row.energy.value, abs=5 * 0.03 * 0.8 / 20
+    )  # noise of <H_h>, five error bars
+
+
+@pytest.mark.parametrize("stored", [-2e-4, 2e-4, None])
+def test_relative_error_keeps_the_side_of_the_exact_energy(stored):
+    point = {"couplings": {"h": 1.0}, "energy": -10.002, "exact_energy": -10.0, "relative_error": stored}
+    (row,) = view.rows({"points": [point]})
+    assert row.relative_error == pytest.approx(-2e-4)
+
+
+@pytest.mark.parametrize("junk", [None, "x", True, [], {}, math.nan, math.inf, 10**400])
+def test_junk_is_not_a_number(junk):
+    assert math.isnan(view.number(junk))
+    point = dict.fromkeys(
+        [
+            "couplings",
+            "method",
+            "energy",
+            "energy_error",
+            "v_score",
+            "pool",
+            "flags",
+            "observables",
+            "terms",
+            "cost",
+        ]
+        + ["exact_energy", "relative_error", "exact_observables", "trusted"],
+        junk,
+    )
+    (row,) = view.rows({"points": [point], "system": junk, "pretrain": junk})
+    assert math.isnan(row.energy.value)
+    assert math.isnan(row.relative_error)
+    assert view.axes({"points": [point], "pretrain": junk}) == ()
+
+
+def test_sites_from_what_is_known():
+    assert view.sites({"system": {"lattice": {"size": [6, 4]}}}) == 24
+    assert view.sites({"system": {"lattice": {"size": 36}}}) == 36
+    assert view.sites({"points": [{"energy": -12.0, "energy_per_site": -1.5}]}) == 8
+    assert math.isnan(view.sites({}))
+
+
+def test_axes_are_the_couplings_that_vary():
+    def run(*couplings, at=None):
+        return {"points": [{"couplings": entry} for entry in couplings], "pretrain": {"couplings": at or {}}}
+
+    assert view.axes(run({"J": 1, "h": 0.5}, {"J": 1, "h": 0.7})) == ("h",)
+    assert view.axes(run({"h": 0.5, "J2": 0.1}, {"h": 0.7, "J2": 0.2})) == ("h", "J2")
+    assert view.axes(run({"J": 1, "h": 0.5}, at={"J": 1, "h": 1.0})) == ("h",)
+    assert view.axes(run({"J": 1, "h": 0.5})) == ("J",)
+    assert view.axes(run()) == ()
+
+
+def test_worst_flag_ranks_below_exact_first():
+    points = [
+        {"flags": ["LOW-ESS", "R-HAT"]},
+        {"flags": ["BELOW-EXACT"]},
+        {"flags": ["ZZZ"]},
+        {"flags": ["OK"]},
+    ]
+    assert view.worst_flag(view.rows({"points": points})) == "BELOW-EXACT"
+    assert view.worst_flag(view.rows({"points": points[:1]})) == "R-HAT"
+    assert view.worst_flag(view.rows({"points": points[2:]})) == "ZZZ"
+    assert view.worst_flag(view.rows({"points": points[3:]})) == "OK"
+
+
+def test_numbered_observables_become_a_profile():
+    observables = {f"zz_{r}": {"value": 0.5**r, "error": 0.01} for r in range(1, 6)}
+    observables |= {"m2": {"value": 0.3, "error": 0.01}, "m4": {"value": 0.2, "error": 0.01}}
+    (row,) = view.rows({"points": [{"observables": observables}]})
+    assert set(row.observables) == {"m2", "m4"}
+    assert math.isnan(row.profiles["zz"][0].value)
+    assert [entry.value for entry in row.profiles["zz"][1:]] == [0.5, 0.25, 0.125, 0.0625, 0.03125]
+
+
+def test_a_resumed_log_counts_each_step_once():
+    log = [{"event": "step", "phase": "pretrain", "step": step, "energy": run} for run, step in
+           [(1, 0), (1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]]  # fmt: skip
+    log += [
+        {"event": "step", "phase": "adapt", "step": 9, "energy": 0},
+        {"event": "step"},
+        {"event": "other"},
+    ]
+    assert [(event["step"], event["energy"]) for event in view.steps(log)] == [(0, 1), (1, 2), (2, 2), (3, 2)]
+
+
+def test_rounds_find_their_point():
+    rows = view.rows({"points": [{"couplings": {"J": 1.0, "h": h}} for h in (0.8, 0.9)]})
+    log = [{"event": "round", "point": {"h": 0.9}, "round": index, "energy": -index} for index in (1, 0)]
+    log += [{"event": "round", "point": {"couplings": {"J": 1.0, "h": 0.8}}, "round": 0, "energy": -7}]
+    first, second = view.adaptation_rounds(log, rows)
+    assert [event["energy"] for event in first] == [-7]
+    assert [event["energy"] for event in second] == [0, -1]

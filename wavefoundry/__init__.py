@@ -1,0 +1,39 @@
+"""wavefoundry: pre-train a neural quantum state once, adapt it cheaply everywhere else, and know what to trust.
+
+Names are loaded on first use, so that ``import wavefoundry`` and the commands that only read results stay light.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from wavefoundry._version import __version__
+
+# The dense solves here are small: OpenBLAS threads cost up to 50 times more than they gain. Has to be set before
+# the library is loaded; a value of the user's own is respected.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+_MODULES = {"lattice": "wavefoundry.problems.lattice", "models": "wavefoundry.models", "exact": "wavefoundry.problems.exact"}
+_NAMES = ("pretrain", "map", "load", "run_study", "Diagram", "Pretrained")
+
+if TYPE_CHECKING:
+    from wavefoundry import models
+    from wavefoundry.api import Diagram, Pretrained, load, map, pretrain, run_study
+    from wavefoundry.problems import exact, lattice
+
+__all__ = ["__version__", "Diagram", "Pretrained", "exact", "lattice", "load", "map", "models", "pretrain", "run_study"]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name in _NAMES:
+        return getattr(import_module("wavefoundry.api"), name)
+    raise AttributeError(f"module 'wavefoundry' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

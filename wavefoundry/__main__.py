@@ -1,0 +1,7 @@
+"""``python -m wavefoundry``."""
+
+import sys
+
+from wavefoundry.cli import main
+
+sys.exit(main())

@@ -1,0 +1,223 @@
+"""Head tuning on a pool: natural gradient with a kernel that factorises, watched by a held-out part.
+
+A row of the head's Jacobian is the outer product of cotangents t and features u = (z, 1), so the kernel is
+K = (T T^t) o (U U^t): no Jacobian is ever stored. Source: derived from the head of arXiv 2403.07795.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from wavefoundry.adapt.pool import Pool, contract, weights
+from wavefoundry.core.numerics import solve_damped
+from wavefoundry.core.types import Head, System
+
+
+class Rules(NamedTuple):
+    """Settings of head tuning, compiled in.
+
+    steps: natural-gradient steps at most. learning_rate, shift: as in the engine. trust: largest rms change of
+    log psi in one step. held_out: fraction of the chains kept for judging. ess_min: ESS/M below which the pool is
+    stale. chains: chains of the pool.
+    """
+
+    steps: int
+    learning_rate: float
+    shift: float
+    trust: float
+    held_out: float
+    ess_min: float
+    chains: int
+
+
+class Judgement(NamedTuple):
+    """Energy estimates of one head on a pool, training signals only."""
+
+    energy: Float[Array, ""]
+    variance: Float[Array, ""]
+    ess: Float[Array, ""]
+    influence: Float[Array, " chains"]  # by chain: contributions to energy - E, for paired errors
+
+
+class Tuned(NamedTuple):
+    """Outcome of tuning one head.
+
+    gain: held-out energy before minus after, with its (paired) error. stale: the pool no longer carried the head.
+    overfit: the held-out part disagreed with the training part. weights: the best head on held-out evidence.
+    """
+
+    weights: Float[Array, "width+1 hidden"]
+    energy: Float[Array, ""]
+    held_out: Float[Array, ""]
+    gain: Float[Array, ""]
+    gain_error: Float[Array, ""]
+    ess: Float[Array, ""]
+    steps: Array
+    stale: Bool[Array, ""]
+    overfit: Bool[Array, ""]
+
+
+def cotangents(head: Head, y: Float[Array, "M hidden"]) -> Float[Array, "M parts hidden"]:
+    """Derivatives of log|psi| and, unless constant, of the phase with respect to the pre-activations."""
+
+    def one(y: Array) -> Array:
+        log = jax.grad(lambda v: head.outer(v).log)(y)
+        return log[None] if head.real else jnp.stack([log, jax.grad(lambda v: head.outer(v).phase)(y)])
+
+    return jax.vmap(one)(y)
+
+
+def direction(
+    t: Float[Array, "M parts hidden"], u: Float[Array, "M width+1"], w: Float[Array, " M"], local: Array, shift: Any
+) -> tuple[Float[Array, "width+1 hidden"], Float[Array, ""]]:
+    """Natural-gradient direction of the head's weights, and the rms change of log psi along it.
+
+    Weighted centring by row and column means of the kernel; sqrt(w) is then a null vector, so ``shift`` > 0.
+
+    Args:
+        t: cotangents. u: features with a 1 appended. w: weights, summing to 1. local: local energies (M,).
+        shift: damping.
+    """
+    parts = t.shape[1]
+    rows = t.reshape(-1, t.shape[-1])
+    gram_u = jnp.matmul(u, u.T, precision="highest")
+    gram_t = jnp.matmul(rows, rows.T, precision="highest")
+    kernel = gram_t.astype(jnp.float64) * jnp.repeat(jnp.repeat(gram_u, parts, 0), parts, 1)
+    blocks = kernel.reshape(len(w), parts, len(w), parts)
+    left = jnp.einsum("s,spkq->pkq", w, blocks)
+    blocks = blocks - left[None] - jnp.einsum("spkq,k->spq", blocks, w)[:, :, None]
+    blocks = blocks + jnp.einsum("pkq,k->pq", left, w)[None, :, None]
+    root = jnp.sqrt(w)
+    kernel = (blocks * root[:, None, None, None] * root[None, None, :, None]).reshape(kernel.shape)
+
+    residual = (local - jnp.sum(w * local)) * root
+    target = jnp.stack([jnp.real(residual), jnp.imag(residual)][:parts], axis=1)
+    y, _ = solve_damped(kernel, 2.0 * target.reshape(-1), shift)
+    spread = jnp.sqrt(jnp.maximum(y @ (kernel @ y), 0.0))
+    q = root[:, None] * y.reshape(-1, parts)
+    q = q - w[:, None] * jnp.sum(q, axis=0)
+    update = jnp.einsum("sd,sph,sp->dh", u.astype(jnp.float64), t.astype(jnp.float64), q)
+    return update, spread
+
+
+def judge(local: Array, log: Array, log_q: Array, chains: int) -> tuple[Judgement, Array]:
+    """Re-weighted energy, variance and ESS of a part of the pool; also the weights."""
+    w, ess = weights(log, log_q)
+    energy = jnp.sum(w * jnp.real(local))
+    variance = jnp.sum(w * jnp.abs(local - jnp.sum(w * local)) ** 2)
+    influence = jnp.sum((w * (jnp.real(local) - energy)).reshape(chains, -1), axis=1)
+    return Judgement(energy, variance, ess, influence), w
+
+
+def paired_error(difference: Float[Array, " chains"]) -> Float[Array, ""]:
+    """Error of a sum of independent contributions of chains."""
+    n = difference.shape[0]
+    return jnp.sqrt(n / jnp.maximum(n - 1, 1) * jnp.sum((difference - jnp.mean(difference)) ** 2))
+
+
+class _State(NamedTuple):
+    weights: Array
+    best: Array
+    best_held: Judgement
+    start_held: Judgement
+    energy: Array
+    step: Array
+    worse: Array
+    stale: Array
+    overfit: Array
+
+
+def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool, rules: Rules) -> Tuned:
+    """Tune one head for one coupling on one pool.
+
+    Stops when the pool is stale, when the held-out part no longer agrees, when held-out energy has not improved for
+    a third of the steps, or after ``rules.steps``. Returns the best head on held-out evidence.
+
+    Args:
+        system: any member of the family (its couplings are not used).
+        head: structure of the head. start: its initial weights. couplings: (terms,).
+        pool: samples with features. rules: settings.
+    """
+    held_chains = max(1, round(rules.held_out * rules.chains)) if rules.held_out > 0 else 0
+    per_chain = pool.log_q.shape[0] // rules.chains
+    cut = (rules.chains - held_chains) * per_chain
+    u = jnp.concatenate([pool.local.z, jnp.ones_like(pool.local.z[:, :1])], axis=1)
+
+    def judged(w: Array) -> tuple[Judgement, Judgement, Array, Array, Array]:
+        there = head.with_weights(w.astype(pool.local.z.dtype))
+        local = contract(system, there, pool) @ couplings
+        y = u @ w.astype(u.dtype)
+        log = jax.vmap(lambda v: there.outer(v).log)(y).astype(jnp.float64)
+        train, p = judge(local[:cut], log[:cut], pool.log_q[:cut], rules.chains - held_chains)
+        held = train
+        if held_chains:
+            held, _ = judge(local[cut:], log[cut:], pool.log_q[cut:], held_chains)
+        return train, held, p, local[:cut], y[:cut]
+
+    def body(s: _State) -> _State:
+        train, held, p, local, y = judged(s.weights)
+        finite = jnp.isfinite(train.energy) & jnp.isfinite(held.energy)
+        stale = ~finite | (jnp.minimum(train.ess, held.ess) < rules.ess_min)
+        sigma = jnp.sqrt(held.variance / (held.ess * max(1, held_chains * per_chain)))
+        overfit = (held.energy - train.energy > 3 * sigma) | (held.variance > 2 * train.variance)
+        overfit = overfit & (s.step > 0) & (held_chains > 0)
+        better = finite & ~stale & ((held.energy < s.best_held.energy) | (s.step == 0))
+        keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)  # noqa: E731
+        first = jax.tree.map(lambda a, b: jnp.where(s.step == 0, a, b), held, s.start_held)
+        t = cotangents(head.with_weights(s.weights.astype(u.dtype)), y)
+        update, spread = direction(t, u[:cut], p, local, rules.shift)
+        rate = rules.learning_rate * jnp.minimum(
+            1.0, rules.trust / jnp.maximum(rules.learning_rate * spread, 1e-30)
+        )
+        go = ~(stale | overfit)
+        return _State(
+            jnp.where(go, s.weights - rate * update, s.weights),
+            keep(s.weights, s.best),
+            keep(held, s.best_held),
+            first,
+            keep(train.energy, s.energy),
+            s.step + 1,
+            jnp.where(better, 0, s.worse + 1),
+            s.stale | stale,
+            s.overfit | overfit,
+        )
+
+    def going(s: _State) -> Array:
+        return (s.step < rules.steps) & ~s.stale & ~s.overfit & (s.worse < max(3, rules.steps // 3))
+
+    start = start.astype(jnp.float64)
+    blank = Judgement(jnp.array(jnp.inf), jnp.array(0.0), jnp.array(0.0), jnp.zeros(held_chains or rules.chains))
+    zero, no = jnp.array(0), jnp.array(False)
+    state = _State(start, start, blank, blank, jnp.array(jnp.inf), zero, zero, no, no)
+    end = jax.lax.while_loop(going, body, state)
+    gain = end.start_held.energy - end.best_held.energy
+    error = paired_error(end.start_held.influence - end.best_held.influence)
+    return Tuned(
+        end.best, end.energy, end.best_held.energy, gain, error, end.best_held.ess, end.step, end.stale, end.overfit
+    )
+
+
+def make_tune(head: Head, rules: Rules) -> Callable[..., Tuned]:
+    """Compile ``tune_many(system, starts, couplings, pool)``: heads of several couplings on one pool, by vmap.
+
+    Args:
+        head: structure of the head (its own weights are not used).
+        rules: settings.
+
+    Returns:
+        A function of starts (G, width+1, hidden) and couplings (G, terms) that gives ``Tuned`` with leading axis G.
+    """
+    params, static = eqx.partition(head, eqx.is_array)
+
+    @jax.jit
+    def tune_many(params: Any, system: System, starts: Array, couplings: Array, pool: Pool) -> Tuned:
+        shape = eqx.combine(params, static)
+        return jax.vmap(lambda a, c: tune(system, shape, a, c, pool, rules))(starts, couplings)
+
+    return lambda system, starts, couplings, pool: tune_many(params, system, starts, couplings, pool)

@@ -1,0 +1,130 @@
+"""Pools: samples whose features are computed once and serve every head and every coupling within reach.
+
+A pool is drawn from the |psi|^2 of one head. For another head its samples are re-weighted; what is then estimated is a
+training signal. Reported numbers come from fresh samples of the final head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from wavefoundry.core.types import Head, System, Wavefunction
+from wavefoundry.engine.sampling import Walkers, metropolis
+
+
+class Pool(NamedTuple):
+    """M = C n samples of C chains, chain by chain, with everything the backbone has to say about them."""
+
+    x: Any  # (M, ...) configurations
+    local: Any  # leading axis M
+    log_q: Float[Array, " M"]  # log of the density they were drawn from, up to a constant
+    acceptance: Float[Array, ""]
+
+
+class Layout(NamedTuple):
+    """Shape of a pool, compiled in: chains, samples per chain, Metropolis moves between samples and before the
+    first one, and how many configurations are evaluated at a time."""
+
+    chains: int
+    samples: int
+    moves: int
+    warm_up: int
+    chunk: int
+
+
+def log_psi(head: Head, z: Array, chunk: int = 1024) -> Array:
+    """log|psi| for many feature vectors (M, width)."""
+    return jax.lax.map(lambda v: head(v).log.astype(jnp.float64), z, batch_size=min(chunk, z.shape[0]))
+
+
+def make_draw(static: PyTree, layout: Layout) -> Callable[..., tuple[Pool, Walkers]]:
+    """Compile ``draw(params, system, x, key) -> (Pool, last configurations)``.
+
+    ``x`` are the starting configurations of the chains (C, ...), ``system`` is a family of one.
+    """
+
+    def sample(params: PyTree, family: System, x: PyTree, key: PRNGKeyArray) -> tuple[PyTree, Array]:
+        wavefunction = eqx.combine(params, static)
+        walkers = Walkers(jax.tree.map(lambda a: a[None], x), key, jnp.array(1.0), jnp.array(0.0))
+        walkers = metropolis(wavefunction, family, walkers, layout.warm_up, layout.chunk)
+
+        def next_sample(walkers: Walkers, _: None) -> tuple[Walkers, tuple[PyTree, Array]]:
+            walkers = metropolis(wavefunction, family, walkers, layout.moves, layout.chunk)
+            return walkers, (jax.tree.map(lambda a: a[0], walkers.x), walkers.acceptance)
+
+        _, (xs, acceptance) = jax.lax.scan(next_sample, walkers, length=layout.samples)
+        # chain by chain: statistics and the held-out part need whole chains
+        xs = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1).reshape(-1, *a.shape[2:]), xs)
+        return xs, jnp.mean(acceptance)
+
+    @jax.jit
+    def draw(params: PyTree, family: System, x: PyTree, key: PRNGKeyArray) -> Pool:
+        xs, acceptance = sample(params, family, x, key)
+        return fill(eqx.combine(params, static), family, xs, acceptance, layout.chunk)
+
+    return draw
+
+
+def fill(wavefunction: Wavefunction, family: System, xs: PyTree, acceptance: Array, chunk: int) -> Pool:
+    """Run the backbone over given samples of the wavefunction's |psi|^2 (``family`` has one member)."""
+    varying, shared = eqx.partition(family, family.varying())
+    system = eqx.combine(jax.tree.map(lambda a: a[0], varying), shared)
+    local = system.expand_batch(lambda x: wavefunction.features(system, x), xs, chunk)
+    return Pool(xs, local, 2 * log_psi(wavefunction.head, local.z), acceptance)  # type: ignore[arg-type]
+
+
+def contract(system: System, head: Head, pool: Pool, chunk: int = 256) -> Array:
+    """Term-wise local energies of a head on a pool, (M, terms): the cheap half."""
+    size = pool.log_q.shape[0]
+    return jax.lax.map(lambda part: system.contract(head, part), pool.local, batch_size=min(chunk, size))
+
+
+def weights(log: Float[Array, " M"], log_q: Float[Array, " M"]) -> tuple[Float[Array, " M"], Float[Array, ""]]:
+    """Self-normalised importance weights and the effective sample fraction ESS/M."""
+    w = jax.nn.softmax(2 * log - log_q)
+    return w, 1.0 / (w.shape[0] * jnp.sum(w * w))
+
+
+def resample(key: PRNGKeyArray, pool: Pool, head: Head, chains: int) -> PyTree:
+    """Starting configurations for a new head: pool samples drawn with its importance weights.
+
+    They are distributed as the new |psi|^2 wherever the pool reaches, so a short warm-up is enough.
+    """
+    w, _ = weights(log_psi(head, pool.local.z), pool.log_q)
+    # systematic resampling: one uniform number, lowest variance
+    positions = (jnp.arange(chains) + jax.random.uniform(key)) / chains
+    index = jnp.clip(jnp.searchsorted(jnp.cumsum(w), positions), 0, w.shape[0] - 1)
+    return jax.tree.map(lambda a: a[index], pool.x)
+
+
+def combine(pools: tuple[Pool, ...], heads: tuple[Head, ...], rounds: int = 20) -> Pool:
+    """Merge pools of the same backbone drawn from different heads into one (multistate reweighting).
+
+    Every sample counts as drawn from the mixture of all densities (balance heuristic); the unknown ratios of norms
+    are found self-consistently. The pools must have equal sizes.
+    """
+    local = jax.tree.map(lambda *a: jnp.concatenate(a), *[pool.local for pool in pools])
+    x = jax.tree.map(lambda *a: jnp.concatenate(a), *[pool.x for pool in pools])
+    logs = 2 * jnp.stack([log_psi(head, local.z) for head in heads])  # (pools, M)
+
+    def mixture(log_norm: Array) -> Array:
+        return jax.scipy.special.logsumexp(logs - log_norm[:, None], axis=0)
+
+    def body(_: int, log_norm: Array) -> Array:
+        new = jax.scipy.special.logsumexp(logs - mixture(log_norm)[None], axis=1)
+        return new - new[0]
+
+    log_norm = jax.lax.fori_loop(0, rounds, body, jnp.zeros(len(pools)))
+    return Pool(x, local, mixture(log_norm), jnp.mean(jnp.stack([pool.acceptance for pool in pools])))
+
+
+def as_numpy(tree: PyTree) -> PyTree:
+    """Arrays on the host, for the store."""
+    return jax.tree.map(np.asarray, tree)

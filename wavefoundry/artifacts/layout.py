@@ -1,0 +1,112 @@
+"""What a run directory looks like, how it is recognised, and which directories may be replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from wavefoundry.artifacts import files
+from wavefoundry.artifacts.lock import LOCK
+from wavefoundry.artifacts.manifest import check_schema
+from wavefoundry.core.errors import InputError, IntegrityError
+
+MARKER, SPEC, LOG, CHECKPOINTS, ARTIFACTS = "run.json", "spec.toml", "log.jsonl", "checkpoints", "artifacts"
+SCHEMA = 1
+
+
+def write_marker(folder: Path, spec: bytes) -> None:
+    """Write ``run.json``, which makes the directory ours and remembers the sum of ``spec.toml``."""
+    marker = {"schema": SCHEMA, "kind": "wavefoundry run", "spec_sha256": hashlib.sha256(spec).hexdigest()}
+    files.write_atomic(folder / MARKER, files.encode_json(marker, indent=1))
+
+
+def spec_problem(folder: Path, spec: bytes) -> str:
+    """What is wrong with the study of a run, or an empty string.
+
+    Raises:
+        IntegrityError: ``run.json`` is missing or damaged.
+        InputError: the run was written by a newer release.
+    """
+    if read_marker(folder).get("spec_sha256") == hashlib.sha256(spec).hexdigest():
+        return ""
+    return f"{folder / SPEC} was changed after the run was started"
+
+
+def read_marker(folder: Path) -> dict[str, Any]:
+    """Content of ``run.json``; errors as ``spec_problem``."""
+    marker = files.decode_json(files.read_plain(folder / MARKER, limit=65536), folder / MARKER)
+    if not isinstance(marker, dict) or marker.get("kind") != "wavefoundry run":
+        raise IntegrityError(f"{folder / MARKER} is damaged")
+    check_schema(marker.get("schema"), SCHEMA, folder / MARKER)
+    return marker
+
+
+def is_run(folder: Path) -> bool:
+    """Whether wavefoundry certainly made this directory (this release or a newer one)."""
+    try:
+        read_marker(folder)
+    except InputError:
+        return True
+    except IntegrityError:
+        return False
+    return True
+
+
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Refuse a target that holds anything which may not be replaced.
+
+    Raises:
+        InputError: says what is in the way, and what to do.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError("the output directory is a file", where=str(folder), fix="name another --out")
+    if not folder.is_dir():
+        return
+    with files.storage("read", folder):
+        present = set(os.listdir(folder))
+    # A writer killed while it set the directory up leaves at most these.
+    present -= {name for name in present if (m := files.LITTER.match(name)) and m["final"] in (MARKER, SPEC)}
+    present.discard(LOCK)
+    ours = is_run(folder)
+    if not present or (ours and (overwrite or present == {MARKER})):
+        return
+    if overwrite:
+        raise InputError(
+            "this directory is not replaced",
+            where=str(folder),
+            why="it holds files, and wavefoundry did not make it",
+            fix="name another --out",
+        )
+    raise InputError(
+        "the output directory exists and is not empty",
+        where=str(folder),
+        why="results are never overwritten unasked",
+        fix="--resume to continue that run, or another --out" if ours else "name another --out",
+    )
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Create ``folder`` with its parents; returns those that did not exist before, outermost first."""
+    missing = [path for path in [folder, *folder.parents] if not path.exists()][::-1]
+    made: list[Path] = []
+    with files.storage("create", folder):
+        try:
+            for path in missing:
+                path.mkdir(exist_ok=True)
+                made.append(path)
+        except BaseException:
+            for path in reversed(made):
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+            raise
+    return made
+
+
+def clear(folder: Path) -> None:
+    """Remove everything but the lock, the marker last: an interrupted removal can be repeated."""
+    for name in sorted(os.listdir(folder), key=lambda name: name == MARKER):
+        if name != LOCK:
+            files.remove_tree(folder / name)

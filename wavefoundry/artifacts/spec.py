@@ -1,0 +1,357 @@
+"""Study files: TOML in, a checked ``DiagramSpec`` out, and back.
+
+A study is described once, typed, with every default written down; unknown keys are errors. Every mistake is
+an ``InputError`` of a few lines that names the key, the file and the line. Reading a study imports no array
+library.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from wavefoundry.artifacts.spec_checks import near, problems
+from wavefoundry.artifacts.spec_errors import short, short_line, to_input_error
+from wavefoundry.artifacts.spec_tables import (
+    COUPLINGS,
+    AdaptTable,
+    EvaluateTable,
+    OutputTable,
+    PretrainTable,
+    SystemTable,
+    Table,
+    WavefunctionTable,
+    grid,
+)
+from wavefoundry.artifacts.toml_text import emit, line_of, parse_value, split_key
+from wavefoundry.core.errors import InputError
+
+TEMPLATES = Path(__file__).parent / "templates"
+_MAX_BYTES = 1 << 20
+
+
+class DiagramSpec(Table):
+    """A study of kind "diagram": pre-train once, adapt to every point, evaluate.
+
+    Raises:
+        pydantic.ValidationError: for a value or a combination of values that cannot be used.
+    """
+
+    kind: Literal["diagram"] = Field(default="diagram", description="what to compute: a phase diagram")
+    system: SystemTable = Field(description="the family of Hamiltonians")
+    wavefunction: WavefunctionTable = Field(default=WavefunctionTable(), description="the network")
+    pretrain: PretrainTable = Field(description="the one expensive optimisation")
+    adapt: AdaptTable = Field(description="every other coupling")
+    evaluate: EvaluateTable = Field(default=EvaluateTable(), description="the final numbers")
+    output: OutputTable = Field(
+        default=OutputTable(), description="where results go, and how often the state is saved"
+    )
+
+    def points_list(self) -> list[dict[str, float]]:
+        """Points of the diagram in the order of the study file, each once: ``[{"h": 0.5}, ...]``."""
+        return grid(self.adapt.points)
+
+    def at_list(self) -> list[dict[str, float]]:
+        """Couplings of the pre-training, one dict per system trained together."""
+        return grid(self.pretrain.at)
+
+    def couplings(self, point: Mapping[str, float]) -> dict[str, float]:
+        """All couplings of the model at a point, in the order of the model's terms."""
+        return COUPLINGS[self.system.model] | self.system.couplings | dict(point)
+
+    def patch_edge(self) -> int:
+        """Patch size with "auto" resolved: 4, 2, 3 or 5 sites on a chain, edge 2 or 3 on a square, else 1."""
+        if self.wavefunction.patch != "auto":
+            return self.wavefunction.patch
+        wanted = (4, 2, 3, 5) if self.system.lattice.kind == "chain" else (2, 3)
+        shape = self.system.lattice.shape
+        # A single patch would leave attention nothing to do.
+        fits = (edge for edge in wanted if math.gcd(*shape) % edge == 0 and max(shape) > edge)
+        return next(fits, 1)
+
+    def sign_free(self) -> bool:
+        """Whether the ground state is positive (in the sampled basis) at every coupling of the study."""
+        everywhere = [self.couplings(point) for point in self.at_list() + self.points_list()]
+        if self.system.model == "ising":
+            return all(point["h"] >= 0 for point in everywhere)
+        return self.system.use_marshall and all(point["J1"] >= 0 and point["J2"] <= 0 for point in everywhere)
+
+    def head_kind(self) -> Literal["real", "complex"]:
+        """Output layer with "auto" resolved: real where the ground state is sign-free."""
+        if self.wavefunction.head == "auto":
+            return "real" if self.sign_free() else "complex"
+        return self.wavefunction.head
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DiagramSpec:
+        if found := problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate):
+            raise PydanticCustomError("together", "keys do not fit together", {"problems": found})
+        return self
+
+
+KINDS: dict[str, type[DiagramSpec]] = {"diagram": DiagramSpec}
+"""Study kinds by the value of ``kind``, which decides how the rest of a file is read."""
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "desk": {"diagram": {}},
+    "paper": {
+        "diagram": {
+            "wavefunction": {"width": 60, "layers": 4, "heads": 10},
+            "pretrain": {"steps": 1000, "walkers": 4096},
+            "adapt": {"steps": 100, "samples": 16384, "full_steps": 200},
+            "evaluate": {"samples": 65536},
+            "output": {"memory_mib": 4096},
+        }
+    },
+}
+"""Defaults by preset and kind, used for keys the study file leaves out; desk is what the tables say."""
+
+
+def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = None) -> DiagramSpec:
+    """Read and check a study file.
+
+    Precedence, from weak to strong: defaults, preset, file, overrides.
+
+    Args:
+        path: a TOML file.
+        overrides: ``"table.key=value"``, value as in TOML; text needs no quotes.
+        preset: "desk" or "paper".
+
+    Returns:
+        The study with every default filled in.
+
+    Raises:
+        InputError: for anything that cannot be used; at most five lines.
+    """
+    spec = loads(_read(Path(path)), source=str(path), overrides=overrides, preset=preset)
+    start = spec.pretrain.warm_start
+    if start is not None and not os.path.exists(os.path.expanduser(start)):
+        raise InputError(
+            f"pretrain.warm_start: no such file or directory: {short(start, 200)}",
+            where=f"{path}, key pretrain.warm_start",
+            fix="a path, seen from the current directory",
+        )
+    return spec
+
+
+def loads(
+    text: str, *, source: str = "study", overrides: Sequence[str] = (), preset: str | None = None
+) -> DiagramSpec:
+    """Read and check the text of a study; as ``load``, but nothing on disk is looked at.
+
+    Args:
+        text: TOML.
+        source: name of the text in messages.
+        overrides: as for ``load``.
+        preset: as for ``load``.
+
+    Returns:
+        The study with every default filled in.
+
+    Raises:
+        InputError: as for ``load``.
+    """
+    written = _parse(text, source)
+    changes = [_override(item) for item in overrides]
+    for path, value in changes:
+        _set(written, path, value)
+
+    def where(path: tuple) -> str:
+        if any(
+            tuple(path[: len(changed)]) == changed or changed[: len(path)] == path for changed, _ in changes
+        ):
+            return f"--set, on top of {source}"
+        line = line_of(text, path)
+        return f"{source}, line {line}" if line else source
+
+    kind = _kind(written, where)
+    return _checked(KINDS[kind], _merge(_preset(preset, written), written), where)
+
+
+def from_dict(data: Mapping[str, Any], *, source: str = "arguments") -> DiagramSpec:
+    """Check a study given as nested dicts, with the same messages as for a file.
+
+    Args:
+        data: what the study file would hold; ``kind`` included.
+        source: name of the data in messages.
+
+    Returns:
+        The study with every default filled in.
+
+    Raises:
+        InputError: as for ``load``.
+    """
+    kind = _kind(dict(data), lambda path: source)
+    return _checked(KINDS[kind], dict(data), lambda path: source)
+
+
+def _checked(model: type[DiagramSpec], data: dict[str, Any], where: Callable[[tuple], str]) -> DiagramSpec:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise to_input_error(error, model, where) from None
+
+
+def dumps(spec: DiagramSpec) -> str:
+    """Write a study as TOML with every default spelled out, so that it means the same in later releases.
+
+    Args:
+        spec: the study.
+
+    Returns:
+        Text with ``loads(dumps(spec)) == spec``.
+    """
+    return emit(spec.model_dump(mode="python", exclude_none=True))
+
+
+def changed(first: DiagramSpec, second: DiagramSpec) -> list[str]:
+    """Key paths in which two studies differ, in the order of the tables: ``["pretrain.steps", ...]``."""
+    return _differences(first.model_dump(), second.model_dump(), ())
+
+
+def require_same(spec: DiagramSpec, stored: str, directory: str | Path) -> None:
+    """Refuse to resume a run under another description.
+
+    Args:
+        spec: the study as given now.
+        stored: text of the study in the run directory.
+        directory: the run directory, for the message.
+
+    Raises:
+        InputError: naming the keys that differ (``output.dir`` may: a run can be moved).
+    """
+    before = loads(stored, source=f"{directory}")
+    differing = [key for key in changed(before, spec) if key != "output.dir"]
+    if differing:
+        raise InputError(
+            "the study has changed since this run was started",
+            where=f"{directory}, key {short_line(', '.join(differing))}",
+            why="a resumed run must equal an uninterrupted one",
+            fix="undo the change, or start anew with --overwrite or another --out",
+        )
+
+
+def template(kind: str, prefix: str = "") -> str:
+    """Text of a template.
+
+    Args:
+        kind: the kind of study, e.g. "diagram".
+        prefix: "" for the commented template, "demo-" for the demonstration.
+
+    Returns:
+        TOML with comments.
+
+    Raises:
+        InputError: when there is none for this kind.
+    """
+    known = [name for name in KINDS if (TEMPLATES / f"{prefix}{name}.toml").is_file()]
+    if kind not in known:
+        what = f"there is no {'demonstration' if prefix else 'template'} {short(kind)}"
+        raise InputError(what, where="argument KIND", why=f"known: {', '.join(known)}", fix=near(kind, known))
+    return (TEMPLATES / f"{prefix}{kind}.toml").read_text(encoding="utf-8")
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.is_file() and path.stat().st_size > _MAX_BYTES:
+            raise InputError("the study file is too large", where=str(path), why="a study has at most 1 MiB")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        stems = [file.stem for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        fix = near(path.stem, stems) or "wavefoundry init diagram > study.toml writes a template"
+        raise InputError("there is no such study file", where=str(path), fix=fix) from None
+    except UnicodeDecodeError:
+        raise InputError("the study file is not UTF-8 text", where=str(path)) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(
+            "the study file cannot be read", where=short_line(str(path)), why=str(reason)
+        ) from None
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise InputError("the study file is nested too deeply", where=source) from None
+    except ValueError as error:
+        message = short_line(str(error))
+        line = re.search(r"\(at line (\d+), column \d+\)", message)
+        where = f"{source}, line {line[1]}" if line else source
+        why = message.replace(f" {line[0]}", "") if line else message
+        fix = 'texts need quotes: key = "text"' if "Invalid value" in message else ""
+        raise InputError("this is not TOML", where=where, why=why, fix=fix) from None
+
+
+def _override(item: str) -> tuple[tuple[str, ...], Any]:
+    key, equals, value = item.partition("=")
+    path = split_key(key)
+    if not equals or path is None:
+        raise InputError(
+            f"--set {short(item)} is not of the form table.key=value",
+            where="--set",
+            fix="--set pretrain.steps=100, for example",
+        )
+    return path, parse_value(value.strip())
+
+
+def _set(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    table = data
+    for part in path[:-1]:
+        # A value on the way is replaced by a table: validation then names what does not fit.
+        if not isinstance(table.get(part), dict):
+            table[part] = {}
+        table = table[part]
+    table[path[-1]] = value
+
+
+def _kind(data: dict[str, Any], where: Callable[[tuple], str]) -> str:
+    kind = data.get("kind")
+    if isinstance(kind, str) and kind in KINDS:
+        return kind
+    what = "key kind is missing" if kind is None else f"kind = {short(kind)} is not known"
+    known = ", ".join(f'"{name}"' for name in KINDS)
+    fix = near(kind, KINDS) if isinstance(kind, str) else 'kind = "diagram" on the first line'
+    raise InputError(what, where=f"{where(('kind',))}, key kind", why=f"known kinds: {known}", fix=fix)
+
+
+def _preset(name: str | None, written: dict[str, Any]) -> dict[str, Any]:
+    name = name or "desk"
+    if name not in PRESETS:
+        raise InputError(
+            f"there is no preset {short(name)}",
+            where="--preset",
+            why=f"known: {', '.join(PRESETS)}",
+            fix=near(name, PRESETS),
+        )
+    values = copy.deepcopy(PRESETS[name][written["kind"]])
+    network = written.get("wavefunction")
+    # Width and heads go together: one of them from the file and the other from a preset might not fit.
+    if isinstance(network, dict) and not {"width", "heads"}.isdisjoint(network):
+        for key in ("width", "heads"):
+            values.get("wavefunction", {}).pop(key, None)
+    return values
+
+
+def _merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(weak)
+    for key, value in strong.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _differences(first: Any, second: Any, path: tuple[str, ...]) -> list[str]:
+    if isinstance(first, dict) and isinstance(second, dict):
+        keys = [*first, *(key for key in second if key not in first)]
+        return [item for key in keys for item in _differences(first.get(key), second.get(key), (*path, key))]
+    return [] if first == second and type(first) is type(second) else [".".join(path)]

@@ -1,0 +1,238 @@
+"""Rules that tie several keys of a study file together: lattice, couplings, network, sampling."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from wavefoundry.artifacts.spec_tables import (
+    COUPLINGS,
+    AdaptTable,
+    EvaluateTable,
+    PretrainTable,
+    SystemTable,
+    WavefunctionTable,
+    grid,
+)
+
+MAX_SITES = 4096
+MAX_POINTS = 10_000
+FULL_SUM_SITES = 20
+_LATTICE = ("system", "lattice")
+
+
+class Problem(NamedTuple):
+    """One broken rule: the key path it is about, what is wrong, why, and what to write instead."""
+
+    path: tuple[str, ...]
+    what: str
+    why: str = ""
+    fix: str = ""
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """``did you mean ...?`` for a near miss, else an empty string."""
+    # Case first: couplings such as J1 and j1 differ in nothing else.
+    by_lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f"did you mean '{by_lower[found[0]]}'?" if found else ""
+
+
+def divisors(number: int) -> str:
+    """The divisors of a number as text, the first and last few when there are many."""
+    found = [str(value) for value in range(1, number + 1) if number % value == 0]
+    return ", ".join(found if len(found) <= 12 else [*found[:6], "...", *found[-3:]])
+
+
+def problems(
+    system: SystemTable,
+    wavefunction: WavefunctionTable,
+    pretrain: PretrainTable,
+    adapt: AdaptTable,
+    evaluate: EvaluateTable,
+) -> list[Problem]:
+    """All broken rules of a study of kind "diagram", most basic first.
+
+    Returns:
+        An empty list when the tables fit together.
+    """
+    # Later rules divide by edges and look couplings up, so they only make sense once the earlier ones hold.
+    if found := list(_shape(system)) or [*_sizes(system), *_couplings(system, pretrain, adapt)]:
+        return found
+    return [
+        *_marshall(system),
+        *_network(system, wavefunction),
+        *_sampling(system, pretrain, evaluate),
+    ]
+
+
+def _shape(system: SystemTable) -> Iterator[Problem]:
+    lattice = system.lattice
+    if lattice.kind == "chain" and isinstance(lattice.size, list):
+        yield Problem(
+            (*_LATTICE, "size"), "a chain has one edge", f"size = {lattice.size}", "size = 36, for example"
+        )
+    elif isinstance(lattice.size, list) and len(lattice.size) != 2:
+        yield Problem(
+            (*_LATTICE, "size"), "a square lattice has two edges", f"size = {lattice.size}", "size = [6, 6]"
+        )
+    elif min(lattice.shape) < 1:
+        yield Problem(
+            (*_LATTICE, "size"), f"size = {lattice.size} is not a lattice", "edges must be at least 1"
+        )
+
+
+def _sizes(system: SystemTable) -> Iterator[Problem]:
+    lattice, path = system.lattice, (*_LATTICE, "size")
+    if lattice.sites < 2 or lattice.sites > MAX_SITES:
+        yield Problem(
+            path,
+            f"{lattice.sites} sites are too {'few' if lattice.sites < 2 else 'many'}",
+            f"a lattice has 2 to {MAX_SITES} sites",
+        )
+        return
+    if system.model == "j1j2" and lattice.sites % 2:
+        yield Problem(
+            path,
+            f"j1j2 needs an even number of sites, not {lattice.sites}",
+            "the ground state has total magnetisation 0",
+        )
+    smallest = _smallest_edge(system)
+    if min(lattice.shape) < smallest:
+        why = (
+            "a smaller periodic lattice counts bonds twice"
+            if lattice.periodic
+            else "there is no second neighbour"
+        )
+        yield Problem(
+            path,
+            f"an edge of {min(lattice.shape)} is too short for {system.model}",
+            why,
+            f"at least {smallest} sites along each edge",
+        )
+
+
+def _smallest_edge(system: SystemTable) -> int:
+    if not system.lattice.periodic:
+        return 4 if (system.model, system.lattice.kind) == ("j1j2", "chain") else 2
+    if system.model == "ising":
+        return 3
+    return 6 if system.lattice.kind == "chain" else 4
+
+
+def _marshall(system: SystemTable) -> Iterator[Problem]:
+    if system.marshall is True and system.model != "j1j2":
+        yield Problem(
+            ("system", "marshall"),
+            f"{system.model} has no Marshall sign rule",
+            "the rule belongs to antiferromagnets (j1j2)",
+            "leave the key out",
+        )
+    elif system.marshall is True and not system.lattice.bipartite:
+        yield Problem(
+            ("system", "marshall"),
+            "the Marshall sign rule needs two sublattices",
+            "a periodic edge of odd length has none",
+            'marshall = "auto", or even edges',
+        )
+
+
+def _couplings(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> Iterator[Problem]:
+    known = COUPLINGS[system.model]
+    places: dict[tuple[str, ...], Sequence[str]] = {
+        ("system", "couplings"): list(system.couplings),
+        ("pretrain", "at"): list(pretrain.at),
+        ("adapt", "points"): list(adapt.points),
+    }
+    unknown = [(path, name) for path, names in places.items() for name in names if name not in known]
+    for path, name in unknown:
+        yield Problem(
+            (*path, name),
+            f"{system.model} has no coupling '{name}'",
+            f"couplings of {system.model}: {', '.join(known)}",
+            near(name, known),
+        )
+    if unknown:
+        return
+    at, points = set(pretrain.at), set(adapt.points)
+    if not points:
+        yield Problem(
+            ("adapt", "points"), "points names no coupling", fix="points = { h = [0.8, 1.2] }, for example"
+        )
+    for name in [name for name in known if name in points - at]:
+        yield Problem(
+            ("pretrain", "at"),
+            f"pretrain.at does not fix {name}",
+            f"adapt.points varies {name}, so the pre-training needs a value of it",
+            f"at = {{ {name} = ... }}",
+        )
+    for name in [name for name in known if name in at - points]:
+        yield Problem(
+            ("pretrain", "at", name),
+            f"pretrain.at sets {name}, which adapt.points does not vary",
+            "its value at the points would be unclear",
+            f"move {name} to [system] couplings",
+        )
+    for name in [name for name in known if name in points & set(system.couplings)]:
+        yield Problem(
+            ("system", "couplings", name),
+            f"{name} is both fixed and varied",
+            "couplings are constant over the diagram, points are not",
+            f"remove one {name}",
+        )
+    yield from _values(system, pretrain, adapt)
+
+
+def _values(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> Iterator[Problem]:
+    """Rules on the values of couplings: not too many points, no Hamiltonian that vanishes."""
+    fixed = COUPLINGS[system.model] | system.couplings
+    for path, table, most in (
+        (("pretrain", "at"), pretrain.at, 64),
+        (("adapt", "points"), adapt.points, MAX_POINTS),
+    ):
+        lengths = [len(grid({name: value})) for name, value in table.items()]
+        if math.prod(lengths) > most:
+            yield Problem(path, f"{math.prod(lengths)} points are too many", f"at most {most}")
+            continue
+        zero = next((point for point in grid(table) if not any((fixed | point).values())), None)
+        if zero is not None:
+            where = ", ".join(f"{name} = {value:g}" for name, value in zero.items())
+            yield Problem(path, f"the Hamiltonian vanishes at {where}", "every coupling is zero there")
+
+
+def _network(system: SystemTable, wavefunction: WavefunctionTable) -> Iterator[Problem]:
+    patch, shape = wavefunction.patch, system.lattice.shape
+    if patch != "auto" and any(edge % patch for edge in shape):
+        edges = " x ".join(str(edge) for edge in shape)
+        yield Problem(
+            ("wavefunction", "patch"),
+            f"patch = {patch} does not divide the lattice ({edges})",
+            "patches must tile the lattice in each direction",
+            f"one of {divisors(math.gcd(*shape))}",
+        )
+    if wavefunction.width % wavefunction.heads:
+        yield Problem(
+            ("wavefunction", "heads"),
+            f"heads = {wavefunction.heads} does not divide width = {wavefunction.width}",
+            "every head gets an equal share of the features",
+            f"one of {divisors(wavefunction.width)}",
+        )
+
+
+def _sampling(system: SystemTable, pretrain: PretrainTable, evaluate: EvaluateTable) -> Iterator[Problem]:
+    if pretrain.sampling == "full-sum" and system.lattice.sites > FULL_SUM_SITES:
+        yield Problem(
+            ("pretrain", "sampling"),
+            f"full-sum cannot list the states of {system.lattice.sites} sites",
+            f"it is for at most {FULL_SUM_SITES} sites",
+            'sampling = "metropolis"',
+        )
+    if evaluate.samples < 4 * evaluate.chains:
+        yield Problem(
+            ("evaluate", "samples"),
+            f"{evaluate.samples} samples are too few for {evaluate.chains} chains",
+            "error bars and R-hat need at least 4 samples from each chain",
+            f"samples >= {4 * evaluate.chains}, or chains <= {max(2, evaluate.samples // 4)}",
+        )

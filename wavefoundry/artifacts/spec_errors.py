@@ -1,0 +1,144 @@
+"""Turn what pydantic says about a study file into one short message: what, where, why, and how to mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from wavefoundry.artifacts.spec_checks import Problem, near
+from wavefoundry.core.errors import InputError
+
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "finite_number": "a finite number",
+}
+_BOUNDS = {
+    "greater_than": ("too small", "must be greater than {gt}"),
+    "greater_than_equal": ("too small", "must be at least {ge}"),
+    "less_than": ("too large", "must be less than {lt}"),
+    "less_than_equal": ("too large", "must be at most {le}"),
+    "too_short": ("too short", "must have at least {min_length} entries"),
+    "too_long": ("too long", "must have at most {max_length} entries"),
+    "string_too_short": ("too short", "must not be empty"),
+    "string_too_long": ("too long", "must have at most {max_length} characters"),
+}
+
+
+def short(value: Any, length: int = 60) -> str:
+    """A value as it would stand in a study file, on one line and cut to ``length`` characters."""
+    try:
+        text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    except ValueError:
+        text = "(a number with thousands of digits)"
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def to_input_error(
+    error: ValidationError, model: type[BaseModel], where: Callable[[tuple], str]
+) -> InputError:
+    """The first problem of a validation as an ``InputError`` of at most four lines.
+
+    Args:
+        error: what pydantic raised for ``model``.
+        model: the study's top-level table, to know the keys around an unknown one.
+        where: gives file and line (or the option) of a key path.
+
+    Returns:
+        The error to raise; it says how many other problems there are.
+    """
+    # A misspelt key is also a missing one: the unknown key says more, so it comes first.
+    details = sorted(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
+    found = [problem for item in details for problem in _problems(item, model)]
+    first = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    place = f"{where(first.path)}, key {'.'.join(first.path)}"
+    return InputError(
+        first.what + more, where=short_line(place), why=short_line(first.why), fix=short_line(first.fix)
+    )
+
+
+def short_line(text: str, length: int = 300) -> str:
+    """Text on one line, cut to ``length`` characters: whatever a user writes cannot blow up a message."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def _problems(details: Mapping[str, Any], model: type[BaseModel]) -> list[Problem]:
+    if details["type"] == "together":
+        return details["ctx"]["problems"]
+    # Tags of tagged unions stand in the path as <tag>; the user never wrote them.
+    path = tuple(str(part) for part in details["loc"] if not re.fullmatch(r"<\w+>", str(part)))
+    return [_problem(path, details, model)]
+
+
+def _problem(path: tuple[str, ...], details: Mapping[str, Any], model: type[BaseModel]) -> Problem:
+    kind, context, value = details["type"], details.get("ctx", {}), details["input"]
+    name = short_line(".".join(path), 80)
+    shown = f"{name} = {short(value)}"
+    if kind == "extra_forbidden":
+        return _unknown_key(path, name, model)
+    if kind == "missing":
+        table, key = _table(model, path[:-1]), path[-1]
+        about = table.model_fields[key].description or "" if table and key in table.model_fields else ""
+        fix = f"{key}: {about}" if about else ""
+        return Problem(path, f"key {name} is missing", why="it has no default", fix=fix)
+    if kind in ("literal_error", "choice"):
+        words = context["words"] if kind == "choice" else re.findall(r"'([^']*)'", context["expected"])
+        rule = context["rule"] if kind == "choice" else context["expected"]
+        fix = near(value, [word for word in words if isinstance(word, str)]) if isinstance(value, str) else ""
+        return Problem(path, f"{shown} is not possible", why=f"must be {rule}", fix=fix)
+    if kind == "string_pattern_mismatch":
+        return Problem(path, f"{shown} is not a path", why="must not be empty or hold control characters")
+    if kind in _TYPES:
+        return Problem(path, f"{shown} is not {_TYPES[kind]}")
+    if kind in _BOUNDS:
+        what, why = _BOUNDS[kind]
+        return Problem(path, f"{shown} is {what}", why=why.format(**context))
+    return Problem(path, f"{shown} cannot be used", why=details["msg"])
+
+
+def _unknown_key(path: tuple[str, ...], name: str, model: type[BaseModel]) -> Problem:
+    table = _table(model, path[:-1])
+    known = list(table.model_fields) if table else []
+    fix = near(path[-1], known)
+    if not fix:
+        homes = [key for key, field in model.model_fields.items() if path[-1] in _fields_of(field.annotation)]
+        fix = f"the key belongs to [{'] or ['.join(homes)}]" if homes else f"keys here: {', '.join(known)}"
+    return Problem(path, f"unknown key {name}", fix=fix)
+
+
+def _table(model: type[BaseModel], path: tuple[str, ...]) -> type[BaseModel] | None:
+    """The table a key path leads to, or ``None`` where it leads nowhere."""
+    current: Any = model
+    for part in path:
+        field = _fields_of(current).get(part)
+        # Under free names (couplings) the table is the one inside ``dict[str, ...]``, if there is any.
+        current = field.annotation if field is not None else _inner_table(current)
+    return current if _fields_of(current) else None
+
+
+def _inner_table(annotation: Any) -> type[BaseModel] | None:
+    candidates = list(get_args(annotation))
+    while candidates:
+        candidate = candidates.pop()
+        if _fields_of(candidate):
+            return candidate
+        candidates += get_args(candidate)
+    return None
+
+
+def _fields_of(annotation: Any) -> dict[str, Any]:
+    is_table = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return annotation.model_fields if is_table else {}

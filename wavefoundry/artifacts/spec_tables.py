@@ -1,0 +1,270 @@
+"""The tables of a study file: every key with its type, default, bounds and meaning.
+
+Rules that tie several keys together are in ``spec_checks``. No array library is imported here, so a study
+file is accepted or refused before anything heavy starts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag
+from pydantic_core import PydanticCustomError
+
+COUPLINGS: dict[str, dict[str, float]] = {
+    "ising": {"J": 1.0, "h": 1.0},
+    "j1j2": {"J1": 1.0, "J2": 0.0},
+}
+"""Couplings of every model with the value each has when a study does not set it."""
+
+
+class Table(BaseModel):
+    """Base of all tables: unknown keys, wrong types, NaN and infinity are errors; values are fixed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+def _one_of(rule: str, words: list[Any], accept: Callable[[Any], bool]) -> PlainValidator:
+    """Accept listed values, or what ``accept`` takes; a bare union would report one error per branch."""
+
+    def validate(value: Any) -> Any:
+        # 0 == False and 1 == True in Python, so the type is compared as well.
+        if accept(value) or any(value == word and type(value) is type(word) for word in words):
+            return value
+        raise PydanticCustomError("choice", "must be {rule}", {"rule": rule, "words": words})
+
+    return PlainValidator(validate)
+
+
+_MARSHALL = _one_of("'auto', true or false", ["auto", True, False], lambda value: False)
+_EXACT = _one_of("'auto' or false", ["auto", False], lambda value: False)
+_PATCH = _one_of(
+    "'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096
+)
+
+
+def _size(value: Any) -> int | list[int]:
+    edges = value if isinstance(value, list) else [value]
+    if not all(type(edge) is int and abs(edge) <= 10**9 for edge in edges) or len(edges) not in (1, 2):
+        raise PydanticCustomError(
+            "choice", "must be {rule}", {"rule": "a whole number or [Lx, Ly]", "words": []}
+        )
+    return value
+
+
+PathText = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$", max_length=4000)]
+Coupling = Annotated[float, Field(ge=-1e6, le=1e6)]
+
+
+class Range(Table):
+    """Evenly spaced values of a coupling, both ends included."""
+
+    start: Coupling = Field(description="first value")
+    stop: Coupling = Field(description="last value")
+    num: int = Field(ge=1, le=10_000, description="number of values")
+
+    def values(self) -> list[float]:
+        """The values, rounded to 12 decimals so that a value typed by hand is the same point."""
+        if self.num == 1:
+            return [self.start]
+        step = (self.stop - self.start) / (self.num - 1)
+        return [*(round(self.start + index * step, 12) for index in range(self.num - 1)), self.stop]
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, dict | Range):
+        return "<range>"
+    return "<list>" if isinstance(value, list) else "<value>"
+
+
+# The tags stand in angle brackets so that messages can leave them out of a key path.
+_Many = Annotated[list[Coupling], Field(min_length=1, max_length=10_000)]
+OneOrMany = Annotated[
+    Annotated[Coupling, Tag("<value>")] | Annotated[_Many, Tag("<list>")], Discriminator(_form)
+]
+Points = Annotated[
+    Annotated[Coupling, Tag("<value>")] | Annotated[_Many, Tag("<list>")] | Annotated[Range, Tag("<range>")],
+    Discriminator(_form),
+]
+
+
+def grid(table: dict[str, Any]) -> list[dict[str, float]]:
+    """Cartesian product over couplings (the first varies slowest), each combination once, in order."""
+    columns = [
+        value.values() if isinstance(value, Range) else value if isinstance(value, list) else [value]
+        for value in table.values()
+    ]
+    rows = dict.fromkeys(itertools.product(*columns))
+    return [dict(zip(table, row, strict=True)) for row in rows]
+
+
+class LatticeTable(Table):
+    """`[system] lattice`."""
+
+    kind: Literal["chain", "square"] = Field(
+        description="chain, or square (two-dimensional, may be rectangular)"
+    )
+    size: Annotated[int | list[int], PlainValidator(_size)] = Field(
+        description="sites along each edge: L or [Lx, Ly]"
+    )
+    periodic: bool = Field(default=True, description="periodic (true) or open (false) in every direction")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Edges of the lattice: ``(L,)`` for a chain, ``(Lx, Ly)`` for a square."""
+        if isinstance(self.size, list):
+            return tuple(self.size)
+        return (self.size,) if self.kind == "chain" else (self.size, self.size)
+
+    @property
+    def sites(self) -> int:
+        """Number of sites."""
+        return math.prod(self.shape)
+
+    @property
+    def bipartite(self) -> bool:
+        """Whether neighbours always lie on different sublattices."""
+        return not self.periodic or all(edge % 2 == 0 for edge in self.shape)
+
+
+class SystemTable(Table):
+    """`[system]`: the family of Hamiltonians."""
+
+    model: Literal["ising", "j1j2"] = Field(
+        description="ising: -J sum Z Z - h sum X (Pauli matrices); j1j2: J1 sum_nn S.S + J2 sum_nnn S.S"
+    )
+    lattice: LatticeTable = Field(description="kind, size and boundary of the lattice")
+    couplings: dict[str, Coupling] = Field(
+        default={}, description="fixed couplings; ising: J = 1, h = 1; j1j2: J1 = 1, J2 = 0"
+    )
+    marshall: Annotated[bool | Literal["auto"], _MARSHALL] = Field(
+        default="auto",
+        description="j1j2: rotate one sublattice (Marshall sign rule); auto: where the lattice is bipartite",
+    )
+
+    @property
+    def use_marshall(self) -> bool:
+        """The sign rule with "auto" resolved; False for models without one."""
+        if self.marshall == "auto":
+            return self.model == "j1j2" and self.lattice.bipartite
+        return bool(self.marshall)
+
+
+class WavefunctionTable(Table):
+    """`[wavefunction]`: the network."""
+
+    kind: Literal["vit"] = Field(default="vit", description="vision transformer with factored attention")
+    patch: Annotated[int | Literal["auto"], _PATCH] = Field(
+        default="auto",
+        description="sites per patch (chain) or block edge (square); divides every edge of the lattice",
+    )
+    width: int = Field(default=32, ge=1, le=4096, description="features per patch")
+    layers: int = Field(default=2, ge=1, le=64, description="transformer blocks")
+    heads: int = Field(default=4, ge=1, le=4096, description="attention heads; divides width")
+    head: Literal["auto", "real", "complex"] = Field(
+        default="auto",
+        description="output layer; auto: real where the ground state is sign-free, else complex",
+    )
+    head_norm: bool = Field(default=False, description="layer norms inside the output layer")
+    conditioned: bool = Field(default=False, description="feed the couplings to every patch")
+    precision: Literal["float32", "float64"] = Field(
+        default="float32", description="precision of the network; energies and solves are always float64"
+    )
+
+
+class PretrainTable(Table):
+    """`[pretrain]`: the one expensive optimisation."""
+
+    at: dict[str, OneOrMany] = Field(
+        description="couplings to pre-train at; a list trains several systems together"
+    )
+    steps: int = Field(default=300, ge=1, le=1_000_000, description="optimisation steps")
+    walkers: int = Field(
+        default=512, ge=1, le=1_000_000, description="Markov chains, one sample each per step"
+    )
+    learning_rate: float = Field(
+        default=0.05, gt=0, le=10, description="natural-gradient step; falls to 0 towards the end"
+    )
+    diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
+    momentum: float = Field(
+        default=0.0, ge=0, lt=1, description="SPRING momentum; 0 is plain natural gradient"
+    )
+    sweeps: float = Field(
+        default=1.0, gt=0, le=1000, description="Monte Carlo sweeps (one proposal per site) between steps"
+    )
+    solver: Literal["auto", "qgt", "kernel"] = Field(
+        default="auto",
+        description="solve in parameter (qgt) or sample (kernel, minSR) space; auto: the smaller one",
+    )
+    sampling: Literal["auto", "metropolis", "full-sum"] = Field(
+        default="auto",
+        description="full-sum adds up all configurations (at most 20 sites); auto: where that is cheaper",
+    )
+    block: int = Field(
+        default=10, ge=1, le=10_000, description="steps per compiled block; also how often numbers appear"
+    )
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random number of the study")
+    warm_start: PathText | None = Field(
+        default=None, description="run directory or artifact to start from (path)"
+    )
+
+
+class AdaptTable(Table):
+    """`[adapt]`: every other coupling, cheaply."""
+
+    method: Literal["head", "full", "zero-shot"] = Field(
+        default="head",
+        description="head: output layer only, on cached features; full: all weights; zero-shot: nothing",
+    )
+    points: dict[str, Points] = Field(
+        description="value, list or { start, stop, num } per coupling; several couplings make a grid"
+    )
+    steps: int = Field(default=60, ge=1, le=1_000_000, description="head steps per point")
+    samples: int = Field(
+        default=2048, ge=32, le=10_000_000, description="samples in a pool, held-out ones included"
+    )
+    learning_rate: float = Field(
+        default=0.05, gt=0, le=10, description="natural-gradient step of the adaptation"
+    )
+    diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
+    held_out: float = Field(
+        default=0.33, ge=0.05, le=0.9, description="share of each pool that is never trained on"
+    )
+    ess_min: float = Field(
+        default=0.5, gt=0, lt=1, description="re-draw a pool below this effective share of its samples"
+    )
+    rounds: int = Field(default=4, ge=1, le=1000, description="most pool draws per point")
+    tolerance: float = Field(
+        default=1e-4, gt=0, le=1, description="relative energy accuracy at which a point is finished"
+    )
+    full_steps: int = Field(default=60, ge=1, le=1_000_000, description="steps per point of method full")
+
+
+class EvaluateTable(Table):
+    """`[evaluate]`: the final numbers, always from fresh samples."""
+
+    samples: int = Field(default=4096, ge=16, le=100_000_000, description="fresh samples per point")
+    chains: int = Field(
+        default=512, ge=2, le=1_000_000, description="Markov chains; at least 4 samples from each"
+    )
+    observables: bool = Field(default=True, description="measure magnetisation moments and correlations")
+    exact: Annotated[Literal["auto", False], _EXACT] = Field(
+        default="auto", description="exact energies: closed form, or Lanczos up to 20 sites; false: none"
+    )
+
+
+class OutputTable(Table):
+    """`[output]`: where results go, and how often the state is saved."""
+
+    dir: PathText | None = Field(
+        default=None, description="run directory (default runs/<name of the study file>)"
+    )
+    title: str | None = Field(default=None, min_length=1, max_length=200, description="title of the report")
+    report: bool = Field(default=True, description="write report.html")
+    checkpoint_every: int = Field(default=20, ge=1, le=1_000_000, description="steps between checkpoints")
+    memory_mib: int = Field(
+        default=512, ge=16, le=1_048_576, description="memory for cached features and chunks, MiB"
+    )

@@ -1,0 +1,396 @@
+"""The run directory: everything a run needs to be resumed, checked and reported, safe against crashes.
+
+Layout::
+
+    run.json                 marks the directory as ours: schema, SHA-256 of spec.toml
+    spec.toml                the resolved study
+    log.jsonl                one event per line
+    checkpoints/NAME-STEP/   {arrays.safetensors, meta.json, manifest.json}, the last two of each stream
+    artifacts/NAME/          the same three files: trained models and the like
+    manifest.json            written by ``seal``: every final file with its size and SHA-256
+    .lock                    while a writer is at work
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from wavefoundry.artifacts import files
+from wavefoundry.artifacts.bundles import Arrays, check_bundle, nonfinite, read_bundle, write_bundle
+from wavefoundry.artifacts.layout import (
+    ARTIFACTS,
+    CHECKPOINTS,
+    LOG,
+    MARKER,
+    SPEC,
+    check_target,
+    clear,
+    make_folders,
+    spec_problem,
+    write_marker,
+)
+from wavefoundry.artifacts.lock import LOCK, Lock
+from wavefoundry.artifacts.log import Log
+from wavefoundry.artifacts.manifest import (
+    MANIFEST,
+    check_files,
+    encode_manifest,
+    list_entries,
+    read_manifest,
+)
+from wavefoundry.core.errors import InputError, IntegrityError, StorageError
+
+KEEP = 2
+"""Checkpoints kept of each stream."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+STEP = re.compile(r"(?P<name>.+)-(?P<step>\d{8,})")
+STORE_KEY = "_store"
+"""Key of a checkpoint's meta under which this module keeps its stream, step and log offset."""
+
+
+class RunDirectory:
+    """A run on disk. Made by ``create`` and ``open``; use it as a context manager, or call ``close``.
+
+    Attributes:
+        path: the directory, absolute.
+        spec_text: content of ``spec.toml``.
+        warnings: what was found damaged and worked around, one line each, for the caller to show.
+    """
+
+    def __init__(self, path: Path, spec_text: str, lock: Lock | None, warnings: list[str]):
+        self.path = path
+        self.spec_text = spec_text
+        self.warnings = warnings
+        self._lock = lock
+        self._log = Log(path / LOG)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], spec_text: str, *, overwrite: bool = False) -> Self:
+        """Start a run directory and lock it.
+
+        Args:
+            path: where; missing parents are made.
+            spec_text: content of ``spec.toml``.
+            overwrite: replace an earlier run. Only a directory that this class made is ever replaced.
+
+        Raises:
+            InputError: ``path`` is a file, or a directory that is not empty (and may not be replaced).
+            LockedError: another process is at work in it.
+            StorageError: the file system refused. What was made is removed again.
+        """
+        folder = Path(os.path.expanduser(path)).absolute()
+        with files.storage("use", folder):
+            check_target(folder, overwrite)
+            made = make_folders(folder)
+        lock, ours = None, False
+        try:
+            with files.storage("use", folder):
+                folder = folder.resolve()
+                lock = Lock(folder)
+                # Once more under the lock: another process may have finished a run here in between.
+                check_target(folder, overwrite)
+                ours = True
+                clear(folder)
+                write_marker(folder, spec_text.encode())
+                # The study comes last: a directory without it counts as never started.
+                files.write_atomic(folder / SPEC, spec_text.encode())
+        except BaseException:
+            if ours:
+                with contextlib.suppress(OSError):
+                    clear(folder)
+            if lock is not None:
+                lock.release()
+            for parent in reversed(made):
+                with contextlib.suppress(OSError):
+                    parent.rmdir()
+            raise
+        return cls(folder, spec_text, lock, [])
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, write: bool = False) -> Self:
+        """Open an existing run directory, to read it or (locked) to go on with it.
+
+        Raises:
+            InputError: it is no run directory, or was written by a newer release.
+            IntegrityError: ``run.json`` is damaged; or, with ``write``, ``spec.toml`` is not the study the
+                run was started with.
+            LockedError: with ``write``, another process is at work in it.
+            StorageError: the file system refused.
+        """
+        folder = Path(os.path.expanduser(path)).absolute()
+        with files.storage("open", folder):
+            if not all(os.path.lexists(folder / name) for name in (MARKER, SPEC)):
+                raise InputError(
+                    "there is no run in this directory" if folder.is_dir() else "there is no such directory",
+                    where=str(folder),
+                    why=f"a run directory holds {SPEC} and {MARKER}",
+                    fix="name the directory that was given to --out",
+                )
+            folder = folder.resolve()
+        lock = Lock(folder) if write else None
+        try:
+            spec = files.read_plain(folder / SPEC)
+            problem = spec_problem(folder, spec)
+            if write:
+                if problem:
+                    raise IntegrityError(f"{problem}; start a new run for a changed study")
+                files.clear_litter(folder)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+        return cls(folder, spec.decode("utf-8", "replace"), lock, [problem] if problem else [])
+
+    def close(self) -> None:
+        """Close the log and give the lock back."""
+        self._log.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Append one event to ``log.jsonl``; non-finite floats become ``null``.
+
+        Raises:
+            StorageError: the file system refused; no part of the event is left in the log.
+        """
+        self._begin()
+        self._log.append(dict(event))
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """All readable events; a torn last line (or damage) is skipped and noted in ``warnings``."""
+        events, damaged = self._log.read()
+        if damaged:
+            self.warnings.append(f"{self.path / LOG}: {damaged} unreadable line(s) skipped")
+        return events
+
+    def truncate_log(self, meta: Mapping[str, Any] | None) -> None:
+        """Cut the log back to what it held when a checkpoint was saved, so that steps stay unique.
+
+        Args:
+            meta: as returned by ``latest``; ``None`` (nothing to resume from) empties the log.
+        """
+        self._begin()
+        kept = (meta or {}).get(STORE_KEY, {})
+        if self._log.truncate(kept["log_offset"] if kept else 0):
+            self.warnings.append(
+                f"{self.path / LOG} is shorter than when the checkpoint was saved: events are missing"
+            )
+
+    def save(self, name: str, step: int, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+        """Save a checkpoint of the stream ``name``. Durable when this returns; the last two are kept.
+
+        Args:
+            name: the stream, as ``"pretrain"``; letters, digits and ``_ . -``.
+            step: its number; from the stream's later steps (of a part that was given up) nothing is kept.
+            arrays: name -> array, everything needed to go on bit by bit.
+            meta: JSON values that belong to it.
+
+        Raises:
+            PhysicsError: an array holds a NaN or an infinity; the last checkpoint is untouched.
+            StorageError: the file system refused (disk full); the last checkpoint is untouched.
+        """
+        self._begin()
+        if step < 0:
+            raise ValueError(f"step {step} is negative")
+        parent = self._folder(CHECKPOINTS)
+        kept = {"stream": _checked(name), "step": step, "log_offset": self._log.sync()}
+        write_bundle(parent / f"{name}-{step:08d}", arrays, {**meta, STORE_KEY: kept})
+        steps = self._steps(name)
+        older = [other for other in steps if other <= step]
+        for other in set(steps) - set(older[:KEEP]):
+            try:
+                files.discard(parent / f"{name}-{other:08d}")
+            except OSError as error:
+                self.warnings.append(f"cannot remove the old checkpoint {name}-{other:08d}: {error.strerror}")
+
+    def latest(self, name: str) -> tuple[int, Arrays, dict[str, Any]] | None:
+        """The newest intact checkpoint of a stream, as ``(step, arrays, meta)``, or ``None``.
+
+        Every file is checked before it is used. A damaged checkpoint, or one with non-finite numbers, is
+        noted in ``warnings`` and the one before it is tried.
+
+        Raises:
+            InputError: the checkpoint was written by a newer release.
+        """
+        for step in self._steps(_checked(name)):
+            folder = self.path / CHECKPOINTS / f"{name}-{step:08d}"
+            try:
+                files.refuse_links(self.path, folder)
+                arrays, meta = read_bundle(folder)
+                kept = meta.get(STORE_KEY)
+                if not isinstance(kept, dict) or (kept.get("stream"), kept.get("step")) != (name, step):
+                    raise IntegrityError(f"{folder} holds another checkpoint than its name says")
+                if not isinstance(kept.get("log_offset"), int):
+                    raise IntegrityError(f"{folder} does not say where the log stood")
+                if bad := nonfinite(arrays):
+                    raise IntegrityError(f"{folder}: {', '.join(bad[:5])} held non-finite numbers")
+            except (IntegrityError, StorageError) as error:
+                self.warnings.append(f"{error}; this checkpoint is not used")
+                continue
+            return step, arrays, meta
+        return None
+
+    def _steps(self, name: str) -> list[int]:
+        """Steps that have a folder, newest first. The order comes from the names, never from time stamps."""
+        parent = self.path / CHECKPOINTS
+        if not parent.is_dir():
+            return []
+        with files.storage("read", parent):
+            found = [STEP.fullmatch(item) for item in os.listdir(parent)]
+        return sorted((int(m["step"]) for m in found if m and m["name"] == name), reverse=True)
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write (or replace) a file atomically.
+
+        Args:
+            name: relative path inside the directory, as ``"summary.json"`` or ``"figures/diagram.png"``.
+            data: its content.
+
+        Raises:
+            InputError: the name leads elsewhere, or belongs to the directory itself.
+            StorageError: the file system refused; the old file is untouched.
+        """
+        parts = Path(name).parts
+        reserved = {MARKER, SPEC, LOG, MANIFEST, LOCK, CHECKPOINTS, ARTIFACTS}
+        if not parts or parts[0] in reserved or not all(NAME.fullmatch(part) for part in parts):
+            raise InputError("this file name cannot be used inside a run directory", where=name)
+        self._begin()
+        target = self.path.joinpath(*parts)
+        files.refuse_links(self.path, target)
+        with files.storage("create", target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        files.write_atomic(target, data)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write text as UTF-8; see ``write_bytes``."""
+        self.write_bytes(name, text.encode())
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write indented JSON, non-finite floats as ``null``; see ``write_bytes``."""
+        self.write_bytes(name, files.encode_json(value, indent=2))
+
+    def save_artifact(self, name: str, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+        """Save (or replace) ``artifacts/NAME``; errors as ``save``."""
+        self._begin()
+        write_bundle(self._folder(ARTIFACTS) / _checked(name), arrays, meta)
+
+    def load_artifact(self, name: str) -> tuple[Arrays, dict[str, Any]]:
+        """Arrays and description of an artifact, after checking every file.
+
+        Raises:
+            IntegrityError: it is missing or damaged.
+            InputError: it was written by a newer release.
+        """
+        folder = self.path / ARTIFACTS / _checked(name)
+        files.refuse_links(self.path, folder)
+        return read_bundle(folder)
+
+    def seal(self) -> None:
+        """Write ``manifest.json`` over all files, as the last act of a finished run.
+
+        Writing to a sealed run breaks the seal; ``seal`` again afterwards.
+
+        Raises:
+            IntegrityError: something in the directory is no plain file.
+        """
+        self._begin()
+        self._log.sync()
+        listed = {}
+        for name, ordinary in list_entries(self.path):
+            if name in (LOCK, MANIFEST):
+                continue
+            if not ordinary:
+                raise IntegrityError(f"{self.path / name} is no plain file")
+            size, digest = files.sha256_file(self.path / name)
+            listed[name] = {"size": size, "sha256": digest}
+        files.write_atomic(self.path / MANIFEST, encode_manifest("run", listed))
+
+    def verify(self) -> list[str]:
+        """Check every file that has a known sum.
+
+        Returns:
+            One line per problem, naming the file; empty when everything is intact. A run that is not sealed
+            is checked as far as it has sums (checkpoints, artifacts, the study).
+        """
+        problems = []
+        try:
+            problem = spec_problem(self.path, files.read_plain(self.path / SPEC))
+            problems += [problem] if problem else []
+        except (IntegrityError, InputError, StorageError) as error:
+            problems.append(str(error))
+        for parent in (self.path / CHECKPOINTS, self.path / ARTIFACTS):
+            problems += _check_bundles(parent)
+        problems += self._check_seal()
+        return list(dict.fromkeys(problems))
+
+    def _check_seal(self) -> list[str]:
+        path = self.path / MANIFEST
+        if path.exists() or path.is_symlink():
+            try:
+                listed = read_manifest(self.path, "run")["files"]
+            except (IntegrityError, InputError, StorageError) as error:
+                return [str(error)]
+            return check_files(self.path, listed, frozenset({LOCK, MANIFEST}))
+        return [
+            f"{self.path / name} is no plain file"
+            for name, ordinary in list_entries(self.path)
+            if not ordinary
+        ]
+
+    def _begin(self) -> None:
+        """Called before every change: only a writer may, and a seal is checked before it is broken.
+
+        Otherwise the next seal would bless whatever had been damaged in between. Checkpoints and artifacts
+        have sums of their own, and the log is repaired on resumption, so these are no reason to refuse.
+        """
+        if self._lock is None:
+            raise RuntimeError("the run directory is open for reading only")
+        if not (self.path / MANIFEST).exists():
+            return
+        own = tuple(str(self.path / name) for name in (LOG, CHECKPOINTS, ARTIFACTS))
+        for problem in self._check_seal():
+            if not problem.startswith(own):
+                raise IntegrityError(
+                    f"{problem}\n  fix:   restore the file, or remove {MANIFEST} to accept it as it is"
+                )
+            self.warnings.append(problem)
+        with files.storage("remove", self.path / MANIFEST):
+            (self.path / MANIFEST).unlink()
+
+    def _folder(self, name: str) -> Path:
+        folder = self.path / name
+        files.refuse_links(self.path, folder)
+        with files.storage("create", folder):
+            folder.mkdir(exist_ok=True)
+        return folder
+
+
+def _checked(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise InputError("this name cannot be used", where=name, why="letters, digits and _ . - are allowed")
+    return name
+
+
+def _check_bundles(parent: Path) -> list[str]:
+    if parent.is_symlink():
+        return [f"{parent} is no plain folder"]
+    if not parent.is_dir():
+        return []
+    with files.storage("read", parent):
+        names = sorted(name for name in os.listdir(parent) if not files.LITTER.match(name))
+    found = {name: check_bundle(parent / name) for name in names}
+    # A writer at work may have replaced or dropped a folder while it was being read: that is no damage.
+    return [line for name, lines in found.items() if os.path.lexists(parent / name) for line in lines]

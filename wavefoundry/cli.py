@@ -1,0 +1,331 @@
+"""Command line: run a study, and read what a run has left.
+
+Commands that only read or describe never import the array libraries; ``run`` does once the study is accepted.
+Exit codes: 0 done, 1 internal error, 2 wrong input, 3 a run that is not complete, 4 damaged files,
+74 storage, 75 directory in use, 128 + n stopped by signal n.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from rich.console import Console
+
+from wavefoundry.artifacts import spec as studies_file
+from wavefoundry.core.errors import InputError, IntegrityError, WavefoundryError
+
+app = typer.Typer(
+    help="Neural quantum states that are trained once and adapted everywhere else.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the same directory.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run, bit for bit.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the last line.")]
+
+
+class Mode(NamedTuple):
+    """How to run: where, on top of what, and what to show."""
+
+    out: Path
+    resume: bool
+    overwrite: bool
+    json: bool
+    quiet: bool
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; every failure becomes a short message on standard error and an exit code.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    _hush()
+    try:
+        app(args=None if argv is None else list(argv), prog_name="wavefoundry")
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    except WavefoundryError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        return _internal_error(error)
+    return 0
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        from wavefoundry._version import __version__
+
+        typer.echo(f"wavefoundry {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    out: Out = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. adapt.method=full. Repeatable."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="desk|paper", help="Defaults of the keys the study leaves out.")
+    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a study: pre-train, adapt, evaluate, report."""
+    spec = studies_file.load(study, changes or (), preset)
+    folder = out or Path(os.path.expanduser(spec.output.dir or Path("runs") / (study.stem or "study")))
+    _execute(spec, Mode(folder, resume, overwrite, json, quiet))
+
+
+@app.command()
+def demo(
+    kind: Annotated[str, typer.Argument(help="Which demonstration.")] = "diagram",
+    out: Out = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a small study that takes a few minutes."""
+    text = studies_file.template(kind, "demo-")
+    spec = studies_file.loads(text, source=f"demo {kind}")
+    _execute(spec, Mode(out or Path("runs") / f"demo-{kind}", resume, overwrite, json, quiet))
+
+
+@app.command()
+def init(kind: Annotated[str, typer.Argument(help="Kind of study, e.g. diagram.")] = "diagram") -> None:
+    """Print a commented template of a study file."""
+    typer.echo(studies_file.template(kind), nl=False)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]) -> None:
+    """Write report.html of a run (anew)."""
+    typer.echo(str(_write_report(folder)))
+
+
+@app.command()
+def inspect(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Run directory, or a checkpoint or model in it.")
+    ],
+    json: Json = False,
+) -> None:
+    """Show what a run has produced so far."""
+    from wavefoundry.reports.lines import event_line
+    from wavefoundry.reports.live import final_table
+
+    if (path / "meta.json").is_file():
+        return _inspect_bundle(path, json)
+    summary, notes = _read_run(path)
+    if json:
+        _echo_json(summary)
+        return
+    console = _console()
+    console.print(final_table(summary))
+    if last := event_line(summary.get("last_event") or {}):
+        console.print(f"last: {last}", markup=False)
+    for note in notes:
+        console.print(f"warning: {note}", style="yellow", markup=False)
+
+
+@app.command()
+def verify(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Run directory, or a checkpoint or model in it.")
+    ],
+) -> None:
+    """Check every file of a run against its SHA-256 sum."""
+    if (path / "meta.json").is_file():
+        from wavefoundry.artifacts.bundles import check_bundle
+
+        problems = check_bundle(path)
+    else:
+        from wavefoundry.artifacts.store import RunDirectory
+
+        problems = RunDirectory.open(path).verify()
+    if problems:
+        raise IntegrityError("\n".join([f"{path} is damaged", *(f"  {problem}" for problem in problems)]))
+    typer.echo(f"{path} is intact")
+
+
+def _execute(spec: studies_file.DiagramSpec, mode: Mode) -> None:
+    """Run an accepted study, show it, write the report; leaves with 3 when the run is not complete."""
+    from wavefoundry.reports import live
+    from wavefoundry.reports.lines import final_line
+
+    _check_target(spec, mode)
+    with live.view(quiet=mode.quiet, json=mode.json) as emit:
+        emit({"event": "phase", "phase": "start", "text": "loading the libraries"})
+        from wavefoundry.studies import run_study
+
+        summary = run_study(spec, mode.out, resume=mode.resume, overwrite=mode.overwrite, emit=emit)
+    page = _write_report(mode.out) if spec.output.report else None
+    if mode.json:
+        _echo_json(summary)
+    elif mode.quiet:
+        typer.echo(f"{final_line(summary)}: {mode.out}")
+    else:
+        _console().print(live.final_table(summary))
+        typer.echo(f"results: {mode.out}" + (f", report: {page}" if page else ""))
+    if summary.get("status") != "complete":
+        raise typer.Exit(3)
+
+
+def _check_target(spec: studies_file.DiagramSpec, mode: Mode) -> None:
+    """Refuse an impossible run directory before anything heavy is imported; nothing is written."""
+    if mode.resume and mode.overwrite:
+        raise InputError("--resume and --overwrite exclude each other", where="--resume, --overwrite")
+    if mode.resume:
+        from wavefoundry.artifacts.store import RunDirectory
+
+        return studies_file.require_same(spec, RunDirectory.open(mode.out).spec_text, mode.out)
+    where, elsewhere = f"--out {mode.out}", "name another --out"
+    try:
+        folders = [mode.out, *mode.out.absolute().parents]
+        base = next(folder for folder in folders if os.path.lexists(folder))
+        if not base.is_dir():
+            raise InputError(
+                "the output directory cannot be made",
+                where=where,
+                fix=elsewhere,
+                why=f"{base} is not a directory",
+            )
+        if not os.access(base, os.R_OK | os.W_OK | os.X_OK):
+            raise InputError(
+                "the output directory cannot be made",
+                where=where,
+                fix=elsewhere,
+                why=f"there is no permission to write to {base}",
+            )
+        # A directory with nothing but its marker belongs to a run that was stopped before it began.
+        ours = (mode.out / "run.json").is_file()
+        present = {name for name in os.listdir(base) if not name.startswith(".")} - {"run.json"}
+        if base == mode.out and present and not (ours and mode.overwrite):
+            fix = "--resume continues that run, --overwrite replaces it" if ours else elsewhere
+            raise InputError("the output directory is not empty", where=where, fix=fix)
+    except OSError as error:
+        raise InputError(
+            "the output directory cannot be used", where=where, why=str(error.strerror), fix=elsewhere
+        ) from None
+
+
+def _write_report(folder: Path) -> Path:
+    """Write ``report.html``; a run that was sealed is sealed again, so that ``verify`` covers the report."""
+    from wavefoundry.reports import html
+
+    if not (folder / "manifest.json").is_file():
+        return html.write_report(folder)
+    from wavefoundry.artifacts.store import RunDirectory
+
+    page = html.render(*html.read_run(folder))
+    with RunDirectory.open(folder, write=True) as directory:
+        directory.write_text("report.html", page)
+        directory.seal()
+    return folder / "report.html"
+
+
+def _read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Summary of a run, or what can be said about one that has none yet, and warnings."""
+    from wavefoundry.artifacts.files import decode_json, read_plain
+    from wavefoundry.artifacts.store import RunDirectory
+
+    file = path / "summary.json"
+    try:
+        directory = RunDirectory.open(path)
+    except InputError:
+        # Results that were copied elsewhere are readable without the rest of the run.
+        if not file.is_file():
+            raise
+        directory = None
+    events = directory.read_log() if directory else []
+    notes = list(directory.warnings) if directory else []
+    if file.is_file():
+        summary = decode_json(read_plain(file), file)
+        if not isinstance(summary, dict):
+            raise IntegrityError(f"{file} is damaged: it holds no table")
+        return summary, notes
+    points = {event.get("index"): event for event in events if event.get("event") == "point"}
+    last = events[-1] if events else None
+    return {"status": "unfinished", "points": list(points.values()), "last_event": last}, notes
+
+
+def _inspect_bundle(path: Path, json: bool) -> None:
+    """Show the description and the arrays of a checkpoint or model."""
+    from wavefoundry.artifacts.bundles import read_bundle
+
+    arrays, meta = read_bundle(path)
+    shapes = {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in arrays.items()}
+    if json:
+        _echo_json({"meta": meta, "arrays": shapes})
+        return
+    for name, array in arrays.items():
+        typer.echo(f"{name}  {array.dtype}{list(array.shape)}")
+    typer.echo(f"{len(arrays)} arrays, {sum(array.size for array in arrays.values())} numbers")
+    _echo_json(meta)
+
+
+def _echo_json(value: Any) -> None:
+    """Print JSON; what JSON cannot hold (NaN, infinities) becomes null."""
+    from wavefoundry.artifacts.files import encode_json
+
+    typer.echo(encode_json(value, indent=2).decode())
+
+
+def _console() -> Console:
+    """Standard output; wide enough for the whole table where it is no terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
+
+
+def _hush() -> None:
+    """Keep notices of dependencies off the screen; PYTHONWARNINGS and the variables below bring them back."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("NETKET_NO_TIPS", "1")
+    for name in ("jax", "jax._src.xla_bridge", "absl", "netket", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def _internal_error(error: Exception) -> int:
+    """One line for the user; the traceback goes to a file that can be sent along with a bug report."""
+    text = "".join(traceback.format_exception(error))
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    try:
+        handle, name = tempfile.mkstemp(prefix="wavefoundry-", suffix=".log")
+        with open(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+    except OSError:
+        name = "(nowhere: no temporary file could be written)"
+    print(f"internal error ({what}); the traceback is in {name}", file=sys.stderr)
+    return 1

@@ -1,0 +1,57 @@
+"""Numerics shared by models, engine and adaptation: stable functions and damped solves."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def log_cosh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log cosh of a real argument, without overflow."""
+    y = jnp.abs(x)
+    return y + jnp.log1p(jnp.exp(-2 * y)) - jnp.asarray(jnp.log(2.0), x.dtype)
+
+
+def log_cosh_complex(re: Float[Array, "*s"], im: Float[Array, "*s"]) -> tuple[Array, Array]:
+    """Real and imaginary part of log cosh(re + i im), without overflow and without complex numbers.
+
+    |cosh|^2 = sinh(re)^2 + cos(im)^2; the imaginary part is the principal argument of cosh.
+    """
+    y = jnp.abs(re)
+    shrink = jnp.exp(-2 * y)
+    # |cosh|^2 = e^{2y}/4 (1 + 2 cos(2 im) e^{-2y} + e^{-4y}); the bracket is a sum of squares, kept above zero
+    bracket = (1 - shrink) ** 2 + 4 * shrink * jnp.cos(im) ** 2
+    tiny = jnp.finfo(re.dtype).tiny
+    log = y - jnp.asarray(jnp.log(2.0), re.dtype) + 0.5 * jnp.log(jnp.maximum(bracket, tiny))
+    phase = jnp.arctan2(jnp.sign(re) * (1 - shrink) * jnp.sin(im), (1 + shrink) * jnp.cos(im))
+    return log, phase
+
+
+def solve_damped(
+    matrix: Float[Array, "n n"], rhs: Float[Array, " n"], shift: Float[Array, ""], tries: int = 4
+) -> tuple[Float[Array, " n"], Float[Array, ""]]:
+    """Solve (matrix + shift 1) x = rhs by Cholesky, raising the shift tenfold when rounding spoils it.
+
+    Returns:
+        The solution and the shift that worked. All zeros, with an infinite shift, when none did: the caller's step
+        is then empty instead of wrong.
+    """
+    eye = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+
+    def attempt(lam: Array) -> Array:
+        factor = jax.scipy.linalg.cho_factor(matrix + lam * eye, lower=True)
+        return jax.scipy.linalg.cho_solve(factor, rhs)
+
+    def failed(state: tuple[Array, Array, Array]) -> Array:
+        x, _, k = state
+        return jnp.logical_and(~jnp.all(jnp.isfinite(x)), k < tries)
+
+    def retry(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        _, lam, k = state
+        return attempt(10 * lam), 10 * lam, k + 1
+
+    shift = jnp.asarray(shift, matrix.dtype)
+    x, shift, _ = jax.lax.while_loop(failed, retry, (attempt(shift), shift, jnp.array(0)))
+    good = jnp.all(jnp.isfinite(x))
+    return jnp.where(good, x, 0.0), jnp.where(good, shift, jnp.inf)

@@ -1,0 +1,148 @@
+"""The central types: what a system, a wavefunction, a sample and a run are to the engine.
+
+Everything numerical is written for ONE configuration and batched by the engine with ``jax.vmap``. Importing this
+module switches JAX to 64-bit mode: networks may run in float32, but means, solves and keys are 64-bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+
+jax.config.update("jax_enable_x64", True)
+
+Config = PyTree  # one configuration: spins of a lattice, positions of electrons
+
+
+class Psi(NamedTuple):
+    """Amplitude of one configuration, psi = exp(log + i phase)."""
+
+    log: Float[Array, ""]
+    phase: Float[Array, ""]
+
+
+class Batch(NamedTuple):
+    """Configurations with their weights: Metropolis samples (equal weights), a full sum, or a re-weighted pool."""
+
+    x: Config  # leading axis S
+    weight: Float[Array, " S"]  # sums to 1
+
+
+class Connected(NamedTuple):
+    """The off-diagonal and diagonal matrix elements of a lattice Hamiltonian at one configuration, term by term."""
+
+    x: Array  # (K, sites), the connected configurations
+    mels: Array  # (K, terms), <x|H_k|x'>; zero entries are never evaluated
+    diagonal: Array  # (terms,), <x|H_k|x>
+
+
+class Local(NamedTuple):
+    """The costly half of a lattice local energy: features of a configuration and of all it is connected to."""
+
+    z: Array  # (width,)
+    z_conn: Array  # (K, width), zero where every matrix element is zero
+    mels: Array  # (K, terms)
+    diagonal: Array  # (terms,)
+
+
+class System(eqx.Module):
+    """A Hamiltonian H = sum_k c_k H_k with its configuration space and moves.
+
+    Couplings are data, not code: a sweep over couplings re-uses every compiled program.
+    """
+
+    couplings: eqx.AbstractVar[Float[Array, " terms"]]
+
+    def varying(self) -> PyTree[bool]:
+        """Leaves that differ between the members of a family (they get a leading axis); all arrays by default."""
+        return jax.tree.map(eqx.is_array, self)
+
+    def init(self, key: PRNGKeyArray) -> Config:
+        """A random configuration of the allowed sector."""
+        raise NotImplementedError
+
+    def propose(self, key: PRNGKeyArray, x: Config, width: Array) -> tuple[Config, Float[Array, ""]]:
+        """A Metropolis move and its log Hastings ratio; ``width`` scales moves in continuous space."""
+        raise NotImplementedError
+
+    def expand(self, features: Callable[[Config], Array], x: Config) -> Any:
+        """The costly half of the local energy: all evaluations of the backbone."""
+        raise NotImplementedError
+
+    def expand_batch(self, features: Callable[[Config], Array], xs: Config, chunk: int) -> Any:
+        """``expand`` for many configurations, ``chunk`` at a time; systems may override it to skip work."""
+        return jax.lax.map(lambda x: self.expand(features, x), xs, batch_size=chunk)
+
+    def contract(self, head: Callable[[Array], Psi], local: Any) -> Array:
+        """The cheap half: head and expanded features give the local energy of every term, shape (terms,)."""
+        raise NotImplementedError
+
+
+class Head(Protocol):
+    """What head tuning needs to know: pre-activations y = (z, 1) @ weights, then psi = outer(y)."""
+
+    real: bool
+
+    def weights(self) -> Float[Array, "width+1 hidden"]:
+        """Kernels and biases of all linear maps side by side; the last row holds the biases."""
+        ...
+
+    def with_weights(self, weights: Float[Array, "width+1 hidden"]) -> Head:
+        """The same head with other weights."""
+        ...
+
+    def outer(self, y: Float[Array, " hidden"]) -> Psi:
+        """Amplitude from the pre-activations."""
+        ...
+
+    def __call__(self, z: Float[Array, " width"]) -> Psi: ...
+
+
+class Wavefunction(eqx.Module):
+    """psi(x) = head(backbone(x)). The split is what makes head tuning cheap: the backbone runs once per pool.
+
+    ``backbone(condition, x)`` gives the features (width,); ``condition`` is what the network may know about the
+    system (its couplings), or None.
+    """
+
+    backbone: eqx.Module
+    head: eqx.Module
+    conditioned: tuple[int, ...] = eqx.field(static=True, default=())  # which couplings the network is given
+
+    def features(self, system: System, x: Config) -> Float[Array, " width"]:
+        """Features z(x), the input of the head."""
+        condition = system.couplings[np.array(self.conditioned)] if self.conditioned else None
+        return self.backbone(condition, x)  # type: ignore[operator]
+
+    def __call__(self, system: System, x: Config) -> Psi:
+        """Amplitude of one configuration."""
+        return self.head(self.features(system, x))  # type: ignore[operator]
+
+    @property
+    def real(self) -> bool:
+        """True when the phase is constant: half the Jacobian, no imaginary parts."""
+        return bool(getattr(self.head, "real", False))
+
+
+Trainable = PyTree[bool] | PyTree[Bool[Array, "..."]]
+
+
+class Run(NamedTuple):
+    """Everything needed to go on, arrays only: exactly what a checkpoint holds."""
+
+    params: PyTree  # the whole wavefunction
+    sampler: Any  # walkers and their key
+    opt: Any  # state of the optimiser
+    step: Array
+
+
+class Process(NamedTuple):
+    """A method as a pair of pure functions: ``init(...) -> Run`` and ``step(Run, System) -> (Run, Info)``."""
+
+    init: Callable[..., Run]
+    step: Callable[..., tuple[Run, Any]]

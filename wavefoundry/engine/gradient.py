@@ -1,0 +1,153 @@
+"""Natural gradient (stochastic reconfiguration) on weighted samples, as quantum geometric tensor or as kernel.
+
+Convention: force F = 2 Re <O* (Eloc - E)>, metric S = Re <O* O> centred, theta <- theta - lr (S + shift)^-1 F.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from wavefoundry.core.numerics import solve_damped
+from wavefoundry.core.types import Batch, Psi, System, Wavefunction
+from wavefoundry.engine.sampling import over_family
+
+
+class Direction(NamedTuple):
+    """A proposed update of the trained weights, before the learning rate."""
+
+    update: Float[Array, " P"]
+    shift: Float[Array, ""]  # the damping that was needed
+    spread: Float[Array, ""]  # sqrt(update S update): rms change of log psi per unit learning rate
+
+
+class Selection(NamedTuple):
+    """The trained weights of a wavefunction: whole leaves, or single entries of leaves.
+
+    ``split`` gives them as a list of flat pieces, ``join`` puts such a list back.
+    """
+
+    split: Callable[[PyTree], list[Array]]
+    join: Callable[[PyTree, list[Array]], PyTree]
+
+    def vector(self, params: PyTree) -> Float[Array, " P"]:
+        """The trained weights as one vector."""
+        return jnp.concatenate(self.split(params))
+
+    def replace(self, params: PyTree, vector: Float[Array, " P"]) -> PyTree:
+        """``params`` with the trained weights taken from a vector."""
+        ends = np.cumsum([piece.shape[0] for piece in self.split(params)])[:-1]
+        return self.join(params, jnp.split(vector, ends))
+
+
+def select(trainable: PyTree) -> Selection:
+    """Selection of weights from a pytree of booleans of the wavefunction's structure.
+
+    Args:
+        trainable: True/False for whole leaves, or a boolean numpy array for single weights of a leaf.
+    """
+
+    def parts(params: PyTree) -> tuple[list, list, Any]:
+        leaves, structure = jax.tree.flatten(params)
+        found: list[tuple[int, np.ndarray | None]] = []
+        for i, (leaf, mask) in enumerate(zip(leaves, structure.flatten_up_to(trainable), strict=True)):
+            if isinstance(mask, np.ndarray):
+                found.append((i, np.flatnonzero(mask)))
+            elif mask and eqx.is_inexact_array(leaf):
+                found.append((i, None))
+        return leaves, found, structure
+
+    def split(params: PyTree) -> list[Array]:
+        leaves, found, _ = parts(params)
+        return [leaves[i].reshape(-1) if index is None else leaves[i].reshape(-1)[index] for i, index in found]
+
+    def join(params: PyTree, pieces: list[Array]) -> PyTree:
+        leaves, found, structure = parts(params)
+        for (i, index), piece in zip(found, pieces, strict=True):
+            old, piece = leaves[i], piece.astype(leaves[i].dtype)
+            leaves[i] = (piece if index is None else old.reshape(-1).at[index].set(piece)).reshape(old.shape)
+        return jax.tree.unflatten(structure, leaves)
+
+    return Selection(split, join)
+
+
+def log_jacobian(
+    params: PyTree, static: PyTree, selection: Selection, family: System, batch: Batch, chunk: int
+) -> Float[Array, "R S parts P"]:
+    """Derivatives of log|psi| and of the phase (parts = 1 when the phase is constant) for every sample."""
+
+    def one(system: System, xs: PyTree) -> Array:
+        def psi(pieces: list[Array], x: PyTree) -> Psi:
+            wavefunction: Wavefunction = eqx.combine(selection.join(params, pieces), static)
+            return wavefunction(system, x)
+
+        def rows(x: PyTree) -> Array:
+            value, pullback = jax.vjp(lambda pieces: psi(pieces, x), selection.split(params))
+            one_, zero = jnp.ones_like(value.log), jnp.zeros_like(value.log)
+            parts = [pullback(Psi(one_, zero))[0]]
+            if not eqx.combine(params, static).real:
+                parts.append(pullback(Psi(zero, one_))[0])
+            return jnp.stack([jnp.concatenate(part) for part in parts])
+
+        return jax.lax.map(rows, xs, batch_size=chunk)
+
+    return over_family(one, family, batch.x)
+
+
+def centred_rows(
+    jacobian: Float[Array, "R S parts P"], local_energy: Array, weight: Float[Array, "R S"]
+) -> tuple[Float[Array, "N P"], Float[Array, " N"]]:
+    """Weighted rows sqrt(w) (O - <O>) and right-hand side sqrt(w) (Eloc - E), centred per system.
+
+    Real and imaginary parts are stacked as separate rows, so that Re <O* O> = rows^T rows. Systems count equally.
+    """
+    # a matrix product: as an elementwise sum XLA fuses it into its consumer and computes it once per entry
+    mean = jnp.einsum("rs,rspq->rpq", weight.astype(jacobian.dtype), jacobian, precision="highest")[:, None]
+    root = jnp.sqrt(weight / weight.shape[0])
+    rows = (jacobian - mean) * root.astype(jacobian.dtype)[:, :, None, None]
+    residual = (local_energy - jnp.sum(weight * local_energy, axis=1, keepdims=True)) * root
+    parts = [jnp.real(residual), jnp.imag(residual)][: jacobian.shape[2]]
+    return rows.reshape(-1, jacobian.shape[-1]), jnp.stack(parts, axis=2).reshape(-1)
+
+
+def natural_gradient(
+    rows: Float[Array, "N P"],
+    residual: Float[Array, " N"],
+    shift: Float[Array, ""],
+    previous: Float[Array, " P"],
+    momentum: float,
+    solver: str,
+) -> Direction:
+    """Damped natural gradient with SPRING momentum.
+
+    Args:
+        rows, residual: from ``centred_rows``.
+        shift: damping.
+        previous: the last update (zero at the start).
+        momentum: mu of SPRING; 0 is plain stochastic reconfiguration.
+        solver: "kernel" (N x N, minSR), "qgt" (P x P), or "auto": the smaller of the two.
+
+    Source: kernel form arXiv 2302.01941; SPRING arXiv 2401.10190.
+    """
+    n, p = rows.shape
+    wide = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
+    target = 2.0 * residual
+    if momentum:
+        target = target - momentum * (wide @ previous.astype(wide.dtype)).astype(jnp.float64)
+    if solver == "kernel" or (solver == "auto" and n <= p):
+        kernel = jnp.matmul(wide, wide.T, precision="highest").astype(jnp.float64)
+        y, used = solve_damped(kernel, target, shift)
+        update = (y.astype(wide.dtype) @ wide).astype(jnp.float64)
+    else:
+        metric = jnp.matmul(wide.T, wide, precision="highest").astype(jnp.float64)
+        update, used = solve_damped(metric, (target.astype(wide.dtype) @ wide).astype(jnp.float64), shift)
+    if momentum:
+        update = update + momentum * previous
+    spread = jnp.sqrt(jnp.sum((wide @ update.astype(wide.dtype)) ** 2)).astype(jnp.float64)
+    return Direction(update, used, spread)

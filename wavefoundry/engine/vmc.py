@@ -1,0 +1,135 @@
+"""Variational Monte Carlo as a process: sample, local energies, natural gradient, guarded update."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from wavefoundry.core.types import Batch, Process, Run, System, Wavefunction
+from wavefoundry.engine.gradient import centred_rows, log_jacobian, natural_gradient, select
+from wavefoundry.engine.sampling import Walkers, equal_weights, full_sum, init_walkers, metropolis, over_family
+
+
+class Optimiser(NamedTuple):
+    """State of the natural gradient: last update (momentum), learning-rate scale and rejected steps so far."""
+
+    update: Float[Array, " P"]
+    scale: Float[Array, ""]
+    rejected: Array
+
+
+class Info(NamedTuple):
+    """What one step reports, per system of the family (leading axis R)."""
+
+    energy: Array
+    variance: Float[Array, " R"]
+    chain_energies: Array  # (R, S), local energies of this step
+    acceptance: Float[Array, ""]
+    shift: Float[Array, ""]
+    rejected: Array
+
+
+class Options(NamedTuple):
+    """Settings of the process that are compiled in.
+
+    moves: Metropolis moves between steps. chunk: configurations evaluated at a time. trust: largest rms change of
+    log psi in one step (the update is scaled down to it).
+    """
+
+    moves: int
+    chunk: int
+    solver: str = "auto"
+    momentum: float = 0.0
+    trust: float = 0.3
+
+
+class Schedule(NamedTuple):
+    """Learning rate and damping of each step; arrays, so that they can change without recompilation."""
+
+    learning_rate: Float[Array, " steps"]
+    shift: Float[Array, " steps"]
+
+
+def local_energies(wavefunction: Wavefunction, family: System, batch: Batch, chunk: int) -> Array:
+    """Term-wise local energies of a batch: (R, S, terms)."""
+
+    def one(system: System, xs: PyTree) -> Array:
+        local = system.expand_batch(lambda x: wavefunction.features(system, x), xs, chunk)
+        return jax.vmap(lambda part: system.contract(wavefunction.head, part))(local)
+
+    return over_family(one, family, batch.x)
+
+
+def variational(static: PyTree, trainable: PyTree, options: Options, states: Any = None) -> Process:
+    """Variational optimisation of a wavefunction for one system or a family.
+
+    Args:
+        static: the non-array part of the wavefunction (``eqx.partition(wavefunction, eqx.is_array)[1]``).
+        trainable: pytree of booleans, see ``engine.gradient.select``.
+        options: compiled-in settings.
+        states: all configurations for the full sum; None samples by Metropolis.
+
+    Returns:
+        ``init(key, params, family, chains)`` and ``step((run, schedule), family)`` where ``schedule`` holds the
+        learning rate and shift of this step.
+    """
+    selection = select(trainable)
+
+    def init(key: PRNGKeyArray, params: PyTree, family: System, chains: int) -> Run:
+        opt = Optimiser(jnp.zeros(selection.vector(params).shape[0]), jnp.array(1.0), jnp.array(0))
+        return Run(params, init_walkers(key, family, chains), opt, jnp.array(0))
+
+    def draw(params: PyTree, family: System, walkers: Walkers) -> tuple[Batch, Walkers]:
+        wavefunction = eqx.combine(params, static)
+        if states is not None:
+            return full_sum(wavefunction, family, states, options.chunk), walkers
+        walkers = metropolis(wavefunction, family, walkers, options.moves, options.chunk)
+        return equal_weights(walkers.x), walkers
+
+    def step(run: Run, family: System, learning_rate: Array, shift: Array) -> tuple[Run, Info]:
+        batch, walkers = draw(run.params, family, run.sampler)
+        wavefunction = eqx.combine(run.params, static)
+        terms = local_energies(wavefunction, family, batch, options.chunk)
+        local = jnp.einsum("rst,rt->rs", terms, family.couplings)
+        energy = jnp.sum(batch.weight * local, axis=1)
+        variance = jnp.sum(batch.weight * jnp.abs(local - energy[:, None]) ** 2, axis=1)
+
+        jacobian = log_jacobian(run.params, static, selection, family, batch, max(1, options.chunk // 2))
+        rows, residual = centred_rows(jacobian, local, batch.weight)
+        found = natural_gradient(rows, residual, shift, run.opt.update, options.momentum, options.solver)
+
+        rate = learning_rate * run.opt.scale
+        rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
+        good = jnp.all(jnp.isfinite(local)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
+        vector = selection.vector(run.params).astype(jnp.float64) - rate * found.update
+        new = selection.replace(run.params, vector)
+        params = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, run.params)
+        opt = Optimiser(
+            jnp.where(good, found.update, 0.0),
+            jnp.where(good, jnp.minimum(1.0, run.opt.scale * 1.02), run.opt.scale * 0.5),
+            run.opt.rejected + ~good,
+        )
+        info = Info(energy, variance, local, walkers.acceptance, found.shift, opt.rejected)
+        return Run(params, walkers, opt, run.step + 1), info
+
+    return Process(init, step)
+
+
+def block_of(process: Process) -> Any:
+    """Several steps in one compiled loop: ``block(run, family, schedule) -> (run, infos)``, axis 0 = steps."""
+
+    @jax.jit
+    def block(run: Run, family: System, schedule: Schedule) -> tuple[Run, Info]:
+        return jax.lax.scan(lambda r, s: process.step(r, family, s.learning_rate, s.shift), run, schedule)
+
+    return block
+
+
+def decay(learning_rate: float, shift: float, steps: int, tail: float = 0.4) -> Schedule:
+    """Constant learning rate, then linear to zero over the last ``tail`` of the steps: it averages the noise out."""
+    left = (steps - jnp.arange(steps)) / max(tail * steps, 1.0)
+    return Schedule(learning_rate * jnp.minimum(1.0, left), jnp.full(steps, shift))

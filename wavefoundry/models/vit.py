@@ -1,0 +1,176 @@
+"""Vision transformer with factored, translation-invariant attention for spins on chains and square lattices.
+
+Source: arXiv 2403.07795 (backbone and head), with the architecture its authors publish for these states.
+"""
+
+from __future__ import annotations
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.models.heads import make_head
+from wavefoundry.models.layers import Dense, LayerNorm, xavier
+
+
+class Attention(eqx.Module):
+    """Factored attention: weights depend on the displacement between patches alone, no queries or keys.
+
+    A_i = W concat_mu sum_j alpha^mu_{j-i} V^mu x_j
+    """
+
+    value: Dense
+    out: Dense
+    alpha: Float[Array, "heads patches"]
+
+    def __call__(self, x: Float[Array, "n d"], displacement: Int[np.ndarray, "n n"]) -> Float[Array, "n d"]:
+        n, d = x.shape
+        heads = self.alpha.shape[0]
+        values = self.value(x).reshape(n, heads, d // heads)
+        mixed = jnp.einsum("hij,jhe->ihe", self.alpha[:, displacement], values)
+        return self.out(mixed.reshape(n, d))
+
+
+class Block(eqx.Module):
+    """Pre-norm block: attention, then a feed-forward layer of four times the width."""
+
+    norm_attention: LayerNorm
+    attention: Attention
+    norm_feed: LayerNorm
+    up: Dense
+    down: Dense
+
+    @classmethod
+    def create(cls, key: PRNGKeyArray, width: int, heads: int, patches: int, dtype: jnp.dtype) -> Block:
+        """Xavier uniform kernels and attention weights, zero biases."""
+        k = jax.random.split(key, 5)
+        attention = Attention(
+            Dense.create(k[0], width, width, dtype),
+            Dense.create(k[1], width, width, dtype),
+            xavier(k[2], (heads, patches), dtype),
+        )
+        return cls(
+            LayerNorm.create(width, dtype),
+            attention,
+            LayerNorm.create(width, dtype),
+            Dense.create(k[3], width, 4 * width, dtype),
+            Dense.create(k[4], 4 * width, width, dtype),
+        )
+
+    def __call__(self, x: Float[Array, "n d"], displacement: Int[np.ndarray, "n n"]) -> Float[Array, "n d"]:
+        x = x + self.attention(self.norm_attention(x), displacement)
+        return x + self.down(jax.nn.gelu(self.up(self.norm_feed(x))))
+
+
+class ViTBackbone(eqx.Module):
+    """Patches -> embedding -> blocks -> sum over patches -> layer norm. Invariant under shifts by whole patches."""
+
+    embedding: Dense
+    blocks: Block  # stacked along a leading axis: compiled once, however deep the network is
+    norm: LayerNorm
+    extent: tuple[int, ...] = eqx.field(static=True)
+    patch: int = eqx.field(static=True)
+
+    def __call__(self, condition: Float[Array, " c"] | None, x: Array) -> Float[Array, " d"]:
+        """Features z of one configuration.
+
+        Args:
+            condition: couplings given to every patch, or None.
+            x: spins, (sites,), +-1; sites of a square lattice in row-major order.
+        """
+        tokens = patches(x, self.extent, self.patch).astype(self.embedding.kernel.dtype)
+        if condition is not None:
+            given = jnp.broadcast_to(condition.astype(tokens.dtype), (tokens.shape[0], condition.shape[0]))
+            tokens = jnp.concatenate([tokens, given], axis=-1)
+        displacement = displacements(self.extent, self.patch)
+        tokens, _ = jax.lax.scan(
+            lambda t, block: (block(t, displacement), None), self.embedding(tokens), self.blocks, unroll=4
+        )
+        return self.norm(jnp.sum(tokens, axis=0))
+
+
+def patches(x: Array, extent: tuple[int, ...], patch: int) -> Array:
+    """Cut a configuration into patches: (sites,) -> (patches, sites per patch)."""
+    if len(extent) == 1:
+        return x.reshape(-1, patch)
+    rows, columns = extent
+    blocks = x.reshape(rows // patch, patch, columns // patch, patch)
+    return blocks.transpose(0, 2, 1, 3).reshape(-1, patch * patch)
+
+
+def displacements(extent: tuple[int, ...], patch: int) -> Int[np.ndarray, "n n"]:
+    """Index of the periodic displacement j - i between patches i and j."""
+    shape = tuple(edge // patch for edge in extent)
+    positions = np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=-1)
+    difference = (positions[None, :, :] - positions[:, None, :]) % np.array(shape)
+    return np.ravel_multi_index(tuple(np.moveaxis(difference, -1, 0)), shape)
+
+
+def auto_patch(extent: tuple[int, ...]) -> int:
+    """Default patch: 4 sites of a chain, 2 x 2 of a square, or the next smaller divisor (even where possible)."""
+    wanted = (4, 2, 3, 5, 1) if len(extent) == 1 else (2, 3, 1)
+    return next(b for b in wanted if all(edge % b == 0 and edge > b for edge in extent))
+
+
+def vit(
+    key: PRNGKeyArray,
+    extent: tuple[int, ...],
+    *,
+    patch: int,
+    width: int,
+    layers: int,
+    heads: int,
+    head: str = "complex",
+    head_norm: bool = False,
+    conditioned: tuple[int, ...] = (),
+    precision: str = "float32",
+) -> Wavefunction:
+    """The vision transformer wavefunction for a lattice of the given extent.
+
+    Args:
+        key: random key of the initial weights.
+        extent: (sites,) of a chain or (rows, columns) of a square lattice.
+        patch: edge of a patch; must divide every edge of the lattice.
+        width: number of features d.
+        layers: number of blocks.
+        heads: number of attention heads; must divide ``width``.
+        head: "real" or "complex", see ``make_head``.
+        head_norm: layer norms inside the head.
+        conditioned: indices of the couplings the network is given as input (none by default).
+        precision: dtype of the weights, "float32" or "float64".
+
+    Raises:
+        InputError: patch or heads do not divide.
+    """
+    if any(edge % patch for edge in extent):
+        raise InputError(
+            f"patch {patch} does not divide the lattice {'x'.join(map(str, extent))}",
+            where="wavefunction.patch",
+            why="every patch must hold the same number of sites",
+            fix=f"use a divisor, for example patch = {auto_patch(extent)}",
+        )
+    if width % heads:
+        raise InputError(
+            f"heads {heads} does not divide width {width}",
+            where="wavefunction.heads",
+            why="the features are split evenly among the attention heads",
+            fix=f"use a divisor of {width}",
+        )
+    dtype = jnp.dtype(precision)
+    k_embed, k_head, *k_blocks = jax.random.split(key, 2 + layers)
+    n_patches = math.prod(edge // patch for edge in extent)
+    blocks = [Block.create(k, width, heads, n_patches, dtype) for k in k_blocks]
+    backbone = ViTBackbone(
+        Dense.create(k_embed, patch ** len(extent) + len(conditioned), width, dtype),
+        jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks),
+        LayerNorm.create(width, dtype),
+        tuple(extent),
+        patch,
+    )
+    return Wavefunction(backbone, make_head(k_head, width, head, head_norm, dtype), conditioned)

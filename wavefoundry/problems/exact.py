@@ -1,0 +1,267 @@
+"""Exact references: closed forms of the transverse-field Ising chain, Lanczos for any small lattice operator.
+
+The Ising chain is written in Pauli matrices; everything else takes its units from the operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+
+from wavefoundry.core.errors import InputError, PhysicsError
+
+if TYPE_CHECKING:
+    from netket.hilbert import DiscreteHilbert
+    from netket.operator import DiscreteOperator
+
+MAX_STATES = 2**20  # 20 spins: about 0.4 GB of matrix elements
+_DENSE = 256  # below this size the Lanczos iteration is not worth its set-up
+_BLOCK = 2**14  # states whose matrix elements are computed at a time
+
+
+class IsingChain(NamedTuple):
+    """Ground state of the periodic transverse-field Ising chain: total energy, then means per site or bond.
+
+    ``correlation[r]`` is <sz_0 sz_r> for r = 0..n // 2, ``m2`` is <((1/n) sum_i sz_i)^2>.
+    """
+
+    energy: float
+    sx: float
+    zz_nn: float
+    m2: float
+    correlation: np.ndarray
+
+
+def ising_chain(n: int, h: float, J: float = 1.0) -> IsingChain:
+    """Exact ground state of H = -J sum_i sz_i sz_(i+1) - h sum_i sx_i (Pauli matrices, periodic).
+
+    Free fermions whose momenta are odd multiples of pi / n. At h = 0, where the ground state is two-fold
+    degenerate, the symmetric member is meant.
+
+    Args:
+        n: number of sites, at least 3; even if ``J`` is negative (odd rings are then frustrated).
+        h: transverse field, of either sign.
+        J: coupling of neighbours, positive for the ferromagnet, not 0.
+
+    Raises:
+        InputError: no closed form for these arguments.
+
+    Source: Pfeuty, Ann. Phys. 57, 79 (1970).
+    """
+    k, eps = _fermions(n, h, J)
+    field, coupling = abs(h), abs(J)
+    # C(r) is the determinant of the Toeplitz matrix a(i - j), i, j = 1..r
+    shifts = np.arange(-(n // 2), n // 2 + 1)
+    weights = (coupling - field * np.exp(-1j * k)) / (n * eps)
+    toeplitz = np.real(np.exp(1j * np.outer(shifts, k)) @ weights)
+    correlation = _leading_minors(toeplitz)
+    if J < 0:
+        correlation[1::2] *= -1.0  # turning every second spin maps the antiferromagnet to the ferromagnet
+    multiplicity = np.full(n // 2 + 1, 2.0)  # r and n - r are the same distance
+    multiplicity[0] = 1.0
+    if n % 2 == 0:
+        multiplicity[-1] = 1.0
+    return IsingChain(
+        energy=-float(eps.sum()),
+        sx=float(np.copysign(((field - coupling * np.cos(k)) / eps).mean(), h)),
+        zz_nn=float(np.copysign(((coupling - field * np.cos(k)) / eps).mean(), J)),
+        m2=float(multiplicity @ correlation) / n,
+        correlation=correlation,
+    )
+
+
+def fidelity_susceptibility_ising(n: int, h: float, J: float = 1.0) -> float:
+    """chi_F = -d^2 ln F / dh^2 of the Ising chain's ground state, F(h, h + d) the squared overlap.
+
+    Twice the variance of the log-derivative of the normalised state; n (n - 1) / 16 at h = J = 1.
+
+    Args:
+        n: number of sites, as for ``ising_chain``.
+        h: transverse field.
+        J: coupling of neighbours.
+
+    Source: arXiv 1308.5917, eq. 9 (which defines it with the unsquared overlap: half of this value).
+    """
+    k, eps = _fermions(n, h, J)
+    return float(((J * np.sin(k)) ** 2 / eps**4).sum() / 4.0)
+
+
+def _fermions(n: int, h: float, J: float) -> tuple[np.ndarray, np.ndarray]:
+    """Momenta and energies of the even-parity sector, each of shape [n]."""
+    if n < 3 or J == 0 or (J < 0 and n % 2) or not np.isfinite([h, J]).all():
+        raise InputError(
+            f"no closed form for a periodic Ising chain of {n} sites with h = {h}, J = {J}",
+            why="it needs at least 3 sites, a finite field, a coupling that is not 0, and even n if J < 0",
+        )
+    k = (2 * np.arange(n) + 1) * np.pi / n
+    return k, np.sqrt((abs(J) - abs(h)) ** 2 + 4.0 * abs(J * h) * np.sin(k / 2.0) ** 2)
+
+
+def _leading_minors(toeplitz: np.ndarray) -> np.ndarray:
+    """Determinants of the r x r Toeplitz matrices a(i - j), r = 0..m, from a(-m..m), by Levinson's recursion.
+
+    O(m^2) instead of O(m^4). What falls below 1e-13 is set to 0: the recursion divides by it.
+    """
+    m = len(toeplitz) // 2
+    minors = np.zeros(m + 1)
+    minors[0], minors[1] = 1.0, toeplitz[m]
+    forward = backward = np.array([1.0 / toeplitz[m]])  # first and last column of the inverse
+    for r in range(1, m):
+        below = toeplitz[m + r : m : -1] @ forward
+        above = toeplitz[m - 1 : m - r - 1 : -1] @ backward
+        longer, shifted = np.append(forward, 0.0), np.append(0.0, backward)
+        scale = 1.0 - below * above
+        forward, backward = (longer - below * shifted) / scale, (shifted - above * longer) / scale
+        minors[r + 1] = minors[r] / forward[0]
+        if abs(minors[r + 1]) < 1e-13:
+            minors[r + 1] = 0.0
+            break
+    return minors
+
+
+def basis(hilbert: DiscreteHilbert) -> np.ndarray:
+    """All configurations of a small Hilbert space, shape [states, sites], in the order of ``all_states()``.
+
+    NetKet's own enumeration of a constrained space (fixed magnetisation) of 20 sites takes half a minute.
+
+    Raises:
+        InputError: the space is too large to be enumerated, or its sites differ.
+    """
+    local = getattr(hilbert, "local_states", None)
+    if local is None or len(local) ** hilbert.size > MAX_STATES:
+        raise InputError(
+            f"the {hilbert.size} sites are too many for an exact solution",
+            why=f"at most {MAX_STATES} configurations (20 spins 1/2) of equal sites can be enumerated",
+        )
+    constraint = getattr(hilbert, "constraint", None)
+    # NetKet sorts a constrained space by value, a free one in the order of the local states
+    values = np.asarray(local) if constraint is None else np.sort(np.asarray(local))
+    digits = np.arange(len(values) ** hilbert.size)
+    states = np.empty((len(digits), hilbert.size), dtype=np.int8)
+    for site in reversed(range(hilbert.size)):
+        digits, remainder = np.divmod(digits, len(values))
+        states[:, site] = values[remainder]
+    return states if constraint is None else states[np.asarray(constraint(states))]
+
+
+def ground_state(operator: DiscreteOperator) -> tuple[float, np.ndarray]:
+    """Lowest eigenvalue and normalised eigenvector of a Hermitian lattice operator, up to 20 spins 1/2.
+
+    Deterministic; the largest amplitude is positive. From a degenerate ground space one vector is returned:
+    one without negative amplitudes if no off-diagonal element is positive, else an arbitrary one.
+
+    Args:
+        operator: any NetKet discrete operator, also on a space of fixed magnetisation or particle number.
+
+    Returns:
+        (energy, vector), the vector of shape [states] in the order of ``basis(operator.hilbert)``.
+
+    Raises:
+        InputError: the Hilbert space is too large, or the operator not Hermitian or leading out of the space.
+        PhysicsError: the iteration does not converge.
+    """
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+    blocks = list(_blocks(operator))
+    states, dtype = blocks[0].shape[1], np.result_type(*(block.dtype for block in blocks))
+
+    def apply(vector: np.ndarray) -> np.ndarray:
+        return np.concatenate([block @ vector for block in blocks])
+
+    random = np.random.default_rng(0).standard_normal((2, states))
+    left, right = random @ np.stack([apply(v) for v in random]).T
+    if abs(left[1] - np.conj(right[0])) > 1e-8 * (np.abs(left).sum() + np.abs(right).sum()):
+        raise InputError("the operator is not Hermitian", why="an energy must be real", fix="add the adjoint")
+    if states <= _DENSE:
+        energies, vectors = np.linalg.eigh(apply(np.eye(states)))
+        return float(energies[0]), _fix_phase(vectors[:, 0])
+    matrix: Any = LinearOperator((states, states), matvec=apply, dtype=dtype)  # pyright: ignore
+    # a uniform start stays in the symmetry sector of a positive state; a state with signs may be orthogonal to it
+    start = (np.ones(states) if _is_stoquastic(blocks) else random[0]).astype(dtype)
+    try:
+        energies, vectors = eigsh(matrix, k=1, which="SA", v0=start, tol=1e-11, maxiter=10_000)  # pyright: ignore
+    except ArpackNoConvergence as error:
+        raise PhysicsError("the Lanczos iteration for the ground state did not converge") from error
+    return float(energies[0]), _fix_phase(vectors[:, 0])
+
+
+def expectation(operator: DiscreteOperator, vector: np.ndarray) -> float:
+    """<v|O|v> / <v|v> of a Hermitian operator.
+
+    Args:
+        operator: any NetKet discrete operator.
+        vector: amplitudes, shape [states], in the order of ``basis(operator.hilbert)``.
+
+    Raises:
+        InputError: the vector does not belong to the operator's Hilbert space, or that is too large.
+    """
+    vector = np.ravel(vector)
+    total, row = 0.0, 0
+    for block in _blocks(operator):
+        if block.shape[1] != vector.size:
+            raise InputError(
+                "the vector does not fit the operator",
+                why=f"the vector has {vector.size} amplitudes, the Hilbert space {block.shape[1]} states",
+            )
+        rows = vector[row : row + block.shape[0]]
+        total, row = total + np.vdot(rows, block @ vector), row + block.shape[0]
+    return float(np.real(total) / np.vdot(vector, vector).real)
+
+
+def _blocks(operator: DiscreteOperator) -> Iterator[Any]:
+    """Rows of the operator's matrix, a block of states at a time, as sparse matrices [block, states].
+
+    Written for the time and memory of 20 sites: columns come from a table, zero elements are never stored.
+    """
+    from scipy.sparse import csr_matrix
+
+    hilbert, operator = operator.hilbert, cast("DiscreteOperator", operator.collect())
+    states = basis(hilbert)
+    column = np.full(len(hilbert.local_states) ** hilbert.size, -1, dtype=np.int32)
+    column[_codes(states, hilbert.local_states)] = np.arange(len(states), dtype=np.int32)
+    size = min(_BLOCK, len(states))
+    for first in range(0, len(states), size):
+        count = min(size, len(states) - first)
+        # a last block of another shape would be compiled anew, so it is filled up with its last state
+        rows = states[np.minimum(np.arange(first, first + size), len(states) - 1)]
+        connected, elements = (np.asarray(part)[:count] for part in operator.get_conn_padded(rows))
+        if np.iscomplexobj(elements) and not np.imag(elements).any():
+            elements = np.real(elements)
+        used = elements != 0
+        bounds = np.append(0, np.cumsum(used.sum(axis=1)))
+        values = elements[used].astype(np.result_type(elements, np.float64))
+        columns = column[_codes(connected, hilbert.local_states)[used]]
+        if np.any(columns < 0):
+            raise InputError(
+                "the operator leads out of its Hilbert space",
+                why=f"an element connects a configuration of {hilbert} to one that it does not contain",
+                fix="lift the constraint, for instance the fixed magnetisation",
+            )
+        yield csr_matrix((values, columns, bounds), shape=(count, len(states)))
+
+
+def _codes(x: np.ndarray, local_states: Any) -> np.ndarray:
+    """Configurations [..., sites] as numbers [...], their digits to the base of local states."""
+    values = np.sort(np.asarray(local_states)).astype(np.float32)
+    radix = np.float32(len(values)) ** np.arange(x.shape[-1] - 1, -1, -1, dtype=np.float32)
+    digits = (x.astype(np.float32) - values[0]) / (values[1] - values[0])
+    return (digits @ radix).astype(np.int32)  # exact: every number is below MAX_STATES < 2**24
+
+
+def _is_stoquastic(blocks: list[Any]) -> bool:
+    """Whether no off-diagonal element is positive, so that a ground vector without signs exists."""
+    row = 0
+    for block in blocks:
+        entries = block.tocoo()
+        off_diagonal = entries.data[entries.row + row != entries.col]
+        if np.iscomplexobj(off_diagonal) or np.any(off_diagonal > 0.0):
+            return False
+        row += block.shape[0]
+    return True
+
+
+def _fix_phase(vector: np.ndarray) -> np.ndarray:
+    largest = vector[np.argmax(np.abs(vector))]
+    return vector * (np.abs(largest) / largest)

@@ -1,0 +1,395 @@
+"""Families of lattice Hamiltonians H = sum_k c_k H_k of spins 1/2, one NetKet Jax operator per coupling.
+
+Spins are +-1 (int8). Ising: Pauli matrices. J1-J2 Heisenberg: spin operators S = sigma/2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import netket as nk
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.types import Connected, Local, Psi, System
+
+
+class LatticeSystem(System):
+    """Spins 1/2 on a lattice with H = sum_k couplings[k] * operators[k].
+
+    Moves: single flips, or exchanges of antiparallel neighbours when the magnetisation is fixed; now and then all
+    spins are flipped, so that both sectors of an ordered phase are visited.
+    """
+
+    couplings: Float[Array, " terms"]
+    operators: tuple[Any, ...]  # NetKet Jax operators: pytrees, their data are leaves
+    sublattice: Array | None  # (sites,) bool: sites rotated by the Marshall sign rule
+    pairs: Int[Array, "pairs 2"] | None  # exchange moves; None: single flips
+    flip_all: Float[Array, ""]  # probability of proposing to flip every spin
+    names: tuple[str, ...] = eqx.field(static=True)
+    extent: tuple[int, ...] = eqx.field(static=True)
+    periodic: bool = eqx.field(static=True)
+    model: str = eqx.field(static=True)
+    slots: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # off-diagonal slots of each operator
+
+    @property
+    def sites(self) -> int:
+        """Number of spins."""
+        return int(np.prod(self.extent))
+
+    @property
+    def hilbert(self) -> Any:
+        """NetKet Hilbert space."""
+        return self.operators[0].hilbert
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Couplings by name."""
+        return {
+            name: float(value) for name, value in zip(self.names, np.asarray(self.couplings), strict=True)
+        }
+
+    def at(self, **couplings: float) -> LatticeSystem:
+        """The same family at other couplings; unnamed ones keep their value.
+
+        Raises:
+            InputError: the system has no such coupling.
+        """
+        for name in couplings:
+            if name not in self.names:
+                raise InputError(
+                    f"the {self.model} system has no coupling {name!r}",
+                    where="couplings",
+                    why=f"its couplings are {', '.join(self.names)}",
+                    fix=f"use one of {', '.join(self.names)}",
+                )
+        values = jnp.array([float(couplings.get(n, v)) for n, v in self.values.items()])
+        return eqx.tree_at(lambda s: s.couplings, self, values)
+
+    def varying(self) -> PyTree[bool]:
+        """The members of a lattice family differ in their couplings alone."""
+        return eqx.tree_at(lambda s: s.couplings, jax.tree.map(lambda _: False, self), True)
+
+    def family(self, points: Sequence[dict[str, float]]) -> LatticeSystem:
+        """Several members at once: couplings get a leading axis."""
+        values = jnp.stack([self.at(**point).couplings for point in points])
+        return eqx.tree_at(lambda s: s.couplings, self, values)
+
+    def operator(self) -> Any:
+        """The whole Hamiltonian at the present couplings as one NetKet operator (without sign rule)."""
+        total = sum(float(c) * o for c, o in zip(np.asarray(self.couplings), self.operators, strict=True))
+        return total
+
+    def init(self, key: PRNGKeyArray) -> Array:
+        """A random spin configuration of the allowed sector."""
+        return self.hilbert.random_state(key, dtype=jnp.int8)
+
+    def propose(self, key: PRNGKeyArray, x: Array, width: Array) -> tuple[Array, Array]:
+        """One local move, or with probability ``flip_all`` the flip of every spin."""
+        del width
+        k_kind, k_move = jax.random.split(key)
+        moved, log_ratio = _flip_one(k_move, x) if self.pairs is None else _exchange(k_move, x, self.pairs)
+        everything = jax.random.uniform(k_kind) < self.flip_all
+        return jnp.where(everything, -x, moved), jnp.where(everything, 0.0, log_ratio)
+
+    def sign(self, x: Array) -> Array:
+        """Marshall sign of a configuration: -1 for an odd number of down spins on the rotated sublattice."""
+        assert self.sublattice is not None
+        down = jnp.sum(jnp.where(self.sublattice, x < 0, False), dtype=jnp.int32)
+        return 1.0 - 2.0 * (down % 2)
+
+    def connected(self, x: Array) -> Connected:
+        """Connected configurations with the matrix elements of each term, diagonal ones apart."""
+        states, columns, diagonal = [], [], []
+        for k, operator in enumerate(self.operators):
+            xs, mels = operator.get_conn_padded(x)
+            mels = jnp.real(mels).astype(jnp.float64)
+            same = jnp.all(xs == x, axis=-1)
+            diagonal.append(jnp.sum(jnp.where(same, mels, 0.0)))
+            keep = np.array(self.slots[k], dtype=int)
+            xs, mels = xs[keep], jnp.where(same, 0.0, mels)[keep]
+            states.append(xs)
+            columns.append(jnp.zeros((len(keep), len(self.operators))).at[:, k].set(mels))
+        xs, mels = jnp.concatenate(states).astype(x.dtype), jnp.concatenate(columns)
+        if self.sublattice is not None:
+            mels = mels * (self.sign(x) * jax.vmap(self.sign)(xs))[:, None]
+        return Connected(xs, mels, jnp.stack(diagonal))
+
+    def expand(self, features: Callable[[Array], Array], x: Array) -> Local:
+        """Features of x and of every configuration it is connected to."""
+        conn = self.connected(x)
+        return Local(features(x), jax.vmap(features)(conn.x), conn.mels, conn.diagonal)
+
+    def expand_batch(self, features: Callable[[Array], Array], xs: Array, chunk: int) -> Local:
+        """``expand`` for many configurations; zero matrix elements cost nothing.
+
+        The connected configurations with a non-zero element are packed densely, evaluated ``chunk`` at a time in a
+        loop as long as there are any, and unpacked.
+        """
+        conn = jax.vmap(self.connected)(xs)
+        samples, slots = conn.mels.shape[:2]
+        total = samples * slots
+        chunk = min(chunk, total)
+        z = jax.lax.map(features, xs, batch_size=chunk)
+        active = jnp.any(conn.mels != 0, axis=-1).reshape(-1)
+        order = jnp.nonzero(active, size=total, fill_value=0)[0]
+        order = jnp.concatenate([order, jnp.zeros(chunk, order.dtype)])
+        flat = conn.x.reshape(total, -1)
+
+        def body(i: Array, packed: Array) -> Array:
+            index = jax.lax.dynamic_slice(order, (i * chunk,), (chunk,))
+            return jax.lax.dynamic_update_slice(packed, jax.vmap(features)(flat[index]), (i * chunk, 0))
+
+        loops = (jnp.sum(active) + chunk - 1) // chunk
+        packed = jax.lax.fori_loop(0, loops, body, jnp.zeros((total + chunk, z.shape[-1]), z.dtype))
+        position = jnp.clip(jnp.cumsum(active) - 1, 0)
+        z_conn = jnp.where(active[:, None], packed[position], 0).reshape(samples, slots, -1)
+        return Local(z, z_conn, conn.mels, conn.diagonal)
+
+    def contract(self, head: Callable[[Array], Psi], local: Local) -> Array:
+        """Local energy of each term, (terms,); complex unless the head is real."""
+        here, there = head(local.z), jax.vmap(head)(local.z_conn)
+        log_ratio = (there.log - here.log).astype(jnp.float64)
+        active = jnp.any(local.mels != 0, axis=-1)
+        size = jnp.exp(jnp.where(active, log_ratio, 0.0))
+        if getattr(head, "real", False):
+            return local.diagonal + size @ local.mels
+        angle = (there.phase - here.phase).astype(jnp.float64)
+        return local.diagonal + (size * jnp.exp(1j * jnp.where(active, angle, 0.0))) @ local.mels
+
+
+def _flip_one(key: PRNGKeyArray, x: Array) -> tuple[Array, Array]:
+    """Flip one spin chosen at random."""
+    site = jax.random.randint(key, (), 0, x.shape[-1])
+    return x.at[site].multiply(-1), jnp.array(0.0)
+
+
+def _exchange(key: PRNGKeyArray, x: Array, pairs: Array) -> tuple[Array, Array]:
+    """Exchange one antiparallel pair chosen at random; the Hastings ratio counts the choices both ways."""
+    left, right = pairs[:, 0], pairs[:, 1]
+    before = x[left] != x[right]
+    pair = jnp.argmax(before * jax.random.uniform(key, before.shape))
+    i, j = left[pair], right[pair]
+    moved = x.at[i].set(x[j]).at[j].set(x[i])
+    after = moved[left] != moved[right]
+    return moved, jnp.log(jnp.sum(before) / jnp.sum(after))
+
+
+def _off_diagonal_slots(operator: Any) -> tuple[int, ...]:
+    """Slots of ``get_conn_padded`` that can hold x' != x.
+
+    A Pauli string flips the same sites whatever x is, so its diagonal slots can be told from a few states. Other
+    operators keep every slot.
+    """
+    if not isinstance(operator, nk.operator.PauliStringsJax):
+        return tuple(range(operator.max_conn_size))
+    x = operator.hilbert.random_state(jax.random.key(2), 64, dtype=jnp.int8)
+    xs, _ = operator.get_conn_padded(x)
+    moves = np.any(np.asarray(xs) != np.asarray(x)[:, None, :], axis=(0, 2))
+    return tuple(int(slot) for slot in np.flatnonzero(moves))
+
+
+def from_netket(
+    terms: dict[str, Any],
+    couplings: dict[str, float],
+    *,
+    extent: Sequence[int] | None = None,
+    periodic: bool = True,
+    marshall: Sequence[bool] | None = None,
+    model: str = "custom",
+) -> LatticeSystem:
+    """A family of Hamiltonians from NetKet operators, one for each coupling.
+
+    Args:
+        terms: operator of each coupling; Jax operators, or ones with ``to_pauli_strings`` / ``to_jax_operator``.
+        couplings: value of each coupling, same names as ``terms``.
+        extent: (sites,) of a chain (default) or (rows, columns) of a square lattice, row-major.
+        periodic: whether patches and correlation functions may wrap round.
+        marshall: sites whose down spins change the sign of psi (Marshall rule), or None.
+        model: name used in reports.
+
+    Raises:
+        InputError: names differ, Hilbert spaces differ, not spin 1/2, complex matrix elements, or no Jax operator.
+    """
+    if set(terms) != set(couplings) or not terms:
+        raise InputError(
+            f"terms {sorted(terms)} and couplings {sorted(couplings)} do not match",
+            where="from_netket",
+            why="every operator needs exactly one coupling",
+            fix="use the same names in both",
+        )
+    operators = tuple(_as_jax(name, operator) for name, operator in terms.items())
+    hilbert = operators[0].hilbert
+    _check_hilbert(terms, operators)
+    shape = (hilbert.size,) if extent is None else tuple(int(edge) for edge in extent)
+    if int(np.prod(shape)) != hilbert.size:
+        raise InputError(f"extent {shape} does not hold {hilbert.size} sites", where="from_netket: extent")
+    fixed = hilbert.constrained
+    return LatticeSystem(
+        couplings=jnp.array([float(couplings[name]) for name in terms]),
+        operators=operators,
+        sublattice=None if marshall is None else jnp.asarray(marshall, bool),
+        pairs=_neighbour_pairs(shape, periodic) if fixed else None,
+        flip_all=jnp.array(_flip_all_probability(hilbert)),
+        names=tuple(terms),
+        extent=shape,
+        periodic=periodic,
+        model=model,
+        slots=tuple(_off_diagonal_slots(operator) for operator in operators),
+    )
+
+
+def _flip_all_probability(hilbert: Any) -> float:
+    """One global flip per sweep; none when it would leave the magnetisation sector."""
+    allowed = not hilbert.constrained or bool(
+        np.all(hilbert.constraint(-np.asarray(hilbert.random_state(jax.random.key(0), 16))))
+    )
+    return 1.0 / hilbert.size if allowed else 0.0
+
+
+def _as_jax(name: str, operator: Any) -> Any:
+    """A Jax operator, as Pauli strings where NetKet can convert it: they share connected configurations."""
+    if isinstance(operator, nk.operator.IsingJax | nk.operator.PauliStringsJax):
+        return operator
+    for convert in ("to_pauli_strings", "to_jax_operator"):
+        if hasattr(operator, convert):
+            operator = getattr(operator, convert)()
+    if not isinstance(operator, nk.operator.DiscreteJaxOperator):
+        raise InputError(
+            f"term {name!r} is a {type(operator).__name__}, not a NetKet Jax operator",
+            where="from_netket",
+            why="local energies are computed inside compiled programs",
+            fix="use nk.operator.PauliStringsJax, IsingJax, or an operator with to_jax_operator()",
+        )
+    return operator
+
+
+def _check_hilbert(terms: dict[str, Any], operators: tuple[Any, ...]) -> None:
+    hilbert = operators[0].hilbert
+    for name, operator in zip(terms, operators, strict=True):
+        if operator.hilbert != hilbert:
+            raise InputError(f"term {name!r} acts on another Hilbert space", where="from_netket")
+        if not operator.is_hermitian:
+            raise InputError(f"term {name!r} is not Hermitian", where="from_netket")
+        states = hilbert.random_state(jax.random.key(1), 8)
+        _, mels = operator.get_conn_padded(states)
+        if np.max(np.abs(np.imag(mels)), initial=0.0) > 1e-12:
+            raise InputError(
+                f"term {name!r} has complex matrix elements",
+                where="from_netket",
+                why="real Hamiltonians are supported",
+                fix="rotate the basis so that the matrix elements become real",
+            )
+    if set(np.asarray(hilbert.local_states).tolist()) != {-1.0, 1.0}:
+        raise InputError(
+            "only spins 1/2 are supported", where="from_netket", fix="use nk.hilbert.Spin(0.5, N)"
+        )
+
+
+def _neighbour_pairs(shape: tuple[int, ...], periodic: bool) -> Array:
+    """Pairs of sites up to two bonds apart, for exchange moves."""
+    graph = nk.graph.Grid(shape, pbc=periodic)
+    distance = graph.distances()
+    i, j = np.nonzero(np.triu((distance == 1) | (distance == 2)))
+    return jnp.asarray(np.stack([i, j], axis=-1))
+
+
+def _strings(sites: int, bonds: Sequence[tuple[int, int]], letters: str) -> list[str]:
+    """Pauli strings with ``letters`` on the two sites of every bond."""
+    out = []
+    for i, j in bonds:
+        string = ["I"] * sites
+        string[i], string[j] = letters
+        out.append("".join(string))
+    return out
+
+
+def ising(extent: Sequence[int], *, h: float = 1.0, J: float = 1.0, periodic: bool = True) -> LatticeSystem:
+    """Transverse-field Ising model H = -J sum_<ij> Z_i Z_j - h sum_i X_i (Pauli matrices).
+
+    Args:
+        extent: (sites,) or (rows, columns); bonds are counted once.
+        h: transverse field. J: ferromagnetic coupling.
+        periodic: boundary condition.
+    """
+    shape = tuple(int(edge) for edge in extent)
+    sites = int(np.prod(shape))
+    graph = nk.graph.Grid(shape, pbc=periodic)
+    hilbert = nk.hilbert.Spin(0.5, sites)
+    bonds = [(int(i), int(j)) for i, j in graph.edges()]
+    flips = ["I" * i + "X" + "I" * (sites - i - 1) for i in range(sites)]
+    terms = {
+        "J": nk.operator.PauliStringsJax(hilbert, _strings(sites, bonds, "ZZ"), [-1.0] * len(bonds)),
+        "h": nk.operator.PauliStringsJax(hilbert, flips, [-1.0] * sites),
+    }
+    return from_netket(terms, {"J": J, "h": h}, extent=shape, periodic=periodic, model="ising")
+
+
+def ising_chain(sites: int, *, h: float = 1.0, J: float = 1.0, periodic: bool = True) -> LatticeSystem:
+    """Transverse-field Ising chain, see ``ising``; critical at h = J."""
+    return ising((sites,), h=h, J=J, periodic=periodic)
+
+
+def ising_square(
+    rows: int, columns: int, *, h: float = 3.04438, J: float = 1.0, periodic: bool = True
+) -> LatticeSystem:
+    """Transverse-field Ising model on a square lattice, see ``ising``; critical at h = 3.04438 J."""
+    return ising((rows, columns), h=h, J=J, periodic=periodic)
+
+
+def j1j2(
+    extent: Sequence[int], *, J2: float = 0.0, J1: float = 1.0, periodic: bool = True, marshall: bool = True
+) -> LatticeSystem:
+    """J1-J2 Heisenberg model H = J1 sum_nn S.S + J2 sum_nnn S.S (spin operators) in the sector Sz = 0.
+
+    Args:
+        extent: (sites,) with an even number of sites, or (rows, columns).
+        J2: next-nearest neighbour coupling (second neighbours on the chain, diagonals on the square).
+        J1: nearest neighbour coupling.
+        periodic: boundary condition.
+        marshall: rotate one sublattice (Marshall sign rule); exact signs at J2 = 0.
+    """
+    shape = tuple(int(edge) for edge in extent)
+    sites = int(np.prod(shape))
+    hilbert = nk.hilbert.Spin(0.5, sites, total_sz=0)
+    nearest, diagonal = _bonds(shape, periodic)
+    terms = {}
+    for name, bonds in (("J1", nearest), ("J2", diagonal)):
+        strings = [s for letters in ("XX", "YY", "ZZ") for s in _strings(sites, bonds, letters)]
+        terms[name] = nk.operator.PauliStringsJax(hilbert, strings, [0.25] * len(strings))
+    sublattice = np.indices(shape).sum(axis=0).reshape(-1) % 2 == 1 if marshall else None
+    return from_netket(
+        terms, {"J1": J1, "J2": J2}, extent=shape, periodic=periodic, marshall=sublattice, model="j1j2"
+    )
+
+
+def j1j2_chain(sites: int, **options: Any) -> LatticeSystem:
+    """J1-J2 Heisenberg chain, see ``j1j2``; dimerises at J2/J1 = 0.2411."""
+    return j1j2((sites,), **options)
+
+
+def j1j2_square(rows: int, columns: int, **options: Any) -> LatticeSystem:
+    """J1-J2 Heisenberg model on a square lattice, see ``j1j2``."""
+    return j1j2((rows, columns), **options)
+
+
+def _bonds(shape: tuple[int, ...], periodic: bool) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Nearest bonds, and second bonds (two sites along a chain, diagonals of a square), each counted once."""
+    steps = (((1,),), ((2,),)) if len(shape) == 1 else (((0, 1), (1, 0)), ((1, 1), (1, -1)))
+    found: list[list[tuple[int, int]]] = []
+    for kind in steps:
+        bonds = set()
+        for site in np.ndindex(*shape):
+            for step in kind:
+                other = np.add(site, step)
+                if not periodic and (np.any(other < 0) or np.any(other >= shape)):
+                    continue
+                a, b = (int(np.ravel_multi_index(tuple(p), shape)) for p in (site, np.mod(other, shape)))
+                bonds.add((min(a, b), max(a, b)))
+        found.append(sorted(bonds))
+    return found[0], found[1]

@@ -1,0 +1,246 @@
+"""What the report says, as text and tables: title, verdict, numbers of every point, cost, settings."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wavefoundry.reports import view
+from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
+from wavefoundry.reports.view import Row
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+MODEL_NAMES = {"ising": "transverse-field Ising model", "j1j2": "J1-J2 Heisenberg model"}
+FLAGS = {
+    "BELOW-EXACT": "more than three error bars below the exact energy, which no variational state can be: "
+    "walkers that did not mix, a wrong error bar, or a different Hamiltonian",
+    "NOT-CONVERGED": "the optimisation stopped before its energy settled, or fresh samples disagree with it",
+    "IMAG": "the mean imaginary part of the local energy differs from zero by more than its error bar allows",
+    "R-HAT": "the walkers do not agree among themselves as far as the number of samples demands",
+    "IS-WEIGHTS": "re-weighted samples of which too few carry most of the weight",
+    "LOW-ESS": "too few independent samples for a reliable error bar",
+}
+
+
+class Table(NamedTuple):
+    """A table as text: column titles, rows of cells, and one CSS class a row."""
+
+    head: list[Any]
+    body: list[list[Any]]
+    classes: list[str]
+
+
+def text(value: Any) -> Markup:
+    """A number or name for the page: true minus signs, powers of ten, ``J2`` with a subscript."""
+    from markupsafe import Markup, escape
+
+    if isinstance(value, Markup):
+        return value
+    shown = str(value)
+    if match := re.fullmatch(r"(-?[\d.]+(?:\([\d.]+\))?)e(-?\d+)", shown):
+        mantissa, power = (part.replace("-", "\u2212") for part in match.groups())
+        return Markup("{}&thinsp;×&thinsp;10<sup>{}</sup>").format(mantissa, power)
+    if re.fullmatch(r"-[\d.]+(\([\d.]+\))?", shown):
+        return escape(shown.replace("-", "\u2212"))
+    if match := re.fullmatch(r"([A-Za-z])_?(\d{0,2})", shown):
+        return Markup("<i>{}</i>").format(match[1]) + (
+            Markup("<sub>{}</sub>").format(match[2]) if match[2] else ""
+        )
+    return escape(shown)
+
+
+def title(summary: dict[str, Any]) -> str:
+    """What was mapped, in words: "transverse-field Ising model, periodic chain of 64 sites"."""
+    system = view.mapping(summary.get("system"))
+    for key in ("title", "name"):
+        if isinstance(system.get(key), str):
+            return system[key]
+    model = str(system.get("model") or "lattice model")
+    lattice = view.mapping(system.get("lattice"))
+    words = [MODEL_NAMES.get(re.sub(r"[^a-z0-9]", "", model.lower()), model)]
+    count = view.sites(summary)
+    kind = f"{lattice['kind']}" if isinstance(lattice.get("kind"), str) else "lattice"
+    if "periodic" in lattice:
+        kind = f"{'periodic' if lattice['periodic'] else 'open'} {kind}"
+    if not math.isnan(count):
+        sizes = [format(view.number(length), "g") for length in view.listing(lattice.get("size"))]
+        words.append(
+            f"{kind} of {' × '.join(sizes)} sites" if len(sizes) > 1 else f"{kind} of {count:g} sites"
+        )
+    return ", ".join(words)
+
+
+def verdict(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> dict[str, Any]:
+    """First lines of the report: worst flag, trusted points, largest error against exact, adaptation cost."""
+    flag = view.worst_flag(rows)
+    if not rows:
+        flag = "NO POINTS"
+    elif flag == "OK" and not all(row.trusted for row in rows):
+        flag = "NOT TRUSTED"
+    recorded, status = summary.get("verdict"), str(summary.get("status") or "unknown")
+    sentences: list[Any] = []
+    if status != "complete":
+        sentences.append({
+            "partial": "This run is not finished; what follows is what it has so far.",
+            "failed": "This run failed; what follows is what it had until then.",
+        }.get(status, f"The status of this run is {status}."))  # fmt: skip
+    trusted = sum(row.trusted for row in rows)
+    sentences.append(f"{trusted} of {len(rows)} points can be trusted." if rows else "No point was finished.")
+    sentences += _exact_sentence(rows, names) if rows else []
+    before = view.cpu_seconds(view.mapping(summary.get("pretrain")))
+    spent = [row.cpu_seconds for row in rows if not math.isnan(row.cpu_seconds)]
+    share = view.divide(sum(spent), before)
+    if spent:
+        cost = f"All adaptations together took {format_number(sum(spent), 3)} CPU s"
+        of_before = f", {100 * share:.3g} % of the pre-training ({format_number(before, 3)} CPU s)"
+        sentences.append(f"{cost}{'' if math.isnan(share) else of_before}.")
+    if isinstance(recorded, str) and recorded != flag:
+        sentences.append(recorded)
+    return {"flag": flag, "good": flag == "OK" and status == "complete", "sentences": sentences}
+
+
+def _exact_sentence(rows: list[Row], names: tuple[str, ...]) -> list[Any]:
+    from markupsafe import Markup
+
+    known = [row for row in rows if not math.isnan(row.relative_error)]
+    if not known:
+        return ["No exact energies are known for these points."]
+    worst = max(known, key=lambda row: abs(row.relative_error))
+    place = view.label(worst.couplings, names)
+    largest = text(format_number(abs(worst.relative_error)))
+    partly = "" if len(known) == len(rows) else f" ({len(known)} of {len(rows)} points have one)"
+    return [
+        Markup("The largest relative error against an exact energy is {} at {}{}.").format(
+            largest, place, partly
+        )
+    ]
+
+
+def point_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> Table:
+    """Every number of every point. Method and acceptance are columns only where they tell something."""
+    methods = len({row.method for row in rows}) > 1
+    accepted = any(not math.isnan(row.acceptance) for row in rows)
+    per = "" if math.isnan(view.sites(summary)) else " / site"
+    head = [
+        *names,
+        *(["method"] if methods else []),
+        f"energy{per}",
+        f"exact{per}",
+        "rel. error",
+        "z",
+        "V-score",
+    ]
+    head += ["R-hat", "ESS", "pool draws", "ESS min", *(["accept."] if accepted else []), "CPU s", "flags"]
+    body = _coupling_cells(rows, names)
+    for row, cells in zip(rows, body, strict=True):
+        cells += [row.method or NOT_AVAILABLE] if methods else []
+        cells += [
+            format_value_error(row.energy.value, row.energy.error),
+            NOT_AVAILABLE if math.isnan(row.energy.exact) else f"{row.energy.exact:.7f}",
+            format_number(row.relative_error),
+            NOT_AVAILABLE if math.isnan(row.z) else f"{row.z:.1f}",
+            format_number(row.v_score.value)
+            if math.isnan(row.v_score.error)
+            else format_value_error(row.v_score.value, row.v_score.error),
+            NOT_AVAILABLE if math.isnan(row.r_hat) else f"{row.r_hat:.4f}",
+            NOT_AVAILABLE if math.isnan(row.ess) else f"{row.ess:.0f}",
+            NOT_AVAILABLE if math.isnan(row.draws) else f"{row.draws:g}",
+            NOT_AVAILABLE
+            if math.isnan(row.ess_min)
+            else f"{row.ess_min:.2f}"
+            if row.ess_min <= 1
+            else f"{row.ess_min:.0f}",
+        ]
+        cells += [format_number(row.acceptance)] if accepted else []
+        cells += [
+            format_number(row.cpu_seconds, 3),
+            ", ".join(row.flags) or ("OK" if row.trusted else "not trusted"),
+        ]
+    return Table(head, body, ["" if row.trusted else "doubt" for row in rows])
+
+
+def estimate_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> Table | None:
+    """Observables and terms of every point with error bars, each followed by its exact value where known."""
+    found: dict[tuple[str, str], bool] = {}
+    for row in rows:
+        for group in ("observables", "terms"):
+            for name, entry in getattr(row, group).items():
+                found[group, name] = found.get((group, name), False) or not math.isnan(entry.exact)
+    if not found:
+        return None
+    ordered = sorted(
+        found.items(), key=lambda item: item[0][0]
+    )  # observables first, in the order of the file
+    head: list[Any] = [*names]
+    for (group, name), compared in ordered:
+        head += [_term_title(name, summary) if group == "terms" else name, *(["exact"] if compared else [])]
+    body = _coupling_cells(rows, names)
+    for row, cells in zip(rows, body, strict=True):
+        for (group, name), compared in ordered:
+            entry = getattr(row, group).get(name, view.Estimate(view.NAN))
+            cells.append(format_value_error(entry.value, entry.error))
+            if compared:
+                cells.append(NOT_AVAILABLE if math.isnan(entry.exact) else f"{entry.exact:.5f}")
+    return Table(head, body, ["" if row.trusted else "doubt" for row in rows])
+
+
+def _term_title(name: str, summary: dict[str, Any]) -> Markup:
+    from markupsafe import Markup
+
+    per_site = "" if math.isnan(view.sites(summary)) else Markup(" / <i>N</i>")
+    return Markup("⟨<i>H</i><sub>{}</sub>⟩{}").format(text(name), per_site)
+
+
+def _coupling_cells(rows: list[Row], names: tuple[str, ...]) -> list[list[Any]]:
+    """The couplings of each row, with the same number of decimals down a column."""
+    columns = []
+    for name in names:
+        values = [row.couplings.get(name, view.NAN) for row in rows]
+        shown = [f"{value:.6f}".rstrip("0") for value in values if not math.isnan(value)]
+        decimals = max((len(value.partition(".")[2]) for value in shown), default=0)
+        columns.append([NOT_AVAILABLE if math.isnan(value) else f"{value:.{decimals}f}" for value in values])
+    return [[column[index] for column in columns] for index in range(len(rows))]
+
+
+def cost_table(summary: dict[str, Any], rows: list[Row]) -> Table:
+    """Seconds of pre-training, of all adaptations together and of the whole run, with its compilations."""
+    pretrain, total = view.mapping(summary.get("pretrain")), view.mapping(summary.get("cost"))
+    stages = [("pre-training", pretrain.get("cost")), ("whole run", total)]
+    body = []
+    for name, cost in stages:
+        cost = view.mapping(cost) or {"cpu_seconds": cost}
+        seconds = [view.number(cost.get(key)) for key in ("cpu_seconds", "wall_seconds", "compile_seconds")]
+        count = view.number(cost.get("compilations"))
+        body.append([name, *(format_number(value, 3) for value in seconds), _count(count)])
+    spent = [row.cpu_seconds for row in rows if not math.isnan(row.cpu_seconds)]
+    together = format_number(sum(spent), 3) if spent else NOT_AVAILABLE
+    body.insert(1, [f"adaptation, {len(rows)} points", together, NOT_AVAILABLE, NOT_AVAILABLE, NOT_AVAILABLE])
+    return Table(["", "CPU s", "wall s", "of which compiling, s", "compilations"], body, [""] * len(body))
+
+
+def _count(value: float) -> str:
+    return NOT_AVAILABLE if math.isnan(value) else f"{value:g}"
+
+
+def pairs(value: Any) -> list[tuple[str, str]]:
+    """A nested object as dotted names and short text; lists stay on one line."""
+    if not isinstance(value, dict):
+        return []
+
+    def leaves(entry: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        for key, inner in entry.items():
+            name = f"{prefix}{key}"
+            if isinstance(inner, dict) and inner:
+                found += leaves(inner, f"{name}.")
+            elif isinstance(inner, str):
+                found.append((name, inner))
+            else:
+                found.append((name, json.dumps(inner, default=str)))
+        return found
+
+    return leaves(value)

@@ -1,0 +1,321 @@
+"""The figures of a phase-diagram run, from ``summary.json`` and, for the convergence, ``log.jsonl`` alone.
+
+Every function returns a figure, or ``None`` when the run holds nothing to draw; ``diagram_figure`` always
+returns one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from wavefoundry.reports import view
+from wavefoundry.reports.panels import (
+    Panel,
+    abscissa,
+    axis_name,
+    colours_along,
+    curve,
+    drop,
+    finite,
+    level,
+    maps,
+    mark_pretraining,
+    shared_legend,
+    small_multiples,
+)
+from wavefoundry.reports.style import COLOURS, literal, new_figure, styled, symbol
+from wavefoundry.reports.view import NAN, Estimate, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_PANELS = 8
+MAX_DOTS = 400
+VERY_GOOD_V_SCORE = 1e-4
+OBSERVABLE_NAMES = {
+    "m2": r"$\langle m_z^2\rangle$",
+    "m4": r"$\langle m_z^4\rangle$",
+    "abs_m": r"$\langle |m_z|\rangle$",
+    "mz": r"$\langle m_z\rangle$",
+    "mx": r"$\langle m_x\rangle$",
+    "binder": "Binder cumulant",
+}
+
+
+@styled
+def diagram_figure(summary: dict[str, Any]) -> Figure:
+    """The phase diagram: energy per site with error bars and exact curve, and below it how far to trust it.
+
+    The lower panel shows the relative error against exact energies with the error bar as its floor, and the
+    V-score. With two varying couplings both panels are maps.
+
+    Args:
+        summary: content of ``summary.json``; a run without points gives a note that says so.
+    """
+    rows = view.rows(summary)
+    names = view.axes(summary, rows)
+    energy = Panel(
+        _energy_title(summary), lambda r: r.energy.value, lambda r: r.energy.error, lambda r: r.energy.exact
+    )
+    if len(names) == 2:
+        second = Panel("relative error", lambda r: abs(r.relative_error), log=True)
+        if not finite(row.relative_error for row in rows):
+            second = Panel("V-score", lambda r: r.v_score.value, log=True)
+        return maps(summary, rows, names, [energy, second])
+    if not rows:
+        figure, (only,) = new_figure(7.2, 1.2)
+        only.set_axis_off()
+        only.text(0.5, 0.5, "no points yet", ha="center", va="center", transform=only.transAxes)
+        return figure
+    figure, (top, bottom) = new_figure(7.2, 5.4, nrows=2, sharex=True, height_ratios=[3, 2])
+    place = abscissa(rows, names)
+    curve(top, rows, place, energy)
+    _errors(bottom, rows, place)
+    mark_pretraining(summary, names, [top, bottom])
+    bottom.set_xlabel(axis_name(names))
+    shared_legend(figure, [top, bottom])
+    return figure
+
+
+@styled
+def observables_figure(summary: dict[str, Any]) -> Figure | None:
+    """Order parameters against the coupling, with exact curves where known (the first eight)."""
+    rows = view.rows(summary)
+    found = list(dict.fromkeys(name for row in rows for name in row.observables))
+    panels = []
+    for name in found[:MAX_PANELS]:
+        title = OBSERVABLE_NAMES.get(name, literal(name))
+        panels.append(Panel(title, *_estimate_readers("observables", name)))
+    return small_multiples(summary, rows, panels)
+
+
+@styled
+def terms_figure(summary: dict[str, Any]) -> Figure | None:
+    """Expectation value of each term of the Hamiltonian per site: the slopes dE/dc of the energy."""
+    rows = view.rows(summary)
+    per_site = "" if math.isnan(view.sites(summary)) else r"\,/\,N"
+    panels = []
+    for name in list(dict.fromkeys(name for row in rows for name in row.terms))[:MAX_PANELS]:
+        shown = symbol(name)
+        inner = shown.strip("$") if shown.startswith("$") and shown.endswith("$") else ""
+        title = f"$\\langle H_{{{inner}}}\\rangle{per_site}$" if inner else f"term {shown}"
+        panels.append(Panel(title, *_estimate_readers("terms", name)))
+    return small_multiples(summary, rows, panels)
+
+
+def _estimate_readers(group: str, name: str) -> tuple[Any, Any, Any]:
+    """Readers of value, error and exact value of one named entry of a row."""
+
+    def read(row: Row) -> Estimate:
+        return getattr(row, group).get(name, Estimate(NAN))
+
+    return (lambda row: read(row).value), (lambda row: read(row).error), (lambda row: read(row).exact)
+
+
+@styled
+def correlations_figure(summary: dict[str, Any]) -> Figure | None:
+    """Correlation functions against distance: dots a coupling, the exact values joined by a line."""
+    rows = view.rows(summary)
+    found = list(dict.fromkeys(name for row in rows for name in row.profiles))[:MAX_PANELS]
+    if not found:
+        return None
+    names = view.axes(summary, rows)
+    lines = math.ceil(len(found) / 2)
+    figure, axes = new_figure(7.2, 0.2 + 2.8 * lines, nrows=lines, ncols=min(2, len(found)))
+    colours, scale = colours_along(rows, names)
+    for axis, name in zip(axes, found, strict=False):
+        for row, colour in zip(rows, colours, strict=True):
+            profile = row.profiles.get(name, [])
+            exact = [entry.exact for entry in profile]
+            line = "none" if finite(exact) else "-"
+            errors = [0.0 if math.isnan(entry.error) else abs(entry.error) for entry in profile]
+            values = [entry.value for entry in profile]
+            axis.errorbar(
+                range(len(profile)), values, errors, fmt=".", ls=line, color=colour, lw=0.8, ms=4, capsize=0
+            )
+            axis.plot(exact, color=colour, lw=0.9)
+        axis.set(xlabel="distance (sites)", ylabel=literal(name))
+    drop(axes[len(found) :])
+    if scale is not None:
+        figure.colorbar(scale, ax=axes[: len(found)], label=axis_name(names))
+    return figure
+
+
+@styled
+def quality_figure(summary: dict[str, Any]) -> Figure | None:
+    """V-score (how close to an eigenstate) and split R-hat (did the walkers agree) at every point."""
+    rows = view.rows(summary)
+    score = Panel("V-score", lambda row: row.v_score.value, lambda row: row.v_score.error, log=True)
+    mixing = Panel(r"split $\hat{R}$", lambda row: row.r_hat)
+    figure = small_multiples(summary, rows, [score, mixing])
+    if figure is None or len(view.axes(summary, rows)) == 2:
+        return figure
+    for axes in figure.axes:
+        if axes.get_ylabel() == score.title:
+            level(axes, VERY_GOOD_V_SCORE, "very good")
+        if axes.get_ylabel() == mixing.title:
+            level(axes, 1.01, "1.01")
+            if max(finite(row.r_hat for row in rows)) > 1.05:
+                level(axes, 1.1, "1.1")
+    return figure
+
+
+@styled
+def cost_figure(summary: dict[str, Any]) -> Figure | None:
+    """CPU time: pre-training against all adaptations together, and the adaptation of every single point."""
+    rows = view.rows(summary)
+    names = view.axes(summary, rows)
+    spent = finite(row.cpu_seconds for row in rows)
+    if not spent:
+        return None
+    figure, (left, right) = new_figure(7.2, 2.7, ncols=2, width_ratios=[1, 1.25])
+    bars = [("pre-training", view.cpu_seconds(view.mapping(summary.get("pretrain"))), "muted")]
+    bars = [bar for bar in bars if not math.isnan(bar[1])]
+    bars.append((f"{len(spent)} adaptation{'s' * (len(spent) > 1)}, together", sum(spent), "blue"))
+    for place, (text, seconds, colour) in enumerate(bars):
+        left.barh(place, seconds, color=COLOURS[colour], height=0.4)
+        left.text(seconds, place, f" {seconds:.3g} s", va="center", fontsize=10.5)
+        left.text(0, place - 0.25, text, va="bottom", fontsize=10.5)
+    left.set(yticks=[], xlabel="CPU time (s)", ylim=(len(bars) - 0.5, -0.7))
+    left.spines["left"].set_visible(False)
+    left.set_xlim(0, 1.25 * max(seconds for _, seconds, _ in bars) or 1)
+    # Two methods at one coupling would hide each other's bars.
+    names = names if len(set(abscissa(rows, names))) == len(rows) else ()
+    place = abscissa(rows, names)
+    stops = sorted(set(finite(place)))
+    width = 0.7 * min((after - before for before, after in zip(stops, stops[1:], strict=False)), default=0.1)
+    right.bar(place, [row.cpu_seconds for row in rows], width=width, color=COLOURS["blue"])
+    right.set(xlabel=axis_name(names), ylabel="CPU time per point (s)")
+    right.grid(axis="x", visible=False)
+    return figure
+
+
+@styled
+def pretrain_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure | None:
+    """Pre-training by step, from the log: relative error (or the energy, without exact one) and V-score.
+
+    The energies are those of the samples of each step, at parameters that still move: display values, not
+    results.
+    """
+    steps = view.steps(log)
+    scale = view.sites(summary)
+    scale = 1.0 if math.isnan(scale) else scale
+    exact = _exact_pretraining(summary)
+    energies = [view.number(step.get("energy")) / scale for step in steps]
+    curves = [
+        (_energy_title(summary), energies, False)
+        if math.isnan(exact)
+        else ("relative error", [abs(view.divide(e - exact, exact)) for e in energies], True),
+        ("V-score", [view.number(step.get("v_score")) for step in steps], True),
+    ]
+    curves = [entry for entry in curves if finite(entry[1])]
+    if not curves:
+        return None
+    # A path of more dots than pixels only makes the page heavy; the last step always stays.
+    stride = max(1, len(steps) // MAX_DOTS)
+    kept = slice((len(steps) - 1) % stride, None, stride)
+    figure, axes = new_figure(7.2, 2.8, ncols=len(curves))
+    for axis, (title, values, log_scale) in zip(axes, curves, strict=True):
+        axis.plot([step["step"] for step in steps][kept], values[kept], color=COLOURS["blue"], lw=1.1)
+        axis.set(xlabel="step", ylabel=title)
+        if log_scale and any(value > 0 for value in values):
+            axis.set_yscale("log", nonpositive="mask")
+    return figure
+
+
+def _exact_pretraining(summary: dict[str, Any]) -> float:
+    """Exact energy per site at the pre-training couplings: recorded, or of a point that stands there."""
+    recorded = view.number(view.mapping(summary.get("pretrain")).get("exact_energy")) / view.sites(summary)
+    if not math.isnan(recorded):
+        return recorded
+    at = view.couplings_of(view.mapping(summary.get("pretrain")))
+    shared = [
+        row for row in view.rows(summary) if at and all(row.couplings.get(name) == at[name] for name in at)
+    ]
+    return next(iter(finite(row.energy.exact for row in shared)), NAN)
+
+
+@styled
+def rounds_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure | None:
+    """Adaptation by round: distance of training and held-out energies from the exact one, and the pool's ESS.
+
+    Where an exact energy is missing, distances are from the final energy on fresh samples.
+    """
+    every = view.rows(summary)
+    tuned = [
+        (row, events) for row, events in zip(every, view.adaptation_rounds(log, every), strict=True) if events
+    ]
+    if not tuned:
+        return None
+    rows = [row for row, _ in tuned]
+    scale = view.sites(summary)
+    scale = 1.0 if math.isnan(scale) else scale
+    names = view.axes(summary)
+    colours, bar = colours_along(rows, names)
+    figure, (left, right) = new_figure(7.2, 2.9, ncols=2)
+    dot = "." if len(rows) <= 6 else ""
+    known = all(not math.isnan(row.energy.exact) for row in rows)
+    for (row, events), colour in zip(tuned, colours, strict=True):
+        xs = [event["round"] for event in events]
+        target = row.energy.exact if known else row.energy.value
+        for key, style in (("energy", "-"), ("held_out", "--")):
+            ys = [abs(view.divide(_energy_of(event.get(key)) / scale - target, target)) for event in events]
+            left.plot(xs, ys, style, color=colour, lw=0.9, marker=dot, ms=4)
+        right.plot(
+            xs, [view.number(event.get("ess")) for event in events], color=colour, lw=0.9, marker=dot, ms=4
+        )
+    for style, text in (("-", "training part"), ("--", "held-out part")):
+        left.plot([], [], style, color=COLOURS["ink"], lw=1.0, label=text)
+    left.set_yscale("log", nonpositive="mask")
+    left.set(xlabel="round", ylabel="relative error" if known else "distance from final energy")
+    left.legend(loc="upper right")
+    fractions = finite(view.number(event.get("ess")) for _, events in tuned for event in events)
+    right.set(xlabel="round", ylabel="pool ESS / samples" if max(fractions, default=0) <= 1 else "pool ESS")
+    if max(fractions, default=0) <= 1:
+        right.set_ylim(0, 1.03)
+    if bar is not None:
+        figure.colorbar(bar, ax=[left, right], label=axis_name(names), pad=0.01)
+    return figure
+
+
+def _energy_of(entry: Any) -> float:
+    return view.number(view.mapping(entry).get("energy", entry))
+
+
+def _energy_title(summary: dict[str, Any]) -> str:
+    title = "energy" if math.isnan(view.sites(summary)) else "energy per site"
+    unit = view.unit(summary)
+    return f"{title} ({symbol(unit)})" if unit else title
+
+
+def _errors(axes: Axes, rows: list[Row], place: list[float]) -> None:
+    """Relative error over its statistical floor, and the V-score, on one logarithmic scale."""
+    score = [(x, row.v_score.value) for x, row in zip(place, rows, strict=True) if row.v_score.value > 0]
+    if score:
+        style = {"ls": "none", "marker": "D", "ms": 3.6, "color": COLOURS["muted"], "mfc": "none", "mew": 0.9}
+        axes.plot(*zip(*score, strict=True), label="V-score", zorder=2, **style)
+    if finite(row.relative_error for row in rows):
+        above = Panel(
+            "", lambda r: r.relative_error, lambda r: r.energy.error / abs(r.energy.exact), log=True
+        )
+        curve(axes, rows, place, above, named=False)
+        below = [
+            (x, -row.relative_error) for x, row in zip(place, rows, strict=True) if row.relative_error < 0
+        ]
+        style = {"ls": "none", "marker": "v", "ms": 5, "color": COLOURS["blue"], "mfc": COLOURS["paper"]}
+        if below:
+            axes.plot(*zip(*below, strict=True), label="below exact", zorder=3, **style)
+    floor = [(x, row.energy.error / abs(row.energy.exact)) for x, row in zip(place, rows, strict=True)
+             if row.energy.error > 0 and row.energy.exact]  # fmt: skip
+    floor = sorted(pair for pair in floor if not math.isnan(pair[1]))
+    if floor:
+        xs, bars = zip(*floor, strict=True)
+        seen = [abs(row.relative_error) for row in rows if abs(row.relative_error) > 0]
+        bottom = min([*bars, *seen]) / 2
+        axes.fill_between(xs, bottom, bars, color=COLOURS["sky"], alpha=0.28, lw=0, label="error bar (1σ)")
+        axes.set_ylim(bottom=bottom)
+    if floor or score:
+        axes.set_yscale("log", nonpositive="clip")
+    axes.set_ylabel("relative error, V-score" if finite(row.relative_error for row in rows) else "V-score")

@@ -1,0 +1,154 @@
+"""``report.html`` of a phase-diagram run: one file that needs no network, no script and no other file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wavefoundry.artifacts import files
+from wavefoundry.artifacts.log import Log
+from wavefoundry.core.errors import InputError, IntegrityError
+from wavefoundry.reports import content, view
+from wavefoundry.reports.view import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Picture(NamedTuple):
+    """A figure of the report: its SVG and the sentence that describes it."""
+
+    svg: Any
+    caption: str
+
+
+def read_run(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Summary and log of a run directory; a missing log is empty, damaged lines of the log are skipped.
+
+    Raises:
+        InputError: there is no ``summary.json``.
+        IntegrityError: ``summary.json`` is not a JSON object.
+        StorageError: the file system refused.
+    """
+    path = Path(run_dir) / "summary.json"
+    if not path.exists():
+        fix = "name a directory that a run has written"
+        raise InputError("no results to report on", where=str(path), why="there is no such file", fix=fix)
+    summary = files.decode_json(files.read_plain(path), path)
+    if not isinstance(summary, dict):
+        raise IntegrityError(f"{path} is not a JSON object")
+    events, _ = Log(Path(run_dir) / "log.jsonl").read()
+    return summary, events
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write ``report.html`` into a run directory, in one piece or not at all.
+
+    Args:
+        run_dir: a directory with ``summary.json`` and, optionally, ``log.jsonl``.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        InputError: there is no ``summary.json``.
+        IntegrityError: ``summary.json`` is not a JSON object.
+        StorageError: the file system refused.
+    """
+    page = render(*read_run(run_dir))
+    path = Path(run_dir) / "report.html"
+    files.write_atomic(path, page.encode())
+    return path
+
+
+def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
+    """The report as one HTML document.
+
+    Args:
+        summary: content of ``summary.json``; any part may be missing or null.
+        log: events of ``log.jsonl``, or an empty list.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["text"] = content.text
+    rows = view.rows(summary)
+    names = view.axes(summary, rows)
+    context = {
+        "title": content.title(summary),
+        "verdict": content.verdict(summary, rows, names),
+        "convention": str(summary.get("convention") or ""),
+        "pictures": pictures(summary, log),
+        "points": content.point_table(summary, rows, names),
+        "estimates": content.estimate_table(summary, rows, names),
+        "costs": content.cost_table(summary, rows),
+        "unit": view.unit(summary),
+        "flags": content.FLAGS,
+        "raised": sorted({flag for row in rows for flag in row.flags}),
+        "methods": sorted({row.method for row in rows if row.method}),
+        "settings": content.pairs(summary.get("settings")),
+        "versions": content.pairs(summary.get("versions")),
+        "hardware": content.pairs(summary.get("hardware")),
+        "command": str(summary.get("command") or ""),
+    }
+    return environment.get_template("report.html.j2").render(context)
+
+
+CAPTIONS = {
+    "observables": "Order parameters, with exact values where known.",
+    "correlations": "Correlation functions; lines are exact values where known.",
+    "terms": "Expectation value of each term of the Hamiltonian: by the Hellmann-Feynman theorem the slope "
+    "of the energy along that coupling.",
+    "quality": "V-score and split R-hat of the fresh samples of every point.",
+    "pretrain": "Pre-training. Each value comes from the samples of one step while the parameters move: a "
+    "picture of convergence, not a result.",
+    "rounds": "Adaptation. Energies of the training part (solid) and of the held-out part (dashed) of the "
+    "pool, and its effective sample size. A training energy that falls while the held-out one does not is "
+    "over-fitting; the results use neither, but fresh samples.",
+    "cost": "Processor time of the pre-training and of the adaptations.",
+}
+
+
+def pictures(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Picture]:
+    """The figures that this run has something for, by name."""
+    from markupsafe import Markup
+
+    from wavefoundry.reports import figures, style
+
+    rows = view.rows(summary)
+    drawn: dict[str, Figure | None] = {
+        "diagram": figures.diagram_figure(summary) if rows else None,
+        "observables": figures.observables_figure(summary),
+        "correlations": figures.correlations_figure(summary),
+        "terms": figures.terms_figure(summary),
+        "quality": figures.quality_figure(summary),
+        "pretrain": figures.pretrain_figure(summary, log),
+        "rounds": figures.rounds_figure(summary, log),
+        "cost": figures.cost_figure(summary),
+    }
+    captions = {"diagram": _diagram_caption(summary, rows), **CAPTIONS}
+    # All text inside these SVGs is drawn as outlines, so no name from the run can become markup.
+    return {
+        name: Picture(Markup(style.to_svg(figure, name)), captions[name])
+        for name, figure in drawn.items()
+        if figure is not None
+    }
+
+
+def _diagram_caption(summary: dict[str, Any], rows: list[Row]) -> str:
+    compared = any(not math.isnan(row.relative_error) for row in rows)
+    if len(view.axes(summary, rows)) == 2:
+        return f"Energy over the diagram, and its {'relative error' if compared else 'V-score'}."
+    if not compared:
+        return "Energy over the diagram, and the V-score, which needs no exact energy."
+    return (
+        "Energy over the diagram, and how far it can be trusted: the relative error against the exact "
+        "energy over its statistical floor (shaded: one error bar), and the V-score. Where no error bar is "
+        "seen on an energy, it is smaller than the mark."
+    )

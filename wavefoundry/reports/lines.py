@@ -1,0 +1,179 @@
+"""Events and records of a run as short texts: the words of the live view and the last table.
+
+Numbers that are missing or not finite are shown as ``n/a`` or left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
+
+Event = Mapping[str, Any]
+HEADS = ("E/site", "rel. error", "V-score", "R-hat", "accept", "ESS", "flags")
+"""Columns of the diagram's table, after those of the couplings."""
+
+
+def event_line(event: Event) -> str:
+    """An event as one line of text; empty for events that need none."""
+    kind = event.get("event")
+    if kind == "phase":
+        return f"{event.get('phase', '')}: {event.get('text', '')}"
+    if kind == "compiling":
+        return f"compiling {event.get('what', '')} ..."
+    if kind == "warning":
+        return f"warning: {event.get('text', '')}"
+    if kind == "step":
+        left = duration(event.get("seconds_left"))
+        return f"{_progress(event)}  {step_numbers(event)}" + (f"  {left} left" if left else "")
+    if kind == "round":
+        return f"{round_place(event)}  {round_numbers(event)}"
+    if kind == "point":
+        cells = point_cells(event)
+        numbers = "  ".join(
+            f"{head} {cells[head]}" for head in HEADS if cells[head] not in ("", NOT_AVAILABLE)
+        )
+        left = duration(event.get("seconds_left"))
+        return f"{_place(event, event.get('couplings'))}  {numbers}" + (f"  {left} left" if left else "")
+    return ""
+
+
+def final_line(summary: Event) -> str:
+    """One line that says how a run ended: ``complete: 21 points, 21 trusted, ...``."""
+    points = list(summary.get("points") or [])
+    trusted = sum(bool(point.get("trusted")) for point in points)
+    errors = [abs(error) for point in points if (error := _finite(point.get("relative_error"))) is not None]
+    worst = f", largest relative error {format_number(max(errors))}" if errors else ""
+    status = summary.get("status", "unfinished")
+    return f"{status}: {len(points)} point{'s' * (len(points) != 1)}, {trusted} trusted{worst}"
+
+
+def point_cells(point: Event) -> dict[str, str]:
+    """One point record as text by column: its couplings first, then the columns of the diagram's table."""
+    value, error = per_site(point)
+    cells = {str(name): _coupling(number) for name, number in (point.get("couplings") or {}).items()}
+    texts = (
+        format_value_error(value, error),
+        _number(point.get("relative_error")),
+        _number(point.get("v_score")),
+        _number(point.get("r_hat"), 4),
+        _number(point.get("acceptance")),
+        _number(point.get("ess"), 3),
+        flags(point),
+    )
+    cells.update(zip(HEADS, texts, strict=True))
+    return cells
+
+
+def per_site(record: Event) -> tuple[float | None, float | None]:
+    """Energy per site and its error bar, from ``energy``, ``energy_error`` and ``energy_per_site``."""
+    total, value = _finite(record.get("energy")), _finite(record.get("energy_per_site"))
+    error = _finite(record.get("energy_error"))
+    if total is None or value is None or error is None or total == 0:
+        return value, None
+    return value, error * abs(value / total)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as ``45 s``, ``3 min 20 s`` or ``2 h 05 min``; empty when unknown."""
+    if (seconds := _finite(seconds)) is None or seconds < 0:
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _finite(value: Any) -> float | None:
+    usable = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable else None
+
+
+def _number(value: Any, digits: int = 2) -> str:
+    return format_number(_finite(value), digits)
+
+
+def flags(point: Event) -> str:
+    """Flags of a point on one line; ``ok`` without any, and a first word for a point that is not trusted."""
+    raised = " ".join(str(flag) for flag in point.get("flags") or [])
+    if point.get("trusted", True):
+        return raised or "ok"
+    return f"UNTRUSTED {raised}".strip()
+
+
+def named(couplings: Any) -> str:
+    """Couplings as text: ``h = 0.9, J = 1``."""
+    if not isinstance(couplings, Mapping):
+        return ""
+    return ", ".join(f"{name} = {_coupling(value)}" for name, value in couplings.items())
+
+
+def _coupling(value: Any) -> str:
+    return f"{value:.6g}" if _finite(value) is not None else str(value)
+
+
+def _place(event: Event, couplings: Any) -> str:
+    index, count = event.get("index"), event.get("count")
+    place = f" ({index + 1}/{count})" if isinstance(index, int) and count else ""
+    return named(couplings) + place
+
+
+def round_place(event: Event) -> str:
+    """Where a pool round belongs: ``h = 0.9 (3/21) pool 2``."""
+    return f"{_place(event, event.get('point'))} pool {event.get('round', '')}"
+
+
+def _progress(event: Event) -> str:
+    return f"{event.get('phase', 'step')} {event.get('step', '?')}/{event.get('steps', '?')}"
+
+
+def step_numbers(event: Event) -> str:
+    """The numbers of a pre-training step on one line."""
+    texts = {
+        "E": format_value_error(_finite(event.get("energy")), _finite(event.get("energy_error"))),
+        "E/site": format_value_error(*per_site(event)),
+        "V-score": _number(event.get("v_score")),
+        "R-hat": _number(event.get("r_hat"), 4),
+        "accept": _number(event.get("acceptance")),
+    }
+    return "  ".join(f"{name} {text}" for name, text in texts.items() if text != NOT_AVAILABLE)
+
+
+def round_numbers(event: Event) -> str:
+    """The numbers of a pool round on one line; they steer the adaptation and are no results."""
+    texts = {
+        "E": format_value_error(_finite(event.get("energy")), _finite(event.get("energy_error"))),
+        "held out": _number(event.get("held_out"), 6),
+        "ESS": _number(event.get("ess"), 3),
+    }
+    return "  ".join(f"{name} {text}" for name, text in texts.items() if text != NOT_AVAILABLE)
+
+
+def pretrain_line(summary: Event) -> str:
+    """What the pre-training reached; empty when the summary has none."""
+    record = summary.get("pretrain") or {}
+    if not record:
+        return ""
+    energy = format_value_error(_finite(record.get("energy")), _finite(record.get("energy_error")))
+    at = record.get("couplings")
+    where = "; ".join(named(item) for item in at) if isinstance(at, list) else named(at)
+    steps, v_score = record.get("steps", "?"), _number(record.get("v_score"))
+    return f"pre-training at {where}: E {energy}, V-score {v_score}, {steps} steps"
+
+
+def cost_line(summary: Event) -> str:
+    """What the whole run took; empty when the summary does not say."""
+    cost = summary.get("cost") or {}
+    texts = [
+        f"{text} {name}"
+        for key, name in (("cpu_seconds", "CPU"), ("wall_seconds", "wall"), ("compile_seconds", "compiling"))
+        if (text := duration(cost.get(key)))
+    ]
+    if isinstance(cost.get("compilations"), int):
+        texts.append(f"{cost['compilations']} compilations")
+    return f"cost: {', '.join(texts)}" if texts else ""

@@ -1,0 +1,190 @@
+"""What a run shows while it works, and the table it closes with.
+
+A study emits plain dicts (``{"event": "step", ...}``); ``view`` turns them into a live display on a terminal,
+into plain lines elsewhere, or into nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from wavefoundry.reports import lines
+from wavefoundry.reports.lines import Event
+from wavefoundry.reports.tables import NOT_AVAILABLE
+
+
+@contextmanager
+def view(
+    quiet: bool = False, json: bool = False, console: Console | None = None
+) -> Iterator[Callable[[Event], None]]:
+    """Display of a run, to be used as ``with view() as emit: run_study(..., emit=emit)``.
+
+    Args:
+        quiet: show nothing.
+        json: show nothing either; standard output belongs to the result.
+        console: where to show; standard output by default.
+
+    Yields:
+        The function that takes one event. Unknown events are ignored.
+    """
+    console = console or Console(highlight=False)
+    if quiet or json:
+        yield lambda event: None
+    elif console.is_terminal:
+        screen = Screen(console)
+        with Live(console=console, get_renderable=screen.render, refresh_per_second=4, transient=True):
+            yield screen.take
+    else:
+        yield Lines(lambda line: console.print(line, markup=False, soft_wrap=True)).take
+
+
+def final_table(summary: Event) -> RenderableType:
+    """The closing table of a run: one row per point, then cost, status and the points not to be trusted.
+
+    Args:
+        summary: contents of ``summary.json``; a partial one will do.
+
+    Returns:
+        Something a rich ``Console`` prints.
+    """
+    points = list(summary.get("points") or [])
+    parts: list[RenderableType] = [_table([lines.point_cells(point) for point in points])] if points else []
+    parts += [Text(line) for line in (lines.pretrain_line(summary), lines.cost_line(summary)) if line]
+    doubted = [point for point in points if not point.get("trusted", True)]
+    if doubted:
+        names = ", ".join(
+            f"{lines.named(point.get('couplings'))} ({lines.flags(point)})" for point in doubted[:5]
+        )
+        more = f" and {len(doubted) - 5} more" if len(doubted) > 5 else ""
+        parts.append(Text(f"not to be trusted: {names}{more}", style="yellow"))
+    parts.append(Text(lines.final_line(summary), style="bold"))
+    return Group(*parts)
+
+
+class Lines:
+    """Plain lines, one per event; of steps at most about one per second, and always the last one.
+
+    Args:
+        write: takes one line.
+        clock: seconds, monotonic.
+        every: seconds between two step lines.
+    """
+
+    def __init__(
+        self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic, every: float = 1.0
+    ):
+        self._write, self._clock, self._every = write, clock, every
+        self._last = -math.inf
+
+    def take(self, event: Event) -> None:
+        """Write an event, unless it is a step that follows another too closely."""
+        now = self._clock()
+        if event.get("event") == "step":
+            if now - self._last < self._every and event.get("step") != event.get("steps"):
+                return
+            self._last = now
+        if line := lines.event_line(event):
+            self._write(line)
+
+
+class Screen:
+    """State of the live display: what is going on now, and the diagram so far.
+
+    Args:
+        console: gives the size of the screen, and prints warnings above the display.
+    """
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._phase = self._text = self._compiling = ""
+        self._step: Event = {}
+        self._round: Event = {}
+        self._rows: dict[Any, dict[str, str]] = {}
+        self._count = 0
+        self._left: float | None = None
+        self._spinner = Spinner("line")
+
+    def take(self, event: Event) -> None:
+        """Take up an event; the display shows it at its next refresh."""
+        kind = event.get("event")
+        if kind == "warning":
+            self._console.print(Text(lines.event_line(event), style="yellow"))
+        elif kind == "compiling":
+            self._compiling = str(event.get("what", ""))
+            return
+        elif kind == "phase":
+            self._phase, self._text = str(event.get("phase", "")), str(event.get("text", ""))
+            self._step, self._round = {}, {}
+        elif kind == "step":
+            self._step, self._left = event, event.get("seconds_left")
+        elif kind == "round":
+            self._round = event
+        elif kind == "point":
+            # A point that went back for more work comes again under its index and replaces its row.
+            self._rows[event.get("index", len(self._rows))] = lines.point_cells(event)
+            self._count, self._left, self._round = event.get("count") or 0, event.get("seconds_left"), {}
+        if kind in ("step", "round", "point", "done"):
+            self._compiling = ""
+
+    def render(self) -> RenderableType:
+        """The display as it should look now."""
+        parts: list[RenderableType] = [self._headline()]
+        if self._compiling:
+            self._spinner.update(text=Text(f" compiling {self._compiling} ...", style="cyan"))
+            parts.append(self._spinner)
+        if self._step:
+            parts.append(Text(f"  {lines.step_numbers(self._step)}"))
+        if self._round:
+            parts.append(Text(f"  {lines.round_place(self._round)}  {lines.round_numbers(self._round)}"))
+        if self._rows:
+            # Only the newest rows fit a small screen; all of them are printed at the end.
+            room = max(3, self._console.size.height - 9)
+            rows = list(self._rows.values())
+            if len(rows) > room:
+                parts.append(Text(f"  ({len(rows) - room} earlier points not shown)", style="dim"))
+            parts.append(_table(rows[-room:]))
+        return Group(*parts)
+
+    def _headline(self) -> RenderableType:
+        line = Table.grid(padding=(0, 2))
+        cells: list[RenderableType] = [
+            Text(f"{self._phase}: {self._text}" if self._text else self._phase, style="bold")
+        ]
+        done, total = len(self._rows), self._count
+        if self._step:
+            done, total = self._step.get("step") or 0, self._step.get("steps") or 0
+        if total:
+            cells += [ProgressBar(total=total, completed=done, width=24), Text(f"{done}/{total}")]
+        if left := lines.duration(self._left):
+            cells.append(Text(f"{left} left"))
+        line.add_row(*cells)
+        return line
+
+
+def _table(rows: list[dict[str, str]]) -> Table:
+    """Rows of ``point_cells`` as a table, without empty columns and without couplings that never change."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    shown = []
+    for name in names:
+        values = {row.get(name, "") for row in rows}
+        constant = name not in lines.HEADS and len(values) == 1 and len(rows) > 1
+        if not constant and not values <= {"", NOT_AVAILABLE}:
+            shown.append(name)
+            left = name == "flags"
+            table.add_column(Text(name), justify="left" if left else "right", no_wrap=not left)
+    for row in rows:
+        style = "" if row.get("flags") == "ok" else "yellow"
+        table.add_row(*(Text(row.get(name, "")) for name in shown), style=style)
+    return table

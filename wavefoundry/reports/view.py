@@ -1,0 +1,250 @@
+"""A forgiving reading of a run's ``summary.json``.
+
+A run may be partial, failed, or lack exact energies, so every number can be absent, null or non-finite. Here
+all of that becomes ``nan`` or an empty container once, and tables and figures need no special cases.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+NAN = math.nan
+SEVERITY = ("BELOW-EXACT", "NOT-CONVERGED", "IMAG", "R-HAT", "IS-WEIGHTS", "LOW-ESS")
+"""Known flags, the worst first. Unknown flags rank after these, and ``OK`` is the absence of flags."""
+
+
+class Estimate(NamedTuple):
+    """A measured number, its error bar and the exact value, each ``nan`` where unknown."""
+
+    value: float
+    error: float = NAN
+    exact: float = NAN
+
+
+@dataclass(frozen=True)
+class Row:
+    """One coupling of the diagram. Energies and terms are per site when the number of sites is known."""
+
+    couplings: dict[str, float]
+    method: str
+    energy: Estimate
+    relative_error: float
+    z: float
+    v_score: Estimate
+    r_hat: float
+    ess: float
+    draws: float
+    ess_min: float
+    variance: float
+    acceptance: float
+    cpu_seconds: float
+    trusted: bool
+    flags: tuple[str, ...]
+    observables: dict[str, Estimate] = field(default_factory=dict)
+    profiles: dict[str, list[Estimate]] = field(default_factory=dict)
+    terms: dict[str, Estimate] = field(default_factory=dict)
+
+
+def number(value: Any) -> float:
+    """``value`` as a finite float, else ``nan`` (null, text, booleans, infinities, lists)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return NAN
+    try:
+        return float(value) if math.isfinite(value) else NAN
+    except OverflowError:
+        return NAN
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """``value`` when it is a dict, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def listing(value: Any) -> list[Any]:
+    """``value`` when it is a list or tuple, else an empty list."""
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def raw_points(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The points of a summary that are objects at all."""
+    return [point for point in listing(summary.get("points")) if isinstance(point, dict)]
+
+
+def couplings_of(entry: dict[str, Any]) -> dict[str, float]:
+    """Couplings by name, without those that are not numbers."""
+    values = {str(name): number(value) for name, value in mapping(entry.get("couplings")).items()}
+    return {name: value for name, value in values.items() if not math.isnan(value)}
+
+
+def sites(summary: dict[str, Any]) -> float:
+    """Number of sites: stated, from the lattice's size, or from the energies; ``nan`` if unknown."""
+    system = mapping(summary.get("system"))
+    for key in ("sites", "n_sites", "size"):
+        if number(system.get(key)) > 0:
+            return number(system[key])
+    size = mapping(system.get("lattice")).get("size")
+    lengths = [number(length) for length in (listing(size) or [size])]
+    if all(length > 0 for length in lengths):
+        return math.prod(lengths)
+    for point in raw_points(summary):
+        ratio = divide(number(point.get("energy")), number(point.get("energy_per_site")))
+        if ratio > 0:
+            return float(round(ratio))
+    return NAN
+
+
+def divide(numerator: float, denominator: float) -> float:
+    """The quotient, ``nan`` where it does not exist."""
+    return numerator / denominator if denominator and math.isfinite(denominator) else NAN
+
+
+def rows(summary: dict[str, Any]) -> list[Row]:
+    """All points of a summary, ordered by method and couplings."""
+    scale = sites(summary)
+    found = [_row(point, scale) for point in raw_points(summary)]
+    return sorted(found, key=lambda row: (row.method, tuple(row.couplings.values())))
+
+
+def _row(point: dict[str, Any], scale: float) -> Row:
+    scale = 1.0 if math.isnan(scale) else scale
+    energy, error = number(point.get("energy")), number(point.get("energy_error"))
+    per_site = number(point.get("energy_per_site"))
+    energy = per_site * scale if math.isnan(energy) else energy
+    exact = number(point.get("exact_energy"))
+    relative = number(point.get("relative_error"))
+    relative = divide(energy - exact, abs(exact)) if math.isnan(relative) else relative
+    # Below the exact energy is a different finding from above it, so the sign must survive in every picture.
+    relative = math.copysign(relative, energy - exact) if not math.isnan(energy - exact) else relative
+    flags = tuple(str(flag) for flag in listing(point.get("flags")) if str(flag) != "OK")
+    trusted = point.get("trusted")
+    pool, observables, profiles = mapping(point.get("pool")), *_observables(point)
+    terms = {str(name): _estimate(entry) for name, entry in mapping(point.get("terms")).items()}
+    return Row(
+        couplings=couplings_of(point),
+        method=str(point.get("method") or ""),
+        energy=Estimate(energy / scale, error / scale, exact / scale),
+        relative_error=relative,
+        z=divide(energy - exact, error),
+        v_score=Estimate(number(point.get("v_score")), number(point.get("v_score_error"))),
+        r_hat=number(point.get("r_hat")),
+        ess=number(point.get("ess")),
+        draws=number(pool.get("draws")),
+        ess_min=number(pool.get("ess_min")),
+        variance=number(point.get("variance")),
+        acceptance=number(point.get("acceptance")),
+        cpu_seconds=cpu_seconds(point),
+        trusted=trusted if isinstance(trusted, bool) else not flags,
+        flags=flags,
+        observables=observables,
+        profiles=profiles,
+        terms={name: Estimate(term.value / scale, term.error / scale) for name, term in terms.items()},
+    )
+
+
+def _estimate(entry: Any, exact: Any = None) -> Estimate:
+    if isinstance(entry, dict):
+        return Estimate(number(entry.get("value")), number(entry.get("error")), number(exact))
+    return Estimate(number(entry), NAN, number(exact))
+
+
+def _observables(point: dict[str, Any]) -> tuple[dict[str, Estimate], dict[str, list[Estimate]]]:
+    """Scalars, and profiles: lists of values, or scalars numbered like ``zz_1 ... zz_16`` (four and more)."""
+    exact = mapping(point.get("exact_observables"))
+    scalars: dict[str, Estimate] = {}
+    profiles: dict[str, list[Estimate]] = {}
+    numbered: dict[str, dict[int, str]] = {}
+    for key, entry in mapping(point.get("observables")).items():
+        name, value = str(key), mapping(entry).get("value", entry)
+        if isinstance(value, list):
+            errors, references = listing(mapping(entry).get("error")), listing(exact.get(key))
+            pad = [None] * len(value)
+            triples = zip(value, errors + pad, references + pad, strict=False)
+            profiles[name] = [Estimate(*(number(part) for part in triple)) for triple in triples]
+            continue
+        scalars[name] = _estimate(entry, exact.get(key))
+        if match := re.fullmatch(r"(.+?)[_(\[](\d{1,4})[)\]]?", name):
+            numbered.setdefault(match[1], {})[int(match[2])] = name
+    for stem, members in numbered.items():
+        first = min(members)
+        if len(members) >= 4 and sorted(members) == list(range(first, first + len(members))) and first <= 1:
+            series = [scalars.pop(members[index]) for index in sorted(members)]
+            profiles[stem] = [Estimate(NAN)] * first + series
+    return scalars, profiles
+
+
+def cpu_seconds(entry: dict[str, Any]) -> float:
+    """CPU seconds of a point or a pre-training, from ``cost`` as a number or as an object."""
+    cost = entry.get("cost")
+    return number(mapping(cost).get("cpu_seconds")) if isinstance(cost, dict) else number(cost)
+
+
+def axes(summary: dict[str, Any], found: list[Row] | None = None) -> tuple[str, ...]:
+    """Names of the couplings that vary over the diagram; of a single point, those unlike the pre-training."""
+    found = rows(summary) if found is None else found
+    pretrained = couplings_of(mapping(summary.get("pretrain")))
+    names = list(dict.fromkeys(name for row in found for name in row.couplings))
+    varying = [name for name in names if len({row.couplings.get(name) for row in found}) > 1]
+    if not varying:
+        varying = [
+            name
+            for name in names
+            if pretrained.get(name, found[0].couplings[name]) != found[0].couplings[name]
+        ]
+    return tuple(varying or names[:1])
+
+
+def worst_flag(found: list[Row]) -> str:
+    """The most severe flag of all points, ``OK`` when there is none."""
+    flags = {flag for row in found for flag in row.flags}
+    rank = {name: place for place, name in enumerate(SEVERITY)}
+    return min(flags, key=lambda flag: (rank.get(flag, len(SEVERITY)), flag), default="OK")
+
+
+def unit(summary: dict[str, Any]) -> str:
+    """The energy unit as a coupling's name, ``J`` or ``J1``; empty when the Hamiltonian is the user's own."""
+    system = mapping(summary.get("system"))
+    if isinstance(system.get("unit"), str):
+        return system["unit"]
+    model = re.sub(r"[^a-z0-9]", "", str(system.get("model", "")).lower())
+    return "J" if "ising" in model else "J1" if "j1j2" in model or "heisenberg" in model else ""
+
+
+def label(couplings: dict[str, float], names: tuple[str, ...]) -> str:
+    """Short text of a point, ``h = 0.9, J2 = 0.4``."""
+    return ", ".join(f"{name} = {couplings[name]:g}" for name in names if name in couplings)
+
+
+def steps(log: list[dict[str, Any]], phase: str = "pretrain") -> list[dict[str, Any]]:
+    """Optimisation steps of one phase in order; of a step that a resumed run repeated, the last record."""
+    found = {}
+    for event in log:
+        ours = event.get("event") == "step" and event.get("phase", phase) == phase
+        if ours and not math.isnan(number(event.get("step"))):
+            found[number(event["step"])] = event
+    return [found[step] for step in sorted(found)]
+
+
+def adaptation_rounds(log: list[dict[str, Any]], found: list[Row]) -> list[list[dict[str, Any]]]:
+    """Rounds of tuning of each row, in order; of a round that a resumed run repeated, the last record."""
+    recorded = _rounds_by_couplings(log)
+    return [
+        next(
+            (events for at, events in recorded if all(row.couplings.get(name) == at[name] for name in at)), []
+        )
+        for row in found
+    ]
+
+
+def _rounds_by_couplings(log: list[dict[str, Any]]) -> list[tuple[dict[str, float], list[dict[str, Any]]]]:
+    found: dict[tuple[tuple[str, float], ...], dict[float, dict[str, Any]]] = {}
+    for event in log:
+        point = mapping(event.get("point"))
+        # A point is written either as its couplings or as an object that holds them.
+        named = couplings_of(point if "couplings" in point else {"couplings": point})
+        index = number(event.get("round"))
+        if event.get("event") == "round" and named and not math.isnan(index):
+            found.setdefault(tuple(sorted(named.items())), {})[index] = event
+    return [(dict(key), [events[index] for index in sorted(events)]) for key, events in found.items()]
