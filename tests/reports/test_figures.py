@@ -37,7 +37,8 @@ def grid_summary(fabricate, kept=slice(None)):
         for h in (0.6, 1.0, 1.4)
         for J2 in (0.0, 0.2, 0.4, 0.5)
     ]
-    return fabricate.summary(fields=[], points=points[kept], pretrain={"couplings": {"h": 1.0, "J2": 0.2}})
+    pretrain = {"couplings": {"h": 1.0, "J2": 0.2}, "energy": fabricate.energy(8, 1.0)}
+    return fabricate.summary(sites=8, points=points[kept], pretrain=pretrain)
 
 
 def test_diagram_shows_energies_and_the_exact_curve(fabricate):

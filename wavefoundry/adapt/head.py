@@ -6,7 +6,6 @@ K = (T T^t) o (U U^t): no Jacobian is ever stored. Source: derived from the head
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -203,21 +202,15 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
     )
 
 
-def make_tune(head: Head, rules: Rules) -> Callable[..., Tuned]:
-    """Compile ``tune_many(system, starts, couplings, pool)``: heads of several couplings on one pool, by vmap.
+@eqx.filter_jit
+def tune_many(system: System, head: Head, starts: Array, couplings: Array, pool: Pool, rules: Rules) -> Tuned:
+    """Tune the heads of several couplings on one pool, by ``vmap``.
 
     Args:
-        head: structure of the head (its own weights are not used).
-        rules: settings.
+        system: any member of the family. head: structure of the head (its weights are not used).
+        starts: (G, width+1, hidden). couplings: (G, terms). pool: shared by all. rules: settings.
 
     Returns:
-        A function of starts (G, width+1, hidden) and couplings (G, terms) that gives ``Tuned`` with leading axis G.
+        ``Tuned`` with leading axis G.
     """
-    params, static = eqx.partition(head, eqx.is_array)
-
-    @jax.jit
-    def tune_many(params: Any, system: System, starts: Array, couplings: Array, pool: Pool) -> Tuned:
-        shape = eqx.combine(params, static)
-        return jax.vmap(lambda a, c: tune(system, shape, a, c, pool, rules))(starts, couplings)
-
-    return lambda system, starts, couplings, pool: tune_many(params, system, starts, couplings, pool)
+    return jax.vmap(lambda a, c: tune(system, head, a, c, pool, rules))(starts, couplings)

@@ -6,13 +6,11 @@ training signal. Reported numbers come from fresh samples of the final head.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.types import Head, System, Wavefunction
@@ -25,7 +23,6 @@ class Pool(NamedTuple):
     x: Any  # (M, ...) configurations
     local: Any  # leading axis M
     log_q: Float[Array, " M"]  # log of the density they were drawn from, up to a constant
-    acceptance: Float[Array, ""]
 
 
 class Layout(NamedTuple):
@@ -44,40 +41,38 @@ def log_psi(head: Head, z: Array, chunk: int = 1024) -> Array:
     return jax.lax.map(lambda v: head(v).log.astype(jnp.float64), z, batch_size=min(chunk, z.shape[0]))
 
 
-def make_draw(static: PyTree, layout: Layout) -> Callable[..., tuple[Pool, Walkers]]:
-    """Compile ``draw(params, system, x, key) -> (Pool, last configurations)``.
+@eqx.filter_jit
+def sample(
+    wavefunction: Wavefunction, family: System, x: PyTree, key: PRNGKeyArray, layout: Layout
+) -> tuple[PyTree, Array]:
+    """Samples of |psi|^2, chain by chain (C n, ...), and the acceptance rate.
 
-    ``x`` are the starting configurations of the chains (C, ...), ``system`` is a family of one.
+    Statistics and the held-out part need whole chains, hence the order.
+
+    Args:
+        wavefunction: state to be sampled. family: of one member, what the network is conditioned on.
+        x: starting configurations of the chains (C, ...). key: random key. layout: shape of the pool.
     """
-
-    def sample(params: PyTree, family: System, x: PyTree, key: PRNGKeyArray) -> tuple[PyTree, Array]:
-        wavefunction = eqx.combine(params, static)
-        walkers = Walkers(jax.tree.map(lambda a: a[None], x), key, jnp.array(1.0), jnp.array(0.0))
+    walkers = Walkers(jax.tree.map(lambda a: a[None], x), key, jnp.array(1.0), jnp.array(0.0))
+    if layout.warm_up:
         walkers = metropolis(wavefunction, family, walkers, layout.warm_up, layout.chunk)
 
-        def next_sample(walkers: Walkers, _: None) -> tuple[Walkers, tuple[PyTree, Array]]:
-            walkers = metropolis(wavefunction, family, walkers, layout.moves, layout.chunk)
-            return walkers, (jax.tree.map(lambda a: a[0], walkers.x), walkers.acceptance)
+    def next_sample(walkers: Walkers, _: None) -> tuple[Walkers, tuple[PyTree, Array]]:
+        walkers = metropolis(wavefunction, family, walkers, layout.moves, layout.chunk)
+        return walkers, (jax.tree.map(lambda a: a[0], walkers.x), walkers.acceptance)
 
-        _, (xs, acceptance) = jax.lax.scan(next_sample, walkers, length=layout.samples)
-        # chain by chain: statistics and the held-out part need whole chains
-        xs = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1).reshape(-1, *a.shape[2:]), xs)
-        return xs, jnp.mean(acceptance)
-
-    @jax.jit
-    def draw(params: PyTree, family: System, x: PyTree, key: PRNGKeyArray) -> Pool:
-        xs, acceptance = sample(params, family, x, key)
-        return fill(eqx.combine(params, static), family, xs, acceptance, layout.chunk)
-
-    return draw
+    _, (xs, acceptance) = jax.lax.scan(next_sample, walkers, length=layout.samples)
+    xs = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1).reshape(-1, *a.shape[2:]), xs)
+    return xs, jnp.mean(acceptance)
 
 
-def fill(wavefunction: Wavefunction, family: System, xs: PyTree, acceptance: Array, chunk: int) -> Pool:
+@eqx.filter_jit
+def fill(wavefunction: Wavefunction, family: System, xs: PyTree, chunk: int) -> Pool:
     """Run the backbone over given samples of the wavefunction's |psi|^2 (``family`` has one member)."""
     varying, shared = eqx.partition(family, family.varying())
     system = eqx.combine(jax.tree.map(lambda a: a[0], varying), shared)
     local = system.expand_batch(lambda x: wavefunction.features(system, x), xs, chunk)
-    return Pool(xs, local, 2 * log_psi(wavefunction.head, local.z), acceptance)  # type: ignore[arg-type]
+    return Pool(xs, local, 2 * log_psi(wavefunction.head, local.z))  # type: ignore[arg-type]
 
 
 def contract(system: System, head: Head, pool: Pool, chunk: int = 256) -> Array:
@@ -92,6 +87,7 @@ def weights(log: Float[Array, " M"], log_q: Float[Array, " M"]) -> tuple[Float[A
     return w, 1.0 / (w.shape[0] * jnp.sum(w * w))
 
 
+@eqx.filter_jit
 def resample(key: PRNGKeyArray, pool: Pool, head: Head, chains: int) -> PyTree:
     """Starting configurations for a new head: pool samples drawn with its importance weights.
 
@@ -122,9 +118,5 @@ def combine(pools: tuple[Pool, ...], heads: tuple[Head, ...], rounds: int = 20) 
         return new - new[0]
 
     log_norm = jax.lax.fori_loop(0, rounds, body, jnp.zeros(len(pools)))
-    return Pool(x, local, mixture(log_norm), jnp.mean(jnp.stack([pool.acceptance for pool in pools])))
+    return Pool(x, local, mixture(log_norm))
 
-
-def as_numpy(tree: PyTree) -> PyTree:
-    """Arrays on the host, for the store."""
-    return jax.tree.map(np.asarray, tree)

@@ -136,18 +136,17 @@ def natural_gradient(
     Source: kernel form arXiv 2302.01941; SPRING arXiv 2401.10190.
     """
     n, p = rows.shape
-    wide = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
+    # float64 products: in float32 the rounding of a large eigenvalue exceeds the damping and spoils the solve
+    wide = rows.astype(jnp.float64)
     target = 2.0 * residual
     if momentum:
-        target = target - momentum * (wide @ previous.astype(wide.dtype)).astype(jnp.float64)
+        target = target - momentum * (wide @ previous)
     if solver == "kernel" or (solver == "auto" and n <= p):
-        kernel = jnp.matmul(wide, wide.T, precision="highest").astype(jnp.float64)
-        y, used = solve_damped(kernel, target, shift)
-        update = (y.astype(wide.dtype) @ wide).astype(jnp.float64)
+        y, used = solve_damped(wide @ wide.T, target, shift)
+        update = y @ wide
     else:
-        metric = jnp.matmul(wide.T, wide, precision="highest").astype(jnp.float64)
-        update, used = solve_damped(metric, (target.astype(wide.dtype) @ wide).astype(jnp.float64), shift)
+        update, used = solve_damped(wide.T @ wide, target @ wide, shift)
     if momentum:
         update = update + momentum * previous
-    spread = jnp.sqrt(jnp.sum((wide @ update.astype(wide.dtype)) ** 2)).astype(jnp.float64)
+    spread = jnp.linalg.norm(wide @ update)
     return Direction(update, used, spread)

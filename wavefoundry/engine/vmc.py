@@ -30,6 +30,7 @@ class Info(NamedTuple):
     chain_energies: Array  # (R, S), local energies of this step
     acceptance: Float[Array, ""]
     shift: Float[Array, ""]
+    spread: Float[Array, ""]  # rms change of log psi made by the step
     rejected: Array
 
 
@@ -113,7 +114,7 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
             jnp.where(good, jnp.minimum(1.0, run.opt.scale * 1.02), run.opt.scale * 0.5),
             run.opt.rejected + ~good,
         )
-        info = Info(energy, variance, local, walkers.acceptance, found.shift, opt.rejected)
+        info = Info(energy, variance, local, walkers.acceptance, found.shift, rate * found.spread, opt.rejected)
         return Run(params, walkers, opt, run.step + 1), info
 
     return Process(init, step)

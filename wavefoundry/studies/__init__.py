@@ -1,0 +1,68 @@
+"""Studies: plan -> runs -> records. One function per kind of study file, found by its ``kind``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from wavefoundry.studies.context import Emit
+
+__all__ = ["run_study"]
+
+
+def run_study(
+    spec: Any, out: str | Path, *, resume: bool = False, overwrite: bool = False, emit: Emit | None = None
+) -> dict[str, Any]:
+    """Run a study into a run directory and return its summary (also written as summary.json and points.csv).
+
+    Args:
+        spec: an accepted study file (``wavefoundry.artifacts.spec.load``).
+        out: run directory.
+        resume: go on from the last checkpoint in ``out``.
+        overwrite: replace an older run in ``out``.
+        emit: receives events while the study runs.
+
+    Raises:
+        WavefoundryError: see the subclasses; ``Interrupted`` when a signal stopped the run after saving it.
+    """
+    from wavefoundry.studies import diagram_run
+
+    kinds = {"diagram": diagram_run.run}
+    from wavefoundry.artifacts import signals, spec as study_file
+    from wavefoundry.artifacts.store import RunDirectory
+    from wavefoundry.studies.context import Context
+
+    folder = Path(out)
+    if resume:
+        directory = RunDirectory.open(folder, write=True)
+    else:
+        directory = RunDirectory.create(folder, study_file.dumps(spec), overwrite=overwrite)
+    with directory, signals.interrupts() as stop:
+        context = Context(emit, directory, lambda: stop.requested)
+        if resume:
+            study_file.require_same(spec, directory.spec_text, folder)
+            _rewind_log(directory)
+        summary = kinds[spec.kind](spec, context)
+        for text in directory.warnings:
+            context.warn(text)
+        summary["command"] = f"wavefoundry run {folder}/spec.toml"
+        directory.write_json("summary.json", summary)
+        directory.write_text("points.csv", _points_csv(summary))
+        directory.seal()
+    return summary
+
+
+def _rewind_log(directory: Any) -> None:
+    """Drop log lines beyond the state that is gone back to: newest stream first."""
+    for stream in ("adapt", "pretrain"):
+        found = directory.latest(stream)
+        if found is not None:
+            directory.truncate_log(found[2])
+            return
+    directory.truncate_log(None)
+
+
+def _points_csv(summary: dict[str, Any]) -> str:
+    from wavefoundry.reports.tables import write_csv
+
+    return write_csv(summary["points"])

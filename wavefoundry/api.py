@@ -1,0 +1,238 @@
+"""The Python interface: pre-train, map a diagram, look at it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
+from wavefoundry.core import tree
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.meter import METER
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.models import ViTSpec
+from wavefoundry.problems.lattice import LatticeSystem, sign_free
+from wavefoundry.studies import diagram_run, run_study
+from wavefoundry.studies.context import Context
+from wavefoundry.studies.diagram import Base, map_points
+from wavefoundry.studies.pretraining import chunk_size
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+__all__ = ["Diagram", "Pretrained", "load", "map", "pretrain", "run_study"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """A pre-trained wavefunction: the start of every adaptation.
+
+    ``record`` has the same fields as a point of a diagram: energy, error bar, V-score, exact energy, ...
+    """
+
+    base: Base
+    model: ViTSpec
+    settings: PretrainTable
+    record: dict[str, Any]
+
+    @property
+    def system(self) -> LatticeSystem:
+        """The system at the pre-training couplings."""
+        return self.base.system
+
+    @property
+    def wavefunction(self) -> Wavefunction:
+        """The network with its weights; call it as ``wavefunction(system, spins)``."""
+        return self.base.wavefunction
+
+    @property
+    def energy(self) -> float:
+        """Total energy from fresh samples, see ``record`` for its error bar."""
+        return self.record["energy"]
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """CPU and wall seconds, compilations."""
+        return self.record["cost"]
+
+    def save(self, path: str | Path) -> Path:
+        """Write weights, walkers and description into a folder (safetensors and JSON, checksummed)."""
+        from wavefoundry.artifacts.bundles import write_bundle
+
+        meta = {
+            "model": dataclasses.asdict(self.model),
+            "settings": self.settings.model_dump(mode="json"),
+            "record": self.record,
+        }
+        write_bundle(Path(path), diagram_run.base_arrays(self.base), meta)
+        return Path(path)
+
+
+def load(path: str | Path, system: LatticeSystem) -> Pretrained:
+    """Read what ``Pretrained.save`` wrote.
+
+    Args:
+        path: the folder.
+        system: the family of Hamiltonians it belongs to (operators are code and are not stored).
+
+    Raises:
+        InputError: nothing to load there. IntegrityError: damaged, or weights of another network.
+    """
+    from wavefoundry.artifacts.bundles import read_bundle
+
+    if not Path(path).is_dir():
+        raise InputError(f"there is no saved model at {path}", where="wf.load")
+    arrays, meta = read_bundle(Path(path))
+    model, settings = ViTSpec(**meta["model"]), PretrainTable(**meta["settings"])
+    system = system.at(**meta["record"]["couplings"])
+    empty = _network(model, system, settings)
+    wavefunction = tree.from_arrays(empty, arrays, "wavefunction")
+    return Pretrained(Base(system, wavefunction, jnp.asarray(arrays["walkers"])), model, settings, meta["record"])
+
+
+def _network(model: ViTSpec, system: LatticeSystem, settings: PretrainTable) -> Wavefunction:
+    key = jax.random.fold_in(jax.random.key(settings.seed), 0)
+    varied = tuple(system.names.index(name) for name in settings.at)
+    return model.build(key, system.extent, sign_free=sign_free(system), couplings=varied)
+
+
+def _table(kind: type, where: str, fields: dict[str, Any]) -> Any:
+    """Settings from keyword arguments, with the same checks and messages as a study file."""
+    from pydantic import ValidationError
+
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{first['msg']}: {key} = {first.get('input')!r}", where=where) from None
+
+
+def pretrain(
+    system: LatticeSystem,
+    model: ViTSpec | None = None,
+    *,
+    at: Sequence[Mapping[str, float]] | None = None,
+    progress: bool = False,
+    **settings: Any,
+) -> Pretrained:
+    """Optimise a wavefunction at the couplings of ``system``.
+
+    Args:
+        system: from ``wavefoundry.lattice``.
+        model: network description, default ``models.vit()``.
+        at: several couplings to train together (for a conditioned network); default: those of ``system``.
+        progress: show progress lines.
+        settings: ``steps``, ``walkers``, ``learning_rate``, ``diagonal_shift``, ``momentum``, ``sweeps``, ``solver``,
+            ``block``, ``seed``, as in the ``[pretrain]`` table of a study file.
+
+    Raises:
+        InputError: a setting is unknown or out of bounds.
+    """
+    model = model or ViTSpec()
+    points = [dict(point) for point in at] if at else [{}]
+    table = _table(PretrainTable, "wf.pretrain", {"at": at[0] if at else system.values, **settings})
+    table = table.model_copy(update={"at": {name: [p[name] for p in points] for name in points[0]}})
+    system = system.at(**points[0])
+    wavefunction = _network(model, system, table)
+    chunk = chunk_size(wavefunction, system, 512)
+    training = diagram_run.training_of(table, system.sites, chunk, 10**9)
+    with _view(progress) as emit:
+        base, cost = diagram_run.pretrain(wavefunction, system, points, training, table.seed, Context(emit))
+    mapper = diagram_run.make_mapper(base, AdaptTable(points={}), EvaluateTable(), table, chunk)
+    record = mapper.measure_base() | {"cost": cost.to_dict(), "steps": table.steps}
+    return Pretrained(base, model, table, record)
+
+
+def _view(progress: bool) -> Any:
+    from wavefoundry.reports.live import view
+
+    return view(quiet=not progress, json=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagram:
+    """A phase diagram: one record per point, see docs/results.md, and how to look at it."""
+
+    summary: dict[str, Any]
+    log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        """Records of the points in the order they were asked for."""
+        return self.summary["points"]
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """CPU and wall seconds of the whole adaptation."""
+        return self.summary["adapt_cost"]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row per point; nested fields become dotted columns, couplings keep their names."""
+        import pandas
+
+        from wavefoundry.reports.tables import flatten
+
+        frame = pandas.DataFrame([flatten(point) for point in self.points])
+        return frame.rename(columns=lambda name: name.removeprefix("couplings."))
+
+    def plot(self) -> Figure:
+        """Energy per site with exact values, relative errors and V-scores against the couplings."""
+        from wavefoundry.reports.figures import diagram_figure
+
+        return diagram_figure(self.summary)
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write a self-contained report."""
+        from wavefoundry.artifacts.files import write_atomic
+        from wavefoundry.reports.html import render
+
+        write_atomic(Path(path), render(self.summary, self.log).encode())
+        return Path(path)
+
+
+def map(  # noqa: A001 - wf.map is the name users know this step by
+    base: Pretrained,
+    points: Mapping[str, float | Sequence[float] | np.ndarray],
+    method: str = "head",
+    *,
+    evaluate: Mapping[str, Any] | None = None,
+    progress: bool = False,
+    **settings: Any,
+) -> Diagram:
+    """Adapt a pre-trained wavefunction to other couplings.
+
+    Args:
+        base: from ``pretrain`` or ``load``.
+        points: values of one or several couplings; several make a grid.
+        method: "head" (on pools), "full" (all weights) or "zero-shot".
+        evaluate: ``samples``, ``chains``, ``observables``, ``exact``, as in the ``[evaluate]`` table.
+        progress: show progress lines.
+        settings: ``steps``, ``samples``, ``rounds``, ``tolerance``, ... as in the ``[adapt]`` table.
+
+    Raises:
+        InputError: unknown coupling or setting.
+    """
+    values = {name: np.atleast_1d(np.asarray(v, float)).tolist() for name, v in points.items()}
+    if not values:
+        raise InputError("no couplings to map", where="wf.map: points", fix='for example {"h": [0.8, 1.2]}')
+    base.system.at(**{name: v[0] for name, v in values.items()})  # refuses unknown couplings
+    table = _table(AdaptTable, "wf.map", {"method": method, "points": values, **settings})
+    judged = _table(EvaluateTable, "wf.map: evaluate", dict(evaluate or {}))
+    chunk = chunk_size(base.wavefunction, base.system, 512)
+    mapper = diagram_run.make_mapper(base.base, table, judged, base.settings, chunk)
+    begin, log = METER.now(), []
+    with _view(progress) as emit:
+        context = Context(lambda event: (log.append(event), emit(event))[0])
+        records, cost = map_points(mapper, grid(table.points), context)
+    settings_used = {"adapt": table.model_dump(mode="json"), "evaluate": judged.model_dump(mode="json")}
+    summary = diagram_run.summary_of(base.system, base.record, records, cost, begin, settings_used)
+    return Diagram(summary, log)

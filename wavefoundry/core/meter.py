@@ -1,0 +1,51 @@
+"""What a piece of work costs: CPU and wall seconds, with compilation counted and timed apart."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import jax
+
+_COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
+
+
+class Cost(NamedTuple):
+    """Resources spent. ``compile_seconds`` (wall) are part of ``wall_seconds``."""
+
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    compilations: int = 0
+
+    def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
+        return Cost(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(*(a - b for a, b in zip(self, other, strict=True)))
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Rounded numbers for a record."""
+        return {k: v if isinstance(v, int) else round(v, 3) for k, v in self._asdict().items()}
+
+
+class Meter:
+    """Counts compilations of this process from its creation on."""
+
+    def __init__(self) -> None:
+        self._compile_seconds = 0.0
+        self._compilations = 0
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _listen(self, event: str, seconds: float, **_: object) -> None:
+        if event == _COMPILE_EVENT:
+            self._compile_seconds += seconds
+            self._compilations += 1
+
+    def now(self) -> Cost:
+        """Totals so far; take differences of two calls."""
+        return Cost(time.process_time(), time.perf_counter(), self._compile_seconds, self._compilations)
+
+
+METER = Meter()
+"""The meter of this process (JAX offers no way to remove a listener, so there is one)."""

@@ -1,0 +1,302 @@
+"""The phase diagram: pre-train once, adapt to every coupling, measure, compare with exact results."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from wavefoundry.adapt.head import Rules, Tuned
+from wavefoundry.adapt.pool import Layout, Pool, fill, sample
+from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
+from wavefoundry.core import tree
+from wavefoundry.core.errors import PhysicsError
+from wavefoundry.core.meter import METER, Cost
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.observables import exact_values
+from wavefoundry.studies.context import Context
+from wavefoundry.studies.plan import BASE, waves
+from wavefoundry.studies.points import Frontier, HeadTools, Outcome, adapt_point
+from wavefoundry.studies.pretraining import Trainer, Training
+from wavefoundry.studies.records import Meterman, point_record
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """What adaptation starts from: a wavefunction with walkers distributed as its |psi|^2."""
+
+    system: LatticeSystem
+    wavefunction: Wavefunction
+    x: PyTree  # (chains, sites), or all states (D, sites) of a full sum
+
+
+class Mapper:
+    """Adapts a base to points of its family, one wave after the other, resumable after every point.
+
+    Args:
+        base: the pre-trained state.
+        adapt, evaluate: tables of the study file.
+        seed: of all random numbers of the adaptation.
+        chunk: configurations evaluated at a time.
+        training: settings of method "full".
+        full_sum: the configurations of ``base.x`` are the whole Hilbert space.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        adapt: AdaptTable,
+        evaluate: EvaluateTable,
+        *,
+        seed: int,
+        chunk: int,
+        training: Training | None = None,
+    ):
+        self.base, self.adapt, self.evaluate = base, adapt, evaluate
+        self.key = jax.random.fold_in(jax.random.key(seed), 1)
+        self.training = training
+        system, sites = base.system, base.system.sites
+        chains = evaluate.chains
+        samples = adapt.samples if adapt.method == "head" else evaluate.samples
+        per_chain = max(4, -(-samples // chains))
+        self.layout = Layout(chains, per_chain, sites, 2 * sites, chunk)
+        rules = Rules(
+            adapt.steps, adapt.learning_rate, adapt.diagonal_shift, 0.3, adapt.held_out, adapt.ess_min, chains
+        )
+        pools = -(-evaluate.samples // (chains * per_chain))
+        self.tools = HeadTools(
+            base.wavefunction, system.family([{}]), self.layout, rules, adapt.rounds, adapt.tolerance, pools
+        )
+        self.meterman = Meterman(system, chains, evaluate.observables)
+
+    def origin(self) -> tuple[Frontier, Pool]:
+        """Pool of the pre-trained state, the start of everything."""
+        head: Any = self.base.wavefunction.head
+        x = self._spread(self.base.x, self.layout.chains)
+        return self.tools.draw(head.weights(), x, jax.random.fold_in(self.key, 10**6))[:2]
+
+    def measure_base(self) -> dict[str, Any]:
+        """Record of the pre-trained state itself, on fresh samples."""
+        begin = METER.now()
+        _, pool = self.origin()
+        system = self.base.system
+        measured = self.meterman.measure(self.base.wavefunction.head, np.asarray(system.couplings), [pool])  # type: ignore[arg-type]
+        exact = exact_values(system) if self.evaluate.exact == "auto" else (None, {})
+        return point_record(system, "pretrain", measured, exact=exact, pool=None, cost=METER.now() - begin)
+
+    def _spread(self, x: PyTree, chains: int) -> PyTree:
+        """Starting configurations for ``chains`` chains from those of the pre-training, repeated as needed."""
+        return jax.tree.map(lambda a: a[jnp.arange(chains) % a.shape[0]], x)
+
+    def tune_wave(self, systems: list[LatticeSystem], frontier: Frontier, pool: Pool) -> list[Tuned]:
+        """First tuning of all points of a wave on their parent's pool."""
+        starts = [jnp.asarray(frontier.weights)] * len(systems)
+        return self.tools.tune(self.base.system, starts, [s.couplings for s in systems], pool)
+
+
+def _event(system: LatticeSystem, index: int, count: int) -> dict[str, Any]:
+    return {"point": system.values, "index": index, "count": count}
+
+
+def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context) -> tuple[list[dict], Cost]:
+    """All points by the method of the study, in order of distance from the base.
+
+    Returns:
+        Records in the order of ``points``, and what the whole adaptation cost.
+    """
+    before = METER.now()
+    names = list(points[0])
+    base = np.array([mapper.base.system.values[name] for name in names])
+    plan = waves(base, np.array([[p[name] for name in names] for p in points]), 4)
+    work = _HeadWork(mapper, points, context) if mapper.adapt.method == "head" else _FullWork(mapper, points, context)
+    spent = work.restore()
+    done, begin = len(work.records), time.perf_counter()
+    for wave in plan:
+        left = [i for i in wave.points if i not in work.records]
+        if left:
+            for index in work.run(wave.parent, left):
+                finished = len(work.records)
+                rate = (time.perf_counter() - begin) / max(1, finished - done)
+                context.emit(
+                    {"event": "point", **work.records[index], "index": finished - 1, "count": len(points)}
+                    | {"seconds_left": rate * (len(points) - finished)}
+                )
+                cost = METER.now() - before + spent
+                work.save(finished, cost)
+                context.stop_if_asked()
+    return [work.records[i] for i in range(len(points))], METER.now() - before + spent
+
+
+class _Work:
+    """Points done so far, with what is needed to go on from them."""
+
+    stream = "adapt"
+
+    def __init__(self, mapper: Mapper, points: list[dict[str, float]], context: Context):
+        self.mapper, self.points, self.context = mapper, points, context
+        self.records: dict[int, dict[str, Any]] = {}
+        self.state: dict[str, dict[str, Array]] = {}
+
+    def system(self, index: int) -> LatticeSystem:
+        return self.mapper.base.system.at(**self.points[index])
+
+    def exact(self, system: LatticeSystem) -> tuple[float | None, dict[str, float]]:
+        return exact_values(system) if self.mapper.evaluate.exact == "auto" else (None, {})
+
+    def save(self, step: int, cost: Cost) -> None:
+        records = {str(i): record for i, record in self.records.items()}
+        arrays = {name: value for name, value in self.state.items()}
+        self.context.save(self.stream, step, arrays, {"records": records, "cost": cost._asdict()})
+
+    def restore(self) -> Cost:
+        found = self.context.restore(self.stream)
+        if found is None:
+            return Cost()
+        _, arrays, meta = found
+        self.records = {int(i): record for i, record in meta["records"].items()}
+        self.state = _nested(arrays)
+        self.context.say("adapt", f"going on after {len(self.records)} of {len(self.points)} points")
+        return Cost(**meta["cost"])
+
+
+def _nested(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, Array]]:
+    """Undo the naming of ``tree.to_arrays`` for a dictionary of dictionaries."""
+    out: dict[str, dict[str, Array]] = {}
+    for name, value in arrays.items():
+        outer, inner = name.removeprefix("['").removesuffix("']").split("']['")
+        out.setdefault(outer, {})[inner] = jnp.asarray(value)
+    return out
+
+
+class _HeadWork(_Work):
+    """Head tuning: the state of a point is its frontier (head and samples); pools are filled again when needed."""
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self.pools: dict[int, Pool] = {}
+
+    def parent(self, index: int) -> tuple[Frontier, Pool]:
+        name = str(index)
+        if name not in self.state:
+            self.context.compiling("the sampler and the feature pool")
+            frontier, pool = self.mapper.origin()
+            self.state[name] = frontier._asdict()
+            self.pools = {index: pool}
+        if index not in self.pools:
+            self.pools[index] = self.mapper.tools.pool_of(Frontier(**self.state[name]))
+        return Frontier(**self.state[name]), self.pools[index]
+
+    def run(self, parent: int, indices: list[int]) -> Any:
+        start = METER.now()
+        frontier, pool = self.parent(parent)
+        systems = [self.system(i) for i in indices]
+        tuned = self.mapper.tune_wave(systems, frontier, pool)
+        jax.block_until_ready(tuned)
+        shared = METER.now() - start
+        share = Cost(*(type(v)(v / len(indices)) for v in shared))
+        for i, system, one in zip(indices, systems, tuned, strict=True):
+            begin = METER.now()
+            event = _event(system, i, len(self.points))
+            key = jax.random.fold_in(self.mapper.key, i)
+            outcome = adapt_point(
+                self.mapper.tools, self.mapper.meterman, system, (one, pool), key, self.context, event
+            )
+            self.pools[i] = outcome.pool
+            self.state[str(i)] = outcome.frontier._asdict()
+            self.records[i] = self._record(system, outcome, METER.now() - begin + share)
+            self._forget()
+            yield i
+
+    def _record(self, system: LatticeSystem, outcome: Outcome, cost: Cost) -> dict[str, Any]:
+        unfinished = () if outcome.converged else ("NOT-CONVERGED",)
+        return point_record(
+            system,
+            "head",
+            outcome.measured,
+            exact=self.exact(system),
+            pool={"draws": outcome.draws, "ess_min": outcome.ess_min, "samples": len(outcome.pool.log_q)},
+            cost=cost,
+            extra_flags=unfinished,
+            acceptance=outcome.acceptance,
+        )
+
+    def _forget(self, keep: int = 4) -> None:
+        """Pools are large: keep the newest ones, fill the others again if a later wave starts from them."""
+        while len(self.pools) > keep:
+            self.pools.pop(next(iter(self.pools)))
+
+
+class _FullWork(_Work):
+    """Full fine-tuning and zero-shot evaluation: the state of a point is its weights and walkers."""
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self.trainer = None
+        if self.mapper.adapt.method == "full":
+            static = eqx.partition(self.mapper.base.wavefunction, eqx.is_array)[1]
+            trainable = tree.all_weights(eqx.filter(self.mapper.base.wavefunction, eqx.is_array))
+            assert self.mapper.training is not None
+            self.trainer = Trainer(static, trainable, self.mapper.training, self.mapper.base.system.sites)
+
+    def start(self, index: int) -> tuple[PyTree, PyTree]:
+        params = eqx.filter(self.mapper.base.wavefunction, eqx.is_array)
+        if index == BASE or self.trainer is None:
+            return params, self.mapper.base.x
+        stored = self.state[str(index)]
+        return tree.from_arrays(params, {k: np.asarray(v) for k, v in stored.items()}), stored["walkers"]
+
+    def run(self, parent: int, indices: list[int]) -> Any:
+        for i in indices:
+            begin = METER.now()
+            system, (params, x) = self.system(i), self.start(parent)
+            family = system.family([{}])
+            key = jax.random.fold_in(self.mapper.key, i)
+            if self.trainer is not None:
+                self.context.compiling("the training step") if not self.records else None
+                run = self.trainer.start(key, params, family)
+                chains = self.mapper.training.chains  # type: ignore[union-attr]
+                walkers = run.sampler._replace(x=jax.tree.map(lambda a: a[None], self.mapper._spread(x, chains)))
+                run = run._replace(sampler=walkers)
+                run = self.trainer.run(run, family, self.context, "adapt", None, point=system.values)
+                params, x = run.params, jax.tree.map(lambda a: a[0], run.sampler.x)
+            self.records[i] = self._measure(system, family, params, x, key, begin)
+            self.state[str(i)] = tree.to_arrays(params) | {"walkers": x} if self.trainer is not None else {}
+            yield i
+
+    def _measure(
+        self, system: LatticeSystem, family: LatticeSystem, params: PyTree, x: PyTree, key: Array, begin: Cost
+    ) -> dict[str, Any]:
+        """Fresh samples of the final weights."""
+        layout = self.mapper.layout
+        static = eqx.partition(self.mapper.base.wavefunction, eqx.is_array)[1]
+        wavefunction: Wavefunction = eqx.combine(params, static)
+        start = self.mapper._spread(x, layout.chains)
+        xs, acceptance = sample(wavefunction, family, start, jax.random.fold_in(key, 1), layout)
+        pool = fill(wavefunction, family, xs, layout.chunk)
+        measured = self.mapper.meterman.measure(wavefunction.head, np.asarray(system.couplings), [pool])  # type: ignore[arg-type]
+        return point_record(
+            system,
+            self.mapper.adapt.method,
+            measured,
+            exact=self.exact(system),
+            pool=None,
+            cost=METER.now() - begin,
+            acceptance=float(acceptance),
+        )
+
+
+def check_finite(records: list[dict[str, Any]]) -> None:
+    """No diagram without a single usable number.
+
+    Raises:
+        PhysicsError: every energy is missing.
+    """
+    if records and not any(np.isfinite(record["energy"]) for record in records):
+        raise PhysicsError("no point of the diagram has a finite energy")

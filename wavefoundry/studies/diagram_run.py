@@ -1,0 +1,214 @@
+"""From a study file of kind "diagram" to its summary."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from typing import Any
+
+import jax
+import numpy as np
+
+from wavefoundry._version import __version__
+from wavefoundry.artifacts.spec import DiagramSpec
+from wavefoundry.artifacts.spec_tables import PretrainTable
+from wavefoundry.core import tree
+from wavefoundry.core.meter import METER, Cost
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.engine.vmc import Options
+from wavefoundry.models import ViTSpec
+from wavefoundry.problems import lattice
+from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.studies.context import Context
+from wavefoundry.studies.diagram import Base, Mapper, check_finite, map_points
+from wavefoundry.studies.pretraining import Trainer, Training, chunk_size, train
+
+SCHEMA = 1
+CONVENTIONS = {
+    "ising": "total energy of H = -J sum_<ij> Z_i Z_j - h sum_i X_i in Pauli matrices",
+    "j1j2": "total energy of H = J1 sum_nn S_i.S_j + J2 sum_nnn S_i.S_j in spin operators S = sigma / 2",
+}
+
+
+def build_system(spec: DiagramSpec) -> LatticeSystem:
+    """The family of Hamiltonians of a study file, at the first pre-training point."""
+    table = spec.system
+    couplings = spec.couplings(spec.at_list()[0])
+    shape, periodic = table.lattice.shape, table.lattice.periodic
+    if table.model == "ising":
+        return lattice.ising(shape, periodic=periodic, **couplings)
+    return lattice.j1j2(shape, periodic=periodic, marshall=table.use_marshall, **couplings)
+
+
+def build_wavefunction(spec: DiagramSpec, system: LatticeSystem) -> Wavefunction:
+    """The network of a study file, with random weights."""
+    table = spec.wavefunction
+    described = ViTSpec(
+        patch=spec.patch_edge(),
+        width=table.width,
+        layers=table.layers,
+        heads=table.heads,
+        head=spec.head_kind(),
+        head_norm=table.head_norm,
+        conditioned=table.conditioned,
+        precision=table.precision,
+    )
+    varied = tuple(system.names.index(name) for name in spec.pretrain.at)
+    key = jax.random.fold_in(jax.random.key(spec.pretrain.seed), 0)
+    return described.build(key, system.extent, sign_free=spec.sign_free(), couplings=varied)
+
+
+def training_of(table: PretrainTable, sites: int, chunk: int, checkpoint_every: int) -> Training:
+    """Settings of the pre-training as the engine takes them."""
+    options = Options(
+        moves=max(1, round(table.sweeps * sites)), chunk=chunk, solver=table.solver, momentum=table.momentum
+    )
+    return Training(
+        steps=table.steps,
+        chains=table.walkers,
+        learning_rate=table.learning_rate,
+        shift=table.diagonal_shift,
+        options=options,
+        block=min(table.block, table.steps),
+        checkpoint_every=checkpoint_every,
+    )
+
+
+def pretrain(
+    wavefunction: Wavefunction,
+    system: LatticeSystem,
+    points: list[dict[str, float]],
+    training: Training,
+    seed: int,
+    context: Context,
+) -> tuple[Base, Cost]:
+    """Optimise all weights at one coupling, or at several together."""
+    family = system.family(points)
+    trainer = Trainer(*_static_and_trainable(wavefunction), training, system.sites)
+    key = jax.random.fold_in(jax.random.key(seed), 2)
+    wavefunction, run, cost = train(wavefunction, family, trainer, key, context)
+    return Base(system, wavefunction, jax.tree.map(lambda a: a[0], run.sampler.x)), cost
+
+
+def _static_and_trainable(wavefunction: Wavefunction) -> tuple[Any, Any]:
+    import equinox as eqx
+
+    params, static = eqx.partition(wavefunction, eqx.is_array)
+    return static, tree.all_weights(params)
+
+
+def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
+    """Pre-train, adapt to every point, and put the records together."""
+    begin = METER.now()
+    context.say("pretrain", f"{spec.system.model}, {spec.system.lattice.sites} sites")
+    system = build_system(spec)
+    wavefunction = build_wavefunction(spec, system)
+    if spec.pretrain.warm_start is not None:
+        wavefunction = warm_start(wavefunction, spec.pretrain.warm_start)
+    chunk = chunk_size(wavefunction, system, spec.output.memory_mib)
+    training = training_of(spec.pretrain, system.sites, chunk, spec.output.checkpoint_every)
+    base, pretrain_cost = pretrain(wavefunction, system, spec.at_list(), training, spec.pretrain.seed, context)
+    context.say("adapt", f"{spec.adapt.method} at {len(spec.points_list())} points")
+    mapper = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, chunk)
+    record = mapper.measure_base()
+    _save_base(context, base)
+    records, adapt_cost = map_points(mapper, spec.points_list(), context)
+    check_finite(records)
+    pretrained = record | {"steps": spec.pretrain.steps, "cost": pretrain_cost.to_dict()}
+    if len(spec.at_list()) > 1:
+        pretrained["trained_together"] = spec.at_list()
+    settings = spec.model_dump(mode="json", exclude_none=True)
+    return summary_of(system, pretrained, records, adapt_cost, begin, settings)
+
+
+def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:
+    """The adaptation of a base with the settings of a study."""
+    full = training_of(
+        table.model_copy(
+            update={
+                "steps": adapt.full_steps,
+                "learning_rate": adapt.learning_rate,
+                "diagonal_shift": adapt.diagonal_shift,
+            }
+        ),
+        base.system.sites,
+        chunk,
+        10**9,
+    )
+    return Mapper(base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full)
+
+
+def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
+    """Weights of an earlier run or saved model, for a network of the same shape."""
+    from pathlib import Path
+
+    from wavefoundry.artifacts.bundles import read_bundle
+
+    folder = Path(path)
+    folder = folder / "artifacts" / "base" if (folder / "artifacts" / "base").is_dir() else folder
+    arrays, _ = read_bundle(folder)
+    return tree.from_arrays(wavefunction, arrays, "wavefunction")
+
+
+def base_arrays(base: Base) -> dict[str, np.ndarray]:
+    """Weights and walkers of a base for the store."""
+    return tree.to_arrays(base.wavefunction, "wavefunction") | {"walkers": np.asarray(base.x)}
+
+
+def _save_base(context: Context, base: Base) -> None:
+    context.save_artifact("base", base_arrays(base), {"couplings": base.system.values, "model": base.system.model})
+
+
+def summary_of(
+    system: LatticeSystem,
+    pretrained: dict[str, Any],
+    records: list[dict[str, Any]],
+    adapt_cost: Cost,
+    begin: Cost,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """The machine-readable result, see docs/results.md."""
+    good = sum(record["trusted"] for record in records)
+    return {
+        "schema": SCHEMA,
+        "kind": "diagram",
+        "status": "complete",
+        "system": {
+            "model": system.model,
+            "sites": system.sites,
+            "extent": list(system.extent),
+            "periodic": system.periodic,
+            "couplings": list(system.names),
+        },
+        "convention": CONVENTIONS.get(system.model, "total energy of the given operators"),
+        "pretrain": pretrained,
+        "points": records,
+        "cost": (METER.now() - begin).to_dict(),
+        "adapt_cost": adapt_cost.to_dict(),
+        "verdict": f"{good} of {len(records)} points are trusted",
+        "settings": settings,
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    names = ("jax", "jaxlib", "netket", "equinox", "numpy", "scipy")
+    return {"wavefoundry": __version__, "python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in names
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """Where the numbers were made."""
+    device = jax.devices()[0]
+    return {
+        "platform": device.platform,
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }

@@ -1,0 +1,153 @@
+"""Adaptation of the points of a diagram by head tuning on pools.
+
+Every point starts from the head of its nearest neighbour and tunes it on the pool that neighbour was measured with.
+The result is then measured on fresh samples of its own: these are the reported numbers, the next training pool if the
+held-out part says that more can be had, and the pool of the neighbours farther out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from wavefoundry.adapt.head import Rules, Tuned, tune_many
+from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample
+from wavefoundry.core import tree
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.studies.context import Context
+from wavefoundry.studies.records import Meterman
+
+WIDTH = 4
+"""Heads tuned at once on one pool."""
+
+
+class Frontier(NamedTuple):
+    """Where neighbours start from: a head with the configurations its pool consists of."""
+
+    weights: Array  # (width+1, hidden)
+    x: PyTree  # (M, ...) samples of this head
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadTools:
+    """What head adaptation works with; the programs behind it are compiled once for all points."""
+
+    wavefunction: Wavefunction
+    family: LatticeSystem  # of one member: what the backbone is conditioned on
+    layout: Layout
+    rules: Rules
+    rounds: int
+    tolerance: float
+    measurements: int  # pools that make up the final measurement
+
+    def with_weights(self, weights: Array) -> Wavefunction:
+        """The wavefunction with another head."""
+        head: Any = self.wavefunction.head
+        new = head.with_weights(jnp.asarray(weights, head.weights().dtype))
+        return eqx.tree_at(lambda w: w.head, self.wavefunction, new)
+
+    def pool_of(self, frontier: Frontier) -> Pool:
+        """Features of given samples; the same program whether a run is fresh or resumed."""
+        return fill(self.with_weights(frontier.weights), self.family, frontier.x, self.layout.chunk)
+
+    def draw(self, weights: Array, x: PyTree, key: Array, layout: Layout | None = None) -> tuple[Frontier, Pool, float]:
+        """Samples of a head from given starting configurations, with their features."""
+        layout = layout or self.layout
+        xs, acceptance = sample(self.with_weights(weights), self.family, x, key, layout)
+        frontier = Frontier(weights, xs)
+        return frontier, self.pool_of(frontier), float(acceptance)
+
+    def fresh(self, weights: Array, old: Pool, key: Array) -> tuple[Frontier, Pool, float]:
+        """Samples of a head, started from an old pool re-sampled with the head's importance weights."""
+        k_start, k_run = jax.random.split(key)
+        x = resample(k_start, old, self.with_weights(weights).head, self.layout.chains)  # type: ignore[arg-type]
+        return self.draw(weights, x, k_run)
+
+    def more(self, frontier: Frontier, key: Array) -> Pool:
+        """Further samples from the same chains."""
+        x = jax.tree.map(lambda a: a[self.layout.samples - 1 :: self.layout.samples], frontier.x)
+        return self.draw(frontier.weights, x, key, self.layout._replace(warm_up=0))[1]
+
+    def tune(self, system: LatticeSystem, starts: list[Array], couplings: list[Array], pool: Pool) -> list[Tuned]:
+        """Tune several heads on one pool; padded to a fixed width, so that nothing is compiled twice."""
+        width = 1 if len(starts) == 1 else WIDTH
+        pad = [0] * (width - len(starts))
+        a, c = (jnp.stack([*values, *[values[0] for _ in pad]]) for values in (starts, couplings))
+        tuned = tune_many(system, self.wavefunction.head, a, c, pool, self.rules)  # type: ignore[arg-type]
+        return [tree.take(tuned, i) for i in range(len(starts))]
+
+
+class Outcome(NamedTuple):
+    """An adapted point: measured numbers, the frontier it leaves behind, and how it went."""
+
+    measured: tuple[Any, dict, dict]
+    frontier: Frontier
+    pool: Pool
+    draws: int
+    ess_min: float
+    acceptance: float
+    converged: bool
+
+
+def adapt_point(
+    tools: HeadTools,
+    meterman: Meterman,
+    system: LatticeSystem,
+    start: tuple[Tuned, Pool],
+    key: Array,
+    context: Context,
+    event: dict[str, Any],
+) -> Outcome:
+    """Measure a tuned head on fresh samples, and keep tuning on them for as long as held-out evidence says so.
+
+    A head is final when tuning it further on its own fresh samples does not lower the held-out energy by more than
+    twice the (paired) error or the tolerance. The reported numbers come from samples drawn after the head was fixed.
+
+    Args:
+        tools, meterman: compiled programs. system: the family at this coupling.
+        start: tuned head and the pool it was tuned on.
+        key: random key of this point. context: events. event: fields added to them.
+    """
+    tuned, pool = start
+    weights, ess, draws, converged = tuned.weights, [float(tuned.ess)], 0, False
+    best: tuple[Any, Frontier, Pool, float] | None = None
+    couplings = np.asarray(system.couplings)
+    while True:
+        frontier, pool, acceptance = tools.fresh(weights, pool, jax.random.fold_in(key, draws))
+        draws += 1
+        head = tools.with_weights(weights).head
+        measured = meterman.measure(head, couplings, [pool])  # type: ignore[arg-type]
+        estimate = measured[0]
+        worse = best is not None and estimate.mean > best[0][0].mean + 2 * np.hypot(
+            estimate.error, best[0][0].error
+        )
+        if not worse:
+            best = (measured, frontier, pool, acceptance)
+        context.emit(
+            {"event": "round", **event, "round": draws, "energy": estimate.mean, "energy_error": estimate.error}
+            | {"ess": ess[-1], "held_out": float(tuned.held_out)}
+        )
+        if worse or draws >= tools.rounds:
+            break
+        (tuned,) = tools.tune(system, [weights], [jnp.asarray(couplings)], pool)
+        gain, error = float(tuned.gain), float(tuned.gain_error)
+        if not np.isfinite(gain) or gain < max(2 * error, tools.tolerance * abs(estimate.mean)):
+            converged = True
+            break
+        weights = tuned.weights
+        ess.append(float(tuned.ess))
+    assert best is not None
+    measured, frontier, pool, acceptance = best
+    if tools.measurements > 1:
+        keys = jax.random.split(jax.random.fold_in(key, 10**6), tools.measurements - 1)
+        pools = [pool, *(tools.more(frontier, k) for k in keys)]
+        head = tools.with_weights(frontier.weights).head
+        measured = meterman.measure(head, couplings, pools)  # type: ignore[arg-type]
+    return Outcome(measured, frontier, pool, draws, min(ess), acceptance, converged)

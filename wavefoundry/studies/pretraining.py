@@ -1,0 +1,184 @@
+"""Pre-training: the one expensive optimisation, in compiled blocks, resumable at every block."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from wavefoundry.core import tree
+from wavefoundry.core.errors import PhysicsError
+from wavefoundry.core.meter import METER, Cost
+from wavefoundry.core.statistics import autocorrelation_time, split_r_hat, v_score
+from wavefoundry.core.types import Run, System, Wavefunction
+from wavefoundry.engine.vmc import Info, Options, Schedule, block_of, decay, variational
+from wavefoundry.studies.context import Context
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Settings of one optimisation; see ``engine.vmc`` for their meaning.
+
+    ``states`` are all configurations for the full sum, None for Metropolis sampling.
+    """
+
+    steps: int
+    chains: int
+    learning_rate: float
+    shift: float
+    options: Options
+    block: int = 10
+    tail: float = 0.4
+    checkpoint_every: int = 20
+    states: Any = None
+
+    def schedule(self) -> Schedule:
+        """Learning rate and damping of every step, padded to whole blocks."""
+        return decay(self.learning_rate, self.shift, self.steps, self.tail)
+
+
+class Trainer:
+    """Compiles the optimisation once and runs it for any coupling of the family, from any start.
+
+    Args:
+        static: non-array part of the wavefunction.
+        trainable: pytree of booleans.
+        training: settings.
+        sites: number of sites, for energies per site and V-scores.
+    """
+
+    def __init__(self, static: PyTree, trainable: PyTree, training: Training, sites: int):
+        self.training, self.sites = training, sites
+        self.process = variational(static, trainable, training.options, training.states)
+        self._init = jax.jit(self.process.init, static_argnums=3)
+        self._block = block_of(self.process)
+
+    def start(self, key: jax.Array, params: PyTree, family: System) -> Run:
+        """A fresh run from given weights."""
+        return self._init(key, params, family, self.training.chains)
+
+    def run(self, run: Run, family: System, context: Context, phase: str, stream: str | None, **event: Any) -> Run:
+        """Go on to the last step; emits a step event and may save after every block.
+
+        Args:
+            run: from ``start``, or restored. family: stacked system(s). context: reports and saves.
+            phase: name in the events. stream: checkpoint stream, or None to save nothing. event: added to events.
+
+        Raises:
+            Interrupted: a signal arrived; the state has been saved when there is a stream.
+            PhysicsError: local energies stayed non-finite although the step size was reduced.
+        """
+        training, schedule = self.training, self.training.schedule()
+        step, saved, begin, first = int(run.step), int(run.step), time.perf_counter(), int(run.step)
+        while step < training.steps:
+            size = min(training.block, training.steps - step)
+            part = jax.tree.map(lambda a, lo=step, hi=step + size: a[lo:hi], schedule)
+            run, info = self._block(run, family, part)
+            step += size
+            self._check(info, step)
+            left = (time.perf_counter() - begin) / (step - first) * (training.steps - step)
+            context.emit(self._event(info, step, phase) | event | {"seconds_left": left})
+            if stream is not None and (context.stopping or step - saved >= training.checkpoint_every):
+                context.save(stream, step, run, {})
+                saved = step
+                context.stop_if_asked()
+        return run
+
+    def _check(self, info: Info, step: int) -> None:
+        if int(info.rejected[-1]) >= 10 and not np.all(np.isfinite(np.asarray(info.energy[-1]))):
+            raise PhysicsError(
+                f"local energies are not finite at step {step}, and ten reduced steps did not help\n"
+                "  fix:   lower the learning rate, or raise the diagonal shift"
+            )
+
+    def _event(self, info: Info, step: int, phase: str) -> dict[str, Any]:
+        """Numbers of one block: its mean energy and an error bar that is for display only."""
+        energy, variance = np.real(np.asarray(info.energy)), np.asarray(info.variance)
+        local = np.real(np.asarray(info.chain_energies))[:, 0].T  # (chains, steps of the block)
+        drift_free = local - local.mean(axis=0, keepdims=True)
+        mean, var = float(energy[:, 0].mean()), float(variance[:, 0].mean())
+        finite = bool(np.all(np.isfinite(local)))
+        exact = self.training.states is not None
+        samples = local.size
+        tau = autocorrelation_time(drift_free) if finite and not exact and local.shape[1] > 3 else 1.0
+        return {
+            "event": "step",
+            "phase": phase,
+            "step": step,
+            "steps": self.training.steps,
+            "energy": mean,
+            "energy_error": 0.0 if exact else float(np.sqrt(var * tau / samples)),
+            "energy_per_site": mean / self.sites,
+            "variance": var,
+            "v_score": v_score(mean, var, self.sites) if finite else None,
+            "acceptance": None if exact else float(info.acceptance[-1]),
+            "r_hat": split_r_hat(drift_free) if finite and not exact else None,
+            "ess": None if exact else samples / tau,
+            "rejected": int(info.rejected[-1]),
+        }
+
+
+def train(
+    wavefunction: Wavefunction,
+    family: System,
+    trainer: Trainer,
+    key: jax.Array,
+    context: Context,
+    stream: str = "pretrain",
+) -> tuple[Wavefunction, Run, Cost]:
+    """Optimise a wavefunction, going on from the newest checkpoint of ``stream`` if there is one."""
+    before = METER.now()
+    params, static = eqx.partition(wavefunction, eqx.is_array)
+    run = trainer.start(key, params, family)
+    found = context.restore(stream)
+    spent = Cost()
+    if found is not None:
+        step, arrays, meta = found
+        run = tree.from_arrays(run, arrays)
+        spent = Cost(**meta["cost"]) if "cost" in meta else spent
+        context.say(stream, f"going on from step {step}")
+    if int(run.step) < trainer.training.steps:
+        context.compiling("the training step")
+        run = trainer.run(run, family, context, stream, stream)
+    cost = METER.now() - before + spent
+    return eqx.combine(run.params, static), run, cost
+
+
+def chunk_size(wavefunction: Wavefunction, system: System, memory_mib: int) -> int:
+    """How many configurations to evaluate at a time.
+
+    On a CPU the activations of a chunk should stay in the cache (2 MiB): larger chunks are up to five times slower.
+    Accelerators take what fits the memory budget.
+    """
+    params, static = eqx.partition(wavefunction, eqx.is_array)
+
+    def features(p: PyTree, x: Any) -> jax.Array:
+        return eqx.combine(p, static).features(system, x)
+
+    x = jax.eval_shape(system.init, jax.random.key(0))
+    jaxpr = jax.make_jaxpr(features)(params, x)
+    one = max(1, _largest(jaxpr.jaxpr))
+    cpu = jax.default_backend() == "cpu"
+    budget = min(2**21, memory_mib * 2**20) if cpu else memory_mib * 2**20
+    return int(np.clip(2 ** int(np.log2(max(1, budget // (2 * one)))), 16, 8192))
+
+
+def _largest(jaxpr: Any) -> int:
+    """Bytes of the largest intermediate of a jaxpr, looking into nested ones."""
+    size = 0
+    for equation in jaxpr.eqns:
+        for value in equation.outvars:
+            aval = value.aval
+            if hasattr(aval, "shape"):
+                size = max(size, int(np.prod(aval.shape)) * jnp.dtype(aval.dtype).itemsize)
+        for parameter in equation.params.values():
+            inner = getattr(parameter, "jaxpr", parameter)
+            if hasattr(inner, "eqns"):
+                size = max(size, _largest(inner))
+    return size
