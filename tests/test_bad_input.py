@@ -40,9 +40,9 @@ def directory(tmp_path, monkeypatch):
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    } | {f"{path.relative_to(folder)}/": b"" for path in folder.rglob("*") if path.is_dir()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()} | {
+        f"{path.relative_to(folder)}/": b"" for path in folder.rglob("*") if path.is_dir()
+    }
 
 
 def refuse(arguments: list[str], capsys, folder: Path, *says: str) -> None:

@@ -14,7 +14,11 @@ from wavefoundry._version import __version__
 # the library is loaded; a value of the user's own is respected.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-_MODULES = {"lattice": "wavefoundry.problems.lattice", "models": "wavefoundry.models", "exact": "wavefoundry.problems.exact"}
+_MODULES = {
+    "lattice": "wavefoundry.problems.lattice",
+    "models": "wavefoundry.models",
+    "exact": "wavefoundry.problems.exact",
+}
 _NAMES = ("pretrain", "map", "load", "run_study", "Diagram", "Pretrained")
 
 if TYPE_CHECKING:
@@ -22,7 +26,18 @@ if TYPE_CHECKING:
     from wavefoundry.api import Diagram, Pretrained, load, map, pretrain, run_study
     from wavefoundry.problems import exact, lattice
 
-__all__ = ["__version__", "Diagram", "Pretrained", "exact", "lattice", "load", "map", "models", "pretrain", "run_study"]
+__all__ = [
+    "__version__",
+    "Diagram",
+    "Pretrained",
+    "exact",
+    "lattice",
+    "load",
+    "map",
+    "models",
+    "pretrain",
+    "run_study",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -132,7 +131,7 @@ def pretrain(
         at: several couplings to train together (for a conditioned network); default: those of ``system``.
         progress: show progress lines.
         settings: ``steps``, ``walkers``, ``learning_rate``, ``diagonal_shift``, ``momentum``, ``sweeps``, ``solver``,
-            ``block``, ``seed``, as in the ``[pretrain]`` table of a study file.
+            ``sampling``, ``block``, ``seed``, as in the ``[pretrain]`` table of a study file.
 
     Raises:
         InputError: a setting is unknown or out of bounds.
@@ -146,7 +145,7 @@ def pretrain(
     chunk = chunk_size(wavefunction, system, 512)
     training = diagram_run.training_of(table, system.sites, chunk, 10**9)
     with _view(progress) as emit:
-        base, cost = diagram_run.pretrain(wavefunction, system, points, training, table.seed, Context(emit))
+        base, cost = diagram_run.pretrain(wavefunction, system, points, training, table, Context(emit))
     mapper = diagram_run.make_mapper(base, AdaptTable(points={}), EvaluateTable(), table, chunk)
     record = mapper.measure_base() | {"cost": cost.to_dict(), "steps": table.steps}
     return Pretrained(base, model, table, record)

@@ -135,9 +135,7 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run direc
 
 @app.command()
 def inspect(
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="Run directory, or a checkpoint or model in it.")
-    ],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Run directory, or a checkpoint or model in it.")],
     json: Json = False,
 ) -> None:
     """Show what a run has produced so far."""
@@ -160,9 +158,7 @@ def inspect(
 
 @app.command()
 def verify(
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="Run directory, or a checkpoint or model in it.")
-    ],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Run directory, or a checkpoint or model in it.")],
 ) -> None:
     """Check every file of a run against its SHA-256 sum."""
     if (path / "meta.json").is_file():

@@ -110,9 +110,7 @@ def test_lattices(lattice, shape):
 
 
 def test_dotted_keys_and_tables_read_the_same():
-    dotted = (
-        'kind = "diagram"\nsystem.model = "ising"\nsystem.lattice.kind = "chain"\nsystem.lattice.size = 36\n'
-    )
+    dotted = 'kind = "diagram"\nsystem.model = "ising"\nsystem.lattice.kind = "chain"\nsystem.lattice.size = 36\n'
     dotted += 'pretrain.at.h = 1\nadapt.method = "head"\nadapt.points.h = [0.8, 1.2]\n'
     assert loads(dotted) == loads(MINIMAL)
 

@@ -172,9 +172,7 @@ def test_files_follow_the_umask(tmp_path):
 
 
 def test_results_are_plain_json_and_stay_inside(run):
-    run.write_json(
-        "summary.json", {"energy": np.float32(-1.5), "r_hat": np.nan, "x": np.arange(2), "p": run.path}
-    )
+    run.write_json("summary.json", {"energy": np.float32(-1.5), "r_hat": np.nan, "x": np.arange(2), "p": run.path})
     assert json.loads((run.path / "summary.json").read_text()) == {
         "energy": -1.5,
         "r_hat": None,
@@ -423,9 +421,7 @@ def test_a_broken_seal_is_not_renewed_silently(two):
     (two.path / "summary.json").write_text("{}")
     (newest(two) / "meta.json").write_text("{}")
     two.log({"event": "resumed"})  # checkpoints guard themselves
-    assert any("meta.json" in line for line in two.warnings) and any(
-        "meta.json" in line for line in two.verify()
-    )
+    assert any("meta.json" in line for line in two.warnings) and any("meta.json" in line for line in two.verify())
 
 
 # Full disks and bad places
@@ -617,9 +613,7 @@ except Exception as error:
 
 def test_the_lock_of_a_dead_process_is_taken_over(run):
     run.close()
-    process = child(
-        "RunDirectory.open(sys.argv[1], write=True)\nprint('open', flush=True)\nsys.stdin.read()", run.path
-    )
+    process = child("RunDirectory.open(sys.argv[1], write=True)\nprint('open', flush=True)\nsys.stdin.read()", run.path)
     line(process)
     process.send_signal(signal.SIGKILL)
     process.wait()

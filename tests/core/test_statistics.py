@@ -178,8 +178,7 @@ def test_r_hat_threshold_rarely_rejects_perfect_samples(chains, samples):
     # false alarms at this limit: at most 1.7 %, so 5 or more of 40 happen once in 2000 seeds
     generator = rng(6)
     alarms = sum(
-        split_r_hat(generator.standard_normal((chains, samples))) > r_hat_threshold(chains, samples)
-        for _ in range(40)
+        split_r_hat(generator.standard_normal((chains, samples))) > r_hat_threshold(chains, samples) for _ in range(40)
     )
     assert alarms < 5
 

@@ -30,7 +30,7 @@ from wavefoundry.problems.lattice import LatticeSystem
 SHIFT = 1e-3
 
 
-Terms = dict[str, Any]  # one NetKet local operator per coupling: an independent construction of every term
+Terms = dict[str, Any]  # one NetKet operator per coupling: an independent construction of every term
 
 
 def xxz_in_fields(total_sz: float | None) -> tuple[LatticeSystem, Terms]:
@@ -52,16 +52,13 @@ def xxz_in_fields(total_sz: float | None) -> tuple[LatticeSystem, Terms]:
     if total_sz is None:
         terms["transverse"] = sum(sx[1:], start=2.0 * sx[0])
         couplings["transverse"] = -0.7
-    return lattice.from_netket(terms, couplings), terms
+    return lattice.from_netket(terms, couplings), {k: term.to_jax_operator() for k, term in terms.items()}
 
 
 def ising(shape: tuple[int, ...], periodic: bool) -> tuple[LatticeSystem, Terms]:
     graph = nk.graph.Grid(shape, pbc=periodic)
     hilbert = nk.hilbert.Spin(0.5, graph.n_nodes)
-    terms = {
-        name: nk.operator.IsingNumba(hilbert, graph, h=h, J=J).to_local_operator()
-        for name, h, J in (("J", 0.0, -1.0), ("h", 1.0, 0.0))
-    }
+    terms = {name: nk.operator.IsingJax(hilbert, graph, h=h, J=J) for name, h, J in (("J", 0.0, -1.0), ("h", 1.0, 0.0))}
     return lattice.ising(shape, h=0.7, J=1.3, periodic=periodic), terms
 
 
@@ -70,7 +67,7 @@ def j1j2(shape: tuple[int, ...], periodic: bool, marshall: bool) -> tuple[Lattic
     graph = nk.graph.Grid(shape, pbc=periodic, max_neighbor_order=2)
     hilbert = nk.hilbert.Spin(0.5, graph.n_nodes, total_sz=0)
     terms = {
-        name: nk.operator.Heisenberg(hilbert, graph, J=J, sign_rule=[marshall, False])
+        name: nk.operator.Heisenberg(hilbert, graph, J=J, sign_rule=[marshall, False]).to_jax_operator()
         for name, J in (("J1", [0.25, 0.0]), ("J2", [0.0, 0.25]))
     }
     return lattice.j1j2(shape, J1=0.9, J2=0.4, periodic=periodic, marshall=marshall), terms
@@ -91,20 +88,28 @@ CASES: dict[str, Callable[[], tuple[LatticeSystem, Terms]]] = {
 }
 
 
+def codes(states: Any) -> np.ndarray:
+    """Configurations of spins +-1 as binary numbers."""
+    return (np.asarray(states) > 0) @ (1 << np.arange(states.shape[-1]))
+
+
+def scatter(states: np.ndarray, connected: np.ndarray, mels: np.ndarray) -> np.ndarray:
+    """Dense matrix (dim, dim) from the connected configurations (dim, K, sites) and elements (dim, K) of all rows."""
+    number = {code: index for index, code in enumerate(codes(states))}
+    rows, slots = np.nonzero(mels)
+    columns = [number[code] for code in codes(connected[rows, slots])]
+    dense = np.zeros((len(states), len(states)))
+    np.add.at(dense, (rows, columns), mels[rows, slots])
+    return dense
+
+
 def matrices(system: LatticeSystem) -> np.ndarray:
     """Dense matrix of every term, rebuilt row by row from ``connected``: (terms, dim, dim)."""
-    hilbert = system.hilbert
-    states = np.asarray(hilbert.all_states()).astype(np.int8)
+    states = np.asarray(system.hilbert.all_states()).astype(np.int8)
     conn = jax.jit(jax.vmap(system.connected))(jnp.asarray(states))
-    dim, terms = len(states), len(system.names)
-    dense = np.zeros((terms, dim, dim))
-    x, mels = np.asarray(conn.x), np.asarray(conn.mels)
-    for row in range(dim):
-        dense[:, row, row] += np.asarray(conn.diagonal)[row]
-        used = np.any(mels[row] != 0, axis=-1)
-        columns = np.asarray(hilbert.states_to_numbers(x[row][used].astype(float)))
-        np.add.at(dense, (slice(None), row, columns), mels[row][used].T)
-    return dense
+    x, mels, diagonal = (np.asarray(a) for a in conn)
+    terms = range(len(system.names))
+    return np.stack([scatter(states, x, mels[..., k]) + np.diag(diagonal[:, k]) for k in terms])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -112,8 +117,11 @@ def test_rows_of_the_hamiltonian(name: str):
     system, terms = CASES[name]()
     dense = matrices(system)
     assert set(terms) == set(system.names)
+    states = np.asarray(system.hilbert.all_states()).astype(np.int8)
     for k, term in enumerate(system.names):
-        np.testing.assert_allclose(dense[k], terms[term].to_dense().real, atol=1e-12, err_msg=term)
+        x, mels = terms[term].get_conn_padded(states)
+        expected = scatter(states, np.asarray(x), np.asarray(mels).real)
+        np.testing.assert_allclose(dense[k], expected, atol=1e-12, err_msg=term)
 
 
 @pytest.mark.parametrize("name", ["j1j2 chain marshall", "xxz in fields"])
@@ -146,7 +154,7 @@ def oracle(system: LatticeSystem, wavefunction: Wavefunction, samples: int | Non
     params, static = eqx.partition(wavefunction, eqx.is_array)
     leaves, structure = jax.tree.flatten(params)
 
-    def log_psi(variables: dict, x: jax.Array) -> jax.Array:
+    def log_psi(variables: dict, x: jax.Array, **_: Any) -> jax.Array:
         here = eqx.combine(
             jax.tree.unflatten(structure, [variables["params"][f"{i:02d}"] for i in range(len(leaves))]), static
         )
@@ -160,13 +168,8 @@ def oracle(system: LatticeSystem, wavefunction: Wavefunction, samples: int | Non
     variables = {"params": {f"{i:02d}": leaf for i, leaf in enumerate(leaves)}}
     if samples is None:
         return nk.vqs.FullSumState(system.hilbert, apply_fun=log_psi, variables=variables)
-    rule = nk.sampler.rules.LocalRule()
-    if system.hilbert.constrained:
-        rule = nk.sampler.rules.ExchangeRule(graph=nk.graph.Grid(system.extent, pbc=system.periodic))
-    sampler = nk.sampler.MetropolisSampler(system.hilbert, rule, n_chains=samples, dtype=np.int8)
-    return nk.vqs.MCState(
-        sampler, apply_fun=log_psi, variables=variables, n_samples=samples, n_discard_per_chain=0, seed=5
-    )
+    sampler = nk.sampler.ExactSampler(system.hilbert, dtype=np.int8)
+    return nk.vqs.MCState(sampler, apply_fun=log_psi, variables=variables, n_samples=samples, seed=5)
 
 
 ENERGY_CASES = [
@@ -217,9 +220,7 @@ def rows_of(system: LatticeSystem, wavefunction: Wavefunction, batch: Batch) -> 
 def update(rows: jax.Array, residual: jax.Array, solver: str, **options: Any) -> np.ndarray:
     """Our natural-gradient update before the learning rate."""
     previous = options.pop("previous", jnp.zeros(rows.shape[1]))
-    found = natural_gradient(
-        rows, residual, jnp.array(SHIFT), previous, options.pop("momentum", 0.0), solver
-    )
+    found = natural_gradient(rows, residual, jnp.array(SHIFT), previous, options.pop("momentum", 0.0), solver)
     assert float(found.shift) == SHIFT, "the damping had to be raised: the comparison would be void"
     return np.asarray(found.update)
 

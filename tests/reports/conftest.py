@@ -27,10 +27,7 @@ def chain_field_term(sites: int, h: float) -> float:
 def chain_correlations(sites: int, h: float) -> list[float]:
     """Exact <Z_0 Z_r> for r = 0 ... sites/2 as Toeplitz determinants."""
     k, eps = chain_modes(sites, h)
-    a = {
-        m: float(np.real(np.exp(1j * k * m) * (1 - h * np.exp(-1j * k)) / eps).mean())
-        for m in range(-sites, sites)
-    }
+    a = {m: float(np.real(np.exp(1j * k * m) * (1 - h * np.exp(-1j * k)) / eps).mean()) for m in range(-sites, sites)}
     return [
         float(np.linalg.det(np.array([[a[i - j] for j in range(r)] for i in range(r)]))) if r else 1.0
         for r in range(sites // 2 + 1)

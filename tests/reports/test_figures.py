@@ -52,9 +52,7 @@ def test_diagram_shows_energies_and_the_exact_curve(fabricate):
     assert top.get_ylabel() == "energy per site ($\\mathit{J}$)"
     assert bottom.get_yscale() == "log"
     shown = {tuple(np.round(pair, 12)) for name in ("head", "below exact") for pair in lines(bottom, name)}
-    wanted = {
-        (point["couplings"]["h"], round(abs(point["relative_error"]), 12)) for point in summary["points"]
-    }
+    wanted = {(point["couplings"]["h"], round(abs(point["relative_error"]), 12)) for point in summary["points"]}
     assert shown == wanted
     assert lines(bottom, "V-score")[:, 1] == pytest.approx([point["v_score"] for point in summary["points"]])
     assert lines(bottom, "pre-training")[:, 0] == pytest.approx([1.0, 1.0])
@@ -75,9 +73,7 @@ def test_observables_come_with_exact_values(fabricate):
     summary = fabricate.summary()
     panels = {axes.get_ylabel(): axes for axes in figures.observables_figure(summary).axes}
     m2 = panels[figures.OBSERVABLE_NAMES["m2"]]
-    assert lines(m2, "exact")[:, 1] == pytest.approx(
-        [p["exact_observables"]["m2"] for p in summary["points"]]
-    )
+    assert lines(m2, "exact")[:, 1] == pytest.approx([p["exact_observables"]["m2"] for p in summary["points"]])
     assert "exact" not in {line.get_label() for line in panels[figures.OBSERVABLE_NAMES["abs_m"]].lines}
 
 
@@ -160,10 +156,7 @@ def test_scattered_points_are_drawn_where_they_are(fabricate):
         ],
         [{"couplings": {"h": 1.0}, "energy": -3.0, "energy_error": 0.0, "exact_energy": 0.0, "v_score": 0.0}],
         [{"couplings": {"h": h, "a": h, "b": 1 - h}, "energy": -h, "v_score": -1.0} for h in (1.0, 2.0)],
-        [
-            {"couplings": {"h": 1.0}, "method": method, "energy": -3.0, "cost": 2}
-            for method in ("head", "full")
-        ],
+        [{"couplings": {"h": 1.0}, "method": method, "energy": -3.0, "cost": 2} for method in ("head", "full")],
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -199,9 +192,7 @@ def test_a_run_without_exact_energies_shows_the_v_score(fabricate):
 def test_any_name_can_be_drawn(fabricate):
     names = ["$x^", "a_b$", "\\frac{", "<script>", "é\x00\n", "x" * 300, "J_10", "%s{}"]
     point = fabricate.point(8, 1.0, fabricate.rng(0), trusted=False)
-    point |= {
-        group: {name: {"value": 1.0, "error": 0.1} for name in names} for group in ("observables", "terms")
-    }
+    point |= {group: {name: {"value": 1.0, "error": 0.1} for name in names} for group in ("observables", "terms")}
     points = [
         {**point, "method": name, "flags": [name], "couplings": {names[0]: float(index)}}
         for index, name in enumerate(names)

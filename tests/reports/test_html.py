@@ -126,9 +126,7 @@ def test_table_has_every_field(fabricate, words_only):
 
 
 def test_missing_and_non_finite_numbers_are_not_available(fabricate, words_only):
-    nothing = dict.fromkeys(
-        ["energy", "energy_error", "v_score", "r_hat", "ess", "pool", "exact_energy", "cost"]
-    )
+    nothing = dict.fromkeys(["energy", "energy_error", "v_score", "r_hat", "ess", "pool", "exact_energy", "cost"])
     broken = {"couplings": {"J": 1.0, "h": 1.2}, "energy": math.nan, "v_score": math.inf, "r_hat": -math.inf}
     summary = fabricate.summary(fields=[0.8])
     summary["points"] = [{"couplings": {"J": 1.0, "h": 0.8}, "method": "head", **nothing}, broken]
@@ -147,9 +145,7 @@ def test_unfinished_runs_say_so(fabricate, status, words_only):
     assert 'class="verdict good"' not in page
 
 
-@pytest.mark.parametrize(
-    "summary", [{}, {"points": None}, {"points": [None, 3, {}]}, {"settings": 3, "versions": []}]
-)
+@pytest.mark.parametrize("summary", [{}, {"points": None}, {"points": [None, 3, {}]}, {"settings": 3, "versions": []}])
 def test_an_almost_empty_summary_still_makes_a_page(summary):
     page = Page(render(summary, [{}, {"event": "step", "step": "x"}, {"event": "round", "point": 3}]))
     assert "The command was not recorded." in page.prose

@@ -86,9 +86,7 @@ def test_csv_reads_back_to_the_same_numbers(fabricate):
 
 def test_csv_columns_do_not_depend_on_what_is_missing(fabricate):
     full = fabricate.summary(fields=[1.0])["points"]
-    poor = [
-        {"couplings": {"h": 1.0}, "pool": None, "observables": None, "terms": {}, "exact_energy": math.nan}
-    ]
+    poor = [{"couplings": {"h": 1.0}, "pool": None, "observables": None, "terms": {}, "exact_energy": math.nan}]
     header = write_csv(full).splitlines()[0].split(",")
     short = write_csv(poor).splitlines()[0].split(",")
     fixed = header[header.index("method") : header.index("flags") + 1]

@@ -12,15 +12,11 @@ def test_a_row_is_per_site_and_keeps_its_definitions(fabricate):
     point, (row,) = summary["points"][0], view.rows(summary)
     assert row.energy.value == pytest.approx(point["energy"] / 20, rel=1e-14)
     assert row.energy.error == pytest.approx(point["energy_error"] / 20, rel=1e-14)
-    assert row.energy.exact == pytest.approx(
-        -23.357129926462 / 20, rel=1e-12
-    )  # closed form, 20 sites, h = 0.8
+    assert row.energy.exact == pytest.approx(-23.357129926462 / 20, rel=1e-12)  # closed form, 20 sites, h = 0.8
     assert row.z == pytest.approx((point["energy"] - point["exact_energy"]) / point["energy_error"])
     assert row.terms["h"].value == pytest.approx(point["terms"]["h"]["value"] / 20)
     total = row.couplings["J"] * row.terms["J"].value + row.couplings["h"] * row.terms["h"].value
-    assert total == pytest.approx(
-        row.energy.value, abs=5 * 0.03 * 0.8 / 20
-    )  # noise of <H_h>, five error bars
+    assert total == pytest.approx(row.energy.value, abs=5 * 0.03 * 0.8 / 20)  # noise of <H_h>, five error bars
 
 
 @pytest.mark.parametrize("stored", [-2e-4, 2e-4, None])

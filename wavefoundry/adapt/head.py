@@ -73,7 +73,11 @@ def cotangents(head: Head, y: Float[Array, "M hidden"]) -> Float[Array, "M parts
 
 
 def direction(
-    t: Float[Array, "M parts hidden"], u: Float[Array, "M width+1"], w: Float[Array, " M"], local: Array, shift: Any
+    t: Float[Array, "M parts hidden"],
+    u: Float[Array, "M width+1"],
+    w: Float[Array, " M"],
+    local: Array,
+    shift: Any,
 ) -> tuple[Float[Array, "width+1 hidden"], Float[Array, ""]]:
     """Natural-gradient direction of the head's weights, and the rms change of log psi along it.
 
@@ -171,9 +175,7 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
         first = jax.tree.map(lambda a, b: jnp.where(s.step == 0, a, b), held, s.start_held)
         t = cotangents(head.with_weights(s.weights.astype(u.dtype)), y)
         update, spread = direction(t, u[:cut], p, local, rules.shift)
-        rate = rules.learning_rate * jnp.minimum(
-            1.0, rules.trust / jnp.maximum(rules.learning_rate * spread, 1e-30)
-        )
+        rate = rules.learning_rate * jnp.minimum(1.0, rules.trust / jnp.maximum(rules.learning_rate * spread, 1e-30))
         go = ~(stale | overfit)
         return _State(
             jnp.where(go, s.weights - rate * update, s.weights),
@@ -198,7 +200,15 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
     gain = end.start_held.energy - end.best_held.energy
     error = paired_error(end.start_held.influence - end.best_held.influence)
     return Tuned(
-        end.best, end.energy, end.best_held.energy, gain, error, end.best_held.ess, end.step, end.stale, end.overfit
+        end.best,
+        end.energy,
+        end.best_held.energy,
+        gain,
+        error,
+        end.best_held.ess,
+        end.step,
+        end.stale,
+        end.overfit,
     )
 
 

@@ -119,4 +119,3 @@ def combine(pools: tuple[Pool, ...], heads: tuple[Head, ...], rounds: int = 20) 
 
     log_norm = jax.lax.fori_loop(0, rounds, body, jnp.zeros(len(pools)))
     return Pool(x, local, mixture(log_norm))
-

@@ -55,9 +55,7 @@ def write_bundle(folder: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any
         raise PhysicsError(f"{folder.name} is not saved: {', '.join(bad[:5])} held non-finite numbers")
     contents = {ARRAYS: _encode(host), META: files.encode_json(dict(meta), indent=1)}
     if len(contents[META]) > files.MAX_JSON or int.from_bytes(contents[ARRAYS][:8], "little") > MAX_HEADER:
-        raise ValueError(
-            f"{folder.name} is not saved: too many names or too long a description to be read back"
-        )
+        raise ValueError(f"{folder.name} is not saved: too many names or too long a description to be read back")
     doubles = sorted(name for name, value in host.items() if value.dtype == np.complex128)
     listed = {name: entry(data) for name, data in contents.items()}
     contents[MANIFEST] = encode_manifest("arrays", listed, complex128=doubles)
@@ -77,9 +75,7 @@ def read_bundle(folder: Path) -> tuple[Arrays, dict[str, Any]]:
         StorageError: the file system refused.
     """
     if folder.is_symlink() or not folder.is_dir():
-        raise IntegrityError(
-            f"{folder} is missing" if not folder.exists() else f"{folder} is no plain folder"
-        )
+        raise IntegrityError(f"{folder} is missing" if not folder.exists() else f"{folder} is no plain folder")
     manifest = read_manifest(folder, "arrays")
     listed, doubles = manifest["files"], manifest.get("complex128")
     if set(listed) != {ARRAYS, META} or not isinstance(doubles, list):
@@ -138,10 +134,7 @@ def _decode(data: bytes, doubles: list[str], path: Path) -> Arrays:
 def _unexpected(folder: Path, listed: set[str]) -> list[str]:
     with files.storage("read", folder):
         names = {item.name for item in os.scandir(folder)}
-    return [
-        f"{folder / name} is not listed in {folder / MANIFEST}"
-        for name in sorted(names - listed - {MANIFEST})
-    ]
+    return [f"{folder / name} is not listed in {folder / MANIFEST}" for name in sorted(names - listed - {MANIFEST})]
 
 
 def _read_listed(path: Path, expected: dict[str, Any]) -> bytes:

@@ -127,9 +127,7 @@ def check_files(folder: Path, files: dict[str, dict[str, Any]], ignore: frozense
     """
     found = dict(list_entries(folder))
     problems = [
-        f"{folder / name} is not listed in {folder / MANIFEST}"
-        if ordinary
-        else f"{folder / name} is no plain file"
+        f"{folder / name} is not listed in {folder / MANIFEST}" if ordinary else f"{folder / name} is no plain file"
         for name, ordinary in found.items()
         if name not in ignore and (name not in files or not ordinary)
     ]

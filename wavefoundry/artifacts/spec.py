@@ -52,9 +52,7 @@ class DiagramSpec(Table):
     pretrain: PretrainTable = Field(description="the one expensive optimisation")
     adapt: AdaptTable = Field(description="every other coupling")
     evaluate: EvaluateTable = Field(default=EvaluateTable(), description="the final numbers")
-    output: OutputTable = Field(
-        default=OutputTable(), description="where results go, and how often the state is saved"
-    )
+    output: OutputTable = Field(default=OutputTable(), description="where results go, and how often the state is saved")
 
     def points_list(self) -> list[dict[str, float]]:
         """Points of the diagram in the order of the study file, each once: ``[{"h": 0.5}, ...]``."""
@@ -108,7 +106,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "wavefunction": {"width": 60, "layers": 4, "heads": 10},
             "pretrain": {"steps": 1000, "walkers": 4096},
             "adapt": {"steps": 100, "samples": 16384, "full_steps": 200},
-            "evaluate": {"samples": 65536},
+            "evaluate": {"samples": 65536, "chains": 1024},
             "output": {"memory_mib": 4096},
         }
     },
@@ -143,9 +141,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
     return spec
 
 
-def loads(
-    text: str, *, source: str = "study", overrides: Sequence[str] = (), preset: str | None = None
-) -> DiagramSpec:
+def loads(text: str, *, source: str = "study", overrides: Sequence[str] = (), preset: str | None = None) -> DiagramSpec:
     """Read and check the text of a study; as ``load``, but nothing on disk is looked at.
 
     Args:
@@ -166,9 +162,7 @@ def loads(
         _set(written, path, value)
 
     def where(path: tuple) -> str:
-        if any(
-            tuple(path[: len(changed)]) == changed or changed[: len(path)] == path for changed, _ in changes
-        ):
+        if any(tuple(path[: len(changed)]) == changed or changed[: len(path)] == path for changed, _ in changes):
             return f"--set, on top of {source}"
         line = line_of(text, path)
         return f"{source}, line {line}" if line else source
@@ -273,9 +267,7 @@ def _read(path: Path) -> str:
         raise InputError("the study file is not UTF-8 text", where=str(path)) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(
-            "the study file cannot be read", where=short_line(str(path)), why=str(reason)
-        ) from None
+        raise InputError("the study file cannot be read", where=short_line(str(path)), why=str(reason)) from None
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:

@@ -71,17 +71,11 @@ def problems(
 def _shape(system: SystemTable) -> Iterator[Problem]:
     lattice = system.lattice
     if lattice.kind == "chain" and isinstance(lattice.size, list):
-        yield Problem(
-            (*_LATTICE, "size"), "a chain has one edge", f"size = {lattice.size}", "size = 36, for example"
-        )
+        yield Problem((*_LATTICE, "size"), "a chain has one edge", f"size = {lattice.size}", "size = 36, for example")
     elif isinstance(lattice.size, list) and len(lattice.size) != 2:
-        yield Problem(
-            (*_LATTICE, "size"), "a square lattice has two edges", f"size = {lattice.size}", "size = [6, 6]"
-        )
+        yield Problem((*_LATTICE, "size"), "a square lattice has two edges", f"size = {lattice.size}", "size = [6, 6]")
     elif min(lattice.shape) < 1:
-        yield Problem(
-            (*_LATTICE, "size"), f"size = {lattice.size} is not a lattice", "edges must be at least 1"
-        )
+        yield Problem((*_LATTICE, "size"), f"size = {lattice.size} is not a lattice", "edges must be at least 1")
 
 
 def _sizes(system: SystemTable) -> Iterator[Problem]:
@@ -101,11 +95,7 @@ def _sizes(system: SystemTable) -> Iterator[Problem]:
         )
     smallest = _smallest_edge(system)
     if min(lattice.shape) < smallest:
-        why = (
-            "a smaller periodic lattice counts bonds twice"
-            if lattice.periodic
-            else "there is no second neighbour"
-        )
+        why = "a smaller periodic lattice counts bonds twice" if lattice.periodic else "there is no second neighbour"
         yield Problem(
             path,
             f"an edge of {min(lattice.shape)} is too short for {system.model}",
@@ -158,9 +148,7 @@ def _couplings(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) 
         return
     at, points = set(pretrain.at), set(adapt.points)
     if not points:
-        yield Problem(
-            ("adapt", "points"), "points names no coupling", fix="points = { h = [0.8, 1.2] }, for example"
-        )
+        yield Problem(("adapt", "points"), "points names no coupling", fix="points = { h = [0.8, 1.2] }, for example")
     for name in [name for name in known if name in points - at]:
         yield Problem(
             ("pretrain", "at"),

@@ -45,9 +45,7 @@ def short(value: Any, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
-def to_input_error(
-    error: ValidationError, model: type[BaseModel], where: Callable[[tuple], str]
-) -> InputError:
+def to_input_error(error: ValidationError, model: type[BaseModel], where: Callable[[tuple], str]) -> InputError:
     """The first problem of a validation as an ``InputError`` of at most four lines.
 
     Args:
@@ -64,9 +62,7 @@ def to_input_error(
     first = found[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     place = f"{where(first.path)}, key {'.'.join(first.path)}"
-    return InputError(
-        first.what + more, where=short_line(place), why=short_line(first.why), fix=short_line(first.fix)
-    )
+    return InputError(first.what + more, where=short_line(place), why=short_line(first.why), fix=short_line(first.fix))
 
 
 def short_line(text: str, length: int = 300) -> str:

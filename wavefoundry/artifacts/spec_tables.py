@@ -41,17 +41,13 @@ def _one_of(rule: str, words: list[Any], accept: Callable[[Any], bool]) -> Plain
 
 _MARSHALL = _one_of("'auto', true or false", ["auto", True, False], lambda value: False)
 _EXACT = _one_of("'auto' or false", ["auto", False], lambda value: False)
-_PATCH = _one_of(
-    "'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096
-)
+_PATCH = _one_of("'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096)
 
 
 def _size(value: Any) -> int | list[int]:
     edges = value if isinstance(value, list) else [value]
     if not all(type(edge) is int and abs(edge) <= 10**9 for edge in edges) or len(edges) not in (1, 2):
-        raise PydanticCustomError(
-            "choice", "must be {rule}", {"rule": "a whole number or [Lx, Ly]", "words": []}
-        )
+        raise PydanticCustomError("choice", "must be {rule}", {"rule": "a whole number or [Lx, Ly]", "words": []})
     return value
 
 
@@ -82,9 +78,7 @@ def _form(value: Any) -> str:
 
 # The tags stand in angle brackets so that messages can leave them out of a key path.
 _Many = Annotated[list[Coupling], Field(min_length=1, max_length=10_000)]
-OneOrMany = Annotated[
-    Annotated[Coupling, Tag("<value>")] | Annotated[_Many, Tag("<list>")], Discriminator(_form)
-]
+OneOrMany = Annotated[Annotated[Coupling, Tag("<value>")] | Annotated[_Many, Tag("<list>")], Discriminator(_form)]
 Points = Annotated[
     Annotated[Coupling, Tag("<value>")] | Annotated[_Many, Tag("<list>")] | Annotated[Range, Tag("<range>")],
     Discriminator(_form),
@@ -104,12 +98,8 @@ def grid(table: dict[str, Any]) -> list[dict[str, float]]:
 class LatticeTable(Table):
     """`[system] lattice`."""
 
-    kind: Literal["chain", "square"] = Field(
-        description="chain, or square (two-dimensional, may be rectangular)"
-    )
-    size: Annotated[int | list[int], PlainValidator(_size)] = Field(
-        description="sites along each edge: L or [Lx, Ly]"
-    )
+    kind: Literal["chain", "square"] = Field(description="chain, or square (two-dimensional, may be rectangular)")
+    size: Annotated[int | list[int], PlainValidator(_size)] = Field(description="sites along each edge: L or [Lx, Ly]")
     periodic: bool = Field(default=True, description="periodic (true) or open (false) in every direction")
 
     @property
@@ -178,20 +168,14 @@ class WavefunctionTable(Table):
 class PretrainTable(Table):
     """`[pretrain]`: the one expensive optimisation."""
 
-    at: dict[str, OneOrMany] = Field(
-        description="couplings to pre-train at; a list trains several systems together"
-    )
+    at: dict[str, OneOrMany] = Field(description="couplings to pre-train at; a list trains several systems together")
     steps: int = Field(default=300, ge=1, le=1_000_000, description="optimisation steps")
-    walkers: int = Field(
-        default=512, ge=1, le=1_000_000, description="Markov chains, one sample each per step"
-    )
+    walkers: int = Field(default=512, ge=1, le=1_000_000, description="Markov chains, one sample each per step")
     learning_rate: float = Field(
         default=0.05, gt=0, le=10, description="natural-gradient step; falls to 0 towards the end"
     )
     diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
-    momentum: float = Field(
-        default=0.0, ge=0, lt=1, description="SPRING momentum; 0 is plain natural gradient"
-    )
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="SPRING momentum; 0 is plain natural gradient")
     sweeps: float = Field(
         default=1.0, gt=0, le=1000, description="Monte Carlo sweeps (one proposal per site) between steps"
     )
@@ -207,9 +191,7 @@ class PretrainTable(Table):
         default=10, ge=1, le=10_000, description="steps per compiled block; also how often numbers appear"
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random number of the study")
-    warm_start: PathText | None = Field(
-        default=None, description="run directory or artifact to start from (path)"
-    )
+    warm_start: PathText | None = Field(default=None, description="run directory or artifact to start from (path)")
 
 
 class AdaptTable(Table):
@@ -223,16 +205,10 @@ class AdaptTable(Table):
         description="value, list or { start, stop, num } per coupling; several couplings make a grid"
     )
     steps: int = Field(default=60, ge=1, le=1_000_000, description="head steps per point")
-    samples: int = Field(
-        default=2048, ge=32, le=10_000_000, description="samples in a pool, held-out ones included"
-    )
-    learning_rate: float = Field(
-        default=0.05, gt=0, le=10, description="natural-gradient step of the adaptation"
-    )
+    samples: int = Field(default=2048, ge=32, le=10_000_000, description="samples in a pool, held-out ones included")
+    learning_rate: float = Field(default=0.05, gt=0, le=10, description="natural-gradient step of the adaptation")
     diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
-    held_out: float = Field(
-        default=0.33, ge=0.05, le=0.9, description="share of each pool that is never trained on"
-    )
+    held_out: float = Field(default=0.33, ge=0.05, le=0.9, description="share of each pool that is never trained on")
     ess_min: float = Field(
         default=0.5, gt=0, lt=1, description="re-draw a pool below this effective share of its samples"
     )
@@ -246,10 +222,8 @@ class AdaptTable(Table):
 class EvaluateTable(Table):
     """`[evaluate]`: the final numbers, always from fresh samples."""
 
-    samples: int = Field(default=4096, ge=16, le=100_000_000, description="fresh samples per point")
-    chains: int = Field(
-        default=512, ge=2, le=1_000_000, description="Markov chains; at least 4 samples from each"
-    )
+    samples: int = Field(default=2048, ge=16, le=100_000_000, description="fresh samples per point")
+    chains: int = Field(default=64, ge=2, le=1_000_000, description="Markov chains; at least 4 samples from each")
     observables: bool = Field(default=True, description="measure magnetisation moments and correlations")
     exact: Annotated[Literal["auto", False], _EXACT] = Field(
         default="auto", description="exact energies: closed form, or Lanczos up to 20 sites; false: none"
@@ -259,12 +233,8 @@ class EvaluateTable(Table):
 class OutputTable(Table):
     """`[output]`: where results go, and how often the state is saved."""
 
-    dir: PathText | None = Field(
-        default=None, description="run directory (default runs/<name of the study file>)"
-    )
+    dir: PathText | None = Field(default=None, description="run directory (default runs/<name of the study file>)")
     title: str | None = Field(default=None, min_length=1, max_length=200, description="title of the report")
     report: bool = Field(default=True, description="write report.html")
     checkpoint_every: int = Field(default=20, ge=1, le=1_000_000, description="steps between checkpoints")
-    memory_mib: int = Field(
-        default=512, ge=16, le=1_048_576, description="memory for cached features and chunks, MiB"
-    )
+    memory_mib: int = Field(default=512, ge=16, le=1_048_576, description="memory for cached features and chunks, MiB")

@@ -185,9 +185,7 @@ class RunDirectory:
         self._begin()
         kept = (meta or {}).get(STORE_KEY, {})
         if self._log.truncate(kept["log_offset"] if kept else 0):
-            self.warnings.append(
-                f"{self.path / LOG} is shorter than when the checkpoint was saved: events are missing"
-            )
+            self.warnings.append(f"{self.path / LOG} is shorter than when the checkpoint was saved: events are missing")
 
     def save(self, name: str, step: int, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         """Save a checkpoint of the stream ``name``. Durable when this returns; the last two are kept.
@@ -344,11 +342,7 @@ class RunDirectory:
             except (IntegrityError, InputError, StorageError) as error:
                 return [str(error)]
             return check_files(self.path, listed, frozenset({LOCK, MANIFEST}))
-        return [
-            f"{self.path / name} is no plain file"
-            for name, ordinary in list_entries(self.path)
-            if not ordinary
-        ]
+        return [f"{self.path / name} is no plain file" for name, ordinary in list_entries(self.path) if not ordinary]
 
     def _begin(self) -> None:
         """Called before every change: only a writer may, and a seal is checked before it is broken.

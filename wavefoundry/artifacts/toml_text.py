@@ -71,9 +71,7 @@ def emit(data: Mapping[str, Any]) -> str:
     Raises:
         TypeError: for a value TOML cannot hold.
     """
-    plain = {
-        key: value for key, value in data.items() if value is not None and not isinstance(value, Mapping)
-    }
+    plain = {key: value for key, value in data.items() if value is not None and not isinstance(value, Mapping)}
     blocks = ["".join(_assignments(plain))] if plain else []
     for key, value in data.items():
         if isinstance(value, Mapping):

@@ -9,7 +9,7 @@ be used (``trusted`` is then False).
 =============  ====================================  ========================  =============================
 flag           quantity                              warning                   refused (``!``)
 =============  ====================================  ========================  =============================
-R-HAT          split R-hat (rank, folded)            > 1 + max(0.01, 3.5 sd)   > 1.1, or a single chain
+R-HAT          split R-hat (rank, folded)            > r_hat_threshold         > limit + 0.1, single chain
 LOW-ESS        effective sample size                 < 400                     < 100
 SHORT-CHAINS   samples per chain / tau, if chains    < 50                      < 10, or no error bar at all
                are fewer than 32
@@ -117,14 +117,44 @@ def split_r_hat(x: np.ndarray) -> float | None:
     return max(_split_ratio(_normal_scores(y)) for y in (x, folded) if not _is_constant(y))
 
 
-def r_hat_threshold(chains: int, samples: int) -> float:
-    """Largest R-hat that perfect sampling explains: 1 + max(0.01, 3.5 standard deviations of its own noise).
+def r_hat_threshold(chains: int, samples: int, tau: float = 1.0) -> float:
+    """Largest R-hat that stationary chains explain: its expectation, plus 0.01 or 3.5 standard deviations.
+
+    Half chains of m samples with autocorrelation time tau scatter by tau / m of the variance, however well the
+    chains agree; without this short correlated chains would always look as if they disagreed.
 
     Args:
         chains: number of chains.
         samples: samples per chain; the noise falls with 1 / samples, so short chains need a wider limit.
+        tau: autocorrelation time as seen inside the chains (``within_chain_time``).
     """
-    return 1.0 + max(0.01, 3.5 * math.sqrt(2.0 / max(1, 2 * chains - 1)) / max(1, samples))
+    half = max(1, samples // 2)
+    share = min(max(1.0, tau) / half, 0.5)
+    expected = math.sqrt((half - 1) / half + share / (1 - share)) if tau > 1.0 else 1.0
+    return expected + max(0.01, 3.5 * max(1.0, tau) * math.sqrt(2.0 / max(1, 2 * chains - 1)) / max(1, samples))
+
+
+def within_chain_time(x: np.ndarray) -> float:
+    """Autocorrelation time from inside the chains alone: differences between chains do not enter.
+
+    The autocovariance about each chain's own mean is too small by tau / n of the variance; this is put back.
+
+    Args:
+        x: samples, shape [chains, samples]; of complex samples the real part.
+    """
+    x = np.real(_chains(x))
+    n = x.shape[1]
+    if n < 4 or _is_constant(x):
+        return 1.0
+    centred = x - x.mean(axis=1, keepdims=True)
+    rho = np.array([np.mean(centred[:, : n - t] * centred[:, t:]) for t in range(n // 2)])
+    rho = rho / rho[0] if rho[0] > 0 else rho
+    tau = 1.0
+    for _ in range(20):
+        window = min(len(rho), max(2, math.ceil(4 * tau)))
+        full = rho[1:window] * (1 - tau / n) + tau / n
+        tau = float(np.clip(1.0 + 2.0 * full.sum(), 1.0, n / 4))
+    return tau
 
 
 def chain_z(x: np.ndarray) -> np.ndarray:
@@ -279,7 +309,7 @@ def energy_statistics(
         v_score=score,
         v_score_error=score_error,
         r_hat=split_r_hat(energies),
-        r_hat_limit=r_hat_threshold(chains, n),
+        r_hat_limit=r_hat_threshold(chains, n, within_chain_time(energies)),
         tau=tau,
         ess=energies.size / tau,
         chains=chains,
@@ -329,7 +359,7 @@ def flags(estimate: Estimate, exact: float | None = None) -> list[str]:
     raised = []
     if estimate.chains > 0:
         r_hat, limit, single = estimate.r_hat or 1.0, estimate.r_hat_limit or 1.0, estimate.chains == 1
-        raised += _flag("R-HAT", r_hat > limit or single, r_hat > max(1.1, limit) or single)
+        raised += _flag("R-HAT", r_hat > limit or single, r_hat > max(1.1, limit + 0.1) or single)
         raised += _flag("LOW-ESS", estimate.ess < 400, estimate.ess < 100)
         few, blind = estimate.chains < MIN_CHAINS, not math.isfinite(estimate.error)
         length = estimate.samples / estimate.chains / estimate.tau

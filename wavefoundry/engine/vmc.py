@@ -11,7 +11,14 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.types import Batch, Process, Run, System, Wavefunction
 from wavefoundry.engine.gradient import centred_rows, log_jacobian, natural_gradient, select
-from wavefoundry.engine.sampling import Walkers, equal_weights, full_sum, init_walkers, metropolis, over_family
+from wavefoundry.engine.sampling import (
+    Walkers,
+    equal_weights,
+    full_sum,
+    init_walkers,
+    metropolis,
+    over_family,
+)
 
 
 class Optimiser(NamedTuple):

@@ -85,6 +85,4 @@ def make_head(key: PRNGKeyArray, width: int, kind: str, norm: bool, dtype: jnp.d
     norms = [LayerNorm.create(width, dtype) if norm else None for _ in range(2)]
     if kind == "real":
         return RealHead(Dense.create(k1, width, width, dtype), norms[0])
-    return ComplexHead(
-        Dense.create(k1, width, width, dtype), Dense.create(k2, width, width, dtype), norms[0], norms[1]
-    )
+    return ComplexHead(Dense.create(k1, width, width, dtype), Dense.create(k2, width, width, dtype), norms[0], norms[1])

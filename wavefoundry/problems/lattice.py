@@ -50,9 +50,7 @@ class LatticeSystem(System):
     @property
     def values(self) -> dict[str, float]:
         """Couplings by name."""
-        return {
-            name: float(value) for name, value in zip(self.names, np.asarray(self.couplings), strict=True)
-        }
+        return {name: float(value) for name, value in zip(self.names, np.asarray(self.couplings), strict=True)}
 
     def at(self, **couplings: float) -> LatticeSystem:
         """The same family at other couplings; unnamed ones keep their value.
@@ -296,9 +294,7 @@ def _check_hilbert(terms: dict[str, Any], operators: tuple[Any, ...]) -> None:
                 fix="rotate the basis so that the matrix elements become real",
             )
     if set(np.asarray(hilbert.local_states).tolist()) != {-1.0, 1.0}:
-        raise InputError(
-            "only spins 1/2 are supported", where="from_netket", fix="use nk.hilbert.Spin(0.5, N)"
-        )
+        raise InputError("only spins 1/2 are supported", where="from_netket", fix="use nk.hilbert.Spin(0.5, N)")
 
 
 def _neighbour_pairs(shape: tuple[int, ...], periodic: bool) -> Array:
@@ -373,9 +369,7 @@ def j1j2(
         strings = [s for letters in ("XX", "YY", "ZZ") for s in _strings(sites, bonds, letters)]
         terms[name] = nk.operator.PauliStringsJax(hilbert, strings, [0.25] * len(strings))
     sublattice = np.indices(shape).sum(axis=0).reshape(-1) % 2 == 1 if marshall else None
-    return from_netket(
-        terms, {"J1": J1, "J2": J2}, extent=shape, periodic=periodic, marshall=sublattice, model="j1j2"
-    )
+    return from_netket(terms, {"J1": J1, "J2": J2}, extent=shape, periodic=periodic, marshall=sublattice, model="j1j2")
 
 
 def j1j2_chain(sites: int, **options: Any) -> LatticeSystem:

@@ -32,9 +32,7 @@ def distances(system: LatticeSystem) -> int:
 
 def measure(system: LatticeSystem) -> Callable[[Array], Float[Array, " observables"]]:
     """The observables of one configuration (sites,), see ``names``."""
-    staggered = (
-        np.indices(system.extent).sum(axis=0).reshape(-1) % 2 if system.model == "j1j2" else np.zeros(1)
-    )
+    staggered = np.indices(system.extent).sum(axis=0).reshape(-1) % 2 if system.model == "j1j2" else np.zeros(1)
     signs = 1.0 - 2.0 * staggered
     edge, periodic, longest = system.extent[0], system.periodic, distances(system)
 
@@ -63,9 +61,7 @@ def exact_values(system: LatticeSystem) -> tuple[float | None, dict[str, float]]
         if system.sites % 2 == 0:
             chain = exact.ising_chain(system.sites, values["h"], values["J"])
             known = {"m2": float(chain.m2)}
-            known |= {
-                f"correlation_{r}": float(chain.correlation[r]) for r in range(1, distances(system) + 1)
-            }
+            known |= {f"correlation_{r}": float(chain.correlation[r]) for r in range(1, distances(system) + 1)}
             return float(chain.energy), known
     if system.sites > 20:
         return None, {}

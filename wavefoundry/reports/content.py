@@ -47,9 +47,7 @@ def text(value: Any) -> Markup:
     if re.fullmatch(r"-[\d.]+(\([\d.]+\))?", shown):
         return escape(shown.replace("-", "\u2212"))
     if match := re.fullmatch(r"([A-Za-z])_?(\d{0,2})", shown):
-        return Markup("<i>{}</i>").format(match[1]) + (
-            Markup("<sub>{}</sub>").format(match[2]) if match[2] else ""
-        )
+        return Markup("<i>{}</i>").format(match[1]) + (Markup("<sub>{}</sub>").format(match[2]) if match[2] else "")
     return escape(shown)
 
 
@@ -68,9 +66,7 @@ def title(summary: dict[str, Any]) -> str:
         kind = f"{'periodic' if lattice['periodic'] else 'open'} {kind}"
     if not math.isnan(count):
         sizes = [format(view.number(length), "g") for length in view.listing(lattice.get("size"))]
-        words.append(
-            f"{kind} of {' × '.join(sizes)} sites" if len(sizes) > 1 else f"{kind} of {count:g} sites"
-        )
+        words.append(f"{kind} of {' × '.join(sizes)} sites" if len(sizes) > 1 else f"{kind} of {count:g} sites")
     return ", ".join(words)
 
 
@@ -113,11 +109,7 @@ def _exact_sentence(rows: list[Row], names: tuple[str, ...]) -> list[Any]:
     place = view.label(worst.couplings, names)
     largest = text(format_number(abs(worst.relative_error)))
     partly = "" if len(known) == len(rows) else f" ({len(known)} of {len(rows)} points have one)"
-    return [
-        Markup("The largest relative error against an exact energy is {} at {}{}.").format(
-            largest, place, partly
-        )
-    ]
+    return [Markup("The largest relative error against an exact energy is {} at {}{}.").format(largest, place, partly)]
 
 
 def point_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> Table:
@@ -172,9 +164,7 @@ def estimate_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, .
                 found[group, name] = found.get((group, name), False) or not math.isnan(entry.exact)
     if not found:
         return None
-    ordered = sorted(
-        found.items(), key=lambda item: item[0][0]
-    )  # observables first, in the order of the file
+    ordered = sorted(found.items(), key=lambda item: item[0][0])  # observables first, in the order of the file
     head: list[Any] = [*names]
     for (group, name), compared in ordered:
         head += [_term_title(name, summary) if group == "terms" else name, *(["exact"] if compared else [])]

@@ -56,9 +56,7 @@ def diagram_figure(summary: dict[str, Any]) -> Figure:
     """
     rows = view.rows(summary)
     names = view.axes(summary, rows)
-    energy = Panel(
-        _energy_title(summary), lambda r: r.energy.value, lambda r: r.energy.error, lambda r: r.energy.exact
-    )
+    energy = Panel(_energy_title(summary), lambda r: r.energy.value, lambda r: r.energy.error, lambda r: r.energy.exact)
     if len(names) == 2:
         second = Panel("relative error", lambda r: abs(r.relative_error), log=True)
         if not finite(row.relative_error for row in rows):
@@ -132,9 +130,7 @@ def correlations_figure(summary: dict[str, Any]) -> Figure | None:
             line = "none" if finite(exact) else "-"
             errors = [0.0 if math.isnan(entry.error) else abs(entry.error) for entry in profile]
             values = [entry.value for entry in profile]
-            axis.errorbar(
-                range(len(profile)), values, errors, fmt=".", ls=line, color=colour, lw=0.8, ms=4, capsize=0
-            )
+            axis.errorbar(range(len(profile)), values, errors, fmt=".", ls=line, color=colour, lw=0.8, ms=4, capsize=0)
             axis.plot(exact, color=colour, lw=0.9)
         axis.set(xlabel="distance (sites)", ylabel=literal(name))
     drop(axes[len(found) :])
@@ -231,9 +227,7 @@ def _exact_pretraining(summary: dict[str, Any]) -> float:
     if not math.isnan(recorded):
         return recorded
     at = view.couplings_of(view.mapping(summary.get("pretrain")))
-    shared = [
-        row for row in view.rows(summary) if at and all(row.couplings.get(name) == at[name] for name in at)
-    ]
+    shared = [row for row in view.rows(summary) if at and all(row.couplings.get(name) == at[name] for name in at)]
     return next(iter(finite(row.energy.exact for row in shared)), NAN)
 
 
@@ -244,9 +238,7 @@ def rounds_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure 
     Where an exact energy is missing, distances are from the final energy on fresh samples.
     """
     every = view.rows(summary)
-    tuned = [
-        (row, events) for row, events in zip(every, view.adaptation_rounds(log, every), strict=True) if events
-    ]
+    tuned = [(row, events) for row, events in zip(every, view.adaptation_rounds(log, every), strict=True) if events]
     if not tuned:
         return None
     rows = [row for row, _ in tuned]
@@ -263,9 +255,7 @@ def rounds_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure 
         for key, style in (("energy", "-"), ("held_out", "--")):
             ys = [abs(view.divide(_energy_of(event.get(key)) / scale - target, target)) for event in events]
             left.plot(xs, ys, style, color=colour, lw=0.9, marker=dot, ms=4)
-        right.plot(
-            xs, [view.number(event.get("ess")) for event in events], color=colour, lw=0.9, marker=dot, ms=4
-        )
+        right.plot(xs, [view.number(event.get("ess")) for event in events], color=colour, lw=0.9, marker=dot, ms=4)
     for style, text in (("-", "training part"), ("--", "held-out part")):
         left.plot([], [], style, color=COLOURS["ink"], lw=1.0, label=text)
     left.set_yscale("log", nonpositive="mask")
@@ -297,13 +287,9 @@ def _errors(axes: Axes, rows: list[Row], place: list[float]) -> None:
         style = {"ls": "none", "marker": "D", "ms": 3.6, "color": COLOURS["muted"], "mfc": "none", "mew": 0.9}
         axes.plot(*zip(*score, strict=True), label="V-score", zorder=2, **style)
     if finite(row.relative_error for row in rows):
-        above = Panel(
-            "", lambda r: r.relative_error, lambda r: r.energy.error / abs(r.energy.exact), log=True
-        )
+        above = Panel("", lambda r: r.relative_error, lambda r: r.energy.error / abs(r.energy.exact), log=True)
         curve(axes, rows, place, above, named=False)
-        below = [
-            (x, -row.relative_error) for x, row in zip(place, rows, strict=True) if row.relative_error < 0
-        ]
+        below = [(x, -row.relative_error) for x, row in zip(place, rows, strict=True) if row.relative_error < 0]
         style = {"ls": "none", "marker": "v", "ms": 5, "color": COLOURS["blue"], "mfc": COLOURS["paper"]}
         if below:
             axes.plot(*zip(*below, strict=True), label="below exact", zorder=3, **style)

@@ -33,9 +33,7 @@ def event_line(event: Event) -> str:
         return f"{round_place(event)}  {round_numbers(event)}"
     if kind == "point":
         cells = point_cells(event)
-        numbers = "  ".join(
-            f"{head} {cells[head]}" for head in HEADS if cells[head] not in ("", NOT_AVAILABLE)
-        )
+        numbers = "  ".join(f"{head} {cells[head]}" for head in HEADS if cells[head] not in ("", NOT_AVAILABLE))
         left = duration(event.get("seconds_left"))
         return f"{_place(event, event.get('couplings'))}  {numbers}" + (f"  {left} left" if left else "")
     return ""

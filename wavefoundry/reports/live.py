@@ -25,9 +25,7 @@ from wavefoundry.reports.tables import NOT_AVAILABLE
 
 
 @contextmanager
-def view(
-    quiet: bool = False, json: bool = False, console: Console | None = None
-) -> Iterator[Callable[[Event], None]]:
+def view(quiet: bool = False, json: bool = False, console: Console | None = None) -> Iterator[Callable[[Event], None]]:
     """Display of a run, to be used as ``with view() as emit: run_study(..., emit=emit)``.
 
     Args:
@@ -63,9 +61,7 @@ def final_table(summary: Event) -> RenderableType:
     parts += [Text(line) for line in (lines.pretrain_line(summary), lines.cost_line(summary)) if line]
     doubted = [point for point in points if not point.get("trusted", True)]
     if doubted:
-        names = ", ".join(
-            f"{lines.named(point.get('couplings'))} ({lines.flags(point)})" for point in doubted[:5]
-        )
+        names = ", ".join(f"{lines.named(point.get('couplings'))} ({lines.flags(point)})" for point in doubted[:5])
         more = f" and {len(doubted) - 5} more" if len(doubted) > 5 else ""
         parts.append(Text(f"not to be trusted: {names}{more}", style="yellow"))
     parts.append(Text(lines.final_line(summary), style="bold"))
@@ -81,9 +77,7 @@ class Lines:
         every: seconds between two step lines.
     """
 
-    def __init__(
-        self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic, every: float = 1.0
-    ):
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic, every: float = 1.0):
         self._write, self._clock, self._every = write, clock, every
         self._last = -math.inf
 

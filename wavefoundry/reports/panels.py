@@ -91,9 +91,7 @@ def curve(axes: Axes, rows: list[Row], place: list[float], panel: Panel, named: 
         for trusted in (True, False):
             chosen = [(x, panel.value(row), panel.error(row), row) for x, row in zip(place, rows, strict=True)
                       if row.method == method and row.trusted is trusted]  # fmt: skip
-            chosen = [
-                entry for entry in chosen if not (math.isnan(entry[1]) or (panel.log and entry[1] <= 0))
-            ]
+            chosen = [entry for entry in chosen if not (math.isnan(entry[1]) or (panel.log and entry[1] <= 0))]
             if not chosen:
                 continue
             xs, ys, errors, flagged = zip(*chosen, strict=True)
@@ -122,18 +120,14 @@ def mark_pretraining(summary: dict[str, Any], names: tuple[str, ...], axes: list
     at = view.couplings_of(view.mapping(summary.get("pretrain")))
     if len(names) == 1 and names[0] in at:
         for axis in axes:
-            axis.axvline(
-                at[names[0]], color=COLOURS["muted"], ls=(0, (4, 3)), lw=1, zorder=1, label="pre-training"
-            )
+            axis.axvline(at[names[0]], color=COLOURS["muted"], ls=(0, (4, 3)), lw=1, zorder=1, label="pre-training")
 
 
 def level(axes: Axes, value: float, text: str) -> None:
     """A dotted horizontal line with its meaning at the right end."""
     axes.axhline(value, color=COLOURS["muted"], lw=0.9, ls=":")
     style = {"fontsize": 9, "color": COLOURS["muted"], "ha": "right", "va": "bottom"}
-    axes.annotate(
-        text, (1, value), (0, 1), xycoords=axes.get_yaxis_transform(), textcoords="offset points", **style
-    )
+    axes.annotate(text, (1, value), (0, 1), xycoords=axes.get_yaxis_transform(), textcoords="offset points", **style)
 
 
 def drop(axes: Iterable[Axes]) -> None:
@@ -144,14 +138,10 @@ def drop(axes: Iterable[Axes]) -> None:
 
 def shared_legend(figure: Figure, axes: list[Axes]) -> None:
     """One legend above the figure with every label once."""
-    entries = {
-        text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
+    entries = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     if len(entries) > 1:
         lines = math.ceil(sum(len(text) + 8 for text in entries) / 110)  # 110 characters fill the width
-        figure.legend(
-            entries.values(), entries, loc="outside upper center", ncols=math.ceil(len(entries) / lines)
-        )
+        figure.legend(entries.values(), entries, loc="outside upper center", ncols=math.ceil(len(entries) / lines))
 
 
 def maps(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...], panels: list[Panel]) -> Figure:
@@ -169,9 +159,7 @@ def maps(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...], panel
         star = {"ls": "none", "marker": "*", "color": COLOURS["red"], "mec": COLOURS["paper"], "ms": 11}
         if all(name in at for name in names):
             axis.plot(at[names[0]], at[names[1]], label="pre-training", **star)
-        axis.set(
-            xlabel=f"coupling {symbol(names[0])}", ylabel=f"coupling {symbol(names[1])}", title=panel.title
-        )
+        axis.set(xlabel=f"coupling {symbol(names[0])}", ylabel=f"coupling {symbol(names[1])}", title=panel.title)
         axis.grid(visible=False)
     drop(axes[len(panels) :])
     handles = [handle for axis in axes[:1] for handle in axis.get_legend_handles_labels()[0]]
@@ -185,9 +173,7 @@ def _map(figure: Figure, axis: Axes, rows: list[Row], names: tuple[str, ...], pa
     from matplotlib.colors import LogNorm, Normalize
 
     known = [(*(row.couplings.get(name, NAN) for name in names), panel.value(row)) for row in rows]
-    known = [
-        entry for entry in known if not any(map(math.isnan, entry)) and not (panel.log and entry[2] <= 0)
-    ]
+    known = [entry for entry in known if not any(map(math.isnan, entry)) and not (panel.log and entry[2] <= 0)]
     if not known:
         return
     xs, ys, values = zip(*known, strict=True)
@@ -197,9 +183,7 @@ def _map(figure: Figure, axis: Axes, rows: list[Row], names: tuple[str, ...], pa
         grid = [[NAN] * len(columns) for _ in lines]
         for x, y, value in known:
             grid[lines.index(y)][columns.index(x)] = value
-        drawn = axis.pcolormesh(
-            columns, lines, grid, norm=scale, cmap=COLOUR_MAP, shading="nearest", lw=0.2, ec="face"
-        )
+        drawn = axis.pcolormesh(columns, lines, grid, norm=scale, cmap=COLOUR_MAP, shading="nearest", lw=0.2, ec="face")
     else:
         drawn = axis.scatter(xs, ys, c=values, norm=scale, cmap=COLOUR_MAP, marker="s", s=60)
     figure.colorbar(drawn, ax=axis, pad=0.02)

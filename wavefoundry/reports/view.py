@@ -188,11 +188,7 @@ def axes(summary: dict[str, Any], found: list[Row] | None = None) -> tuple[str, 
     names = list(dict.fromkeys(name for row in found for name in row.couplings))
     varying = [name for name in names if len({row.couplings.get(name) for row in found}) > 1]
     if not varying:
-        varying = [
-            name
-            for name in names
-            if pretrained.get(name, found[0].couplings[name]) != found[0].couplings[name]
-        ]
+        varying = [name for name in names if pretrained.get(name, found[0].couplings[name]) != found[0].couplings[name]]
     return tuple(varying or names[:1])
 
 
@@ -231,9 +227,7 @@ def adaptation_rounds(log: list[dict[str, Any]], found: list[Row]) -> list[list[
     """Rounds of tuning of each row, in order; of a round that a resumed run repeated, the last record."""
     recorded = _rounds_by_couplings(log)
     return [
-        next(
-            (events for at, events in recorded if all(row.couplings.get(name) == at[name] for name in at)), []
-        )
+        next((events for at, events in recorded if all(row.couplings.get(name) == at[name] for name in at)), [])
         for row in found
     ]
 

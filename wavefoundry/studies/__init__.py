@@ -28,7 +28,8 @@ def run_study(
     from wavefoundry.studies import diagram_run
 
     kinds = {"diagram": diagram_run.run}
-    from wavefoundry.artifacts import signals, spec as study_file
+    from wavefoundry.artifacts import signals
+    from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.store import RunDirectory
     from wavefoundry.studies.context import Context
 

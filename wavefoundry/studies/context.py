@@ -33,7 +33,10 @@ class Context:
     """
 
     def __init__(
-        self, emit: Emit | None = None, store: Store | None = None, requested: Callable[[], int | None] | None = None
+        self,
+        emit: Emit | None = None,
+        store: Store | None = None,
+        requested: Callable[[], int | None] | None = None,
     ):
         self._emit = emit or (lambda event: None)
         self._store = store

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -16,9 +18,11 @@ from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.types import Wavefunction
+from wavefoundry.engine.sampling import full_sum as sum_over_states
 from wavefoundry.engine.vmc import Options
 from wavefoundry.models import ViTSpec
 from wavefoundry.problems import lattice
+from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.lattice import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, Mapper, check_finite, map_points
@@ -75,25 +79,36 @@ def training_of(table: PretrainTable, sites: int, chunk: int, checkpoint_every: 
     )
 
 
+FULL_SUM = 4096
+"""Up to so many configurations "auto" sums over all of them: cheaper than sampling, and free of noise."""
+
+
 def pretrain(
     wavefunction: Wavefunction,
     system: LatticeSystem,
     points: list[dict[str, float]],
     training: Training,
-    seed: int,
+    table: PretrainTable,
     context: Context,
 ) -> tuple[Base, Cost]:
-    """Optimise all weights at one coupling, or at several together."""
-    family = system.family(points)
+    """Optimise all weights at one coupling, or at several together, by sampling or by the full sum."""
+    key = jax.random.fold_in(jax.random.key(table.seed), 2)
+    states = system.hilbert.n_states if system.hilbert.is_indexable else np.inf
+    full_sum = table.sampling == "full-sum" or (table.sampling == "auto" and states <= FULL_SUM)
+    listed = enumerate_states(system) if full_sum else None
+    family: Any = (listed or system).family(points)
+    if listed is not None:
+        training = dataclasses.replace(training, states=listed.states, chains=1)
     trainer = Trainer(*_static_and_trainable(wavefunction), training, system.sites)
-    key = jax.random.fold_in(jax.random.key(seed), 2)
     wavefunction, run, cost = train(wavefunction, family, trainer, key, context)
-    return Base(system, wavefunction, jax.tree.map(lambda a: a[0], run.sampler.x)), cost
+    if listed is None:
+        return Base(system, wavefunction, run.sampler.x[0]), cost
+    batch = eqx.filter_jit(sum_over_states)(wavefunction, family, listed.states, training.options.chunk)
+    chosen = jax.random.choice(key, listed.states, (table.walkers,), p=batch.weight[0])
+    return Base(system, wavefunction, chosen), cost
 
 
 def _static_and_trainable(wavefunction: Wavefunction) -> tuple[Any, Any]:
-    import equinox as eqx
-
     params, static = eqx.partition(wavefunction, eqx.is_array)
     return static, tree.all_weights(params)
 
@@ -108,7 +123,7 @@ def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
         wavefunction = warm_start(wavefunction, spec.pretrain.warm_start)
     chunk = chunk_size(wavefunction, system, spec.output.memory_mib)
     training = training_of(spec.pretrain, system.sites, chunk, spec.output.checkpoint_every)
-    base, pretrain_cost = pretrain(wavefunction, system, spec.at_list(), training, spec.pretrain.seed, context)
+    base, pretrain_cost = pretrain(wavefunction, system, spec.at_list(), training, spec.pretrain, context)
     context.say("adapt", f"{spec.adapt.method} at {len(spec.points_list())} points")
     mapper = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, chunk)
     record = mapper.measure_base()

@@ -125,13 +125,17 @@ def adapt_point(
         head = tools.with_weights(weights).head
         measured = meterman.measure(head, couplings, [pool])  # type: ignore[arg-type]
         estimate = measured[0]
-        worse = best is not None and estimate.mean > best[0][0].mean + 2 * np.hypot(
-            estimate.error, best[0][0].error
-        )
+        worse = best is not None and estimate.mean > best[0][0].mean + 2 * np.hypot(estimate.error, best[0][0].error)
         if not worse:
             best = (measured, frontier, pool, acceptance)
         context.emit(
-            {"event": "round", **event, "round": draws, "energy": estimate.mean, "energy_error": estimate.error}
+            {
+                "event": "round",
+                **event,
+                "round": draws,
+                "energy": estimate.mean,
+                "energy_error": estimate.error,
+            }
             | {"ess": ess[-1], "held_out": float(tuned.held_out)}
         )
         if worse or draws >= tools.rounds:

@@ -153,7 +153,8 @@ def train(
 def chunk_size(wavefunction: Wavefunction, system: System, memory_mib: int) -> int:
     """How many configurations to evaluate at a time.
 
-    On a CPU the activations of a chunk should stay in the cache (2 MiB): larger chunks are up to five times slower.
+    On a CPU the activations of a chunk should stay in the cache (1 MiB): larger chunks are up to five times slower, and
+    waste CPU time on threads that wait for each other.
     Accelerators take what fits the memory budget.
     """
     params, static = eqx.partition(wavefunction, eqx.is_array)
@@ -165,7 +166,7 @@ def chunk_size(wavefunction: Wavefunction, system: System, memory_mib: int) -> i
     jaxpr = jax.make_jaxpr(features)(params, x)
     one = max(1, _largest(jaxpr.jaxpr))
     cpu = jax.default_backend() == "cpu"
-    budget = min(2**21, memory_mib * 2**20) if cpu else memory_mib * 2**20
+    budget = min(2**20, memory_mib * 2**20) if cpu else memory_mib * 2**20
     return int(np.clip(2 ** int(np.log2(max(1, budget // (2 * one)))), 16, 8192))
 
 

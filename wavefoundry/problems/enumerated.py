@@ -1,0 +1,89 @@
+"""A small lattice system with all its configurations listed: the full sum instead of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.types import Local, Psi, System
+from wavefoundry.problems import exact
+from wavefoundry.problems.lattice import LatticeSystem
+
+LARGEST = 2**18
+"""Most configurations that are listed."""
+
+
+class EnumeratedSystem(System):
+    """All D configurations of a lattice system with their connections: one network evaluation each gives everything.
+
+    ``expand_batch`` takes the whole list ``states``, in order.
+    """
+
+    lattice: LatticeSystem
+    states: Array  # (D, sites)
+    index: Array  # (D, K), which state each connected configuration is
+    mels: Array  # (D, K, terms)
+    diagonal: Array  # (D, terms)
+
+    @property
+    def couplings(self) -> Float[Array, " terms"]:  # type: ignore[override]
+        """Couplings of the lattice system."""
+        return self.lattice.couplings
+
+    def varying(self) -> PyTree[bool]:
+        """The members of a lattice family differ in their couplings alone."""
+        nothing = jax.tree.map(lambda _: False, self)
+        return eqx.tree_at(lambda s: s.lattice.couplings, nothing, True)
+
+    def family(self, points: list[dict[str, float]]) -> EnumeratedSystem:
+        """Several members at once."""
+        return eqx.tree_at(lambda s: s.lattice, self, self.lattice.family(points))
+
+    def init(self, key: PRNGKeyArray) -> Array:
+        """A random configuration of the allowed sector."""
+        return self.lattice.init(key)
+
+    def propose(self, key: PRNGKeyArray, x: Array, width: Array) -> tuple[Array, Array]:
+        """The moves of the lattice system."""
+        return self.lattice.propose(key, x, width)
+
+    def expand_batch(self, features: Callable[[Array], Array], xs: Any, chunk: int) -> Local:
+        """Features of every state once; those of connected configurations are looked up."""
+        z = jax.lax.map(features, xs, batch_size=min(chunk, xs.shape[0]))
+        return Local(z, z[self.index], self.mels, self.diagonal)
+
+    def contract(self, head: Callable[[Array], Psi], local: Local) -> Array:
+        """As for the lattice system."""
+        return self.lattice.contract(head, local)
+
+
+def enumerate_states(system: LatticeSystem) -> EnumeratedSystem:
+    """List all configurations of a lattice system.
+
+    Raises:
+        InputError: more than 2^18 configurations.
+    """
+    size = system.hilbert.n_states if system.hilbert.is_indexable else np.inf
+    if size > LARGEST:
+        raise InputError(
+            f"a full sum over {system.sites} sites is too large",
+            where="sampling",
+            why=f"at most {LARGEST} configurations are listed",
+            fix='use sampling = "metropolis"',
+        )
+    states = exact.basis(system.hilbert)
+    connected = jax.lax.map(system.connected, jnp.asarray(states), batch_size=1024)
+    powers = 2 ** np.arange(system.sites, dtype=np.int64)
+    codes = (states > 0) @ powers
+    order = np.argsort(codes)
+    wanted = (np.asarray(connected.x) > 0) @ powers
+    place = np.clip(np.searchsorted(codes[order], wanted), 0, len(codes) - 1)
+    # a zero matrix element may point outside the sector: any state will do there
+    return EnumeratedSystem(system, jnp.asarray(states), jnp.asarray(order[place]), connected.mels, connected.diagonal)
