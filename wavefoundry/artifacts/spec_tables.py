@@ -204,10 +204,22 @@ class AdaptTable(Table):
     points: dict[str, Points] = Field(
         description="value, list or { start, stop, num } per coupling; several couplings make a grid"
     )
-    steps: int = Field(default=60, ge=1, le=1_000_000, description="head steps per point")
-    samples: int = Field(default=2048, ge=32, le=10_000_000, description="samples in a pool, held-out ones included")
-    learning_rate: float = Field(default=0.05, gt=0, le=10, description="natural-gradient step of the adaptation")
-    diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
+    steps: int = Field(default=40, ge=1, le=1_000_000, description="head steps on one pool at most")
+    samples: int = Field(
+        default=2048, ge=32, le=10_000_000, description="samples in a pool, held-out ones included"
+    )
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="natural-gradient step; 0.15 for heads, that of the pre-training for all weights",
+    )
+    diagonal_shift: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="diagonal of the solve; 0.01 for heads, that of the pre-training for all weights",
+    )
     held_out: float = Field(default=0.33, ge=0.05, le=0.9, description="share of each pool that is never trained on")
     ess_min: float = Field(
         default=0.5, gt=0, lt=1, description="re-draw a pool below this effective share of its samples"

@@ -28,6 +28,17 @@ def log_cosh_complex(re: Float[Array, "*s"], im: Float[Array, "*s"]) -> tuple[Ar
     return log, phase
 
 
+def gram(rows: Float[Array, "n p"], block: int = 256) -> Float[Array, "n n"]:
+    """rows rows^T, computing blocks of the lower triangle alone: up to half the work of a plain product."""
+    n = rows.shape[0]
+    lower = jnp.zeros((n, n), rows.dtype)
+    for start in range(0, n, block):
+        part = rows[start : start + block]
+        end = start + part.shape[0]
+        lower = jax.lax.dynamic_update_slice(lower, part @ rows[:end].T, (start, 0))
+    return jnp.tril(lower) + jnp.tril(lower, -1).T
+
+
 def solve_damped(
     matrix: Float[Array, "n n"], rhs: Float[Array, " n"], shift: Float[Array, ""], tries: int = 4
 ) -> tuple[Float[Array, " n"], Float[Array, ""]]:

@@ -129,7 +129,7 @@ def r_hat_threshold(chains: int, samples: int, tau: float = 1.0) -> float:
         tau: autocorrelation time as seen inside the chains (``within_chain_time``).
     """
     half = max(1, samples // 2)
-    share = min(max(1.0, tau) / half, 0.5)
+    share = min(max(1.0, tau) / half, 0.3)
     expected = math.sqrt((half - 1) / half + share / (1 - share)) if tau > 1.0 else 1.0
     return expected + max(0.01, 3.5 * max(1.0, tau) * math.sqrt(2.0 / max(1, 2 * chains - 1)) / max(1, samples))
 

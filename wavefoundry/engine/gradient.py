@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from wavefoundry.core.numerics import solve_damped
+from wavefoundry.core.numerics import gram, solve_damped
 from wavefoundry.core.types import Batch, Psi, System, Wavefunction
 from wavefoundry.engine.sampling import over_family
 
@@ -142,10 +142,10 @@ def natural_gradient(
     if momentum:
         target = target - momentum * (wide @ previous)
     if solver == "kernel" or (solver == "auto" and n <= p):
-        y, used = solve_damped(wide @ wide.T, target, shift)
+        y, used = solve_damped(gram(wide), target, shift)
         update = y @ wide
     else:
-        update, used = solve_damped(wide.T @ wide, target @ wide, shift)
+        update, used = solve_damped(gram(wide.T), target @ wide, shift)
     if momentum:
         update = update + momentum * previous
     spread = jnp.linalg.norm(wide @ update)

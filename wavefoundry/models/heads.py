@@ -85,4 +85,7 @@ def make_head(key: PRNGKeyArray, width: int, kind: str, norm: bool, dtype: jnp.d
     norms = [LayerNorm.create(width, dtype) if norm else None for _ in range(2)]
     if kind == "real":
         return RealHead(Dense.create(k1, width, width, dtype), norms[0])
-    return ComplexHead(Dense.create(k1, width, width, dtype), Dense.create(k2, width, width, dtype), norms[0], norms[1])
+    im = Dense.create(k2, width, width, dtype)
+    # start close to a positive state: random phases cost the optimisation its first hundred steps
+    im = Dense(0.01 * im.kernel, im.bias)
+    return ComplexHead(Dense.create(k1, width, width, dtype), im, norms[0], norms[1])

@@ -68,7 +68,7 @@ class Mapper:
         per_chain = max(4, -(-samples // chains))
         self.layout = Layout(chains, per_chain, sites, 2 * sites, chunk)
         rules = Rules(
-            adapt.steps, adapt.learning_rate, adapt.diagonal_shift, 0.3, adapt.held_out, adapt.ess_min, chains
+            adapt.steps, adapt.learning_rate or 0.15, adapt.diagonal_shift or 1e-2, 0.3, adapt.held_out, adapt.ess_min, chains
         )
         pools = -(-evaluate.samples // (chains * per_chain))
         self.tools = HeadTools(

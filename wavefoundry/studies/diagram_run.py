@@ -139,18 +139,12 @@ def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
 
 def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:
     """The adaptation of a base with the settings of a study."""
-    full = training_of(
-        table.model_copy(
-            update={
-                "steps": adapt.full_steps,
-                "learning_rate": adapt.learning_rate,
-                "diagonal_shift": adapt.diagonal_shift,
-            }
-        ),
-        base.system.sites,
-        chunk,
-        10**9,
-    )
+    changes = {
+        "steps": adapt.full_steps,
+        "learning_rate": adapt.learning_rate or table.learning_rate,
+        "diagonal_shift": adapt.diagonal_shift or table.diagonal_shift,
+    }
+    full = training_of(table.model_copy(update=changes), base.system.sites, chunk, 10**9)
     return Mapper(base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full)
 
 
