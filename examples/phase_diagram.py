@@ -34,7 +34,7 @@ def main() -> None:
     print(f"\npre-trained at h = 1: E = {base.energy:.4f} +- {error:.4f}, exact {exact:.4f}\n")
 
     # every other field: only the head moves, on samples whose features are computed once
-    diagram = wf.map(base, {"h": np.linspace(0.7, 1.3, 7)}, method="head", progress=True)
+    diagram = wf.map(base, {"h": np.linspace(0.7, 1.3, 7)}, method="head", samples=1024, progress=True)
 
     table = diagram.to_pandas()
     columns = ["h", "energy", "energy_error", "exact_energy", "relative_error", "v_score", "r_hat", "ess", "flags"]

@@ -19,7 +19,8 @@ def xxz_chain(sites: int) -> Any:
     """The periodic XXZ chain in the sector Sz = 0, as a family with the couplings ``xy`` and ``delta``."""
     hilbert = nk.hilbert.Spin(0.5, sites, total_sz=0)
     bonds = [(i, (i + 1) % sites) for i in range(sites)]
-    flip, align = nk.operator.LocalOperator(hilbert), nk.operator.LocalOperator(hilbert)
+    flip: Any = nk.operator.LocalOperator(hilbert)
+    align: Any = nk.operator.LocalOperator(hilbert)
     for i, j in bonds:  # S = sigma / 2
         flip = flip + 0.25 * (sigmax(hilbert, i) @ sigmax(hilbert, j) + sigmay(hilbert, i) @ sigmay(hilbert, j))
         align = align + 0.25 * sigmaz(hilbert, i) @ sigmaz(hilbert, j)
@@ -41,7 +42,7 @@ def main() -> None:
 
     model = wf.models.vit(patch=4, width=16, layers=2, heads=4)
     base = wf.pretrain(xxz_chain(arguments.sites), model, steps=arguments.steps, walkers=256, progress=True)
-    diagram = wf.map(base, {"delta": [0.5, 0.75, 1.0, 1.25, 1.5]}, progress=True)
+    diagram = wf.map(base, {"delta": [0.5, 0.75, 1.0, 1.25, 1.5]}, samples=1024, progress=True)
 
     print(f"\n{'delta':>6} {'energy':>12} {'error':>8} {'exact':>12} {'rel. error':>11} {'V-score':>9}  flags")
     for point in diagram.points:

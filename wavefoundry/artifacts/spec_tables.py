@@ -205,9 +205,7 @@ class AdaptTable(Table):
         description="value, list or { start, stop, num } per coupling; several couplings make a grid"
     )
     steps: int = Field(default=40, ge=1, le=1_000_000, description="head steps on one pool at most")
-    samples: int = Field(
-        default=2048, ge=32, le=10_000_000, description="samples in a pool, held-out ones included"
-    )
+    samples: int = Field(default=2048, ge=32, le=10_000_000, description="samples in a pool, held-out ones included")
     learning_rate: float | None = Field(
         default=None,
         gt=0,

@@ -24,6 +24,12 @@ class Cost(NamedTuple):
     def __sub__(self, other: Cost) -> Cost:
         return Cost(*(a - b for a, b in zip(self, other, strict=True)))
 
+    def share(self, parts: int) -> Cost:
+        """An equal part of it."""
+        return Cost(
+            self.cpu_seconds / parts, self.wall_seconds / parts, self.compile_seconds / parts, self.compilations // parts
+        )
+
     def to_dict(self) -> dict[str, float | int]:
         """Rounded numbers for a record."""
         return {k: v if isinstance(v, int) else round(v, 3) for k, v in self._asdict().items()}

@@ -315,6 +315,12 @@ def _strings(sites: int, bonds: Sequence[tuple[int, int]], letters: str) -> list
     return out
 
 
+def _pauli(hilbert: Any, strings: list[str], weight: float) -> Any:
+    """Sum of Pauli strings with one weight."""
+    build: Any = nk.operator.PauliStringsJax
+    return build(hilbert, strings, [weight] * len(strings))
+
+
 def ising(extent: Sequence[int], *, h: float = 1.0, J: float = 1.0, periodic: bool = True) -> LatticeSystem:
     """Transverse-field Ising model H = -J sum_<ij> Z_i Z_j - h sum_i X_i (Pauli matrices).
 
@@ -330,8 +336,8 @@ def ising(extent: Sequence[int], *, h: float = 1.0, J: float = 1.0, periodic: bo
     bonds = [(int(i), int(j)) for i, j in graph.edges()]
     flips = ["I" * i + "X" + "I" * (sites - i - 1) for i in range(sites)]
     terms = {
-        "J": nk.operator.PauliStringsJax(hilbert, _strings(sites, bonds, "ZZ"), [-1.0] * len(bonds)),
-        "h": nk.operator.PauliStringsJax(hilbert, flips, [-1.0] * sites),
+        "J": _pauli(hilbert, _strings(sites, bonds, "ZZ"), -1.0),
+        "h": _pauli(hilbert, flips, -1.0),
     }
     return from_netket(terms, {"J": J, "h": h}, extent=shape, periodic=periodic, model="ising")
 
@@ -367,7 +373,7 @@ def j1j2(
     terms = {}
     for name, bonds in (("J1", nearest), ("J2", diagonal)):
         strings = [s for letters in ("XX", "YY", "ZZ") for s in _strings(sites, bonds, letters)]
-        terms[name] = nk.operator.PauliStringsJax(hilbert, strings, [0.25] * len(strings))
+        terms[name] = _pauli(hilbert, strings, 0.25)
     sublattice = np.indices(shape).sum(axis=0).reshape(-1) % 2 == 1 if marshall else None
     return from_netket(terms, {"J1": J1, "J2": J2}, extent=shape, periodic=periodic, marshall=sublattice, model="j1j2")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -57,18 +58,16 @@ def exact_values(system: LatticeSystem) -> tuple[float | None, dict[str, float]]
     from wavefoundry.problems import exact
 
     values = system.values
-    if system.model == "ising" and len(system.extent) == 1 and system.periodic and values["J"] > 0:
-        if system.sites % 2 == 0:
-            chain = exact.ising_chain(system.sites, values["h"], values["J"])
-            known = {"m2": float(chain.m2)}
-            known |= {f"correlation_{r}": float(chain.correlation[r]) for r in range(1, distances(system) + 1)}
-            return float(chain.energy), known
+    closed_form = system.model == "ising" and len(system.extent) == 1 and system.periodic and values["J"] > 0
+    if closed_form and system.sites % 2 == 0:
+        chain = exact.ising_chain(system.sites, values["h"], values["J"])
+        known = {"m2": float(chain.m2)}
+        known |= {f"correlation_{r}": float(chain.correlation[r]) for r in range(1, distances(system) + 1)}
+        return float(chain.energy), known
     if system.sites > 20:
         return None, {}
     energy, vector = exact.ground_state(system.operator())
     weight = np.abs(vector) ** 2
     states = jnp.asarray(exact.basis(system.hilbert))
-    import jax
-
     table = np.asarray(jax.lax.map(measure(system), states, batch_size=4096))
     return float(energy), dict(zip(names(system), map(float, weight @ table), strict=True))

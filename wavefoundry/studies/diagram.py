@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
@@ -22,10 +23,10 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.problems.lattice import LatticeSystem
 from wavefoundry.problems.observables import exact_values
 from wavefoundry.studies.context import Context
-from wavefoundry.studies.plan import BASE, waves
+from wavefoundry.studies.plan import BASE, Wave, waves
 from wavefoundry.studies.points import Frontier, HeadTools, Outcome, adapt_point
 from wavefoundry.studies.pretraining import Trainer, Training
-from wavefoundry.studies.records import Meterman, point_record
+from wavefoundry.studies.records import Meterman, failed_record, point_record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,13 @@ class Mapper:
         per_chain = max(4, -(-samples // chains))
         self.layout = Layout(chains, per_chain, sites, 2 * sites, chunk)
         rules = Rules(
-            adapt.steps, adapt.learning_rate or 0.15, adapt.diagonal_shift or 1e-2, 0.3, adapt.held_out, adapt.ess_min, chains
+            adapt.steps,
+            adapt.learning_rate or 0.15,
+            adapt.diagonal_shift or 1e-2,
+            0.3,
+            adapt.held_out,
+            adapt.ess_min,
+            chains,
         )
         pools = -(-evaluate.samples // (chains * per_chain))
         self.tools = HeadTools(
@@ -101,10 +108,6 @@ class Mapper:
         return self.tools.tune(self.base.system, starts, [s.couplings for s in systems], pool)
 
 
-def _event(system: LatticeSystem, index: int, count: int) -> dict[str, Any]:
-    return {"point": system.values, "index": index, "count": count}
-
-
 def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context) -> tuple[list[dict], Cost]:
     """All points by the method of the study, in order of distance from the base.
 
@@ -119,18 +122,15 @@ def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context)
     spent = work.restore()
     done, begin = len(work.records), time.perf_counter()
     for wave in plan:
-        left = [i for i in wave.points if i not in work.records]
-        if left:
-            for index in work.run(wave.parent, left):
-                finished = len(work.records)
-                rate = (time.perf_counter() - begin) / max(1, finished - done)
-                context.emit(
-                    {"event": "point", **work.records[index], "index": finished - 1, "count": len(points)}
-                    | {"seconds_left": rate * (len(points) - finished)}
-                )
-                cost = METER.now() - before + spent
-                work.save(finished, cost)
-                context.stop_if_asked()
+        for index in work.run(wave):
+            finished = len(work.records)
+            rate = (time.perf_counter() - begin) / max(1, finished - done)
+            context.emit(
+                {"event": "point", **work.records[index], "index": finished - 1, "count": len(points)}
+                | {"seconds_left": rate * (len(points) - finished)}
+            )
+            work.save(finished, METER.now() - before + spent)
+            context.stop_if_asked()
     return [work.records[i] for i in range(len(points))], METER.now() - before + spent
 
 
@@ -193,24 +193,35 @@ class _HeadWork(_Work):
             self.pools[index] = self.mapper.tools.pool_of(Frontier(**self.state[name]))
         return Frontier(**self.state[name]), self.pools[index]
 
-    def run(self, parent: int, indices: list[int]) -> Any:
+    def run(self, wave: Wave) -> Iterator[int]:
+        """Adapt the points of a wave that are not done yet; yields each one when its record is there.
+
+        The first tuning always takes the whole wave, so that a resumed run repeats it bit by bit.
+        """
+        if all(i in self.records for i in wave.points):
+            return
         start = METER.now()
-        frontier, pool = self.parent(parent)
-        systems = [self.system(i) for i in indices]
-        tuned = self.mapper.tune_wave(systems, frontier, pool)
-        jax.block_until_ready(tuned)
-        shared = METER.now() - start
-        share = Cost(*(type(v)(v / len(indices)) for v in shared))
-        for i, system, one in zip(indices, systems, tuned, strict=True):
+        frontier, pool = self.parent(wave.parent)
+        systems = [self.system(i) for i in wave.points]
+        tuned = jax.block_until_ready(self.mapper.tune_wave(systems, frontier, pool))
+        share = (METER.now() - start).share(len(systems))
+        for i, system, one in zip(wave.points, systems, tuned, strict=True):
+            if i in self.records:
+                continue
             begin = METER.now()
-            event = _event(system, i, len(self.points))
+            event = {"point": system.values, "index": i, "count": len(self.points)}
             key = jax.random.fold_in(self.mapper.key, i)
-            outcome = adapt_point(
-                self.mapper.tools, self.mapper.meterman, system, (one, pool), key, self.context, event
-            )
-            self.pools[i] = outcome.pool
-            self.state[str(i)] = outcome.frontier._asdict()
-            self.records[i] = self._record(system, outcome, METER.now() - begin + share)
+            try:
+                outcome = adapt_point(
+                    self.mapper.tools, self.mapper.meterman, system, (one, pool), key, self.context, event
+                )
+            except PhysicsError as error:
+                self.context.warn(str(error))
+                self.records[i] = failed_record(system, "head", METER.now() - begin + share)
+                self.pools[i], self.state[str(i)] = pool, frontier._asdict()
+            else:
+                self.records[i] = self._record(system, outcome, METER.now() - begin + share)
+                self.pools[i], self.state[str(i)] = outcome.pool, outcome.frontier._asdict()
             self._forget()
             yield i
 
@@ -252,29 +263,40 @@ class _FullWork(_Work):
         stored = self.state[str(index)]
         return tree.from_arrays(params, {k: np.asarray(v) for k, v in stored.items()}), stored["walkers"]
 
-    def run(self, parent: int, indices: list[int]) -> Any:
-        for i in indices:
-            begin = METER.now()
-            system, (params, x) = self.system(i), self.start(parent)
-            family = system.family([{}])
-            key = jax.random.fold_in(self.mapper.key, i)
-            if self.trainer is not None:
-                self.context.compiling("the training step") if not self.records else None
-                run = self.trainer.start(key, params, family)
-                chains = self.mapper.training.chains  # type: ignore[union-attr]
-                walkers = run.sampler._replace(x=jax.tree.map(lambda a: a[None], self.mapper._spread(x, chains)))
-                run = run._replace(sampler=walkers)
-                run = self.trainer.run(run, family, self.context, "adapt", None, point=system.values)
-                params, x = run.params, jax.tree.map(lambda a: a[0], run.sampler.x)
-            self.records[i] = self._measure(system, family, params, x, key, begin)
-            self.state[str(i)] = tree.to_arrays(params) | {"walkers": x} if self.trainer is not None else {}
+    def run(self, wave: Wave) -> Iterator[int]:
+        """Adapt the points of a wave that are not done yet; yields each one when its record is there."""
+        for i in wave.points:
+            if i in self.records:
+                continue
+            begin, system = METER.now(), self.system(i)
+            start = self.start(wave.parent)
+            try:
+                params, x = self._optimise(system, *start, jax.random.fold_in(self.mapper.key, i))
+                self.records[i] = self._measure(system, params, x, jax.random.fold_in(self.mapper.key, i), begin)
+            except PhysicsError as error:
+                self.context.warn(str(error))
+                self.records[i] = failed_record(system, self.mapper.adapt.method, METER.now() - begin)
+                params, x = start
+            kept: dict[str, Any] = tree.to_arrays(params) | {"walkers": x} if self.trainer is not None else {}
+            self.state[str(i)] = kept
             yield i
 
-    def _measure(
-        self, system: LatticeSystem, family: LatticeSystem, params: PyTree, x: PyTree, key: Array, begin: Cost
-    ) -> dict[str, Any]:
+    def _optimise(self, system: LatticeSystem, params: PyTree, x: PyTree, key: Array) -> tuple[PyTree, PyTree]:
+        """All weights at one point, from the weights and walkers of its neighbour."""
+        if self.trainer is None or self.mapper.training is None:
+            return params, x
+        if not self.records:
+            self.context.compiling("the training step")
+        family = system.family([{}])
+        run = self.trainer.start(key, params, family)
+        spread = self.mapper._spread(x, self.mapper.training.chains)
+        run = run._replace(sampler=run.sampler._replace(x=jax.tree.map(lambda a: a[None], spread)))
+        run = self.trainer.run(run, family, self.context, "adapt", None, point=system.values)
+        return run.params, jax.tree.map(lambda a: a[0], run.sampler.x)
+
+    def _measure(self, system: LatticeSystem, params: PyTree, x: PyTree, key: Array, begin: Cost) -> dict[str, Any]:
         """Fresh samples of the final weights."""
-        layout = self.mapper.layout
+        layout, family = self.mapper.layout, system.family([{}])
         static = eqx.partition(self.mapper.base.wavefunction, eqx.is_array)[1]
         wavefunction: Wavefunction = eqx.combine(params, static)
         start = self.mapper._spread(x, layout.chains)
@@ -290,13 +312,3 @@ class _FullWork(_Work):
             cost=METER.now() - begin,
             acceptance=float(acceptance),
         )
-
-
-def check_finite(records: list[dict[str, Any]]) -> None:
-    """No diagram without a single usable number.
-
-    Raises:
-        PhysicsError: every energy is missing.
-    """
-    if records and not any(np.isfinite(record["energy"]) for record in records):
-        raise PhysicsError("no point of the diagram has a finite energy")

@@ -107,3 +107,12 @@ def point_record(
         "flags": raised,
         "cost": cost.to_dict(),
     }
+
+
+def failed_record(system: LatticeSystem, method: str, cost: Cost) -> dict[str, Any]:
+    """A point without a usable number: local energies were not finite."""
+    nothing = ("energy", "energy_error", "energy_per_site", "variance", "v_score", "v_score_error", "r_hat")
+    nothing += ("r_hat_limit", "tau", "ess", "acceptance", "pool", "exact_energy", "relative_error")
+    record = {"couplings": system.values, "method": method} | dict.fromkeys(nothing)
+    rest = {"observables": {}, "exact_observables": {}, "terms": {}, "trusted": False, "flags": ["NOT-FINITE!"]}
+    return record | rest | {"cost": cost.to_dict()}

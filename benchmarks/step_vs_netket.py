@@ -1,0 +1,392 @@
+"""Full training step and time to a given energy: wavefoundry against NetKet's VMC_SR, from the same weights.
+
+Both sides sample one sweep of N proposals per chain and step, one sample per chain, evaluate local energies, and take
+a natural-gradient step in kernel form with the same learning rate and damping. Compilation is not counted. NetKet's
+chunk sizes, operator and kernel are tuned by measurement before the clock starts; ours are the defaults. NetKet runs
+in double precision, its default, and for comparison in single precision; ours in both as well.
+
+wavefoundry mixes global flips into its moves and limits the size of a step; NetKet does neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+import _common
+from _common import clock, finite, say, table
+
+# isort: split
+import _netket as theirs
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wavefoundry.core import tree
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.engine.sampling import Walkers, equal_weights, metropolis
+from wavefoundry.engine.vmc import Options, Schedule, block_of, local_energies, variational
+from wavefoundry.models.transformer import auto_patch, vit
+from wavefoundry.problems import lattice
+from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.observables import exact_values
+from wavefoundry.studies.pretraining import chunk_size
+
+CASES = ("ising-64", "ising-100", "j1j2-20", "j1j2-64")
+SAMPLES = {"ising-64": 512, "ising-100": 256, "j1j2-20": 512, "j1j2-64": 256}
+LADDER = (1e-2, 3e-3, 1e-3)
+WINDOW = 10  # steps whose mean energy has to reach the target
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One system with the sizes both codes use."""
+
+    name: str
+    system: LatticeSystem
+    head: str
+    samples: int
+    exact: float | None
+
+
+def case_of(name: str, samples: int | None) -> Case:
+    """ "ising-64": chain of 64 sites at h = 1, real head; "j1j2-20": J2 = 0.4 with the sign rule, complex head."""
+    model, _, size = name.partition("-")
+    if model not in ("ising", "j1j2") or not size.isdigit():
+        raise SystemExit(f"error: {name!r} is no case; write ising-<sites> or j1j2-<sites>")
+    sites, samples = int(size), samples or SAMPLES.get(name, 512)
+    system = lattice.ising_chain(sites, h=1.0) if model == "ising" else lattice.j1j2_chain(sites, J2=0.4)
+    return Case(name, system, "real" if model == "ising" else "complex", samples, exact_values(system)[0])
+
+
+def network(case: Case, arguments: argparse.Namespace) -> Wavefunction:
+    """The transformer in double precision; other precisions are rounded from it."""
+    return vit(
+        jax.random.key(arguments.seed),
+        case.system.extent,
+        patch=auto_patch(case.system.extent),
+        width=arguments.width,
+        layers=arguments.layers,
+        heads=4,
+        head=case.head,
+        precision="float64",
+    )
+
+
+def rounded(wavefunction: Wavefunction, dtype: str) -> Wavefunction:
+    """The same weights in another precision."""
+    return jax.tree.map(lambda a: a.astype(dtype) if eqx.is_inexact_array(a) else a, wavefunction)
+
+
+class Ours:
+    """wavefoundry's training step, and its parts as programs of their own."""
+
+    def __init__(self, case: Case, wavefunction: Wavefunction, dtype: str, arguments: argparse.Namespace):
+        self.case, self.wavefunction, self.arguments = case, rounded(wavefunction, dtype), arguments
+        self.family: Any = case.system.family([{}])
+        self.chunk = chunk_size(self.wavefunction, case.system, 512)
+        params, static = eqx.partition(self.wavefunction, eqx.is_array)
+        self.process = variational(
+            static, tree.all_weights(params), Options(moves=case.system.sites, chunk=self.chunk, solver="kernel")
+        )
+        start = jax.jit(self.process.init, static_argnums=3)
+        self.run = start(jax.random.key(arguments.seed + 1), params, self.family, case.samples)
+        self.block = block_of(self.process)
+
+    def schedule(self, steps: int, learning_rate: float) -> Schedule:
+        return Schedule(jnp.full(steps, learning_rate), jnp.full(steps, self.arguments.shift))
+
+    def steps(self, count: int, learning_rate: float) -> tuple[np.ndarray, _common.Seconds]:
+        """Take steps from where we are; energies (count,) and cost of the whole block."""
+        (self.run, info), cost = _common.timed(
+            lambda: self.block(self.run, self.family, self.schedule(count, learning_rate))
+        )
+        return np.real(np.asarray(info.energy))[:, 0], cost
+
+    def compile(self, count: int) -> None:
+        """Compile a block of ``count`` steps by running it once from the start, to no effect."""
+        jax.block_until_ready(self.block(self.run, self.family, self.schedule(count, 0.0)))
+
+    def parts(self) -> dict[str, Any]:
+        """Sampling and local energies as calls without arguments."""
+        system, chunk = self.case.system, self.chunk
+        static = eqx.partition(self.wavefunction, eqx.is_array)[1]
+
+        @jax.jit
+        def sample(params: Any, walkers: Walkers) -> Any:
+            return metropolis(eqx.combine(params, static), self.family, walkers, system.sites, chunk).x
+
+        @jax.jit
+        def energies(params: Any, x: Any) -> Any:
+            return local_energies(eqx.combine(params, static), self.family, equal_weights(x), chunk)
+
+        params, walkers = self.run.params, self.run.sampler
+        return {"sampling": lambda: sample(params, walkers), "local energies": lambda: energies(params, walkers.x)}
+
+    def forward(self) -> Any:
+        """Log psi of 64 chunks of configurations, as a call; and how many configurations that is."""
+        system = self.case.system
+        static = eqx.partition(self.wavefunction, eqx.is_array)[1]
+        repeat = -(-64 * self.chunk // self.case.samples)
+        x = jnp.tile(self.run.sampler.x[0], (repeat, 1))
+
+        @jax.jit
+        def log(params: Any, x: Any) -> Any:
+            here = eqx.combine(params, static)
+            return jax.lax.map(lambda s: here(system, s).log, x, batch_size=self.chunk)
+
+        return (lambda: log(self.run.params, x)), x.shape[0]
+
+
+class Theirs:
+    """NetKet's training step, and its parts."""
+
+    def __init__(
+        self, case: Case, wavefunction: Wavefunction, dtype: str, tuning: theirs.Tuning, arguments: argparse.Namespace
+    ):
+        self.case, self.tuning, self.arguments = case, tuning, arguments
+        self.model, self.variables = theirs.twin(wavefunction, dtype)
+        theirs.check(wavefunction, case.system, self.model, self.variables)
+        self.operator = theirs.hamiltonians(case.system)[tuning.operator]
+        self.state = theirs.state_of(case.system, self.model, self.variables, case.samples, tuning, arguments.seed + 1)
+        self.stepper: Any = None
+
+    def start(self, learning_rate: float) -> None:
+        """A driver whose programs are compiled, with weights and walkers put back to the start."""
+        driver = theirs.driver_of(self.state, self.operator, learning_rate, self.arguments.shift, self.tuning)
+        self.stepper = theirs.Stepper(driver)
+        walkers = self.state.sampler_state
+        for _ in range(2):
+            self.stepper()
+        self.state.variables = self.variables
+        self.state.sampler_state = walkers
+
+    def steps(self, count: int) -> tuple[np.ndarray, _common.Seconds]:
+        """Take steps from where we are; energies (count,) and cost."""
+        begin, energies = clock(), []
+        for _ in range(count):
+            jax.block_until_ready(self.stepper())
+            energies.append(self.stepper.energy.real)
+        return np.array(energies), clock() - begin
+
+    def parts(self) -> dict[str, Any]:
+        """Sampling and local energies as calls without arguments."""
+        samples = self.state.samples
+        del samples
+
+        def energies() -> Any:
+            return self.state.local_estimators(self.operator).data
+
+        fresh = theirs.state_of(
+            self.case.system, self.model, self.variables, self.case.samples, self.tuning, self.arguments.seed + 1
+        )
+        return {"sampling": theirs.sampling_call(fresh), "local energies": energies}
+
+
+def descend(side: Ours | Theirs, case: Case, learning_rate: float, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train until the last rung of the ladder; CPU and wall seconds at which each rung was reached.
+
+    A run that leaves the finite numbers ends there, and says so.
+    """
+    size = 5
+    if isinstance(side, Ours):
+        side.compile(size)
+    else:
+        side.start(learning_rate)
+    energies: list[float] = []
+    spent, reached = _common.Seconds(0.0, 0.0), {}
+    while len(energies) < arguments.max_steps and len(reached) < len(LADDER):
+        new, cost = side.steps(size, learning_rate) if isinstance(side, Ours) else side.steps(size)
+        energies += [float(e) for e in new]
+        spent = _common.Seconds(spent.cpu + cost.cpu, spent.wall + cost.wall)
+        if not np.all(np.isfinite(new)):
+            return {"diverged_at_step": len(energies), "reached": reached}
+        error = None if case.exact is None else 1 - np.mean(energies[-WINDOW:]) / case.exact
+        for rung in LADDER:
+            if error is not None and len(energies) >= WINDOW and error <= rung and str(rung) not in reached:
+                reached[str(rung)] = {"steps": len(energies), "cpu_seconds": spent.cpu, "wall_seconds": spent.wall}
+    mean = float(np.mean(energies[-WINDOW:]))
+    return {
+        "steps": len(energies),
+        "cpu_seconds": spent.cpu,
+        "final_energy": finite(mean, f"the energy of {type(side).__name__}"),
+        "final_relative_error": None if case.exact is None else 1 - mean / case.exact,
+        "reached": reached,
+    }
+
+
+def race(sides: dict[str, Ours | Theirs], arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Steps and their parts of all sides, in turn; the solve is what is left over."""
+    size, calls = arguments.block, {}
+    for name, side in sides.items():
+        if isinstance(side, Ours):
+            calls[name] = lambda side=side: side.steps(size, arguments.race_rate)
+        else:
+            side.start(arguments.race_rate)
+            calls[name] = lambda side=side: side.steps(size)
+    whole = _common.race(calls, arguments.repeats)
+    parts: dict[str, Any] = {}
+    for part in ("sampling", "local energies"):
+        made = {name: side.parts()[part] for name, side in sides.items()}
+        parts[part] = _common.race(made, arguments.repeats)
+    out: dict[str, dict[str, Any]] = {}
+    for name, side in sides.items():
+        energies, _ = side.steps(size, arguments.race_rate) if isinstance(side, Ours) else side.steps(size)
+        finite(energies[-1], f"the energy of {name} after the timed steps")
+        step = whole[name].record()
+        out[name] = {
+            "step_cpu_seconds": step["cpu_seconds"] / size,
+            "step_wall_seconds": step["wall_seconds"] / size,
+            "relative_spread": step["relative_spread"],
+            "compile_cpu_seconds": step["compile_cpu_seconds"] if isinstance(side, Ours) else None,
+            **{f"{part}_cpu_seconds": parts[part][name].cpu for part in parts},
+        }
+        used = sum(parts[part][name].cpu for part in parts)
+        out[name]["gradient and solve_cpu_seconds"] = out[name]["step_cpu_seconds"] - used
+    return out
+
+
+def shares(case: Case, sides: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Share of the machine's peak that our forward pass reaches, per CPU second, with the peak of this moment."""
+    width = arguments.width
+    flops = _common.vit_flops(
+        case.system.sites, auto_patch(case.system.extent), width, arguments.layers, width * (1 + (case.head != "real"))
+    )
+    out = {}
+    for name, side in sides.items():
+        if isinstance(side, Ours):
+            dtype = name.split()[-1]
+            peak = _common.peak_flops(dtype, size=512 if arguments.quick else 1536)
+            call, count = side.forward()
+            time = _common.measure(call, arguments.repeats)
+            out[name] = {
+                "chunk": side.chunk,
+                "flops_per_configuration": flops,
+                "gflops_per_cpu_second": flops * count / time.cpu / 1e9,
+                "peak_gflops_per_cpu_second": peak.per_cpu_second / 1e9,
+                "share_of_peak": flops * count / time.cpu / peak.per_cpu_second,
+            }
+    return out
+
+
+def compare(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Everything for one system."""
+    say(f"\n== {case.name}: {case.samples} samples, {case.head} head, exact energy {case.exact}")
+    wavefunction = network(case, arguments)
+    tuning, tried = theirs.Tuning(next(iter(theirs.hamiltonians(case.system)))), []
+    if not arguments.untuned:
+        model, variables = theirs.twin(wavefunction, "float64")
+
+        def start(option: theirs.Tuning) -> Any:
+            return theirs.state_of(case.system, model, variables, case.samples, option, arguments.seed + 1)
+
+        tuning, tried = theirs.tune(case.system, start, arguments.chunks, 1 if arguments.quick else 3)
+    say(f"  NetKet runs with {tuning}")
+
+    def sides(weights: Wavefunction, precisions: tuple[str, ...]) -> dict[str, Ours | Theirs]:
+        ours = {f"wavefoundry {p}": Ours(case, weights, p, arguments) for p in ("float64", "float32")}
+        return ours | {f"NetKet {p}": Theirs(case, weights, p, tuning, arguments) for p in precisions}
+
+    descent: dict[str, Any] = {}
+    trained = wavefunction
+    for name, side in sides(wavefunction, ("float64",)).items():
+        rate = arguments.learning_rate if isinstance(side, Ours) else arguments.netket_learning_rate
+        descent[name] = descend(side, case, rate or arguments.learning_rate, arguments)
+        if isinstance(side, Ours):
+            trained = eqx.combine(side.run.params, eqx.partition(side.wavefunction, eqx.is_array)[1])
+        say(f"  {name}: {descent[name]}")
+    # time the steps where they are taken: the number of non-zero matrix elements depends on the state
+    racing = sides(rounded(trained, "float64"), ("float64", "float32"))
+    steps = race(racing, arguments)
+    report(case, steps, descent)
+    return {
+        "exact_energy": case.exact,
+        "samples": case.samples,
+        "tuning": dataclasses.asdict(tuning),
+        "tried": tried,
+        "step": steps,
+        "ratios": ratios(steps, descent),
+        "descent": descent,
+        "forward": shares(case, racing, arguments),
+    }
+
+
+def ratios(steps: dict[str, Any], descent: dict[str, Any]) -> dict[str, Any]:
+    """NetKet over wavefoundry: CPU seconds per step, and to each rung of the ladder."""
+    base = steps["NetKet float64"]["step_cpu_seconds"]
+    out: dict[str, Any] = {
+        "step_equal_precision": base / steps["wavefoundry float64"]["step_cpu_seconds"],
+        "step_defaults": base / steps["wavefoundry float32"]["step_cpu_seconds"],
+        "step_both_float32": steps["NetKet float32"]["step_cpu_seconds"]
+        / steps["wavefoundry float32"]["step_cpu_seconds"],
+    }
+    target = descent["NetKet float64"]["reached"]
+    for name in ("float64", "float32"):
+        ours = descent[f"wavefoundry {name}"]["reached"]
+        out[f"to_error_{name}"] = {
+            rung: target[rung]["cpu_seconds"] / ours[rung]["cpu_seconds"] for rung in target if rung in ours
+        }
+    return out
+
+
+def report(case: Case, steps: dict[str, Any], descent: dict[str, Any]) -> None:
+    """Print the tables of one system."""
+    base = steps["NetKet float64"]
+    keys = ("step", "sampling", "local energies", "gradient and solve")
+    rows = []
+    for name, record in steps.items():
+        cells = [record[f"{key}_cpu_seconds"] for key in keys]
+        ratio = base["step_cpu_seconds"] / record["step_cpu_seconds"]
+        rows.append([name, *cells, record["step_wall_seconds"], ratio])
+    columns = ["CPU seconds per step", *keys, "wall", "NetKet float64 / this"]
+    table(f"{case.name}: one training step", columns, rows)
+    if case.exact is not None:
+        rows = []
+        for name, record in descent.items():
+            found = [record["reached"].get(str(rung), {}) for rung in LADDER]
+            rows.append([name, *[f.get("cpu_seconds") for f in found], *[f.get("steps") for f in found]])
+        columns = ["CPU seconds to error", *map(str, LADDER), *[f"steps to {rung}" for rung in LADDER]]
+        table(f"{case.name}: mean energy of {WINDOW} steps within a relative error", columns, rows)
+
+
+def main() -> None:
+    """Command line."""
+    parser = _common.parser(__doc__)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), help=f"default: {' '.join(CASES)}")
+    parser.add_argument("--sites", type=int, nargs="+", help="Ising chains of these sizes instead of --cases")
+    parser.add_argument("--samples", type=int, help="samples per step (default depends on the case)")
+    parser.add_argument("--learning-rate", type=float, default=0.05, help="default 0.05, constant")
+    parser.add_argument("--netket-learning-rate", type=float, help="another one for NetKet (default: the same)")
+    parser.add_argument("--race-rate", type=float, default=0.002, help="learning rate while steps are timed")
+    parser.add_argument("--shift", type=float, default=1e-3, help="diagonal shift (default 1e-3)")
+    parser.add_argument("--max-steps", type=int, default=150, help="give up on the ladder after so many steps")
+    parser.add_argument("--block", type=int, default=2, help="steps per timed call (default 2)")
+    parser.add_argument("--repeats", type=int, default=7, help="timed calls of everything (default 7)")
+    parser.add_argument("--chunks", type=int, nargs="+", default=[128, 512, 2048], help="chunks NetKet may choose from")
+    parser.add_argument("--untuned", action="store_true", help="NetKet as it comes: no chunks, full Jacobian")
+    arguments = parser.parse_args()
+    if arguments.sites:
+        arguments.cases = [f"ising-{sites}" for sites in arguments.sites]
+    if arguments.quick:
+        arguments.cases, arguments.samples = ["ising-12", "j1j2-8"], 32
+        arguments.width, arguments.layers, arguments.max_steps, arguments.repeats = 8, 1, 20, 2
+        arguments.chunks = [16]
+    results = {name: compare(case_of(name, arguments.samples), arguments) for name in arguments.cases}
+    rows = [
+        [name, r["ratios"]["step_equal_precision"], r["ratios"]["step_defaults"], r["ratios"]["step_both_float32"]]
+        for name, r in results.items()
+    ]
+    table("NetKet / wavefoundry, CPU seconds per step", ["system", "both float64", "defaults", "both float32"], rows)
+    rows = [
+        [f"{name}, {side}", f["chunk"], f["gflops_per_cpu_second"], f["peak_gflops_per_cpu_second"], f["share_of_peak"]]
+        for name, r in results.items()
+        for side, f in r["forward"].items()
+    ]
+    table("Forward pass", ["network", "chunk", "GFLOP/CPU s", "matrix product", "share of peak"], rows)
+    _common.save("step-vs-netket", arguments, results)
+
+
+if __name__ == "__main__":
+    main()
