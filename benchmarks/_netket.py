@@ -10,14 +10,14 @@ import contextlib
 import dataclasses
 import io
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import netket as nk
 import numpy as np
 import optax
-from _common import Seconds, Timing, measure, say
+from _common import Timing, measure, say
 from flax import linen as nn
 
 from wavefoundry.core.types import Wavefunction
@@ -160,14 +160,15 @@ def check(wavefunction: Wavefunction, system: LatticeSystem, model: Any, variabl
 
 def hamiltonians(system: LatticeSystem) -> dict[str, Any]:
     """NetKet's own operators for a system, in the basis of its sign rule; every form a user would try."""
-    values, periodic = system.values, system.periodic
+    values = system.values
+    ising, heisenberg = cast(Any, nk.operator.IsingJax), cast(Any, nk.operator.Heisenberg)
     if system.model == "ising":
-        graph = nk.graph.Grid(system.extent, pbc=periodic)
-        return {"IsingJax": nk.operator.IsingJax(system.hilbert, graph, h=values["h"], J=-values["J"])}
-    graph = nk.graph.Grid(system.extent, pbc=periodic, max_neighbor_order=2)
-    rule = [system.sublattice is not None, False]
+        graph = nk.graph.Grid(system.extent, pbc=system.periodic)
+        return {"IsingJax": ising(system.hilbert, graph, h=values["h"], J=-values["J"])}
+    graph = nk.graph.Grid(system.extent, pbc=system.periodic, max_neighbor_order=2)
     couplings = [values["J1"] / 4, values["J2"] / 4]  # theirs are Pauli matrices
-    local: Any = nk.operator.Heisenberg(system.hilbert, graph=graph, J=couplings, sign_rule=rule).to_jax_operator()
+    rule = [system.sublattice is not None, False]
+    local = heisenberg(system.hilbert, graph, J=couplings, sign_rule=rule).to_jax_operator()
     return {"LocalOperatorJax": local, "PauliStringsJax": local.to_pauli_strings()}
 
 
@@ -328,8 +329,3 @@ def _further(state: Any, operator: Any, sweeps: int) -> Any:
     state.reset()
     del samples
     return energies
-
-
-def zero() -> Seconds:
-    """No cost yet."""
-    return Seconds(0.0, 0.0)

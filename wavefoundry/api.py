@@ -66,20 +66,16 @@ class Pretrained:
         """Write weights, walkers and description into a folder (safetensors and JSON, checksummed)."""
         from wavefoundry.artifacts.bundles import write_bundle
 
-        meta = {
-            "model": dataclasses.asdict(self.model),
-            "settings": self.settings.model_dump(mode="json"),
-            "record": self.record,
-        }
+        meta = diagram_run.base_meta(self.model, self.settings, self.record)
         write_bundle(Path(path), diagram_run.base_arrays(self.base), meta)
         return Path(path)
 
 
 def load(path: str | Path, system: LatticeSystem) -> Pretrained:
-    """Read what ``Pretrained.save`` wrote.
+    """Read what ``Pretrained.save`` wrote, or the pre-trained state of a finished run.
 
     Args:
-        path: the folder.
+        path: the folder, or a run directory.
         system: the family of Hamiltonians it belongs to (operators are code and are not stored).
 
     Raises:
@@ -87,9 +83,11 @@ def load(path: str | Path, system: LatticeSystem) -> Pretrained:
     """
     from wavefoundry.artifacts.bundles import read_bundle
 
-    if not Path(path).is_dir():
+    folder = Path(path).expanduser()
+    folder = folder / "artifacts" / "base" if (folder / "artifacts" / "base").is_dir() else folder
+    if not folder.is_dir():
         raise InputError(f"there is no saved model at {path}", where="wf.load")
-    arrays, meta = read_bundle(Path(path))
+    arrays, meta = read_bundle(folder)
     model, settings = ViTSpec(**meta["model"]), PretrainTable(**meta["settings"])
     system = system.at(**meta["record"]["couplings"])
     empty = _network(model, system, settings)
@@ -137,6 +135,8 @@ def pretrain(
         InputError: a setting is unknown or out of bounds.
     """
     model = model or ViTSpec()
+    if "warm_start" in settings:
+        raise InputError("warm_start belongs to study files", where="wf.pretrain", fix="use wf.load and wf.map")
     points = [dict(point) for point in at] if at else [{}]
     table = _table(PretrainTable, "wf.pretrain", {"at": at[0] if at else system.values, **settings})
     table = table.model_copy(update={"at": {name: [p[name] for p in points] for name in points[0]}})
@@ -221,7 +221,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         InputError: unknown coupling or setting.
     """
     values = {name: np.atleast_1d(np.asarray(v, float)).tolist() for name, v in points.items()}
-    if not values:
+    if not values or not all(values.values()):
         raise InputError("no couplings to map", where="wf.map: points", fix='for example {"h": [0.8, 1.2]}')
     base.system.at(**{name: v[0] for name, v in values.items()})  # refuses unknown couplings
     table = _table(AdaptTable, "wf.map", {"method": method, "points": values, **settings})
@@ -233,5 +233,5 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         context = Context(lambda event: (log.append(event), emit(event))[0])
         records, cost = map_points(mapper, grid(table.points), context)
     settings_used = {"adapt": table.model_dump(mode="json"), "evaluate": judged.model_dump(mode="json")}
-    summary = diagram_run.summary_of(base.system, base.record, records, cost, begin, settings_used)
+    summary = diagram_run.summary_of(base.system, base.record, records, cost, begin, settings_used, base.wavefunction)
     return Diagram(summary, log)

@@ -206,11 +206,12 @@ def test_tuning_applies_the_natural_gradient(ising: Drawn):
 
 def test_several_couplings_together_are_several_alone(ising: Drawn):
     """Heads tuned side by side by ``vmap`` stop at different steps and do not influence each other."""
-    pool, points = ising.pool(256, seed=3), [{"h": 0.9}, {"h": 0.3, "J": 1.5}, {"h": 2.0}]
-    together = ising.tune(pool, RULES, points)
+    pool, points = ising.pool(256, seed=3), [{"h": 0.9}, {"h": 0.3, "J": 3.0}, {"h": 0.02, "J": 0.02}]
+    rules = RULES._replace(learning_rate=0.05, steps=15)
+    together = ising.tune(pool, rules, points)
     assert len(set(np.asarray(together.steps).tolist())) > 1
     for k, point in enumerate(points):
-        alone = ising.tune(pool, RULES, [point])
+        alone = ising.tune(pool, rules, [point])
         for a, b in zip(alone, together, strict=True):
             np.testing.assert_allclose(a[0], b[k], rtol=1e-9, atol=1e-11)
 
@@ -247,46 +248,51 @@ def test_tuning_lowers_the_exact_energy(ising: Drawn):
 
 
 SEEDS = range(8)
+GREEDY = RULES._replace(steps=60, learning_rate=0.15, shift=1e-3, ess_min=0.05)
 
 
-@pytest.fixture(scope="module")
-def over_fitted(heisenberg: Drawn) -> list[tuple[Tuned, float]]:
-    """144 weights on 64 samples, 42 of them trained on, with large steps: outcome and exact energy gain, 8 pools."""
-    rules = RULES._replace(steps=60, learning_rate=0.3, shift=1e-4, trust=1.0, ess_min=0.05)
-    couplings = heisenberg.system.couplings
-    start = heisenberg.energy(heisenberg.head.weights(), couplings)
-    found = []
+def fit_small_pools(drawn: Drawn, rules: Rules) -> list[tuple[Tuned, float]]:
+    """144 weights on 64 samples, and an ESS that is hardly looked at: outcome and exact energy gain for 8 pools."""
+    couplings, found = drawn.system.couplings, []
+    start = drawn.energy(drawn.head.weights(), couplings)
     for seed in SEEDS:
-        tuned = heisenberg.tune(heisenberg.pool(64, seed=100 + seed), rules, [{}])
-        one = tree.take(tuned, 0)
-        found.append((one, start - heisenberg.energy(one.weights, couplings)))
+        tuned = tree.take(drawn.tune(drawn.pool(64, seed=100 + seed), rules, [{}]), 0)
+        found.append((tuned, start - drawn.energy(tuned.weights, couplings)))
     return found
 
 
-def test_over_fitting_is_noticed(over_fitted: list):
-    """Every run on such a pool is stopped by its held-out part, or by its weights; the low ESS bar leaves the work to
-    the held-out part in most of them."""
-    assert all(bool(tuned.stale) or bool(tuned.overfit) for tuned, _ in over_fitted)
-    assert sum(bool(tuned.overfit) for tuned, _ in over_fitted) >= 4
-    assert all(int(tuned.steps) < 60 for tuned, _ in over_fitted)
+@pytest.fixture(scope="module")
+def guarded(heisenberg: Drawn) -> list[tuple[Tuned, float]]:
+    return fit_small_pools(heisenberg, GREEDY)
 
 
-def test_an_over_fitted_head_is_not_returned(over_fitted: list):
-    """The head that comes back is no worse than the start on held-out samples."""
-    for tuned, _ in over_fitted:
+def test_over_fitting_is_noticed(guarded: list):
+    for tuned, _ in guarded:
+        assert bool(tuned.overfit) or bool(tuned.stale)
+        assert int(tuned.steps) < GREEDY.steps
+    assert sum(bool(tuned.overfit) for tuned, _ in guarded) >= 6, "by its held-out part, not by the weights"
+
+
+def test_an_over_fitted_head_is_not_returned(guarded: list):
+    """On held-out samples the head is no worse than the start, and the exact sum agrees: 4 errors of the gain."""
+    for tuned, exact_gain in guarded:
+        assert np.all(np.isfinite(tuned.weights)) and np.isfinite(float(tuned.held_out))
         assert float(tuned.gain) >= 0.0
-        assert np.isfinite(float(tuned.held_out)) and np.all(np.isfinite(tuned.weights))
+        assert exact_gain > -4 * float(tuned.gain_error) - 1e-12
 
 
-def test_without_a_held_out_part_the_same_pool_lies(heisenberg: Drawn, over_fitted: list):
-    """The reason for the guard: trained and judged on the same 64 samples, the gain is far from the exact one."""
-    rules = RULES._replace(steps=60, learning_rate=0.3, shift=1e-4, trust=1.0, ess_min=0.05, held_out=0.0)
-    couplings = heisenberg.system.couplings
-    start = heisenberg.energy(heisenberg.head.weights(), couplings)
-    lies, held = [], []
-    for k, seed in enumerate(SEEDS):
-        tuned = tree.take(heisenberg.tune(heisenberg.pool(64, seed=100 + seed), rules, [{}]), 0)
-        lies.append(float(tuned.gain) - (start - heisenberg.energy(tuned.weights, couplings)))
-        held.append(float(over_fitted[k][0].gain) - over_fitted[k][1])
-    print("LIES", lies, "HELD", held)
-    assert np.mean(lies) > 3 * abs(np.mean(held))
+def test_the_held_out_gain_is_honest(guarded: list):
+    """Reported minus exact gain over 8 pools: zero within 5 of its standard errors (2e-3 false alarms at other seeds),
+    and small against the gain that the greedy fit would report."""
+    lies = np.array([float(tuned.gain) - exact_gain for tuned, exact_gain in guarded])
+    assert abs(lies.mean()) < 5 * lies.std(ddof=1) / np.sqrt(len(lies))
+    assert abs(lies.mean()) < 0.15
+
+
+def test_without_a_held_out_part_the_same_pools_lie(heisenberg: Drawn):
+    """The reason for the guard: judged on the samples it was trained on, the head looks better than it is; one of
+    the eight is even worse than the start and does not know."""
+    greedy = fit_small_pools(heisenberg, GREEDY._replace(held_out=0.0))
+    lies = np.array([float(tuned.gain) - exact_gain for tuned, exact_gain in greedy])
+    assert lies.mean() > 0.2
+    assert any(exact_gain < 0 < float(tuned.gain) for tuned, exact_gain in greedy)

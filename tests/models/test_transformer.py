@@ -12,10 +12,11 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.shapes import auto_patch
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ViTSpec
 from wavefoundry.models.heads import make_head
-from wavefoundry.models.transformer import auto_patch, displacements, patches, vit
+from wavefoundry.models.transformer import displacements, patches, vit
 from wavefoundry.problems import lattice
 
 
@@ -196,7 +197,7 @@ def test_sizes_that_do_not_divide_are_refused(extent: tuple[int, ...], options: 
 
 def test_default_patch_divides_the_lattice():
     assert [auto_patch((n,)) for n in (8, 10, 9, 25, 7, 4)] == [4, 2, 3, 5, 1, 2]
-    assert [auto_patch(shape) for shape in ((6, 6), (4, 9), (9, 9), (2, 6))] == [2, 1, 3, 1]
+    assert [auto_patch(shape) for shape in ((6, 6), (4, 9), (9, 9), (2, 6))] == [2, 1, 3, 2]
 
 
 def test_description_chooses_a_real_head_for_sign_free_systems():

@@ -8,7 +8,6 @@ library.
 from __future__ import annotations
 
 import copy
-import math
 import os
 import re
 import tomllib
@@ -34,6 +33,7 @@ from wavefoundry.artifacts.spec_tables import (
 )
 from wavefoundry.artifacts.toml_text import emit, line_of, parse_value, split_key
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.shapes import auto_patch
 
 TEMPLATES = Path(__file__).parent / "templates"
 _MAX_BYTES = 1 << 20
@@ -70,11 +70,7 @@ class DiagramSpec(Table):
         """Patch size with "auto" resolved: 4, 2, 3 or 5 sites on a chain, edge 2 or 3 on a square, else 1."""
         if self.wavefunction.patch != "auto":
             return self.wavefunction.patch
-        wanted = (4, 2, 3, 5) if self.system.lattice.kind == "chain" else (2, 3)
-        shape = self.system.lattice.shape
-        # A single patch would leave attention nothing to do.
-        fits = (edge for edge in wanted if math.gcd(*shape) % edge == 0 and max(shape) > edge)
-        return next(fits, 1)
+        return auto_patch(self.system.lattice.shape)
 
     def sign_free(self) -> bool:
         """Whether the ground state is positive (in the sampled basis) at every coupling of the study."""
@@ -105,7 +101,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "diagram": {
             "wavefunction": {"width": 60, "layers": 4, "heads": 10},
             "pretrain": {"steps": 1000, "walkers": 4096},
-            "adapt": {"steps": 100, "samples": 16384, "full_steps": 200},
+            "adapt": {"steps": 100, "samples": 4096, "full_steps": 200},
             "evaluate": {"samples": 65536, "chains": 1024},
             "output": {"memory_mib": 4096},
         }

@@ -19,7 +19,7 @@ from wavefoundry.artifacts.spec_tables import (
 
 MAX_SITES = 4096
 MAX_POINTS = 10_000
-FULL_SUM_SITES = 20
+FULL_SUM_SITES = 18
 _LATTICE = ("system", "lattice")
 
 

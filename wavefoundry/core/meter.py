@@ -19,15 +19,20 @@ class Cost(NamedTuple):
     compilations: int = 0
 
     def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
-        return Cost(*(a + b for a, b in zip(self, other, strict=True)))
+        cpu, wall, compiling, count = (a + b for a, b in zip(self, other, strict=True))
+        return Cost(cpu, wall, compiling, int(count))
 
     def __sub__(self, other: Cost) -> Cost:
-        return Cost(*(a - b for a, b in zip(self, other, strict=True)))
+        cpu, wall, compiling, count = (a - b for a, b in zip(self, other, strict=True))
+        return Cost(cpu, wall, compiling, int(count))
 
     def share(self, parts: int) -> Cost:
         """An equal part of it."""
         return Cost(
-            self.cpu_seconds / parts, self.wall_seconds / parts, self.compile_seconds / parts, self.compilations // parts
+            self.cpu_seconds / parts,
+            self.wall_seconds / parts,
+            self.compile_seconds / parts,
+            self.compilations // parts,
         )
 
     def to_dict(self) -> dict[str, float | int]:
@@ -43,9 +48,9 @@ class Meter:
         self._compilations = 0
         jax.monitoring.register_event_duration_secs_listener(self._listen)
 
-    def _listen(self, event: str, seconds: float, **_: object) -> None:
+    def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event == _COMPILE_EVENT:
-            self._compile_seconds += seconds
+            self._compile_seconds += duration_secs
             self._compilations += 1
 
     def now(self) -> Cost:

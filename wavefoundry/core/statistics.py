@@ -15,7 +15,7 @@ SHORT-CHAINS   samples per chain / tau, if chains    < 50                      <
                are fewer than 32
 BELOW-EXACT    (energy - exact) / error              < -3                      < -4
 IMAG           abs(Im energy) / its error            > 3                       > 5
-HIGH-VARIANCE  V-score                               > 1e-2                    never
+HIGH-VARIANCE  V-score                               > 1e-2                    > 0.1
 =============  ====================================  ========================  =============================
 
 Customary limits: R-hat 1.01, 50 samples per tau, 32 chains; the others are choices of this package. R-hat
@@ -368,7 +368,8 @@ def flags(estimate: Estimate, exact: float | None = None) -> list[str]:
         z = _z(estimate.mean - exact, estimate.error, exact)
         raised += _flag("BELOW-EXACT", z < -3, z < -4)
     raised += _flag("IMAG", abs(estimate.imag_z) > 3, abs(estimate.imag_z) > 5)
-    raised += _flag("HIGH-VARIANCE", (estimate.v_score or 0.0) > 1e-2, False)
+    score = estimate.v_score or 0.0
+    raised += _flag("HIGH-VARIANCE", score > 1e-2, score > 0.1)
     return raised
 
 

@@ -7,7 +7,7 @@ module switches JAX to 64-bit mode: networks may run in float32, but means, solv
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import equinox as eqx
 import jax
@@ -56,7 +56,12 @@ class System(eqx.Module):
     Couplings are data, not code: a sweep over couplings re-uses every compiled program.
     """
 
-    couplings: eqx.AbstractVar[Float[Array, " terms"]]
+    if TYPE_CHECKING:  # every final class has it, as a field or as a property
+
+        @property
+        def couplings(self) -> Float[Array, " terms"]:
+            """Prefactors c_k of the terms."""
+            ...
 
     def varying(self) -> PyTree[bool]:
         """Leaves that differ between the members of a family (they get a leading axis); all arrays by default."""
@@ -142,7 +147,10 @@ class Run(NamedTuple):
 
 
 class Process(NamedTuple):
-    """A method as a pair of pure functions: ``init(...) -> Run`` and ``step(Run, System) -> (Run, Info)``."""
+    """A method as a pair of pure functions: ``init(...) -> Run`` and ``step(Run, System, ...) -> (Run, Info)``.
+
+    What may change from step to step without recompilation (learning rate, damping) is passed to ``step``.
+    """
 
     init: Callable[..., Run]
     step: Callable[..., tuple[Run, Any]]

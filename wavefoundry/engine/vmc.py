@@ -67,7 +67,7 @@ def local_energies(wavefunction: Wavefunction, family: System, batch: Batch, chu
 
     def one(system: System, xs: PyTree) -> Array:
         local = system.expand_batch(lambda x: wavefunction.features(system, x), xs, chunk)
-        return jax.vmap(lambda part: system.contract(wavefunction.head, part))(local)
+        return jax.vmap(lambda part: system.contract(wavefunction.head, part))(local)  # type: ignore[arg-type]
 
     return over_family(one, family, batch.x)
 
@@ -82,8 +82,7 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
         states: all configurations for the full sum; None samples by Metropolis.
 
     Returns:
-        ``init(key, params, family, chains)`` and ``step((run, schedule), family)`` where ``schedule`` holds the
-        learning rate and shift of this step.
+        ``init(key, params, family, chains)`` and ``step(run, family, learning_rate, shift)``.
     """
     selection = select(trainable)
 

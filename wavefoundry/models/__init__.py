@@ -38,10 +38,11 @@ class ViTSpec:
         Raises:
             InputError: patch or heads do not divide.
         """
+        from wavefoundry.core.shapes import auto_patch
         from wavefoundry.models import transformer as module
 
         kind = self.head if self.head != "auto" else ("real" if sign_free else "complex")
-        patch = module.auto_patch(extent) if self.patch == "auto" else self.patch
+        patch = auto_patch(extent) if self.patch == "auto" else self.patch
         return module.vit(
             key,
             extent,

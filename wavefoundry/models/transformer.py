@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.shapes import auto_patch
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.heads import make_head
 from wavefoundry.models.layers import Dense, LayerNorm, xavier
@@ -109,13 +110,7 @@ def displacements(extent: tuple[int, ...], patch: int) -> Int[np.ndarray, "n n"]
     shape = tuple(edge // patch for edge in extent)
     positions = np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=-1)
     difference = (positions[None, :, :] - positions[:, None, :]) % np.array(shape)
-    return np.ravel_multi_index(tuple(np.moveaxis(difference, -1, 0)), shape)
-
-
-def auto_patch(extent: tuple[int, ...]) -> int:
-    """Default patch: 4 sites of a chain, 2 x 2 of a square, or the next smaller divisor (even where possible)."""
-    wanted = (4, 2, 3, 5, 1) if len(extent) == 1 else (2, 3, 1)
-    return next(b for b in wanted if all(edge % b == 0 and edge > b for edge in extent))
+    return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(difference, -1, 0)), shape))
 
 
 def vit(

@@ -161,14 +161,18 @@ class LatticeSystem(System):
         return local.diagonal + (size * jnp.exp(1j * jnp.where(active, angle, 0.0))) @ local.mels
 
 
+@eqx.filter_jit
+def _some_elements(system: LatticeSystem) -> Array:
+    xs = jax.vmap(system.init)(jax.random.split(jax.random.key(3), 64))
+    return jax.vmap(lambda x: system.connected(x).mels)(xs)
+
+
 def sign_free(system: LatticeSystem) -> bool:
     """True when no off-diagonal element is positive at these couplings: the ground state can be chosen positive.
 
     Checked on 64 random configurations.
     """
-    xs = jax.vmap(system.init)(jax.random.split(jax.random.key(3), 64))
-    mels = jax.jit(jax.vmap(lambda x: system.connected(x).mels))(xs)
-    return bool(np.all(np.asarray(mels) @ np.asarray(system.couplings) <= 1e-12))
+    return bool(np.all(np.asarray(_some_elements(system)) @ np.asarray(system.couplings) <= 1e-12))
 
 
 def _flip_one(key: PRNGKeyArray, x: Array) -> tuple[Array, Array]:
@@ -262,10 +266,8 @@ def _flip_all_probability(hilbert: Any) -> float:
 
 def _as_jax(name: str, operator: Any) -> Any:
     """A Jax operator, as Pauli strings where NetKet can convert it: they share connected configurations."""
-    if isinstance(operator, nk.operator.IsingJax | nk.operator.PauliStringsJax):
-        return operator
-    for convert in ("to_pauli_strings", "to_jax_operator"):
-        if hasattr(operator, convert):
+    for convert in ("to_local_operator", "to_pauli_strings", "to_jax_operator"):
+        if hasattr(operator, convert) and not isinstance(operator, nk.operator.PauliStringsJax):
             operator = getattr(operator, convert)()
     if not isinstance(operator, nk.operator.DiscreteJaxOperator):
         raise InputError(
@@ -333,7 +335,8 @@ def ising(extent: Sequence[int], *, h: float = 1.0, J: float = 1.0, periodic: bo
     sites = int(np.prod(shape))
     graph = nk.graph.Grid(shape, pbc=periodic)
     hilbert = nk.hilbert.Spin(0.5, sites)
-    bonds = [(int(i), int(j)) for i, j in graph.edges()]
+    edges: Any = graph.edges()
+    bonds = [(int(i), int(j)) for i, j in edges]
     flips = ["I" * i + "X" + "I" * (sites - i - 1) for i in range(sites)]
     terms = {
         "J": _pauli(hilbert, _strings(sites, bonds, "ZZ"), -1.0),
@@ -365,9 +368,20 @@ def j1j2(
         J1: nearest neighbour coupling.
         periodic: boundary condition.
         marshall: rotate one sublattice (Marshall sign rule); exact signs at J2 = 0.
+
+    Raises:
+        InputError: an odd number of sites, or a sign rule on a lattice without two sublattices.
     """
     shape = tuple(int(edge) for edge in extent)
     sites = int(np.prod(shape))
+    if sites % 2:
+        raise InputError(f"{sites} spins cannot have Sz = 0", where="j1j2", fix="use an even number of sites")
+    if marshall and periodic and any(edge % 2 for edge in shape):
+        raise InputError(
+            f"the Marshall rule needs two sublattices, but the periodic lattice {shape} has an odd edge",
+            where="j1j2: marshall",
+            fix="use even edges, an open lattice, or marshall=False",
+        )
     hilbert = nk.hilbert.Spin(0.5, sites, total_sz=0)
     nearest, diagonal = _bonds(shape, periodic)
     terms = {}

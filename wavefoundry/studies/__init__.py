@@ -46,7 +46,7 @@ def run_study(
         summary = kinds[spec.kind](spec, context)
         for text in directory.warnings:
             context.warn(text)
-        summary["command"] = f"wavefoundry run {folder}/spec.toml"
+        summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
         directory.write_json("summary.json", summary)
         directory.write_text("points.csv", _points_csv(summary))
         directory.seal()

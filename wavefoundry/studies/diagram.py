@@ -35,7 +35,7 @@ class Base:
 
     system: LatticeSystem
     wavefunction: Wavefunction
-    x: PyTree  # (chains, sites), or all states (D, sites) of a full sum
+    x: PyTree  # (chains, sites)
 
 
 class Mapper:
@@ -47,7 +47,6 @@ class Mapper:
         seed: of all random numbers of the adaptation.
         chunk: configurations evaluated at a time.
         training: settings of method "full".
-        full_sum: the configurations of ``base.x`` are the whole Hilbert space.
     """
 
     def __init__(
@@ -82,12 +81,20 @@ class Mapper:
             base.wavefunction, system.family([{}]), self.layout, rules, adapt.rounds, adapt.tolerance, pools
         )
         self.meterman = Meterman(system, chains, evaluate.observables)
+        self._origin: tuple[Frontier, Pool] | None = None
+
+    @property
+    def real_head(self) -> bool:
+        """Whether all amplitudes are positive."""
+        return self.base.wavefunction.real
 
     def origin(self) -> tuple[Frontier, Pool]:
         """Pool of the pre-trained state, the start of everything."""
-        head: Any = self.base.wavefunction.head
-        x = self._spread(self.base.x, self.layout.chains)
-        return self.tools.draw(head.weights(), x, jax.random.fold_in(self.key, 10**6))[:2]
+        if self._origin is None:
+            head: Any = self.base.wavefunction.head
+            x = self._spread(self.base.x, self.layout.chains)
+            self._origin = self.tools.draw(head.weights(), x, jax.random.fold_in(self.key, 10**6))[:2]
+        return self._origin
 
     def measure_base(self) -> dict[str, Any]:
         """Record of the pre-trained state itself, on fresh samples."""
@@ -96,7 +103,9 @@ class Mapper:
         system = self.base.system
         measured = self.meterman.measure(self.base.wavefunction.head, np.asarray(system.couplings), [pool])  # type: ignore[arg-type]
         exact = exact_values(system) if self.evaluate.exact == "auto" else (None, {})
-        return point_record(system, "pretrain", measured, exact=exact, pool=None, cost=METER.now() - begin)
+        return point_record(
+            system, "pretrain", measured, exact=exact, pool=None, cost=METER.now() - begin, real_head=self.real_head
+        )
 
     def _spread(self, x: PyTree, chains: int) -> PyTree:
         """Starting configurations for ``chains`` chains from those of the pre-training, repeated as needed."""
@@ -185,7 +194,6 @@ class _HeadWork(_Work):
     def parent(self, index: int) -> tuple[Frontier, Pool]:
         name = str(index)
         if name not in self.state:
-            self.context.compiling("the sampler and the feature pool")
             frontier, pool = self.mapper.origin()
             self.state[name] = frontier._asdict()
             self.pools = {index: pool}
@@ -209,7 +217,7 @@ class _HeadWork(_Work):
             if i in self.records:
                 continue
             begin = METER.now()
-            event = {"point": system.values, "index": i, "count": len(self.points)}
+            event = {"point": system.values, "index": len(self.records), "count": len(self.points)}
             key = jax.random.fold_in(self.mapper.key, i)
             try:
                 outcome = adapt_point(
@@ -226,7 +234,7 @@ class _HeadWork(_Work):
             yield i
 
     def _record(self, system: LatticeSystem, outcome: Outcome, cost: Cost) -> dict[str, Any]:
-        unfinished = () if outcome.converged else ("NOT-CONVERGED",)
+        doubts = () if outcome.converged else ("NOT-CONVERGED",)
         return point_record(
             system,
             "head",
@@ -234,7 +242,8 @@ class _HeadWork(_Work):
             exact=self.exact(system),
             pool={"draws": outcome.draws, "ess_min": outcome.ess_min, "samples": len(outcome.pool.log_q)},
             cost=cost,
-            extra_flags=unfinished,
+            real_head=self.mapper.real_head,
+            extra_flags=doubts,
             acceptance=outcome.acceptance,
         )
 
@@ -291,7 +300,7 @@ class _FullWork(_Work):
         run = self.trainer.start(key, params, family)
         spread = self.mapper._spread(x, self.mapper.training.chains)
         run = run._replace(sampler=run.sampler._replace(x=jax.tree.map(lambda a: a[None], spread)))
-        run = self.trainer.run(run, family, self.context, "adapt", None, point=system.values)
+        run = self.trainer.run(run, family, self.context, "adapt", point=system.values)
         return run.params, jax.tree.map(lambda a: a[0], run.sampler.x)
 
     def _measure(self, system: LatticeSystem, params: PyTree, x: PyTree, key: Array, begin: Cost) -> dict[str, Any]:
@@ -310,5 +319,6 @@ class _FullWork(_Work):
             exact=self.exact(system),
             pool=None,
             cost=METER.now() - begin,
+            real_head=self.mapper.real_head,
             acceptance=float(acceptance),
         )

@@ -47,20 +47,15 @@ def build_system(spec: DiagramSpec) -> LatticeSystem:
 
 def build_wavefunction(spec: DiagramSpec, system: LatticeSystem) -> Wavefunction:
     """The network of a study file, with random weights."""
-    table = spec.wavefunction
-    described = ViTSpec(
-        patch=spec.patch_edge(),
-        width=table.width,
-        layers=table.layers,
-        heads=table.heads,
-        head=spec.head_kind(),
-        head_norm=table.head_norm,
-        conditioned=table.conditioned,
-        precision=table.precision,
-    )
     varied = tuple(system.names.index(name) for name in spec.pretrain.at)
     key = jax.random.fold_in(jax.random.key(spec.pretrain.seed), 0)
-    return described.build(key, system.extent, sign_free=spec.sign_free(), couplings=varied)
+    return _described(spec).build(key, system.extent, sign_free=spec.sign_free(), couplings=varied)
+
+
+def _described(spec: DiagramSpec) -> ViTSpec:
+    """The network of a study file in words."""
+    fields = spec.wavefunction.model_dump(exclude={"kind"})
+    return ViTSpec(**fields | {"patch": spec.patch_edge(), "head": spec.head_kind()})
 
 
 def training_of(table: PretrainTable, sites: int, chunk: int, checkpoint_every: int) -> Training:
@@ -79,7 +74,7 @@ def training_of(table: PretrainTable, sites: int, chunk: int, checkpoint_every: 
     )
 
 
-FULL_SUM = 4096
+FULL_SUM = 1024
 """Up to so many configurations "auto" sums over all of them: cheaper than sampling, and free of noise."""
 
 
@@ -126,14 +121,16 @@ def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
     base, pretrain_cost = pretrain(wavefunction, system, spec.at_list(), training, spec.pretrain, context)
     context.say("adapt", f"{spec.adapt.method} at {len(spec.points_list())} points")
     mapper = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, chunk)
+    context.compiling("the sampler, the feature pool and head tuning")
     record = mapper.measure_base()
-    _save_base(context, base)
+    described = _described(spec)
+    context.save_artifact("base", base_arrays(base), base_meta(described, spec.pretrain, record))
     records, adapt_cost = map_points(mapper, spec.points_list(), context)
     pretrained = record | {"steps": spec.pretrain.steps, "cost": pretrain_cost.to_dict()}
     if len(spec.at_list()) > 1:
         pretrained["trained_together"] = spec.at_list()
     settings = spec.model_dump(mode="json", exclude_none=True)
-    return summary_of(system, pretrained, records, adapt_cost, begin, settings)
+    return summary_of(system, pretrained, records, adapt_cost, begin, settings, base.wavefunction)
 
 
 def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:
@@ -153,7 +150,7 @@ def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
 
     from wavefoundry.artifacts.bundles import read_bundle
 
-    folder = Path(path)
+    folder = Path(path).expanduser()
     folder = folder / "artifacts" / "base" if (folder / "artifacts" / "base").is_dir() else folder
     arrays, _ = read_bundle(folder)
     return tree.from_arrays(wavefunction, arrays, "wavefunction")
@@ -164,8 +161,9 @@ def base_arrays(base: Base) -> dict[str, np.ndarray]:
     return tree.to_arrays(base.wavefunction, "wavefunction") | {"walkers": np.asarray(base.x)}
 
 
-def _save_base(context: Context, base: Base) -> None:
-    context.save_artifact("base", base_arrays(base), {"couplings": base.system.values, "model": base.system.model})
+def base_meta(model: ViTSpec, table: PretrainTable, record: dict[str, Any]) -> dict[str, Any]:
+    """What is needed to build the network of a stored base again."""
+    return {"model": dataclasses.asdict(model), "settings": table.model_dump(mode="json"), "record": record}
 
 
 def summary_of(
@@ -175,8 +173,11 @@ def summary_of(
     adapt_cost: Cost,
     begin: Cost,
     settings: dict[str, Any],
+    wavefunction: Wavefunction,
 ) -> dict[str, Any]:
     """The machine-readable result, see docs/results.md."""
+    head = tree.count(wavefunction.head)
+    parameters = {"total": tree.count(wavefunction), "head": head}
     usable = sum(record["energy"] is not None for record in records)
     return {
         "schema": SCHEMA,
@@ -188,7 +189,14 @@ def summary_of(
             "extent": list(system.extent),
             "periodic": system.periodic,
             "couplings": list(system.names),
+            "lattice": {
+                "kind": "chain" if len(system.extent) == 1 else "square lattice",
+                "size": list(system.extent),
+                "periodic": system.periodic,
+            },
+            "title": settings.get("output", {}).get("title"),
         },
+        "parameters": parameters,
         "convention": CONVENTIONS.get(system.model, "total energy of the given operators"),
         "pretrain": pretrained,
         "points": records,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -63,12 +64,21 @@ class Trainer:
         """A fresh run from given weights."""
         return self._init(key, params, family, self.training.chains)
 
-    def run(self, run: Run, family: System, context: Context, phase: str, stream: str | None, **event: Any) -> Run:
-        """Go on to the last step; emits a step event and may save after every block.
+    def run(
+        self,
+        run: Run,
+        family: System,
+        context: Context,
+        phase: str,
+        save: Callable[[int, Run], None] | None = None,
+        **event: Any,
+    ) -> Run:
+        """Go on to the last step; emits a step event after every block and saves now and then.
 
         Args:
             run: from ``start``, or restored. family: stacked system(s). context: reports and saves.
-            phase: name in the events. stream: checkpoint stream, or None to save nothing. event: added to events.
+            phase: name in the events. save: called with step and state at checkpoints and at the end. event: added
+                to events.
 
         Raises:
             Interrupted: a signal arrived; the state has been saved when there is a stream.
@@ -84,8 +94,9 @@ class Trainer:
             self._check(info, step)
             left = (time.perf_counter() - begin) / (step - first) * (training.steps - step)
             context.emit(self._event(info, step, phase) | event | {"seconds_left": left})
-            if stream is not None and (context.stopping or step - saved >= training.checkpoint_every):
-                context.save(stream, step, run, {})
+            due = step == training.steps or step - saved >= training.checkpoint_every
+            if save is not None and (due or context.stopping):
+                save(step, run)
                 saved = step
                 context.stop_if_asked()
         return run
@@ -145,9 +156,13 @@ def train(
         context.say(stream, f"going on from step {step}")
     if int(run.step) < trainer.training.steps:
         context.compiling("the training step")
-        run = trainer.run(run, family, context, stream, stream)
-    cost = METER.now() - before + spent
-    return eqx.combine(run.params, static), run, cost
+
+        def save(step: int, run: Run) -> None:
+            context.save(stream, step, run, {"cost": (METER.now() - before + spent)._asdict()})
+
+        run = trainer.run(run, family, context, stream, save)
+        return eqx.combine(run.params, static), run, METER.now() - before + spent
+    return eqx.combine(run.params, static), run, spent
 
 
 def chunk_size(wavefunction: Wavefunction, system: System, memory_mib: int) -> int:

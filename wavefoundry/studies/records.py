@@ -22,7 +22,7 @@ from wavefoundry.core.statistics import (
 )
 from wavefoundry.core.types import Head
 from wavefoundry.problems import observables
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.lattice import LatticeSystem, sign_free
 
 
 @eqx.filter_jit
@@ -76,6 +76,7 @@ def point_record(
     exact: tuple[float | None, dict[str, float]],
     pool: dict[str, Any] | None,
     cost: Cost,
+    real_head: bool,
     extra_flags: tuple[str, ...] = (),
     acceptance: float | None = None,
 ) -> dict[str, Any]:
@@ -83,6 +84,8 @@ def point_record(
     estimate, terms, found = measured
     energy, known = exact
     raised = flags(estimate, energy) + list(extra_flags)
+    if real_head and not sign_free(system):
+        raised.append("SIGN-RULE")
     return {
         "couplings": system.values,
         "method": method,
@@ -96,6 +99,7 @@ def point_record(
         "r_hat_limit": estimate.r_hat_limit,
         "tau": estimate.tau,
         "ess": estimate.ess,
+        "samples": estimate.samples,
         "acceptance": acceptance,
         "pool": pool,
         "exact_energy": energy,
@@ -112,7 +116,7 @@ def point_record(
 def failed_record(system: LatticeSystem, method: str, cost: Cost) -> dict[str, Any]:
     """A point without a usable number: local energies were not finite."""
     nothing = ("energy", "energy_error", "energy_per_site", "variance", "v_score", "v_score_error", "r_hat")
-    nothing += ("r_hat_limit", "tau", "ess", "acceptance", "pool", "exact_energy", "relative_error")
+    nothing += ("r_hat_limit", "tau", "ess", "samples", "acceptance", "pool", "exact_energy", "relative_error")
     record = {"couplings": system.values, "method": method} | dict.fromkeys(nothing)
     rest = {"observables": {}, "exact_observables": {}, "terms": {}, "trusted": False, "flags": ["NOT-FINITE!"]}
     return record | rest | {"cost": cost.to_dict()}

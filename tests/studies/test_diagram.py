@@ -1,0 +1,427 @@
+"""Whole studies on small chains: complete results, and resumed runs that equal uninterrupted ones bit by bit."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wavefoundry.artifacts import signals
+from wavefoundry.artifacts import spec as study_file
+from wavefoundry.artifacts.bundles import read_bundle
+from wavefoundry.artifacts.store import RunDirectory
+from wavefoundry.core.errors import InputError, Interrupted
+from wavefoundry.core.meter import METER
+from wavefoundry.problems import exact
+from wavefoundry.studies import run_study
+
+STUDY = """
+kind = "diagram"
+[system]
+model = "ising"
+lattice = { kind = "chain", size = 8 }
+[wavefunction]
+patch = 2
+width = 8
+layers = 1
+heads = 2
+[pretrain]
+at = { h = 1.0 }
+steps = 6
+block = 2
+walkers = 64
+sampling = "metropolis"
+[adapt]
+points = { h = [0.8, 0.9, 1.2] }
+steps = 10
+samples = 256
+rounds = 2
+full_steps = 4
+[evaluate]
+samples = 256
+chains = 32
+[output]
+checkpoint_every = 2
+"""
+
+
+def study(*overrides: str, text: str = STUDY) -> Any:
+    return study_file.loads(text, overrides=overrides)
+
+
+FULL, ZERO = "adapt.method=full", "adapt.method=zero-shot"
+
+# Everything the result promises by name, whatever the method
+SUMMARY = "schema kind status system pretrain points cost versions".split()
+PRETRAIN = "couplings steps energy energy_error v_score cost".split()
+COST = "cpu_seconds wall_seconds compile_seconds compilations".split()
+POINT = """couplings method energy energy_error energy_per_site variance v_score r_hat ess pool exact_energy relative_error
+observables terms trusted flags cost""".split()
+
+
+class Done:
+    """A finished study with its files."""
+
+    def __init__(self, folder: Path, summary: dict[str, Any], events: list[dict[str, Any]]):
+        self.folder, self.summary, self.events = folder, summary, events
+        self.written = json.loads((folder / "summary.json").read_text())
+        self.points = summary["points"]
+        self.log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Done]:
+    """``finished(*overrides)``: an uninterrupted run of the study, made once."""
+    known: dict[tuple[str, ...], Done] = {}
+
+    def get(*overrides: str) -> Done:
+        if overrides not in known:
+            folder, events = tmp_path_factory.mktemp("run") / "out", []
+            known[overrides] = Done(folder, run_study(study(*overrides), folder, emit=events.append), events)
+        return known[overrides]
+
+    return get
+
+
+@pytest.mark.parametrize("method", ["head", "full", "zero-shot"])
+def test_the_summary_has_every_promised_name(finished: Any, method: str):
+    done = finished() if method == "head" else finished(f"adapt.method={method}")
+    found = done.written
+    assert set(SUMMARY) <= set(found) and found["kind"] == "diagram" and found["status"] == "complete"
+    assert set(PRETRAIN) <= set(found["pretrain"]) and found["pretrain"]["steps"] == 6
+    assert "Pauli" in found["convention"]
+    assert set(found["versions"]) >= {"wavefoundry", "jax", "netket"}
+    assert [point["couplings"]["h"] for point in found["points"]] == [0.8, 0.9, 1.2], "in the order of the study file"
+    for point in found["points"]:
+        assert set(POINT) <= set(point) and point["method"] == method
+        assert set(point["couplings"]) == {"J", "h"} and point["couplings"]["J"] == 1.0
+        assert set(point["terms"]) == {"J", "h"} and {"m2", "correlation_1"} <= set(point["observables"])
+        for group in ("terms", "observables"):
+            assert all(set(entry) == {"value", "error"} for entry in point[group].values())
+        if method == "head":
+            assert point["pool"]["draws"] >= 1 and 0.0 < point["pool"]["ess_min"] <= 1.0
+        else:
+            assert point["pool"] is None
+        assert isinstance(point["trusted"], bool) and all(isinstance(flag, str) for flag in point["flags"])
+    for cost in (found["cost"], found["pretrain"]["cost"], *(point["cost"] for point in found["points"])):
+        assert set(cost) == set(COST) and all(value >= 0 for value in cost.values())
+
+
+@pytest.mark.parametrize("method", ["head", "full", "zero-shot"])
+def test_numbers_of_a_point_belong_together(finished: Any, method: str):
+    """Energy = sum of couplings times terms, exact references of the closed form, and nothing below them by 5 errors
+    (one in 3 million; errors of 32 chains are themselves uncertain by an eighth)."""
+    done = finished() if method == "head" else finished(f"adapt.method={method}")
+    for point in done.points:
+        total = sum(value * point["terms"][name]["value"] for name, value in point["couplings"].items())
+        assert total == pytest.approx(point["energy"], rel=1e-6)
+        assert point["energy_per_site"] == pytest.approx(point["energy"] / 8)
+        reference = exact.ising_chain(8, point["couplings"]["h"])
+        assert point["exact_energy"] == pytest.approx(reference.energy, rel=1e-12)
+        error = (point["energy"] - reference.energy) / abs(reference.energy)
+        assert point["relative_error"] == pytest.approx(error, abs=1e-12)
+        assert point["energy"] > reference.energy - 5 * point["energy_error"]
+        assert point["v_score"] == pytest.approx(8 * point["variance"] / point["energy"] ** 2)
+        assert 0.0 <= point["observables"]["m2"]["value"] <= 1.0
+
+
+def test_adaptation_lowers_the_energy(finished: Any):
+    """Heads and all weights against the pre-trained state evaluated as it is: 4 error bars of the difference."""
+    start = finished(ZERO).points
+    for overrides in ((), (FULL,)):
+        for before, after in zip(start, finished(*overrides).points, strict=True):
+            error = np.hypot(before["energy_error"], after["energy_error"])
+            assert after["energy"] < before["energy"] + 4 * error
+        gains = [b["energy"] - a["energy"] for b, a in zip(start, finished(*overrides).points, strict=True)]
+        assert max(gains) > 0.05, "and somewhere by a lot"
+
+
+def test_files_of_a_run(finished: Any):
+    done = finished()
+    present = {path.name for path in done.folder.iterdir()}
+    assert {"spec.toml", "summary.json", "points.csv", "log.jsonl", "manifest.json", "artifacts"} <= present
+    assert not list(done.folder.rglob("*.pkl")) and not list(done.folder.rglob("*.pickle"))
+    directory = RunDirectory.open(done.folder)
+    assert directory.verify() == []
+    assert study_file.loads(directory.spec_text) == study()
+    arrays, _ = read_bundle(done.folder / "artifacts" / "base")
+    assert arrays["walkers"].shape == (64, 8) and any("head" in name for name in arrays)
+    listed = json.loads((done.folder / "manifest.json").read_text())["files"]
+    assert {"summary.json", "points.csv", "log.jsonl", "artifacts/base/arrays.safetensors"} <= set(listed)
+
+
+def test_damage_is_found(finished: Any, tmp_path: Path):
+    folder = tmp_path / "out"
+    run_study(study(ZERO), folder)
+    text = (folder / "points.csv").read_text()
+    (folder / "points.csv").write_text(text.replace("zero-shot", "head", 1))
+    assert any("points.csv" in line for line in RunDirectory.open(folder).verify())
+
+
+def test_table_and_summary_agree(finished: Any):
+    done = finished()
+    with open(done.folder / "points.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3
+    for row, point in zip(rows, done.written["points"], strict=True):
+        assert float(row["couplings.h"]) == point["couplings"]["h"]
+        for name in ("energy", "energy_error", "v_score", "exact_energy", "relative_error"):
+            assert float(row[name]) == point[name]
+        assert float(row["observables.m2.value"]) == point["observables"]["m2"]["value"]
+        assert float(row["terms.h.error"]) == point["terms"]["h"]["error"]
+        assert int(row["pool.draws"]) == point["pool"]["draws"]
+        assert row["flags"] == ";".join(point["flags"]) and row["trusted"] == str(point["trusted"]).lower()
+
+
+def test_the_log_tells_the_story(finished: Any):
+    done = finished()
+    kinds = [event["event"] for event in done.log]
+    assert kinds[0] == "phase" and "compiling" in kinds
+    steps = [event for event in done.log if event["event"] == "step"]
+    assert [event["step"] for event in steps] == [2, 4, 6]
+    for event in steps:
+        assert {"energy", "energy_error", "variance", "v_score", "acceptance", "r_hat", "rejected"} <= set(event)
+        assert event["steps"] == 6 and event["rejected"] == 0
+    points = [event for event in done.log if event["event"] == "point"]
+    assert len(points) == 3 and sorted(event["couplings"]["h"] for event in points) == [0.8, 0.9, 1.2]
+    assert kinds.index("compiling") < kinds.index("step") < kinds.index("round") < kinds.index("point")
+    shown = [{k: v for k, v in event.items() if k != "seconds_left"} for event in done.events]
+    assert json.loads(json.dumps(shown)) == [{k: v for k, v in event.items() if k != "time"} for event in done.log]
+    assert any("seconds_left" in event for event in done.events)
+
+
+def test_several_couplings_make_a_grid(tmp_path: Path):
+    """J1-J2 chain with both couplings varied, sign rule, exact energies by Lanczos; all by the full sum."""
+    text = """
+    kind = "diagram"
+    [system]
+    model = "j1j2"
+    lattice = { kind = "chain", size = 8 }
+    [wavefunction]
+    patch = 2
+    width = 8
+    layers = 1
+    heads = 2
+    precision = "float64"
+    [pretrain]
+    at = { J1 = 1.0, J2 = 0.4 }
+    steps = 60
+    [adapt]
+    points = { J1 = [0.9, 1.0], J2 = [0.2, 0.45] }
+    steps = 30
+    samples = 1024
+    [evaluate]
+    samples = 512
+    chains = 32
+    """
+    done = Done(tmp_path / "out", run_study(study(text=text), tmp_path / "out"), [])
+    grid = [(p["couplings"]["J1"], p["couplings"]["J2"]) for p in done.points]
+    assert grid == [(0.9, 0.2), (0.9, 0.45), (1.0, 0.2), (1.0, 0.45)]
+    assert "spin operators" in done.summary["convention"]
+    steps = [event for event in done.log if event["event"] == "step"]
+    assert all(event["energy_error"] == 0.0 and event["acceptance"] is None for event in steps), "a full sum"
+    # exact energies per site from the literature, in units of J1
+    known = {(1.0, 0.2): -0.418841652463, (1.0, 0.45): -0.380075234965}
+    for point, at in zip(done.points, grid, strict=True):
+        if at in known:
+            assert point["exact_energy"] / 8 == pytest.approx(known[at], abs=1e-10)
+        assert point["energy"] > point["exact_energy"] - 5 * point["energy_error"]
+        assert point["relative_error"] < 0.05
+        assert set(point["terms"]) == {"J1", "J2"} and "staggered_m2" in point["observables"]
+
+
+def test_several_systems_are_trained_together(tmp_path: Path):
+    """A conditioned network pre-trained at two fields at once."""
+    spec = study("pretrain.at={h = [0.9, 1.1]}", "wavefunction.conditioned=true", ZERO, "adapt.points={h = [1.0]}")
+    summary = run_study(spec, tmp_path / "out")
+    assert summary["pretrain"]["trained_together"] == [{"h": 0.9}, {"h": 1.1}]
+    assert summary["pretrain"]["couplings"]["h"] == 0.9 and summary["status"] == "complete"
+
+
+def test_mapping_further_points_compiles_nothing(finished: Any, tmp_path: Path):
+    """Waves of one point and of several have been seen, then every further coupling re-uses all programs."""
+    finished()
+    seen: list[tuple[int, int]] = []
+
+    def watch(event: dict[str, Any]) -> None:
+        if event["event"] == "point":
+            seen.append((event["index"], METER.now().compilations))
+
+    points = "adapt.points={h = [1.05, 0.95, 0.9, 1.1, 0.85, 1.2, 1.3]}"
+    run_study(study(points, "pretrain.steps=2"), tmp_path / "out", emit=watch)
+    assert [index for index, _ in seen] == list(range(7))
+    first_wave = 2  # both sides of the pre-trained point
+    counts = [count for _, count in seen]
+    assert counts[-1] == counts[first_wave - 1]
+
+
+# Resuming. A run is stopped after its k-th checkpoint by a request that the next look at the flag finds.
+
+
+class Asked:
+    """Stands for a signal: asks to stop once ``reached`` says so."""
+
+    def __init__(self, reached: Callable[[], bool]):
+        self._reached = reached
+
+    @property
+    def requested(self) -> int | None:
+        return 15 if self._reached() else None
+
+
+@pytest.fixture
+def stopping(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """``stopping(spec, folder, saves=k)``: run, or resume, until k more checkpoints are there; True when it is done."""
+    saved: list[tuple[str, int]] = []
+    save = RunDirectory.save
+
+    def counting(self: RunDirectory, name: str, step: int, arrays: Any, meta: Any) -> None:
+        save(self, name, step, arrays, meta)
+        saved.append((name, step))
+
+    monkeypatch.setattr(RunDirectory, "save", counting)
+
+    def go(spec: Any, folder: Path, *, saves: int = 10**9, when: Callable[[dict], bool] | None = None) -> bool:
+        seen: list[dict] = []
+        until = len(saved) + saves
+
+        @contextlib.contextmanager
+        def request() -> Iterator[Asked]:
+            yield Asked(lambda: len(saved) >= until or any(when(event) for event in seen) if when else len(saved) >= until)
+
+        monkeypatch.setattr(signals, "interrupts", request)
+        try:
+            run_study(spec, folder, resume=folder.exists(), emit=seen.append)
+        except Interrupted as error:
+            assert error.exit_code == 128 + 15
+            return False
+        return True
+
+    go.saved = saved  # type: ignore[attr-defined]
+    return go
+
+
+TIMES = re.compile(r"cost|seconds|time|command")
+
+
+def numbers(value: Any) -> Any:
+    """A summary or log without what may differ: costs, times, the command with the directory."""
+    if isinstance(value, dict):
+        return {k: numbers(v) for k, v in value.items() if not TIMES.search(k)}
+    return [numbers(v) for v in value] if isinstance(value, list) else value
+
+
+def final_state(folder: Path) -> dict[str, np.ndarray]:
+    """Arrays of the last checkpoint of both parts, and of the model that is kept."""
+    directory, out = RunDirectory.open(folder), {}
+    for stream in ("pretrain", "adapt"):
+        found = directory.latest(stream)
+        assert found is not None
+        out |= {f"{stream}-{found[0]}/{name}": array for name, array in found[1].items()}
+    return out | {f"base/{name}": array for name, array in read_bundle(folder / "artifacts" / "base")[0].items()}
+
+
+def assert_same(folder: Path, reference: Done) -> None:
+    ours, theirs = final_state(folder), final_state(reference.folder)
+    assert list(ours) == list(theirs)
+    for name, array in theirs.items():
+        assert array.dtype == ours[name].dtype
+        np.testing.assert_array_equal(ours[name], array, err_msg=name)
+    assert numbers(json.loads((folder / "summary.json").read_text())) == numbers(reference.written)
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    for kind in ("step", "point", "round"):
+        told, expected = ([numbers(e) for e in events if e["event"] == kind] for events in (log, reference.log))
+        assert told == expected, f"{kind} events: each once, with the same numbers"
+    assert RunDirectory.open(folder).verify() == []
+
+
+@pytest.mark.parametrize("method", ["head", "full", "zero-shot"])
+def test_stopped_after_every_checkpoint_in_turn(finished: Any, stopping: Any, tmp_path: Path, method: str):
+    """Every split of one run: after each checkpoint of the pre-training and each point it is stopped and resumed."""
+    overrides = () if method == "head" else (f"adapt.method={method}",)
+    folder, pieces = tmp_path / "out", 0
+    while not stopping(study(*overrides), folder, saves=1):
+        pieces += 1
+        assert not (folder / "summary.json").exists(), "no result before the end"
+        assert pieces < 20
+    assert stopping.saved == [("pretrain", 2), ("pretrain", 4), ("pretrain", 6), ("adapt", 1), ("adapt", 2), ("adapt", 3)]
+    assert pieces == 6
+    assert_same(folder, finished(*overrides))
+
+
+def test_stopped_between_checkpoints(finished: Any, stopping: Any, tmp_path: Path):
+    """A signal during a block: the state is saved at its end although no checkpoint is due, and twice in a row."""
+    spec, folder = study("output.checkpoint_every=100"), tmp_path / "out"
+    assert not stopping(spec, folder, when=lambda event: event["event"] == "step" and event["step"] == 2)
+    assert stopping.saved[-1] == ("pretrain", 2)
+    assert not stopping(spec, folder, when=lambda event: event["event"] == "step" and event["step"] == 4)
+    assert stopping.saved[-1] == ("pretrain", 4)
+    assert not stopping(spec, folder, when=lambda event: event["event"] == "round")
+    assert stopping.saved[-1] == ("adapt", 1)
+    assert stopping(spec, folder)
+    reference = finished()
+    ours, theirs = final_state(folder), final_state(reference.folder)
+    for name in theirs:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    written = json.loads((folder / "summary.json").read_text())
+    assert numbers(written["points"]) == numbers(reference.written["points"])
+    assert numbers(written["pretrain"]) == numbers(reference.written["pretrain"])
+
+
+def test_the_cost_of_all_parts_is_counted(finished: Any, stopping: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Stopped right after the pre-training: its cost is in the summary of the resumed run, not lost with the process."""
+    folder = tmp_path / "out"
+    assert not stopping(study(ZERO), folder, saves=3)
+    assert stopping.saved[-1] == ("pretrain", 6)
+    _, _, meta = RunDirectory.open(folder).latest("pretrain")  # type: ignore[misc]
+    assert stopping(study(ZERO), folder)
+    cost = json.loads((folder / "summary.json").read_text())["pretrain"]["cost"]
+    assert cost["cpu_seconds"] == pytest.approx(meta["cost"]["cpu_seconds"], abs=2e-3), "nothing of it was done again"
+    assert cost["cpu_seconds"] > 0
+
+
+def test_a_damaged_checkpoint_costs_one_checkpoint(finished: Any, stopping: Any, tmp_path: Path):
+    folder = tmp_path / "out"
+    assert not stopping(study(ZERO), folder, saves=2)
+    newest = folder / "checkpoints" / "pretrain-00000004" / "arrays.safetensors"
+    data = bytearray(newest.read_bytes())
+    data[-1] ^= 1
+    newest.write_bytes(bytes(data))
+    assert stopping(study(ZERO), folder)
+    steps = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in steps if event["event"] == "step"] == [2, 4, 6]
+    written = json.loads((folder / "summary.json").read_text())
+    assert numbers(written["points"]) == numbers(finished(ZERO).written["points"])
+    assert any("pretrain-00000004" in event.get("text", "") for event in steps), "the user is told"
+
+
+@pytest.mark.parametrize("change", ["pretrain.steps=8", "adapt.points={h = [0.8, 0.9]}", "pretrain.seed=1", FULL])
+def test_a_changed_study_is_not_resumed(stopping: Any, tmp_path: Path, change: str):
+    folder = tmp_path / "out"
+    assert not stopping(study(ZERO), folder, saves=1)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="has changed") as caught:
+        stopping(study(ZERO, change), folder)
+    assert change.split("=")[0].replace("{", "") in caught.value.where.replace(".h", "") or "adapt" in caught.value.where
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before, "nothing was touched"
+
+
+def test_a_finished_run_may_be_resumed_and_stays_the_same(finished: Any, stopping: Any, tmp_path: Path):
+    folder = tmp_path / "out"
+    assert stopping(study(ZERO), folder)
+    assert stopping(study(ZERO), folder)
+    assert_same(folder, finished(ZERO))
+
+
+def test_an_older_run_is_not_overwritten_unasked(tmp_path: Path, stopping: Any):
+    folder = tmp_path / "out"
+    assert not stopping(study(ZERO), folder, saves=1)
+    with pytest.raises(InputError, match="not empty"):
+        run_study(study(ZERO), folder)

@@ -1,0 +1,13 @@
+"""Rules about lattice shapes that study files and models share."""
+
+from __future__ import annotations
+
+
+def auto_patch(extent: tuple[int, ...]) -> int:
+    """Default edge of a patch: 4 (else 2, 3, 5) sites of a chain, 2 x 2 (else 3 x 3) of a square, else single sites.
+
+    A single patch would leave attention nothing to do, so the patch is smaller than the longest edge.
+    """
+    wanted = (4, 2, 3, 5) if len(extent) == 1 else (2, 3)
+    fits = (b for b in wanted if all(edge % b == 0 for edge in extent) and max(extent) > b)
+    return next(fits, 1)
