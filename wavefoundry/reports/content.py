@@ -21,7 +21,10 @@ FLAGS = {
     "NOT-CONVERGED": "the optimisation stopped before its energy settled, or fresh samples disagree with it",
     "IMAG": "the mean imaginary part of the local energy differs from zero by more than its error bar allows",
     "R-HAT": "the walkers do not agree among themselves as far as the number of samples demands",
-    "IS-WEIGHTS": "re-weighted samples of which too few carry most of the weight",
+    "NOT-FINITE": "local energies were not finite; there is no number",
+    "SIGN-RULE": "a positive wavefunction for a Hamiltonian whose ground state need not be positive in this basis",
+    "SHORT-CHAINS": "too few chains, too short for their autocorrelation time: the error bar may be too small",
+    "HIGH-VARIANCE": "a V-score above 0.01: the state is far from an eigenstate (refused above 0.1)",
     "LOW-ESS": "too few independent samples for a reliable error bar",
 }
 

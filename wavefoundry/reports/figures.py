@@ -256,7 +256,7 @@ def rounds_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure 
             ys = [abs(view.divide(_energy_of(event.get(key)) / scale - target, target)) for event in events]
             left.plot(xs, ys, style, color=colour, lw=0.9, marker=dot, ms=4)
         right.plot(xs, [view.number(event.get("ess")) for event in events], color=colour, lw=0.9, marker=dot, ms=4)
-    for style, text in (("-", "training part"), ("--", "held-out part")):
+    for style, text in (("-", "fresh samples"), ("--", "held-out part")):
         left.plot([], [], style, color=COLOURS["ink"], lw=1.0, label=text)
     left.set_yscale("log", nonpositive="mask")
     left.set(xlabel="round", ylabel="relative error" if known else "distance from final energy")

@@ -108,9 +108,9 @@ CAPTIONS = {
     "quality": "V-score and split R-hat of the fresh samples of every point.",
     "pretrain": "Pre-training. Each value comes from the samples of one step while the parameters move: a "
     "picture of convergence, not a result.",
-    "rounds": "Adaptation. Energies of the training part (solid) and of the held-out part (dashed) of the "
-    "pool, and its effective sample size. A training energy that falls while the held-out one does not is "
-    "over-fitting; the results use neither, but fresh samples.",
+    "rounds": "Adaptation. Energies of fresh samples (solid) and of the held-out part (dashed) of the "
+    "pool, and its effective sample size. Held-out energies far below the fresh ones of "
+    "the same head are over-fitting of the pool; the results are the fresh ones.",
     "cost": "Processor time of the pre-training and of the adaptations.",
 }
 

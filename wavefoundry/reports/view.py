@@ -12,8 +12,21 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 NAN = math.nan
-SEVERITY = ("BELOW-EXACT", "NOT-CONVERGED", "IMAG", "R-HAT", "IS-WEIGHTS", "LOW-ESS")
-"""Known flags, the worst first. Unknown flags rank after these, and ``OK`` is the absence of flags."""
+SEVERITY = (
+    "NOT-FINITE",
+    "BELOW-EXACT",
+    "HIGH-VARIANCE",
+    "NOT-CONVERGED",
+    "IMAG",
+    "R-HAT",
+    "SHORT-CHAINS",
+    "LOW-ESS",
+    "SIGN-RULE",
+)
+"""Known flags, the worst first. Unknown flags rank after these, and ``OK`` is the absence of flags.
+
+A flag that ends in ``!`` means that the number must not be used; it ranks before all that do not.
+"""
 
 
 class Estimate(NamedTuple):
@@ -196,7 +209,11 @@ def worst_flag(found: list[Row]) -> str:
     """The most severe flag of all points, ``OK`` when there is none."""
     flags = {flag for row in found for flag in row.flags}
     rank = {name: place for place, name in enumerate(SEVERITY)}
-    return min(flags, key=lambda flag: (rank.get(flag, len(SEVERITY)), flag), default="OK")
+
+    def order(flag: str) -> tuple[bool, int, str]:
+        return not flag.endswith("!"), rank.get(flag.rstrip("!"), len(SEVERITY)), flag
+
+    return min(flags, key=order, default="OK")
 
 
 def unit(summary: dict[str, Any]) -> str:
