@@ -252,7 +252,9 @@ def sampling_call(state: Any) -> Callable[[], Any]:
     return call
 
 
-def tune(system: LatticeSystem, start: Callable[[Tuning], Any], chunks: list[int], repeats: int) -> tuple[Tuning, list]:
+def tune(
+    system: LatticeSystem, start: Callable[[Tuning], Any], chunks: list[int], repeats: int, samples: int
+) -> tuple[Tuning, list]:
     """Choose every setting by measurement, one part of the step after the other.
 
     Args:
@@ -260,6 +262,7 @@ def tune(system: LatticeSystem, start: Callable[[Tuning], Any], chunks: list[int
         start: makes the state for a tuning.
         chunks: chunk sizes to try besides "all at once".
         repeats: timed calls of each candidate.
+        samples: per step when it matters; the kernel on the fly takes only chunks that divide it.
 
     Returns:
         The fastest tuning, and what was tried: (part, setting, CPU seconds).
@@ -285,7 +288,9 @@ def tune(system: LatticeSystem, start: Callable[[Tuning], Any], chunks: list[int
     best = fastest("local energies", calls)
 
     state = start(best)
-    options = [dataclasses.replace(best, on_the_fly=lazy, chunk_bwd=size) for lazy in (False, True) for size in sizes]
+    whole = [size for size in sizes if size is None or (samples % size == 0 and state.n_samples % size == 0)]
+    options = [dataclasses.replace(best, on_the_fly=False, chunk_bwd=size) for size in sizes]
+    options += [dataclasses.replace(best, on_the_fly=True, chunk_bwd=size) for size in whole]
     calls = {
         f"{'on the fly' if t.on_the_fly else 'Jacobian'}, chunk {t.chunk_bwd}": (t, _update_call(state, operators, t))
         for t in options

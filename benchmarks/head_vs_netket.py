@@ -99,7 +99,8 @@ class Theirs:
             state = theirs.state_of(self.system, model, variables, samples, option, arguments.seed)
             return theirs.freeze_backbone(state)
 
-        self.tuning, self.tried = theirs.tune(self.system, start, arguments.chunks, 1 if arguments.quick else 3)
+        repeats = 1 if arguments.quick else 3
+        self.tuning, self.tried = theirs.tune(self.system, start, arguments.chunks, repeats, self.samples)
 
     def start(self) -> None:
         """Base weights, random walkers brought to equilibrium, programs compiled; none of it is counted."""

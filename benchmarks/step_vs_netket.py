@@ -287,7 +287,7 @@ def compare(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
         def start(option: theirs.Tuning) -> Any:
             return theirs.state_of(case.system, model, variables, case.samples, option, arguments.seed + 1)
 
-        tuning, tried = theirs.tune(case.system, start, arguments.chunks, 1 if arguments.quick else 3)
+        tuning, tried = theirs.tune(case.system, start, arguments.chunks, 1 if arguments.quick else 3, case.samples)
     say(f"  NetKet runs with {tuning}")
 
     sides: dict[str, Ours | Theirs] = {
