@@ -173,15 +173,16 @@ def versions() -> dict[str, str]:
     }
 
 
-def save(name: str, arguments: argparse.Namespace, results: Any) -> Path:
+def save(name: str, arguments: argparse.Namespace, results: Any) -> Path | None:
     """Write ``results/<name>-<hardware>.json`` with everything needed to judge the numbers.
 
-    Quick runs are written as ``<name>-quick-...``: their sizes are too small to mean anything.
+    Quick runs mean nothing and are written only where ``--out`` says.
     """
+    if arguments.quick and not arguments.out:
+        print("\nquick run: no result file")
+        return None
     machine = hardware()
     slug = re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores".lower()).strip("-")
-    mode = "-quick" if arguments.quick else ""
-    path = RESULTS / f"{name}{mode}-{slug}.json"
     record = {
         "benchmark": name,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -189,10 +190,10 @@ def save(name: str, arguments: argparse.Namespace, results: Any) -> Path:
         "hardware": machine,
         "load_average_at_end": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "versions": versions(),
-        "settings": {key: value for key, value in vars(arguments).items() if key != "out"},
+        "settings": {key: value for key, value in vars(arguments).items() if key not in ("out", "bases")},
         "results": results,
     }
-    path = Path(arguments.out) if arguments.out else path
+    path = Path(arguments.out) if arguments.out else RESULTS / f"{name}-{slug}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
     print(f"\nwritten: {path}")

@@ -227,6 +227,15 @@ def descend(side: Ours | Theirs, case: Case, arguments: argparse.Namespace) -> d
     }
 
 
+def progress(record: dict[str, Any]) -> str:
+    """One line about a descent."""
+    if "diverged_at_step" in record:
+        return f"energies not finite at step {record['diverged_at_step']}"
+    error = record["final_relative_error"]
+    text = f"energy {record['final_energy']:.6g}" + ("" if error is None else f", relative error {error:.1e}")
+    return f"{text} after {record['steps']} steps, {record['cpu_seconds']:.1f} CPU s"
+
+
 def race(sides: dict[str, Ours | Theirs], arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Steps and their parts of all sides, in turn; gradient and solve are what is left over."""
     for side in sides.values():
@@ -299,7 +308,7 @@ def compare(case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
         if name == "NetKet float32":
             continue  # not its default, and discouraged by its authors: its step is timed, its descent is not
         descent[name] = descend(side, case, arguments)
-        say(f"  {name}: {descent[name]}")
+        say(f"  {name}: {progress(descent[name])}")
         trained = rounded(side.wavefunction, "float64") if isinstance(side, Ours) else trained
     # steps are timed where training takes place, at the weights it arrived at
     for side in sides.values():

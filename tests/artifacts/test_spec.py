@@ -58,7 +58,7 @@ def test_a_short_study_gets_every_default():
     assert spec.points_list() == [{"h": 0.8}, {"h": 1.2}]
     assert spec.at_list() == [{"h": 1.0}]
     assert spec.couplings({"h": 0.8}) == {"J": 1.0, "h": 0.8}
-    assert (spec.wavefunction.width, spec.pretrain.steps, spec.evaluate.chains) == (32, 300, 512)
+    assert (spec.wavefunction.width, spec.pretrain.steps, spec.evaluate.chains) == (32, 300, 64)
     assert spec.system.lattice.shape == (36,)
 
 
@@ -174,7 +174,11 @@ def test_the_marshall_rule_follows_the_sublattices():
 def test_the_template_shows_every_key_with_its_default():
     text = template("diagram")
     spec = loads(text)
-    free = {"system": ("model", "lattice"), "pretrain": ("at", "warm_start"), "adapt": ("points", "method")}
+    free = {
+        "system": ("model", "lattice"),
+        "pretrain": ("at", "warm_start"),
+        "adapt": ("points", "method", "learning_rate", "diagonal_shift"),
+    }
     free["output"] = ("dir", "title")
     opened = tomllib.loads(re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE))
     for name, table in tables(DiagramSpec).items():
@@ -183,6 +187,8 @@ def test_the_template_shows_every_key_with_its_default():
             if key not in free.get(name, ()):
                 assert opened[name][key] == field.default, f"{name}.{key}"
     opened["pretrain"].pop("warm_start")
+    for key in ("learning_rate", "diagonal_shift"):  # shown with the value that heads get
+        assert opened["adapt"].pop(key) > 0
     for key in ("dir", "title"):
         opened["output"].pop(key)
     assert DiagramSpec.model_validate(opened) == spec

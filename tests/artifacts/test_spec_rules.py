@@ -65,7 +65,7 @@ def refused(text: str, *overrides: str, preset: str | None = None) -> InputError
         (MINIMAL, "pretrain.sampling", "full-sum", "metropolis"),
         (MINIMAL, "adapt.held_out", "0", "0.1"),
         (MINIMAL, "adapt.ess_min", "1.0", "0.9"),
-        (MINIMAL, "evaluate.samples", "2047", "2048"),
+        (MINIMAL, "evaluate.samples", "255", "256"),
         (MINIMAL, "evaluate.exact", "true", "false"),
         (MINIMAL, "evaluate.exact", "0", "auto"),
         (MINIMAL, "output.memory_mib", "1", "64"),
@@ -81,9 +81,9 @@ def test_rules_have_an_edge(text, key, bad, good):
     loads(text, overrides=[f"{key}={good}"])
 
 
-def test_full_sums_stop_at_twenty_sites():
-    loads(MINIMAL, overrides=["system.lattice.size=20", "pretrain.sampling=full-sum"])
-    assert "20 sites" in str(refused(MINIMAL, "system.lattice.size=21", "pretrain.sampling=full-sum"))
+def test_full_sums_stop_at_eighteen_sites():
+    loads(MINIMAL, overrides=["system.lattice.size=18", "pretrain.sampling=full-sum"])
+    assert "18 sites" in str(refused(MINIMAL, "system.lattice.size=20", "pretrain.sampling=full-sum"))
 
 
 def test_open_edges_of_an_antiferromagnet_may_be_odd():

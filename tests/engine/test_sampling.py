@@ -28,7 +28,9 @@ CHAINS, MOVES = 6000, 150
 def smooth(network: Any, system: lattice.LatticeSystem, **options: Any) -> Wavefunction:
     """A network whose probabilities differ by about a factor of 30."""
     wavefunction = network(system, "complex", seed=2, **options)
-    return eqx.tree_at(lambda w: w.head, wavefunction, wavefunction.head.with_weights(0.6 * wavefunction.head.weights()))
+    return eqx.tree_at(
+        lambda w: w.head, wavefunction, wavefunction.head.with_weights(0.6 * wavefunction.head.weights())
+    )
 
 
 def codes(states: Any) -> np.ndarray:

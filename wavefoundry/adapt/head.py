@@ -102,7 +102,7 @@ def direction(
     residual = (local - jnp.sum(w * local)) * root
     target = jnp.stack([jnp.real(residual), jnp.imag(residual)][:parts], axis=1)
     y, _ = solve_damped(kernel, 2.0 * target.reshape(-1), shift)
-    spread = jnp.sqrt(jnp.maximum(y @ (kernel @ y), 0.0))
+    spread = jnp.linalg.norm(kernel @ y)
     q = root[:, None] * y.reshape(-1, parts)
     q = q - w[:, None] * jnp.sum(q, axis=0)
     update = jnp.einsum("sd,sph,sp->dh", u.astype(jnp.float64), t.astype(jnp.float64), q)

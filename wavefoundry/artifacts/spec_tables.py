@@ -185,7 +185,7 @@ class PretrainTable(Table):
     )
     sampling: Literal["auto", "metropolis", "full-sum"] = Field(
         default="auto",
-        description="full-sum adds up all configurations (at most 20 sites); auto: where that is cheaper",
+        description="full-sum adds up all configurations (at most 18 sites); auto: where that is cheaper",
     )
     block: int = Field(
         default=10, ge=1, le=10_000, description="steps per compiled block; also how often numbers appear"

@@ -24,7 +24,7 @@ def log_cosh_complex(re: Float[Array, "*s"], im: Float[Array, "*s"]) -> tuple[Ar
     bracket = (1 - shrink) ** 2 + 4 * shrink * jnp.cos(im) ** 2
     tiny = jnp.finfo(re.dtype).tiny
     log = y - jnp.asarray(jnp.log(2.0), re.dtype) + 0.5 * jnp.log(jnp.maximum(bracket, tiny))
-    phase = jnp.arctan2(jnp.sign(re) * (1 - shrink) * jnp.sin(im), (1 + shrink) * jnp.cos(im))
+    phase = jnp.arctan2(jnp.where(re < 0, -1, 1) * (1 - shrink) * jnp.sin(im), (1 + shrink) * jnp.cos(im))
     return log, phase
 
 
@@ -64,5 +64,5 @@ def solve_damped(
 
     shift = jnp.asarray(shift, matrix.dtype)
     x, shift, _ = jax.lax.while_loop(failed, retry, (attempt(shift), shift, jnp.array(0)))
-    good = jnp.all(jnp.isfinite(x))
+    good = jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(matrix))  # infinite factors solve to zeros
     return jnp.where(good, x, 0.0), jnp.where(good, shift, jnp.inf)

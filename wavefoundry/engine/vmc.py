@@ -114,6 +114,7 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
         good = jnp.all(jnp.isfinite(local)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
         vector = selection.vector(run.params).astype(jnp.float64) - rate * found.update
         new = selection.replace(run.params, vector)
+        good &= jnp.all(jnp.isfinite(selection.vector(new)))
         params = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, run.params)
         opt = Optimiser(
             jnp.where(good, found.update, 0.0),
