@@ -135,7 +135,7 @@ class Straight(eqx.Module):
 
 
 def test_both_sectors_of_an_ordered_phase_are_visited():
-    """From all up, single flips stay there (amplitude of the wall: e^-20); global flips give halves, 5 sigma allowed."""
+    """From all up, single flips stay there (wall amplitude e^-20); global flips give halves, 5 sigma allowed."""
     system, wavefunction = lattice.ising_chain(10), Wavefunction(Ordered(20.0), Straight())  # type: ignore[arg-type]
     chains = 400
 
