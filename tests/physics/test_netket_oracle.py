@@ -7,7 +7,7 @@ configurations are compared, only decides where two functions are evaluated.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -28,6 +28,15 @@ from wavefoundry.problems import lattice
 from wavefoundry.problems.lattice import LatticeSystem
 
 SHIFT = 1e-3
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation() -> Iterator[None]:
+    """Compiling is nearly all the work of these tests, and nothing here needs fast programs."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 Terms = dict[str, Any]  # one NetKet operator per coupling: an independent construction of every term
