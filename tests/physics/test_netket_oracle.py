@@ -27,6 +27,8 @@ from wavefoundry.models.transformer import vit
 from wavefoundry.problems import lattice
 from wavefoundry.problems.lattice import LatticeSystem
 
+pytestmark = pytest.mark.slow
+
 SHIFT = 1e-3
 
 
@@ -94,6 +96,15 @@ CASES: dict[str, Callable[[], tuple[LatticeSystem, Terms]]] = {
 }
 
 
+DENSE = ("j1j2 chain open",)
+
+
+@functools.cache
+def case(name: str) -> tuple[LatticeSystem, Terms]:
+    """A system and its independent terms, built once."""
+    return CASES[name]()
+
+
 def codes(states: Any) -> np.ndarray:
     """Configurations of spins +-1 as binary numbers."""
     return (np.asarray(states) > 0) @ (1 << np.arange(states.shape[-1]))
@@ -112,7 +123,7 @@ def scatter(states: np.ndarray, connected: np.ndarray, mels: np.ndarray) -> np.n
 @pytest.mark.parametrize("name", CASES)
 def test_rows_of_the_hamiltonian(name: str):
     """Rows rebuilt from ``connected`` are those of every term, and of the whole in the basis it is written in."""
-    system, terms = CASES[name]()
+    system, terms = case(name)
     assert set(terms) == set(system.names)
     states = np.asarray(system.hilbert.all_states()).astype(np.int8)
     operators = [*(terms[term] for term in system.names), system.operator()]
@@ -133,8 +144,8 @@ def test_rows_of_the_hamiltonian(name: str):
     if system.sublattice is not None:
         turn = np.where(np.asarray(system.sublattice), states, 1).prod(axis=1)
     np.testing.assert_allclose(whole, turn[:, None] * operator * turn, atol=1e-12)
-    if name == "j1j2 chain open":  # NetKet's own dense matrix, slow to compile: once is enough
-        np.testing.assert_allclose(whole, system.operator().to_dense().real, atol=1e-12)
+    if name in DENSE:  # NetKet's own dense matrix takes seconds to compile: once is enough
+        np.testing.assert_allclose(operator, system.operator().to_dense().real, atol=1e-12)
 
 
 def network(system: LatticeSystem, head: str) -> Wavefunction:
@@ -186,7 +197,7 @@ SAMPLES = 32
 @functools.cache
 def compared(name: str, head: str, all_states: bool = False) -> Compared:
     """Our local energies and centred rows on NetKet's samples, or on all configurations."""
-    system, _ = CASES[name]()
+    system, _ = case(name)
     wavefunction = network(system, head)
     state = oracle(system, wavefunction, None if all_states else SAMPLES)
     family, options = system.family([{}]), {"chunk": 7}

@@ -11,17 +11,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 import pytest
+from scipy import stats
 
+import wavefoundry as wf
 from wavefoundry.artifacts import signals
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.artifacts.bundles import read_bundle
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.core.meter import METER
+from wavefoundry.engine.sampling import full_sum
+from wavefoundry.engine.vmc import local_energies
 from wavefoundry.problems import exact
+from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.studies import run_study
+
+pytestmark = pytest.mark.slow
 
 STUDY = """
 kind = "diagram"
@@ -277,6 +285,40 @@ def test_several_systems_are_trained_together(tmp_path: Path):
     summary = run_study(spec, tmp_path / "out")
     assert summary["pretrain"]["trained_together"] == [{"h": 0.9}, {"h": 1.1}]
     assert summary["pretrain"]["couplings"]["h"] == 0.9 and summary["status"] == "complete"
+
+
+def test_reported_energies_are_those_of_the_heads(tmp_path: Path):
+    """24 points, each with the exact energy of its own head by the full sum: the error bars cover the difference.
+
+    Squared pulls follow F(1, 31) for error bars from 32 chains; their sum is close to chi-square of 24, scaled by
+    31/29. Chains of neighbours start from common samples, which widens it a little: limits for 1e-6 on either side.
+    """
+    folder, count = tmp_path / "out", 24
+    points = f"adapt.points={{h = {{ start = 0.6, stop = 1.4, num = {count} }}}}"
+    summary = run_study(study(points, "pretrain.steps=20", "adapt.steps=5"), folder)
+    found = RunDirectory.open(folder).latest("adapt")
+    assert found is not None
+    state = found[1]
+    base = wf.load(folder, wf.lattice.ising_chain(8))
+    listed = enumerate_states(base.system)
+
+    @eqx.filter_jit
+    def exactly(wavefunction: Any, weights: Any, couplings: Any) -> Any:
+        head = wavefunction.head.with_weights(weights.astype("float32"))
+        wavefunction = eqx.tree_at(lambda w: w.head, wavefunction, head)
+        family = listed.family([{}])
+        batch = full_sum(wavefunction, family, listed.states, 64)
+        return batch.weight[0] @ (local_energies(wavefunction, family, batch, 64)[0] @ couplings)
+
+    pulls = []
+    for i, point in enumerate(summary["points"]):
+        couplings = np.array(list(point["couplings"].values()))
+        energy = float(exactly(base.wavefunction, state[f"['{i}']['weights']"], couplings))
+        pulls.append((point["energy"] - energy) / point["energy_error"])
+    print("PULLS", np.round(pulls, 2))
+    total = np.sum(np.square(pulls)) * 29 / 31
+    assert stats.chi2.ppf(1e-6, count) < total < stats.chi2.isf(1e-6, count)
+    assert abs(np.mean(pulls)) < 5 / np.sqrt(count) * 1.5, "no common bias; half as much again for shared starts"
 
 
 # both sides of the pre-trained point at once, and a grid seen from a corner: one neighbour first, then two at a time
