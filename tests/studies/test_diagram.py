@@ -315,7 +315,6 @@ def test_reported_energies_are_those_of_the_heads(tmp_path: Path):
         couplings = np.array(list(point["couplings"].values()))
         energy = float(exactly(base.wavefunction, state[f"['{i}']['weights']"], couplings))
         pulls.append((point["energy"] - energy) / point["energy_error"])
-    print("PULLS", np.round(pulls, 2))
     total = np.sum(np.square(pulls)) * 29 / 31
     assert stats.chi2.ppf(1e-6, count) < total < stats.chi2.isf(1e-6, count)
     assert abs(np.mean(pulls)) < 5 / np.sqrt(count) * 1.5, "no common bias; half as much again for shared starts"
