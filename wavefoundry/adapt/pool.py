@@ -53,7 +53,7 @@ def sample(
         wavefunction: state to be sampled. family: of one member, what the network is conditioned on.
         x: starting configurations of the chains (C, ...). key: random key. layout: shape of the pool.
     """
-    walkers = Walkers(jax.tree.map(lambda a: a[None], x), key, jnp.array(1.0), jnp.array(0.0))
+    walkers = Walkers(jax.tree.map(lambda a: a[None], x), key, jnp.ones(()), jnp.zeros(()))
     if layout.warm_up:
         walkers = metropolis(wavefunction, family, walkers, layout.warm_up, layout.chunk)
 

@@ -41,7 +41,7 @@ def init_walkers(key: PRNGKeyArray, family: System, chains: int) -> Walkers:
     k_init, k_run = jax.random.split(key)
     keys = jax.random.split(k_init, (members(family), chains))
     x = over_family(lambda system, k: jax.vmap(system.init)(k), family, keys)
-    return Walkers(x, k_run, jnp.array(1.0), jnp.array(0.0))
+    return Walkers(x, k_run, jnp.ones(()), jnp.zeros(()))
 
 
 def metropolis(wavefunction: Wavefunction, family: System, walkers: Walkers, moves: int, chunk: int) -> Walkers:
@@ -69,7 +69,7 @@ def metropolis(wavefunction: Wavefunction, family: System, walkers: Walkers, mov
 
         def chain(state: tuple[Config, PRNGKeyArray]) -> tuple[Config, Array]:
             x, k = state
-            x, _, _, accepted = jax.lax.fori_loop(0, moves, move, (x, log_abs(x), k, jnp.array(0)))
+            x, _, _, accepted = jax.lax.fori_loop(0, moves, move, (x, log_abs(x), k, jnp.zeros((), int)))
             return x, accepted / max(moves, 1)
 
         return jax.lax.map(chain, (xs, ks), batch_size=min(chunk, chains))

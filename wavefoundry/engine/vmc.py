@@ -87,8 +87,8 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
     selection = select(trainable)
 
     def init(key: PRNGKeyArray, params: PyTree, family: System, chains: int) -> Run:
-        opt = Optimiser(jnp.zeros(selection.vector(params).shape[0]), jnp.array(1.0), jnp.array(0))
-        return Run(params, init_walkers(key, family, chains), opt, jnp.array(0))
+        opt = Optimiser(jnp.zeros(selection.vector(params).shape[0]), jnp.ones(()), jnp.zeros((), int))
+        return Run(params, init_walkers(key, family, chains), opt, jnp.zeros((), int))
 
     def draw(params: PyTree, family: System, walkers: Walkers) -> tuple[Batch, Walkers]:
         wavefunction = eqx.combine(params, static)
