@@ -17,8 +17,6 @@ from matplotlib.figure import Figure
 import wavefoundry as wf
 from wavefoundry.core.errors import InputError, IntegrityError
 
-pytestmark = pytest.mark.slow
-
 MODEL = wf.models.vit(patch=2, width=8, layers=1, heads=2)
 QUICK: dict[str, Any] = {"steps": 10, "samples": 256, "rounds": 2, "evaluate": {"samples": 256, "chains": 32}}
 
@@ -158,7 +156,6 @@ SPINS = nk.hilbert.Spin(0.5, 4)
 OPERATORS = user_terms(SPINS)
 
 
-TRACEBACK = pytest.mark.xfail(strict=True, raises=TypeError, reason="NetKet's conversion to Pauli strings fails first")
 UNUSABLE = {
     "other names": ({"a": OPERATORS["bond"]}, {"b": 1.0}, {}, "do not match"),
     "nothing": ({}, {}, {}, "do not match"),
@@ -176,9 +173,7 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=TRACEBACK) if n in ("not Hermitian", "spin 1") else n for n in UNUSABLE]
-)
+@pytest.mark.parametrize("name", list(UNUSABLE))
 def test_operators_that_cannot_be_used(name: str):
     terms, couplings, options, message = UNUSABLE[name]
     with pytest.raises(InputError, match=message):

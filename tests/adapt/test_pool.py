@@ -12,9 +12,20 @@ import pytest
 from scipy import stats
 
 from wavefoundry.adapt.head import cotangents, direction, judge, paired_error
-from wavefoundry.adapt.pool import Layout, Pool, combine, contract, fill, log_psi, resample, sample, weights
+from wavefoundry.adapt.pool import (
+    Layout,
+    Pool,
+    combine,
+    contract,
+    fill,
+    fit_guide,
+    log_psi,
+    resample,
+    sample,
+    weights,
+)
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.engine.sampling import equal_weights
+from wavefoundry.engine.sampling import Guide, equal_weights
 from wavefoundry.engine.vmc import local_energies
 from wavefoundry.problems import lattice
 
@@ -155,8 +166,9 @@ def test_samples_come_chain_by_chain(ising: Setting):
     """One single flip between samples: neighbours within a chain differ by at most one spin, and chains go on."""
     system = eqx.tree_at(lambda s: s.flip_all, ising.system, jnp.array(0.0))
     start = jax.vmap(system.init)(jax.random.split(jax.random.key(0), 10))
-    layout = Layout(chains=10, samples=7, moves=1, warm_up=0, chunk=4)
-    xs, acceptance = sample(ising.wavefunction, system.family([{}]), start, jax.random.key(1), layout)
+    layout = Layout(chains=10, samples=7, warm_up=0, chunk=4)
+    one_move = Guide(jnp.zeros((8, 8)), jnp.array(0), jnp.array(8), jnp.array(1))
+    xs, acceptance = sample(ising.wavefunction, system.family([{}]), start, jax.random.key(1), one_move, layout)
     chains = np.asarray(xs).reshape(10, 7, 8)
     first = np.sum(chains[:, 0] != np.asarray(start), axis=-1)
     steps = np.sum(chains[:, 1:] != chains[:, :-1], axis=-1)
@@ -167,12 +179,12 @@ def test_samples_come_chain_by_chain(ising: Setting):
 def test_resampled_chains_have_the_new_distribution(ising: Setting, moved: Any):
     """Systematic resampling is exact up to one: every pool sample is taken w C times, rounded down or up."""
     head, chains = moved(ising.head, 0.3), 5000
-    x = resample(jax.random.key(2), ising.all._replace(log_q=jnp.zeros(256)), head, chains)
+    x, _ = resample(jax.random.key(2), ising.all._replace(log_q=jnp.zeros(256)), head, chains, (8,))
     code = {tuple(state): k for k, state in enumerate(np.asarray(ising.exact.states).tolist())}
     counts = np.bincount([code[tuple(state)] for state in np.asarray(x).tolist()], minlength=256)
     assert counts.sum() == chains
     assert np.max(np.abs(counts - chains * ising.probabilities(head))) < 1 + 1e-6
-    again = resample(jax.random.key(3), ising.all._replace(log_q=jnp.zeros(256)), head, chains)
+    again, _ = resample(jax.random.key(3), ising.all._replace(log_q=jnp.zeros(256)), head, chains, (8,))
     assert np.any(np.asarray(again) != np.asarray(x)), "another key, another rounding"
 
 
@@ -196,19 +208,33 @@ def agree(z: np.ndarray, chains: int) -> None:
     assert abs(z.mean()) * np.sqrt(len(z)) < stats.norm.isf(5e-5) * np.sqrt(scale)
 
 
+def guide_of(s: Any, kind: str) -> Guide:
+    """Proposals for the head of a setting: plain moves, those of a fitted model, or those of a model that is wrong."""
+    sites = s.system.sites
+    if kind == "plain":
+        return Guide(jnp.zeros((sites, sites)), jnp.array(0), jnp.array(sites), jnp.array(3 * sites))
+    p = s.probabilities(s.head)
+    log = jnp.asarray(0.5 * np.log(np.maximum(p, 1e-300)))
+    fitted = fit_guide(jnp.asarray(s.exact.states), log, jnp.asarray(p / p.sum()), s.system.extent)
+    wrong = 0.05 * jax.random.normal(jax.random.key(5), (sites, sites))
+    pair = fitted.pair if kind == "fitted" else wrong
+    return Guide(pair, jnp.array(8), jnp.array(sites), jnp.array(2))
+
+
+@pytest.mark.parametrize("kind", ["plain", "fitted", "wrong"])
 @pytest.mark.parametrize("name", ["ising real", "j1j2 complex"])
-def test_pool_estimates_agree_with_exact_energies(settings: Any, moved: Any, name: str):
+def test_pool_estimates_agree_with_exact_energies(settings: Any, moved: Any, name: str, kind: str):
     """20 pools from Markov chains, another head at another coupling: the exact energy lies within the error bars."""
     s, seeds, chains = settings(name), 20, 64
     head = moved(s.head, 0.05, seed=1)
     couplings = s.system.at(**{s.system.names[1]: 0.6}).couplings
-    layout = Layout(chains=chains, samples=8, moves=24, warm_up=100, chunk=64)
+    layout, guide = Layout(chains=chains, samples=8, warm_up=4, chunk=64), guide_of(s, kind)
     p = s.probabilities(s.head)
     found, ess = [], []
     for seed in range(seeds):
         rows = np.random.default_rng(seed).choice(len(p), chains, p=p / p.sum())
         key = jax.random.fold_in(jax.random.key(11), seed)
-        xs, _ = sample(s.wavefunction, s.family, jnp.asarray(s.exact.states[rows]), key, layout)
+        xs, _ = sample(s.wavefunction, s.family, jnp.asarray(s.exact.states[rows]), key, guide, layout)
         pool = fill(s.wavefunction, s.family, xs, 64)
         found.append(estimate(s.system, head, couplings, pool, chains))
         ess.append(float(weights(log_psi(head, pool.local.z), pool.log_q)[1]))

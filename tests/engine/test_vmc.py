@@ -106,7 +106,6 @@ def test_other_couplings_re_use_the_program(full: FullSum):
     assert energies[0] > energies[1] > energies[2], "and yet each coupling gives its own energy"
 
 
-@pytest.mark.xfail(strict=True, reason="the first walkers hold weakly typed numbers: the second call compiles again")
 def test_further_steps_re_use_the_program(sampled: Sampled, stepper: tuple):
     """The state that a step returns has the types of the one it was given: nothing is compiled a second time."""
     process, step = stepper

@@ -27,8 +27,6 @@ from wavefoundry.models.transformer import vit
 from wavefoundry.problems import lattice
 from wavefoundry.problems.lattice import LatticeSystem
 
-pytestmark = pytest.mark.slow
-
 SHIFT = 1e-3
 
 

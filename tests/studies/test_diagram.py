@@ -29,8 +29,6 @@ from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.studies import run_study
 
-pytestmark = pytest.mark.slow
-
 STUDY = """
 kind = "diagram"
 [system]
@@ -327,10 +325,7 @@ SWEEPS = {
 }
 
 
-WIDER = pytest.mark.xfail(strict=True, reason="the first wave of several points after one of a single point compiles")
-
-
-@pytest.mark.parametrize("sweep", ["line", pytest.param("grid", marks=WIDER)])
+@pytest.mark.parametrize("sweep", ["line", "grid"])
 def test_after_the_first_point_nothing_is_compiled(tmp_path: Path, sweep: str):
     seen: list[int] = []
 

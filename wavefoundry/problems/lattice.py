@@ -235,6 +235,7 @@ def from_netket(
             why="every operator needs exactly one coupling",
             fix="use the same names in both",
         )
+    _check_terms(terms)
     operators = tuple(_as_jax(name, operator) for name, operator in terms.items())
     hilbert = operators[0].hilbert
     _check_hilbert(terms, operators)
@@ -279,13 +280,22 @@ def _as_jax(name: str, operator: Any) -> Any:
     return operator
 
 
+def _check_terms(terms: dict[str, Any]) -> None:
+    """What must hold before an operator can be converted."""
+    for name, operator in terms.items():
+        if not isinstance(operator, nk.operator.AbstractOperator):
+            continue
+        if set(np.asarray(operator.hilbert.local_states).tolist()) != {-1.0, 1.0}:
+            raise InputError("only spins 1/2 are supported", where="from_netket", fix="use nk.hilbert.Spin(0.5, N)")
+        if not operator.is_hermitian:
+            raise InputError(f"term {name!r} is not Hermitian", where="from_netket")
+
+
 def _check_hilbert(terms: dict[str, Any], operators: tuple[Any, ...]) -> None:
     hilbert = operators[0].hilbert
     for name, operator in zip(terms, operators, strict=True):
         if operator.hilbert != hilbert:
             raise InputError(f"term {name!r} acts on another Hilbert space", where="from_netket")
-        if not operator.is_hermitian:
-            raise InputError(f"term {name!r} is not Hermitian", where="from_netket")
         states = hilbert.random_state(jax.random.key(1), 8)
         _, mels = operator.get_conn_padded(states)
         if np.max(np.abs(np.imag(mels)), initial=0.0) > 1e-12:
@@ -295,8 +305,6 @@ def _check_hilbert(terms: dict[str, Any], operators: tuple[Any, ...]) -> None:
                 why="real Hamiltonians are supported",
                 fix="rotate the basis so that the matrix elements become real",
             )
-    if set(np.asarray(hilbert.local_states).tolist()) != {-1.0, 1.0}:
-        raise InputError("only spins 1/2 are supported", where="from_netket", fix="use nk.hilbert.Spin(0.5, N)")
 
 
 def _neighbour_pairs(shape: tuple[int, ...], periodic: bool) -> Array:

@@ -14,12 +14,13 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned
-from wavefoundry.adapt.pool import Layout, Pool, fill, sample
+from wavefoundry.adapt.pool import Layout, Pool, fill, guide_at, sample
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
 from wavefoundry.core import tree
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.types import Wavefunction
+from wavefoundry.engine.sampling import Guide
 from wavefoundry.problems.lattice import LatticeSystem
 from wavefoundry.problems.observables import exact_values
 from wavefoundry.studies.context import Context
@@ -62,11 +63,11 @@ class Mapper:
         self.base, self.adapt, self.evaluate = base, adapt, evaluate
         self.key = jax.random.fold_in(jax.random.key(seed), 1)
         self.training = training
-        system, sites = base.system, base.system.sites
+        system = base.system
         chains = evaluate.chains
         samples = adapt.samples if adapt.method == "head" else evaluate.samples
         per_chain = max(4, -(-samples // chains))
-        self.layout = Layout(chains, per_chain, sites, 2 * sites, chunk)
+        self.layout = Layout(chains, per_chain, 2, chunk)
         rules = Rules(
             adapt.steps,
             adapt.learning_rate or 0.15,
@@ -93,8 +94,14 @@ class Mapper:
         if self._origin is None:
             head: Any = self.base.wavefunction.head
             x = self._spread(self.base.x, self.layout.chains)
-            self._origin = self.tools.draw(head.weights(), x, jax.random.fold_in(self.key, 10**6))[:2]
+            key = jax.random.fold_in(self.key, 10**6)
+            self._origin = self.tools.draw(head.weights(), x, key, self.guide(self.base.wavefunction, self.base.x))[:2]
         return self._origin
+
+    def guide(self, wavefunction: Wavefunction, x: PyTree) -> Guide:
+        """Proposals for a wavefunction from the walkers of its optimisation."""
+        system = self.base.system
+        return guide_at(wavefunction, system.family([{}]), x, system.extent, self.layout.chunk)
 
     def measure_base(self) -> dict[str, Any]:
         """Record of the pre-trained state itself, on fresh samples."""
@@ -111,10 +118,10 @@ class Mapper:
         """Starting configurations for ``chains`` chains from those of the pre-training, repeated as needed."""
         return jax.tree.map(lambda a: a[jnp.arange(chains) % a.shape[0]], x)
 
-    def tune_wave(self, systems: list[LatticeSystem], frontier: Frontier, pool: Pool) -> list[Tuned]:
+    def tune_wave(self, systems: list[LatticeSystem], frontier: Frontier, pool: Pool, wide: bool) -> list[Tuned]:
         """First tuning of all points of a wave on their parent's pool."""
         starts = [jnp.asarray(frontier.weights)] * len(systems)
-        return self.tools.tune(self.base.system, starts, [s.couplings for s in systems], pool)
+        return self.tools.tune(self.base.system, starts, [s.couplings for s in systems], pool, wide)
 
 
 def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context) -> tuple[list[dict], Cost]:
@@ -128,6 +135,8 @@ def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context)
     base = np.array([mapper.base.system.values[name] for name in names])
     plan = waves(base, np.array([[p[name] for name in names] for p in points]), 4)
     work = _HeadWork(mapper, points, context) if mapper.adapt.method == "head" else _FullWork(mapper, points, context)
+    # the first wave is tuned as wide as the widest one will be: all programs are compiled with the first point
+    work.wide = plan[0] if any(len(wave.points) > 1 for wave in plan) else None
     spent = work.restore()
     done, begin = len(work.records), time.perf_counter()
     for wave in plan:
@@ -152,6 +161,7 @@ class _Work:
         self.mapper, self.points, self.context = mapper, points, context
         self.records: dict[int, dict[str, Any]] = {}
         self.state: dict[str, dict[str, Array]] = {}
+        self.wide: Wave | None = None
 
     def system(self, index: int) -> LatticeSystem:
         return self.mapper.base.system.at(**self.points[index])
@@ -211,7 +221,7 @@ class _HeadWork(_Work):
         start = METER.now()
         frontier, pool = self.parent(wave.parent)
         systems = [self.system(i) for i in wave.points]
-        tuned = jax.block_until_ready(self.mapper.tune_wave(systems, frontier, pool))
+        tuned = jax.block_until_ready(self.mapper.tune_wave(systems, frontier, pool, wave is self.wide))
         share = (METER.now() - start).share(len(systems))
         for i, system, one in zip(wave.points, systems, tuned, strict=True):
             if i in self.records:
@@ -309,7 +319,8 @@ class _FullWork(_Work):
         static = eqx.partition(self.mapper.base.wavefunction, eqx.is_array)[1]
         wavefunction: Wavefunction = eqx.combine(params, static)
         start = self.mapper._spread(x, layout.chains)
-        xs, acceptance = sample(wavefunction, family, start, jax.random.fold_in(key, 1), layout)
+        guide = self.mapper.guide(wavefunction, x)
+        xs, acceptance = sample(wavefunction, family, start, jax.random.fold_in(key, 1), guide, layout)
         pool = fill(wavefunction, family, xs, layout.chunk)
         measured = self.mapper.meterman.measure(wavefunction.head, np.asarray(system.couplings), [pool])  # type: ignore[arg-type]
         return point_record(

@@ -20,6 +20,7 @@ from wavefoundry.adapt.head import Rules, Tuned, tune_many
 from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample
 from wavefoundry.core import tree
 from wavefoundry.core.types import Wavefunction
+from wavefoundry.engine.sampling import Guide
 from wavefoundry.problems.lattice import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.records import Meterman
@@ -57,27 +58,37 @@ class HeadTools:
         """Features of given samples; the same program whether a run is fresh or resumed."""
         return fill(self.with_weights(frontier.weights), self.family, frontier.x, self.layout.chunk)
 
-    def draw(self, weights: Array, x: PyTree, key: Array, layout: Layout | None = None) -> tuple[Frontier, Pool, float]:
+    def draw(self, weights: Array, x: PyTree, key: Array, guide: Guide) -> tuple[Frontier, Pool, float]:
         """Samples of a head from given starting configurations, with their features."""
-        layout = layout or self.layout
-        xs, acceptance = sample(self.with_weights(weights), self.family, x, key, layout)
+        xs, acceptance = sample(self.with_weights(weights), self.family, x, key, guide, self.layout)
         frontier = Frontier(weights, xs)
         return frontier, self.pool_of(frontier), float(acceptance)
 
     def fresh(self, weights: Array, old: Pool, key: Array) -> tuple[Frontier, Pool, float]:
         """Samples of a head, started from an old pool re-sampled with the head's importance weights."""
         k_start, k_run = jax.random.split(key)
-        x = resample(k_start, old, self.with_weights(weights).head, self.layout.chains)  # type: ignore[arg-type]
-        return self.draw(weights, x, k_run)
+        x, guide = self._restart(weights, old, k_start)
+        return self.draw(weights, x, k_run, guide)
 
-    def more(self, frontier: Frontier, key: Array) -> Pool:
+    def more(self, frontier: Frontier, pool: Pool, key: Array) -> Pool:
         """Further samples from the same chains."""
         x = jax.tree.map(lambda a: a[self.layout.samples - 1 :: self.layout.samples], frontier.x)
-        return self.draw(frontier.weights, x, key, self.layout._replace(warm_up=0))[1]
+        guide = self._restart(frontier.weights, pool, key)[1]
+        return self.draw(frontier.weights, x, key, guide)[1]
 
-    def tune(self, system: LatticeSystem, starts: list[Array], couplings: list[Array], pool: Pool) -> list[Tuned]:
-        """Tune several heads on one pool; padded to a fixed width, so that nothing is compiled twice."""
-        width = 1 if len(starts) == 1 else WIDTH
+    def _restart(self, weights: Array, old: Pool, key: Array) -> tuple[PyTree, Guide]:
+        head: Any = self.with_weights(weights).head
+        return resample(key, old, head, self.layout.chains, self.family.extent)
+
+    def tune(
+        self, system: LatticeSystem, starts: list[Array], couplings: list[Array], pool: Pool, wide: bool = False
+    ) -> list[Tuned]:
+        """Tune several heads on one pool; one head alone or padded to a fixed width: two programs at most.
+
+        Args:
+            wide: pad even a single head, so that the wider program is compiled now and not later.
+        """
+        width = 1 if len(starts) == 1 and not wide else WIDTH
         pad = [0] * (width - len(starts))
         a, c = (jnp.stack([*values, *[values[0] for _ in pad]]) for values in (starts, couplings))
         tuned = tune_many(system, self.wavefunction.head, a, c, pool, self.rules)  # type: ignore[arg-type]
@@ -151,7 +162,7 @@ def adapt_point(
     measured, frontier, pool, acceptance = best
     if tools.measurements > 1:
         keys = jax.random.split(jax.random.fold_in(key, 10**6), tools.measurements - 1)
-        pools = [pool, *(tools.more(frontier, k) for k in keys)]
+        pools = [pool, *(tools.more(frontier, pool, k) for k in keys)]
         head = tools.with_weights(frontier.weights).head
         measured = meterman.measure(head, couplings, pools)  # type: ignore[arg-type]
     return Outcome(measured, frontier, pool, draws, min(ess), acceptance, converged)
