@@ -92,12 +92,12 @@ def drawn(seed: int, runs: int = 192, top: float = 14.0) -> list[Item]:
 
 
 PRESETS: dict[str, Callable[[int], list[Item]]] = {
-    "default": lambda seed: drawn(seed),
-    "quick": lambda seed: drawn(seed, 48),
+    "default": lambda seed: drawn(seed, 96),
+    "quick": lambda seed: drawn(seed, 32),
     "paper-demo": lambda seed: paper_grid((2, 5, 10)),
     "paper-full": lambda seed: paper_grid(range(1, 15)),
 }
-"""Sets of runs by name: 192 and 48 drawn ones, and the paper's 567 and 2646."""
+"""Sets of runs by name: 96 and 32 drawn ones, and the paper's 567 and 2646."""
 
 CLASSES: dict[str, Callable[[Item], bool]] = {
     "tunnelling": lambda item: item.height > item.energy,
