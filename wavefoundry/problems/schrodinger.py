@@ -91,12 +91,11 @@ class Solution(NamedTuple):
     error: float
 
 
-@partial(jax.jit, static_argnames=("scheme", "frames", "substeps"))
 def _split(
     psi0: Complex[Array, "*n"], potential: Float[Array, "*n"], energy: Float[Array, "*n"], dt: Array,
-    scheme: Scheme, frames: int, substeps: int,
+    substeps: Array, scheme: Scheme, frames: int,
 ) -> Complex[Array, "frames+1 *n"]:  # fmt: skip
-    """All frames of one configuration."""
+    """All frames of one configuration; the number of substeps is data, so that one program serves any."""
     h = dt / substeps
     ring = (*scheme.kicks[1:-1], scheme.kicks[-1] + scheme.kicks[0])  # last and first kick of neighbours merge
     kicks = [jnp.exp(-1j * h * a * potential) for a in ring]
@@ -116,12 +115,10 @@ def _split(
     return jnp.concatenate([psi0[None], rest])
 
 
-_split_many = jax.jit(
-    lambda psi0, potential, energy, dt, scheme, frames, substeps: jax.vmap(
-        lambda p, v: _split(p, v, energy, dt, scheme, frames, substeps)
-    )(psi0, potential),
-    static_argnums=(4, 5, 6),
-)
+@partial(jax.jit, static_argnums=(5, 6))
+def _split_many(psi0: Any, potential: Any, energy: Any, dt: Any, substeps: Any, scheme: Scheme, frames: int) -> Any:
+    """A batch of configurations."""
+    return jax.vmap(lambda p, v: _split(p, v, energy, dt, substeps, scheme, frames))(psi0, potential)
 
 
 def least_substeps(energy: np.ndarray, dt: float) -> int:
@@ -296,7 +293,7 @@ def _in_chunks(
         if missing:
             part = np.concatenate([part, np.repeat(part[:1], missing, 0)])
             fields = np.concatenate([fields, np.repeat(fields[:1], missing, 0)])
-        done = _split_many(part, fields, energy, dt, scheme, frames, substeps)
+        done = _split_many(part, fields, energy, dt, substeps, scheme, frames)
         out[lo : lo + size] = np.asarray(done)[: size - missing]
         if progress is not None:
             progress(min(lo + size, len(states)), len(states))

@@ -165,7 +165,7 @@ def transmission_figure(summary: Summary) -> Figure | None:
     students = [s for s in judged(summary) if (s.get("diagnostics") or {}).get("transmission")]
     if not students:
         return None
-    figure, (axes,) = new_figure(4.6, 3.0)
+    figure, (axes,) = new_figure(7.2, 2.7)
     for index, student in enumerate(students):
         curve = student["diagnostics"]["transmission"]
         if index == 0:
@@ -210,7 +210,7 @@ def speed_figure(summary: Summary) -> Figure | None:
     timing = summary.get("speed") or {}
     if not timing.get("rows"):
         return None
-    figure, (axes,) = new_figure(5.4, 3.2)
+    figure, (axes,) = new_figure(7.2, 3.0)
     rungs = sorted(timing["rungs"], key=lambda r: r["ms_per_frame"])
     cost, error = _values([r["ms_per_frame"] for r in rungs]), _values([r["mae"] for r in rungs])
     axes.loglog(cost, error, color=COLOURS["muted"], marker="s", ls="none", label="Strang splitting, tuned")
@@ -226,14 +226,14 @@ def speed_figure(summary: Summary) -> Figure | None:
 
 @styled
 def spacetime_figure(name: str, arrays: Mapping[str, np.ndarray], index: str, meta: Mapping[str, Any]) -> Figure:
-    """|psi|^2 over space and time: true, predicted, and the difference."""
+    """|psi| over space and time: true, predicted, and the difference."""
     true, found = (arrays[f"{key}/{index}"].astype(float) / 255 for key in ("true", "predicted"))
     extent = (0, true.shape[1] * meta["dx"], 0, true.shape[0] * meta["frame_step"])
     figure, axes = new_figure(7.2, 2.7, ncols=3, sharey=True)
     panels = ((true, "solver"), (found, "student"), (found - true, "difference × 10"))
     for axis, (values, title) in zip(axes, panels, strict=True):
         map_name, low = ("magma", 0.0) if axis is not axes[2] else ("RdBu_r", -0.6)
-        shown = np.sqrt(np.maximum(values, 0)) if axis is not axes[2] else 10 * values
+        shown = values if axis is not axes[2] else 10 * values
         top = 0.8 if axis is not axes[2] else 0.6
         axis.imshow(shown, origin="lower", aspect="auto", extent=extent, cmap=map_name, vmin=low, vmax=top)
         axis.set_title(title)
@@ -261,9 +261,9 @@ def animation(arrays: Mapping[str, np.ndarray], index: str, meta: Mapping[str, A
         pen = ImageDraw.Draw(image)
         hill = base - 0.5 * base * (field - min(0.0, field.min())) / span
         pen.polygon([(0, base), *zip(x, hill, strict=True), (width, base)], fill=grey)
-        curve = base - 0.95 * base * np.sqrt(row)
+        curve = base - 0.95 * base * row
         pen.polygon([(0, base), *zip(x, curve, strict=True), (width, base)], fill=blue)
-        line = base - 0.95 * base * np.sqrt(guess)
+        line = base - 0.95 * base * guess
         pen.line(list(zip(x, line, strict=True)), fill=red, width=2)
         pen.line([(0, base), (width, base)], fill=ink)
         pen.text((6, base + 3), f"t = {number * meta['frame_step']:.1f}", fill=ink)

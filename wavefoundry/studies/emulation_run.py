@@ -154,7 +154,7 @@ def run(spec: EmulationSpec, context: Context) -> dict[str, Any]:
         context.stop_if_asked()
     found = ask_importance(desk, state, names)
     timing = None
-    trained = [(r["name"], s, r["overview"]) for r, s in zip(_usable(state.records), state.students, strict=True)]
+    trained = [(r["name"], s, r["cases"]) for r, s in zip(_usable(state.records), state.students, strict=True)]
     if spec.evaluate.speed and trained:
         context.say("speed", "students and solver at equal accuracy")
         timing = speed.table(trained, desk.truth)
@@ -290,7 +290,7 @@ def curves_of(curves: judging.Curves, most: int = 100) -> dict[str, list[float |
 def frames_of(
     student: Student, truth: Reference, found: np.ndarray, curves: judging.Curves, animations: int
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Densities for the report (one byte a point, every fourth frame and point), and all curves of all cases."""
+    """|psi| for the report (one byte a point, every fourth frame and point), and all curves of all cases."""
     names = [item.name for item in truth.items]
     wanted = [name for name in SHOWN if name in names] or names
     chosen = [names.index(name) for name in wanted[:animations]]
@@ -299,12 +299,12 @@ def frames_of(
     scale = {}
     for index in chosen:
         true = truth.frames[index, student.history : student.history + found.shape[1]]
-        top = float(np.max(np.abs(true)) ** 2)
+        top = float(np.max(np.abs(true)))
         scale[names[index]] = top
         for key, psi in (("true", true), ("predicted", found[index])):
             with np.errstate(all="ignore"):
-                density = np.abs(psi[::step_t, ::step_x]) ** 2 / top
-            arrays[f"{key}/{index}"] = np.round(255 * np.clip(np.nan_to_num(density, nan=1.0), 0, 1)).astype(np.uint8)
+                size = np.abs(psi[::step_t, ::step_x]) / top
+            arrays[f"{key}/{index}"] = np.round(255 * np.clip(np.nan_to_num(size, nan=1.0), 0, 1)).astype(np.uint8)
         arrays[f"potential/{index}"] = truth.fields[index, ::step_x].astype(np.float32)
     for name, values in curves._asdict().items():
         safe = np.clip(np.nan_to_num(values, nan=1e30, posinf=1e30), -1e30, 1e30)
@@ -312,7 +312,7 @@ def frames_of(
     meta = {
         "cases": {str(index): names[index] for index in chosen},
         "all_cases": names,
-        "density_scale": scale,
+        "amplitude_scale": scale,
         "frame_step": step_t * truth.frame_step,
         "dx": step_x * truth.grid.dx,
         "not_finite": 1e30,

@@ -25,6 +25,8 @@ from wavefoundry.studies.batches import check_window
 BAND_SHARE = 1e-3
 """More probability than this beyond a student's band is reported."""
 EDGE_SHARE = 1e-6
+TOGETHER = 8
+"""Roll-outs that are computed side by side."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _predict(emulator: Emulator, first: Any, fields: Any, spacing: tuple[float, 
 
         return rollout(emulator, frames, field, spacing, count, after)
 
-    return jax.lax.map(one, (first, fields))
+    return jax.lax.map(one, (first, fields), batch_size=TOGETHER)
 
 
 def predict(
