@@ -159,7 +159,7 @@ def flags_of(record: dict[str, Any], student: Student, truth: Reference, index: 
     flags = []
     if record["corr_mean"] < LOST:
         flags.append("LOST!")
-    if record["norm_drift"] > DRIFT:
+    if record["norm_drift"] is None or record["norm_drift"] > DRIFT:
         flags.append("NORM")
     doubts = student.doubts(truth.states[index : index + 1], truth.fields[index : index + 1], truth.grid)
     flags += ["OUT-OF-RANGE"] * any("potential" in text for text in doubts)
