@@ -155,9 +155,7 @@ def test_stitching_puts_every_window_where_it_belongs():
     assert not close(plain(p, field(), (DX,)), p[-1], 1e-3)
 
 
-@pytest.mark.parametrize(
-    ("prior", "change"), [("phase", np.exp(0.7j)), ("amplitude", 0.37), ("mirror", None)]
-)
+@pytest.mark.parametrize(("prior", "change"), [("phase", np.exp(0.7j)), ("amplitude", 0.37), ("mirror", None)])
 def test_priors_of_windowed_kinds(prior, change):
     p, v = state(4), field()
 

@@ -100,7 +100,11 @@ def test_curricula_leave_processes_out():
     tunnelling = sum(item.height > item.energy for item in drawn.items)
     assert 0 < tunnelling < len(drawn.items)
     assert len(drawn.without("tunnelling").items) == len(drawn.items) - tunnelling
-    for bad in (lambda: drawn.without("magic"), lambda: Curriculum.preset("magic"), lambda: drawn.filter(lambda i: False)):
+    for bad in (
+        lambda: drawn.without("magic"),
+        lambda: Curriculum.preset("magic"),
+        lambda: drawn.filter(lambda i: False),
+    ):
         with pytest.raises(InputError):
             bad()
 
@@ -160,7 +164,12 @@ def test_claims_need_a_ratio_below_a_tenth():
 
 def test_importance_table_from_known_losses():
     jobs = [
-        {"without": name, "seed": seed, "runs": 10, "lost": {"all": lost * 10 ** (0.1 * (seed - 1)), "tunnelling": lost}}
+        {
+            "without": name,
+            "seed": seed,
+            "runs": 10,
+            "lost": {"all": lost * 10 ** (0.1 * (seed - 1)), "tunnelling": lost},
+        }
         for name, lost in (("everything", 1e-3), ("tunnelling", 1e-2))
         for seed in range(3)
     ]

@@ -113,7 +113,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "adapt": {"steps": 100, "samples": 4096, "full_steps": 200},
             "evaluate": {"samples": 65536, "chains": 1024},
             "output": {"memory_mib": 4096},
-        }
+        },
     },
 }
 """Defaults by preset and kind, used for keys the study file leaves out; desk is what the tables say."""

@@ -117,7 +117,9 @@ class TeacherTable(Table):
     method: Literal["strang", "bm4", "exact"] = Field(
         default="strang", description="operator splitting of order 2 or 4, or diagonalisation"
     )
-    laplacian: Literal["spectral", "fd2"] = Field(default="spectral", description="k^2/2, or three points as in the paper")
+    laplacian: Literal["spectral", "fd2"] = Field(
+        default="spectral", description="k^2/2, or three points as in the paper"
+    )
     kcut: float | None = Field(default=None, gt=0, description="band limit of the kinetic energy")
     substeps: Annotated[int | Literal["auto"], PlainValidator(_auto)] = Field(
         default="auto", description="steps per frame; auto: as many as convergence needs"
@@ -145,9 +147,12 @@ class StudentTable(Table):
     """`[[students]]`: an emulator and how it is trained."""
 
     kind: Literal["unitary", "kernel", "gru", "dense", "conv", "linear"] = Field(
-        default="unitary", description="unitary: learned phases; kernel: learned stencil; the others: the paper's networks"
+        default="unitary",
+        description="unitary: learned phases; kernel: learned stencil; the others: the paper's networks",
     )
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=40, description="its name")
+    name: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=40, description="its name"
+    )
     steps: int | None = Field(default=None, ge=1, le=100_000_000, description="first-order steps")
     batch: int | None = Field(default=None, ge=1, le=1_000_000, description="boxes or windows per step")
     learning_rate: float | None = Field(default=None, gt=0, le=10, description="largest learning rate")
@@ -156,7 +161,9 @@ class StudentTable(Table):
     precision: Literal["float32", "float64"] | None = Field(default=None, description="of weights and frames")
     depth: int | None = Field(default=None, ge=1, le=64, description="unitary: kicks and drifts per frame")
     taps: int | None = Field(default=None, ge=1, le=511, description="unitary: width of the filters of V, odd")
-    kcut: float | None = Field(default=None, gt=0, le=1e4, description="unitary: momentum above which phases are constant")
+    kcut: float | None = Field(
+        default=None, gt=0, le=1e4, description="unitary: momentum above which phases are constant"
+    )
     window: int | None = Field(default=None, ge=3, le=511, description="points of a window, odd")
     frames: int | None = Field(default=None, ge=1, le=64, description="input frames")
     hidden: int | None = Field(default=None, ge=1, le=4096, description="width of the layers")
@@ -295,7 +302,9 @@ def _students(spec: EmulationSpec) -> Iterator[Problem]:
                 fix = near(key, known) or f"options of {student.kind}: {', '.join(known)}"
                 yield Problem((*path, key), f"{student.kind} has no option {key}", fix=fix)
         if student.polish and student.kind != "unitary":
-            yield Problem((*path, "polish"), f"{student.kind} cannot be polished", "it has too many weights", "leave it out")
+            yield Problem(
+                (*path, "polish"), f"{student.kind} cannot be polished", "it has too many weights", "leave it out"
+            )
         for key in ("window", "taps"):
             value = getattr(student, key)
             if value is not None and value % 2 == 0:

@@ -117,9 +117,7 @@ class Unitary(Emulator):
                 self.time_reversal, False,
             )  # fmt: skip
             kicks = kicks * jnp.exp(plain._kicks(plain._unfolded(self.gain_taps, True), potential))
-            drifts = drifts * jnp.exp(
-                plain._drifts(plain._unfolded(self.gain_phases, False), potential.shape, spacing)
-            )
+            drifts = drifts * jnp.exp(plain._drifts(plain._unfolded(self.gain_phases, False), potential.shape, spacing))
         return kicks, drifts
 
     def advance(self, prepared: tuple[Array, Array], frames: Complex[Array, "1 *n"]) -> Complex[Array, "*n"]:

@@ -96,16 +96,12 @@ class GRU(Network):
     doubled: bool = eqx.field(static=True)
 
     @classmethod
-    def create(
-        cls, key: PRNGKeyArray, points: int, frames: int, hidden: int, dtype: Any, doubled: bool = True
-    ) -> GRU:
+    def create(cls, key: PRNGKeyArray, points: int, frames: int, hidden: int, dtype: Any, doubled: bool = True) -> GRU:
         a, b, c, d = jax.random.split(key, 4)
         square = jax.nn.initializers.orthogonal()(c, (hidden, 3 * hidden), dtype)
         within = Dense(square, jnp.zeros(3 * hidden, dtype))
         out = glorot(d, (2 if doubled else 1) * hidden, 2 * points, dtype)
-        return cls(
-            glorot(a, 3 * points, hidden, dtype), glorot(b, hidden, 3 * hidden, dtype), within, out, doubled
-        )
+        return cls(glorot(a, 3 * points, hidden, dtype), glorot(b, hidden, 3 * hidden, dtype), within, out, doubled)
 
     def __call__(self, x: Float[Array, "frames points 3"]) -> Float[Array, "points 2"]:
         features = self.into(jax.nn.relu(self.frame(x.reshape(x.shape[0], -1))))

@@ -124,7 +124,7 @@ SINGLES = (
 
 
 def suite(grid: Grid1D | None = None) -> list[Item]:
-    """The 24 cases: single, double and triple barriers, random, smooth, harmonic, well, triangle, half-circle, two packets.
+    """The 24 cases: 11 single barriers, doubles, triple, random, smooth, harmonic, well, triangle, half-circle, crossing.
 
     The single barriers are those of the paper; the composite landscapes follow its list, with numbers of our own where
     it gives none.

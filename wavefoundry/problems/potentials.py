@@ -190,7 +190,7 @@ def from_dict(table: Mapping[str, Any], where: str = "potential") -> Potential:
 
 
 def from_any(value: Any) -> Potential:
-    """A potential from what a user has: a Potential, a table or list of tables, an array, a function of x, or a path."""
+    """A potential from what a user has: a table or list of tables, an array, a function of x, a path, a Potential."""
     if isinstance(value, Potential):
         return value
     if isinstance(value, Mapping):

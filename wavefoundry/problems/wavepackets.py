@@ -85,7 +85,8 @@ def check_packet(packet: Packet, grid: Grid) -> None:
 def free_gaussian(packet: Packet, x: np.ndarray, t: float) -> np.ndarray:
     """Exact free packet on the infinite line.
 
-    Source: z = 1 + i t / (2 s0^2); psi = (2 pi s0^2)^(-1/4) z^(-1/2) exp[-(d - k0 t)^2 / (4 s0^2 z) + i k0 d - i k0^2 t/2].
+    With z = 1 + i t / (2 s0^2) and d = x - x0 it is
+    (2 pi s0^2)^(-1/4) z^(-1/2) exp[-(d - k0 t)^2 / (4 s0^2 z) + i k0 d - i k0^2 t / 2].
     """
     s, k, d = packet.s0, packet.k0, x - packet.x0
     z = 1 + 1j * t / (2 * s**2)

@@ -31,6 +31,13 @@ FLAGS = {
 }
 
 
+class Picture(NamedTuple):
+    """A figure of the report: its SVG and the sentence that describes it."""
+
+    svg: Any
+    caption: str
+
+
 class Shown(NamedTuple):
     """A case of a student: name of both, its animation and its space-time picture."""
 
@@ -124,17 +131,17 @@ def verdict(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 CAPTIONS = {
-    "errors": "Lost correlation and mean absolute error along the roll-outs, means over all cases; dotted: the worst case.",
+    "errors": "Lost correlation and mean absolute error along the roll-outs, means over all cases; dotted: worst case.",
     "heat": "Every student on every landscape: logarithm of the lost correlation, mean over all frames.",
-    "symmetry": "Residual of each symmetry over the error of one step. Hollow bars hold by construction. Only filled bars "
-    "below the red line (0.1) count as learned.",
+    "symmetry": "Residual of each symmetry over the error of one step. Hollow bars hold by construction. Only filled "
+    "bars below the red line (0.1) count as learned.",
     "training": "Left: loss. Right: the same residual ratios while the student is trained; the red line is 0.1.",
-    "dispersion": "Phase that a plane wave collects in one frame without a potential. Right of the dashed line lie momenta "
-    "the curriculum hardly shows.",
-    "transmission": "Probability to pass a thin barrier, against the closed form averaged over the packet's momenta.",
-    "importance": "What is lost when a physical process is left out of the curriculum; positive means needed. Bars are one "
-    "standard error over seeds. The result belongs to the kind of student named.",
-    "speed": "Cost and error of the students and of the solver at many settings, single precision, same machine, same run.",
+    "dispersion": "Phase that a plane wave collects in one frame without a potential. Right of the dashed line lie "
+    "momenta the curriculum hardly shows.",
+    "transmission": "Probability to pass a thin barrier, and the closed form averaged over the packet's momenta.",
+    "importance": "What is lost when a physical process is left out of the curriculum; positive means needed. Bars are "
+    "one standard error over seeds. The result belongs to the kind of student named.",
+    "speed": "Cost and error of the students and of the solver at many settings, single precision, same machine.",
 }
 
 
@@ -143,7 +150,6 @@ def pictures(summary: Mapping[str, Any]) -> dict[str, Any]:
     from markupsafe import Markup
 
     from wavefoundry.reports import style
-    from wavefoundry.reports.html import Picture
 
     drawn = {
         "errors": figures.errors_figure(summary),

@@ -64,9 +64,7 @@ def heat_figure(summary: Summary) -> Figure | None:
     if not students:
         return None
     cases = [case["name"] for case in students[0]["cases"]]
-    lost = np.array(
-        [[max(1 - (case["corr_mean"] or 0.0), FLOOR) for case in student["cases"]] for student in students]
-    )
+    lost = np.array([[max(1 - (case["corr_mean"] or 0.0), FLOOR) for case in student["cases"]] for student in students])
     figure, (axes,) = new_figure(7.2, 1.9 + 0.32 * len(students))
     image = axes.imshow(np.log10(lost), aspect="auto", cmap="viridis_r", vmin=-6, vmax=0)
     axes.set_yticks(range(len(students)), [literal(str(s["name"])) for s in students])
@@ -92,7 +90,9 @@ def symmetry_figure(summary: Summary) -> Figure | None:
         place = np.arange(len(names)) + (index - (len(students) - 1) / 2) * width
         built = [name in asked["built_in"] for name in names]
         faces = ["none" if b else _colour(index) for b in built]
-        axes.bar(place, heights, width * 0.9, color=faces, edgecolor=_colour(index), label=literal(str(student["name"])))
+        axes.bar(
+            place, heights, width * 0.9, color=faces, edgecolor=_colour(index), label=literal(str(student["name"]))
+        )
         axes.set_xticks(np.arange(len(names)), [NAMES[name] for name in names], rotation=25, ha="right")
     axes.set_yscale("log")
     axes.axhline(0.1, color=COLOURS["red"], lw=1.0)

@@ -13,7 +13,7 @@ __all__ = ["run_study"]
 def run_study(
     spec: Any, out: str | Path, *, resume: bool = False, overwrite: bool = False, emit: Emit | None = None
 ) -> dict[str, Any]:
-    """Run a study into a run directory and return its summary (also written as summary.json and points.csv or cases.csv).
+    """Run a study into a run directory and return its summary (also written as summary.json, with a CSV table).
 
     Args:
         spec: an accepted study file (``wavefoundry.artifacts.spec.load``).

@@ -68,7 +68,9 @@ class Windows:
         check_window(points, data.grid.n)
         frames = data.frames.shape[1]
         if frames <= history + 1:
-            raise InputError(f"runs of {frames} frames are too short", where="curriculum", why=f"windows: {history + 1}")
+            raise InputError(
+                f"runs of {frames} frames are too short", where="curriculum", why=f"windows: {history + 1}"
+            )
         self.starts = max(1, int(START_SHARE * (frames - history - 1)))
         self.places = max(1, int(PLACE_SHARE * data.grid.n))
         self._tables: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -115,7 +117,7 @@ class Windows:
         n = self.data.grid.n
         x = (left[:, None].astype(int) + np.arange(self.points)) % n
         frames = time[:, None] + np.arange(self.history + 1)
-        psi = self.data.frames[run[:, None, None], frames[:, :, None], x[:, None, :]]
+        psi: Any = self.data.frames[run[:, None, None], frames[:, :, None], x[:, None, :]]
         field = np.broadcast_to(self.data.potentials[run[:, None], x][:, None], psi[:, :-1].shape)
         before = np.stack([psi[:, :-1].real, psi[:, :-1].imag, field], axis=-1)
         after = np.stack([psi[:, -1].real, psi[:, -1].imag], axis=-1)

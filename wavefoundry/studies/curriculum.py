@@ -78,7 +78,7 @@ class Curriculum:
         """
         if name not in PRESETS:
             raise InputError(f"there is no curriculum {name!r}", where="Curriculum", why=f"known: {', '.join(PRESETS)}")
-        length = {"frames": PAPER_FRAMES} if name.startswith("paper") else {}
+        length: dict[str, Any] = {"frames": PAPER_FRAMES} if name.startswith("paper") else {}
         return cls(tuple(PRESETS[name](seed)), name=name, **(length | settings))
 
     def filter(self, keep: Callable[[Item], bool]) -> Self:
@@ -152,9 +152,7 @@ class Curriculum:
                 progress(min(lo + PIECE, len(states)), len(states))
 
     def _trajectories(self, frames: np.ndarray, fields: np.ndarray, substeps: int, error: float) -> Trajectories:
-        return Trajectories(
-            frames, fields.astype(np.float32), self.items, self.grid, self.frame_step, substeps, error
-        )
+        return Trajectories(frames, fields.astype(np.float32), self.items, self.grid, self.frame_step, substeps, error)
 
     def _key(self, states: np.ndarray, fields: np.ndarray) -> str:
         settings = [self.frames, self.frame_step, self.grid.length, self.grid.n, *self.solver]

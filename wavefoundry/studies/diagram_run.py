@@ -22,8 +22,8 @@ from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.lattice import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, Mapper, map_points
-from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.pretraining import Trainer, Training, chunk_size, train
+from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 
 CONVENTIONS = {
     "ising": "total energy of H = -J sum_<ij> Z_i Z_j - h sum_i X_i in Pauli matrices",

@@ -54,9 +54,7 @@ MAX_POLISHED = 2000
 """Gauss-Newton steps are for models with at most so many weights."""
 
 
-def plan_of(
-    kind: str, *, recipe: str = "desk", runs: int = 96, seed: int = 0, **changes: Any
-) -> Plan:
+def plan_of(kind: str, *, recipe: str = "desk", runs: int = 96, seed: int = 0, **changes: Any) -> Plan:
     """The plan of a kind of student.
 
     Args:
@@ -290,9 +288,7 @@ def distill_on(
     """
     key = jax.random.fold_in(jax.random.key(plan.seed), 0)
     emulator = start if start is not None else model.build(key, frame_step=data.frame_step)
-    emulator, progress = train(
-        emulator, data, plan, context, name=name, probe=probe, save=save, restored=restored
-    )
+    emulator, progress = train(emulator, data, plan, context, name=name, probe=probe, save=save, restored=restored)
     record = {
         "steps": plan.recipe.steps,
         "batch": plan.recipe.batch,

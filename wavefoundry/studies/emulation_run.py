@@ -222,14 +222,13 @@ def take_student(desk: Desk, state: State, name: str, table: StudentTable) -> No
     """Train, judge and question one student; its record joins the state. One that cannot be trained is recorded too."""
     spec, context, model = desk.spec, desk.context, model_of(table)
     plan = plan_for(table, spec, len(desk.data.items))
-    probe = None
-    if desk.exam is not None and spec.diagnose.along_training:
-        exam = desk.exam
 
-        def probe(emulator: Any) -> dict[str, Any]:
-            found = questions.residuals(emulator, exam, desk.data.grid, desk.data.frame_step)
-            return {"residuals": {k: _finite(v) for k, v in found.items()}}
+    def ask(emulator: Any) -> dict[str, Any]:
+        assert desk.exam is not None
+        found = questions.residuals(emulator, desk.exam, desk.data.grid, desk.data.frame_step)
+        return {"residuals": {k: _finite(v) for k, v in found.items()}}
 
+    probe = ask if desk.exam is not None and spec.diagnose.along_training else None
     try:
         student = distill_on(
             desk.data, model, plan, context, name=name, laplacian=spec.teacher.laplacian, probe=probe,
@@ -371,5 +370,3 @@ def summary_of(
         "versions": versions(),
         "hardware": hardware(),
     }
-
-

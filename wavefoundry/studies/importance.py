@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,18 +85,27 @@ def table_of(kind: str, done: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 row[key] = _ratio([job["lost"][column] for job in mine], [lost[column] for lost in base])
         rows.append(row)
     seeds = len(base)
-    return {"student": kind, "seeds": seeds, "lost_with_everything": _mean_error([b["all"] for b in base]), "rows": rows}
+    return {
+        "student": kind,
+        "seeds": seeds,
+        "lost_with_everything": _mean_error([b["all"] for b in base]),
+        "rows": rows,
+    }
 
 
 def _ratio(without: Sequence[float], everything: Sequence[float]) -> dict[str, float]:
     a, b = np.log10(np.maximum(without, 1e-12)), np.log10(np.maximum(everything, 1e-12))
-    errors = [np.std(v, ddof=1) / np.sqrt(len(v)) if len(v) > 1 else np.nan for v in (a, b)]
-    return {"value": float(a.mean() - b.mean()), "error": float(np.hypot(*errors))}
+    error = math.hypot(_standard_error(a), _standard_error(b))
+    return {"value": float(a.mean() - b.mean()), "error": error}
+
+
+def _standard_error(values: Sequence[float] | np.ndarray) -> float:
+    """Standard error of the mean; nan for a single value."""
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 def _mean_error(values: Sequence[float]) -> dict[str, float]:
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return {"value": float(np.mean(values)), "error": float(error)}
+    return {"value": float(np.mean(values)), "error": _standard_error(values)}
 
 
 def words_of(table: dict[str, Any]) -> list[str]:

@@ -63,7 +63,15 @@ def reference(
         found = solve(states, fields, frames + LEAD, grid=grid, dt=frame_step, solver=three_point)
         coarse = found.frames.astype(np.complex64)
     return Reference(
-        tuple(items), grid, frame_step, states, fields, true.frames.astype(np.complex64), coarse, true.substeps, true.error
+        tuple(items),
+        grid,
+        frame_step,
+        states,
+        fields,
+        true.frames.astype(np.complex64),
+        coarse,
+        true.substeps,
+        true.error,
     )
 
 
@@ -79,7 +87,7 @@ def compare(found: np.ndarray, true: np.ndarray, fields: np.ndarray, grid: Grid1
     with np.errstate(all="ignore"):
         overlap = np.abs(np.sum(np.conj(found) * true, axis=-1))
         sizes = np.linalg.norm(found, axis=-1), np.linalg.norm(true, axis=-1)
-        difference = found - true
+        difference: Any = found - true
         mae = (np.abs(difference.real) + np.abs(difference.imag)).mean(-1) / 2
         relative = np.linalg.norm(difference, axis=-1) / sizes[1]
         energy = energy_of(found, fields[:, None], grid)
@@ -105,7 +113,9 @@ def roll(student: Student, truth: Reference) -> np.ndarray:
         first = truth.states[:, None]
     from wavefoundry.studies.student import dtype_of
 
-    return predict(student.emulator, first.astype(dtype_of(student.emulator)), truth.fields, truth.grid, count, renormalise)
+    return predict(
+        student.emulator, first.astype(dtype_of(student.emulator)), truth.fields, truth.grid, count, renormalise
+    )
 
 
 def judge(student: Student, truth: Reference) -> tuple[list[dict[str, Any]], Curves, np.ndarray]:

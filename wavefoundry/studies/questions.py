@@ -179,7 +179,9 @@ def fitted_mass(curve: dict[str, list[float]], kmax: float = 6.0) -> dict[str, f
     return {"kinetic_coefficient": float(solution[1] / step), "exact": 0.5, "residual": worst}
 
 
-def transmissions(student: Student, heights: tuple[float, ...] = (2, 3, 4, 5, 6, 7), energy: float = 4.5) -> dict[str, Any]:
+def transmissions(
+    student: Student, heights: tuple[float, ...] = (2, 3, 4, 5, 6, 7), energy: float = 4.5
+) -> dict[str, Any]:
     """Probability to pass a thin barrier of several heights: student, solver, and the closed form for a packet.
 
     The packet starts 20 in front of the barrier and is looked at when its transmitted part is well behind it; what is
@@ -261,7 +263,7 @@ def built_in_of(student: Student) -> list[str]:
 
 
 def words(student: Student, report: dict[str, Any]) -> list[str]:
-    """The findings as sentences. A symmetry is claimed only where its residual is below a tenth of the one-step error."""
+    """The findings as sentences. A symmetry is claimed only where its ratio to the one-step error is below 0.1."""
     found, ratios = report["residuals"], report["ratios"]
     title = f"The {student.model.kind} student ({student.parameters} weights)"
     sentences = [f"{title} predicts one frame with a relative error of {found['one_step']:.2g}."]

@@ -20,8 +20,8 @@ from wavefoundry.studies.judging import LEAD, Reference, compare
 from wavefoundry.studies.student import Student, dtype_of, predict
 
 LADDER: tuple[tuple[float | None, int], ...] = (
-    (6.5, 1), (8.0, 1), (10.0, 1), (8.0, 2), (10.0, 2), (12.0, 2), (12.0, 3), (14.0, 3), (16.0, 4), (20.0, 5), (20.0, 6),
-    (24.0, 8), (None, 11), (None, 16), (None, 22),
+    (6.5, 1), (8.0, 1), (10.0, 1), (8.0, 2), (10.0, 2), (12.0, 2), (12.0, 3), (14.0, 3), (16.0, 4), (20.0, 5),
+    (20.0, 6), (24.0, 8), (None, 11), (None, 16), (None, 22),
 )  # fmt: skip
 """Strang splittings from cheap to dear: band limit and steps per frame."""
 BATCH, REPEATS, LEAST = 8, 3, 5

@@ -121,12 +121,15 @@ class Student:
         if len(grid.shape) > 1 and self.model.kind != "unitary":
             raise InputError(f"{self.model.kind} students live on a line", where=where, fix="a unitary student")
         if any(abs(dx / self.grid.dx - 1) > 1e-9 for dx in grid.spacing):
-            why = f"it was trained with dx = {self.grid.dx:.6g}, the grid has {', '.join(f'{d:.6g}' for d in grid.spacing)}"
+            has = ", ".join(f"{dx:.6g}" for dx in grid.spacing)
+            why = f"it was trained with dx = {self.grid.dx:.6g}, the grid has {has}"
             raise InputError("the grid does not fit the student", where=where, why=why)
         check_window(window_of(self.emulator), min(grid.shape))
         if states.shape[1:] != grid.shape or fields.shape[-len(grid.shape) :] != grid.shape:
             raise InputError(
-                f"psi0 {states.shape[1:]} or potential {fields.shape} does not fit", where=where, why=f"grid {grid.shape}"
+                f"psi0 {states.shape[1:]} or potential {fields.shape} does not fit",
+                where=where,
+                why=f"grid {grid.shape}",
             )
         for name, array in (("psi0", states), ("the potential", fields)):
             if array.dtype == object or not np.all(np.isfinite(array)):

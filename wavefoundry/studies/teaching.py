@@ -38,7 +38,9 @@ def _frames(curriculum: Curriculum | Trajectories, cache_dir: Any, context: Cont
     if not isinstance(curriculum, Curriculum):
         what = f"{type(curriculum).__name__} is no curriculum"
         raise InputError(what, where="wf.distill", fix='wf.Curriculum.preset("default")')
-    return curriculum.generate(cache_dir, lambda done, total: context.emit({"event": "data", "done": done, "total": total}))
+    return curriculum.generate(
+        cache_dir, lambda done, total: context.emit({"event": "data", "done": done, "total": total})
+    )
 
 
 def _plan(model: EmulatorSpec, runs: int, settings: dict[str, Any], where: str) -> Plan:
