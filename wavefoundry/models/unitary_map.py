@@ -44,9 +44,8 @@ class Unitary(Emulator):
     mirror: bool = eqx.field(static=True)
     time_reversal: bool = eqx.field(static=True)
     gauge: bool = eqx.field(static=True)
-
-    kind = "unitary"
-    history = 1
+    kind: str = eqx.field(static=True, default="unitary")
+    history: int = eqx.field(static=True, default=1)
 
     @classmethod
     def create(

@@ -175,7 +175,7 @@ def check_shape(name: str, values: Mapping[str, Any], where: str) -> None:
         numbers = value if isinstance(value, list | tuple) else [value]
         if not all(isinstance(number, str) or (number is not None and math.isfinite(number)) for number in numbers):
             raise InputError(f"{key} of {name} is not finite", where=where)
-        if key == "width" and not value > 0:
+        if key == "width" and not (isinstance(value, int | float) and value > 0):
             raise InputError(f"{key} = {value} of {name} is not positive", where=where)
     missing = [key for key in keys if known[key].default is inspect.Parameter.empty and key not in values]
     if missing:

@@ -254,8 +254,8 @@ def check_step(grid: Grid, dt: float, solver: Solver, frames: int) -> None:
         raise InputError(
             f"the time step {dt / solver.substeps:.4g} is beyond the resonance limit",
             where=where,
-            why=f"step * T_max must stay below 2 pi; T_max = {top:.4g}: steps below {RESONANCE / top / largest:.4g}",
-            fix=f'substeps = "auto", at least {math.ceil(dt * top * largest / (SAFE * RESONANCE))}, or a band limit kcut',
+            why=f"step * T_max must stay below 2 pi; T_max = {top:.4g}: below {RESONANCE / top / largest:.4g}",
+            fix=f'substeps = "auto", at least {math.ceil(dt * top * largest / (SAFE * RESONANCE))}, or a kcut',
         )
 
 
