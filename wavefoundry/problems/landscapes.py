@@ -126,7 +126,7 @@ SINGLES = (
 def suite(grid: Grid1D | None = None) -> list[Item]:
     """The 24 cases: 11 single barriers, doubles, triple, random, smooth, harmonic, well, triangle, half-circle, crossing.
 
-    The single barriers are those of the paper; the composite landscapes follow its list, with numbers of our own where
+    Single barriers are those of the paper; the composite landscapes follow its list, with our numbers where
     it gives none.
     """
     rng = np.random.default_rng(7)
