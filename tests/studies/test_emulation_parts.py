@@ -182,6 +182,13 @@ def test_importance_table_from_known_losses():
     assert "no loss above two standard errors" in importance.words_of(importance.table_of("unitary", flat))[0]
 
 
+def test_one_seed_supports_no_statement():
+    jobs = [{"without": name, "seed": 0, "runs": 9, "lost": {"all": 0.1}} for name in ("everything", "tunnelling")]
+    table = importance.table_of("unitary", jobs)
+    assert np.isnan(table["rows"][0]["on_all"]["error"])
+    assert "no error bar" in importance.words_of(table)[0]
+
+
 def test_rollouts_that_leave_the_trained_range_say_so():
     student = wf.demo_emulator()
     psi, flat = single(30, 2, 4, 0, 7).state(BOX), np.zeros(1024)

@@ -124,7 +124,7 @@ SINGLES = (
 
 
 def suite(grid: Grid1D | None = None) -> list[Item]:
-    """The 24 cases: 11 single barriers, doubles, triple, random, smooth, harmonic, well, triangle, half-circle, crossing.
+    """The 24 cases: barriers (single, double, triple), random, smooth, harmonic, well, triangle, half-circle, packets.
 
     Single barriers are those of the paper; the composite landscapes follow its list, with our numbers where
     it gives none.

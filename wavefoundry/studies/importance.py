@@ -110,6 +110,8 @@ def _mean_error(values: Sequence[float]) -> dict[str, float]:
 
 def words_of(table: dict[str, Any]) -> list[str]:
     """The table as sentences: only differences above two standard errors are called differences."""
+    if table["seeds"] < 2:
+        return [f"One seed of the {table['student']} student has no error bar: nothing is said about importance."]
     needed = [r for r in table["rows"] if r["on_all"]["value"] > 2 * r["on_all"]["error"]]
     spared = [r for r in table["rows"] if r not in needed]
     seeds = f"{table['seeds']} seeds"
