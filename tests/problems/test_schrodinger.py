@@ -108,9 +108,8 @@ def test_transmission_of_a_packet():
     grid = Grid1D(400.0, 4096)
     potential = np.where((np.arange(4096) >= 2048) & (np.arange(4096) < 2058), 4.5, 0.0)
     time = 140 / np.sqrt(8)
-    frames = propagate(
-        gaussian(Packet(140, 6.0, 4), grid), potential, 10, grid=grid, dt=time / 10, check=False, kcut=16
-    )
+    solver = Solver(substeps=990, check=False)  # steps of 0.005
+    frames = solve(gaussian(Packet(140, 6.0, 4), grid), potential, 10, grid=grid, dt=time / 10, solver=solver).frames
     passed = np.sum(np.abs(frames[-1][2058:]) ** 2) * grid.dx
     assert passed == pytest.approx(0.23577, abs=0.005)
 

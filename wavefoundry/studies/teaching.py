@@ -32,12 +32,16 @@ class Judgement(NamedTuple):
     curves: judging.Curves
 
 
+def _runs(curriculum: Curriculum | Trajectories) -> tuple[Item, ...]:
+    if not isinstance(curriculum, Curriculum | Trajectories):
+        what = f"{type(curriculum).__name__} is no curriculum"
+        raise InputError(what, where="wf.distill", fix='wf.Curriculum.preset("default")')
+    return curriculum.items
+
+
 def _frames(curriculum: Curriculum | Trajectories, cache_dir: Any, context: Context) -> Trajectories:
     if isinstance(curriculum, Trajectories):
         return curriculum
-    if not isinstance(curriculum, Curriculum):
-        what = f"{type(curriculum).__name__} is no curriculum"
-        raise InputError(what, where="wf.distill", fix='wf.Curriculum.preset("default")')
     return curriculum.generate(
         cache_dir, lambda done, total: context.emit({"event": "data", "done": done, "total": total})
     )
@@ -86,8 +90,8 @@ def distill(
     model = model or EmulatorSpec("unitary")
     with view(quiet=not progress) as show:
         context = Context(lambda event: (show(event), on_event(event) if on_event else None)[0])
+        plan = _plan(model, len(_runs(curriculum)), settings, "wf.distill")  # before anything expensive
         data = _frames(curriculum, cache_dir, context)
-        plan = _plan(model, len(data.items), settings, "wf.distill")
         laplacian = curriculum.solver.laplacian if isinstance(curriculum, Curriculum) else "spectral"
         return distill_on(data, model, plan, context, name=model.kind, laplacian=laplacian)
 
@@ -167,8 +171,8 @@ def ablate(
         raise InputError(f"seeds = {seeds} is not possible", where="wf.ablate", why="at least 1")
     with view(quiet=not progress) as show:
         context = Context(show)
+        plan = _plan(model, len(_runs(curriculum)), settings, "wf.ablate")
         data = _frames(curriculum, None, context)
-        plan = _plan(model, len(data.items), settings, "wf.ablate")
         items = list(cases) if cases is not None else suite(data.grid)
         truth = judging.reference(items, data.grid, frames, data.frame_step, paper=False)
         jobs = importance.plan_jobs(data, seeds, processes)
