@@ -85,7 +85,7 @@ def main() -> None:
     ]  # fmt: skip
     columns = ("student", "ms/frame", "MAE", "solver kcut", "steps", "ms/frame", "MAE", "solver faster by")
     table("students, and the cheapest solver of at least their accuracy", columns, cells)
-    flat = plane(trained[0][1], 96 if quick else 384, 5 if quick else 60)
+    flat = plane(trained[0][1], 160 if quick else 384, 5 if quick else 60)
     table("unitary student of lines on a plane", list(flat[0]), [list(row.values()) for row in flat])
     save("emulation_speed", arguments, {"teacher": teacher, "speed": found, "plane": flat})
 

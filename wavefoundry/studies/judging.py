@@ -10,7 +10,7 @@ import numpy as np
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import Item
 from wavefoundry.problems.schrodinger import Solver, energy_of, solve
-from wavefoundry.studies.student import Student, beyond, predict
+from wavefoundry.studies.student import Student, dtype_of, predict
 
 REFERENCE = Solver(tolerance=5e-3)
 LEAD = 3
@@ -111,8 +111,6 @@ def roll(student: Student, truth: Reference) -> np.ndarray:
     first = truth.frames[:, : student.history]
     if student.history == 1:  # the initial state is known in double precision
         first = truth.states[:, None]
-    from wavefoundry.studies.student import dtype_of
-
     return predict(
         student.emulator, first.astype(dtype_of(student.emulator)), truth.fields, truth.grid, count, renormalise
     )
@@ -202,11 +200,6 @@ def overview(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "classes": by_class,
         "trusted": sum(bool(case.get("trusted")) for case in cases),
     }
-
-
-def momentum_share(truth: Reference, limit: float) -> float:
-    """Largest share of probability of a case with momenta above ``limit``."""
-    return beyond(truth.states, truth.grid, limit)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
