@@ -21,21 +21,54 @@ _MODULES = {
 }
 _NAMES = ("pretrain", "map", "load", "run_study", "Diagram", "Pretrained")
 
+_EMULATION = {
+    "Grid1D": "problems.grid",
+    "Grid2D": "problems.grid",
+    "Packet": "problems.wavepackets",
+    "case": "problems.landscapes",
+    "propagate": "problems.schrodinger",
+    "Curriculum": "studies.curriculum",
+    "Student": "studies.student",
+    "load_student": "studies.student",
+    **dict.fromkeys(("ablate", "demo_emulator", "diagnose", "distill", "evaluate", "rollout"), "studies.teaching"),
+}
+
 if TYPE_CHECKING:
     from wavefoundry import models
     from wavefoundry.api import Diagram, Pretrained, load, map, pretrain, run_study
     from wavefoundry.problems import exact, lattice
+    from wavefoundry.problems.grid import Grid1D, Grid2D
+    from wavefoundry.problems.landscapes import case
+    from wavefoundry.problems.schrodinger import propagate
+    from wavefoundry.problems.wavepackets import Packet
+    from wavefoundry.studies.curriculum import Curriculum
+    from wavefoundry.studies.student import Student, load_student
+    from wavefoundry.studies.teaching import ablate, demo_emulator, diagnose, distill, evaluate, rollout
 
 __all__ = [
     "__version__",
+    "Curriculum",
     "Diagram",
+    "Grid1D",
+    "Grid2D",
+    "Packet",
     "Pretrained",
+    "Student",
+    "ablate",
+    "case",
+    "demo_emulator",
+    "diagnose",
+    "distill",
+    "evaluate",
     "exact",
     "lattice",
     "load",
+    "load_student",
     "map",
     "models",
     "pretrain",
+    "propagate",
+    "rollout",
     "run_study",
 ]
 
@@ -47,6 +80,8 @@ def __getattr__(name: str) -> Any:
         return import_module(_MODULES[name])
     if name in _NAMES:
         return getattr(import_module("wavefoundry.api"), name)
+    if name in _EMULATION:
+        return getattr(import_module(f"wavefoundry.{_EMULATION[name]}"), name)
     raise AttributeError(f"module 'wavefoundry' has no attribute {name!r}")
 
 

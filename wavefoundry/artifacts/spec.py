@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts.spec_checks import near, problems
+from wavefoundry.artifacts.spec_emulation import EmulationSpec
 from wavefoundry.artifacts.spec_errors import short, short_line, to_input_error
 from wavefoundry.artifacts.spec_tables import (
     COUPLINGS,
@@ -92,19 +93,27 @@ class DiagramSpec(Table):
         return self
 
 
-KINDS: dict[str, type[DiagramSpec]] = {"diagram": DiagramSpec}
+KINDS: dict[str, Any] = {
+    "diagram": DiagramSpec,
+    "emulation": EmulationSpec,
+}
 """Study kinds by the value of ``kind``, which decides how the rest of a file is read."""
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "desk": {"diagram": {}},
+    "desk": {"diagram": {}, "emulation": {}},
     "paper": {
+        "emulation": {
+            "curriculum": {"preset": "paper-full"},
+            "students": [{"kind": "gru"}],
+            "training": {"recipe": "paper"},
+        },
         "diagram": {
             "wavefunction": {"width": 60, "layers": 4, "heads": 10},
             "pretrain": {"steps": 1000, "walkers": 4096},
             "adapt": {"steps": 100, "samples": 4096, "full_steps": 200},
             "evaluate": {"samples": 65536, "chains": 1024},
             "output": {"memory_mib": 4096},
-        }
+        },
     },
 }
 """Defaults by preset and kind, used for keys the study file leaves out; desk is what the tables say."""
@@ -127,6 +136,9 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
         InputError: for anything that cannot be used; at most five lines.
     """
     spec = loads(_read(Path(path)), source=str(path), overrides=overrides, preset=preset)
+    if isinstance(spec, EmulationSpec):
+        _require_files(spec, str(path))
+        return spec  # type: ignore[return-value]
     start = spec.pretrain.warm_start
     if start is not None and not os.path.exists(os.path.expanduser(start)):
         raise InputError(
@@ -135,6 +147,17 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
             fix="a path, seen from the current directory",
         )
     return spec
+
+
+def _require_files(spec: EmulationSpec, source: str) -> None:
+    """Refuse potentials from files that do not exist."""
+    own = spec.evaluate.cases if isinstance(spec.evaluate.cases, list) else []
+    for case in (*spec.curriculum.items, *own):
+        for table in case.potential:
+            if table.path is not None and not os.path.isfile(os.path.expanduser(table.path)):
+                where = f"{source}, case {short(case.name)}"
+                fix = "a path, seen from the current directory"
+                raise InputError(f"there is no such potential file: {short(table.path, 200)}", where=where, fix=fix)
 
 
 def loads(text: str, *, source: str = "study", overrides: Sequence[str] = (), preset: str | None = None) -> DiagramSpec:

@@ -1,4 +1,4 @@
-"""Wavefunctions. The functions here describe a network; it is built when the lattice is known."""
+"""Wavefunctions and emulators. The functions here describe a network; it is built when its problem is known."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import jax
 
     from wavefoundry.core.types import Wavefunction
+    from wavefoundry.models.emulator import Emulator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,4 +63,61 @@ def vit(**fields: object) -> ViTSpec:
     return ViTSpec(**fields)  # type: ignore[arg-type]
 
 
-__all__ = ["ViTSpec", "vit"]
+@dataclasses.dataclass(frozen=True)
+class EmulatorSpec:
+    """Description of an emulator: its kind and its options, see ``unitary``, ``kernel``, ``gru`` and their siblings."""
+
+    kind: str
+    options: tuple[tuple[str, object], ...] = ()
+
+    def build(self, key: jax.Array, *, frame_step: float) -> Emulator:
+        """The emulator with random weights, for a time ``frame_step`` between frames.
+
+        Raises:
+            InputError: an unknown kind or option.
+        """
+        from wavefoundry.models import emulators
+
+        return emulators.build(self.kind, key, frame_step, dict(self.options))
+
+
+def _emulator(kind: str, options: dict[str, object]) -> EmulatorSpec:
+    from wavefoundry.models import emulators
+
+    emulators.check(kind, options)
+    return EmulatorSpec(kind, tuple(sorted(options.items())))
+
+
+def unitary(**options: object) -> EmulatorSpec:
+    """The unitary emulator: ``depth=3, taps=9, kcut=12.0, precision="float32"``; priors ``norm=True, mirror=False,
+    time_reversal=False, gauge=False``. 72 weights by default."""
+    return _emulator("unitary", options)
+
+
+def kernel(**options: object) -> EmulatorSpec:
+    """The kernel emulator: ``window=23, hidden=96, count=12, potential_scale=14.0, mirror=False``."""
+    return _emulator("kernel", options)
+
+
+def gru(**options: object) -> EmulatorSpec:
+    """The recurrent network of arXiv 2203.10200: ``window=23, frames=4, hidden=69, sigma=2.8, potential_scale=14.0,
+    doubled=True``; priors ``phase=False, amplitude=False, mirror=False, renormalise=False``."""
+    return _emulator("gru", options)
+
+
+def conv(**options: object) -> EmulatorSpec:
+    """The convolutional network of arXiv 2203.10200; options as ``gru`` (without ``doubled``)."""
+    return _emulator("conv", options)
+
+
+def dense(**options: object) -> EmulatorSpec:
+    """The dense network of arXiv 2203.10200; options as ``gru`` (without ``doubled``)."""
+    return _emulator("dense", options)
+
+
+def linear(**options: object) -> EmulatorSpec:
+    """The linear map of arXiv 2203.10200; options as ``gru`` (without ``doubled``)."""
+    return _emulator("linear", options)
+
+
+__all__ = ["EmulatorSpec", "ViTSpec", "conv", "dense", "gru", "kernel", "linear", "unitary", "vit"]

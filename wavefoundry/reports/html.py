@@ -41,6 +41,10 @@ def read_run(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if not isinstance(summary, dict):
         raise IntegrityError(f"{path} is not a JSON object")
     events, _ = Log(Path(run_dir) / "log.jsonl").read()
+    if summary.get("kind") == "emulation":
+        from wavefoundry.reports import emulation
+
+        emulation.attach_frames(summary, Path(run_dir))
     return summary, events
 
 
@@ -73,6 +77,10 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    if summary.get("kind") == "emulation":
+        from wavefoundry.reports import emulation
+
+        return emulation.render(summary, log)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
+from wavefoundry.reports import emulation_tables
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
 Event = Mapping[str, Any]
@@ -36,11 +37,13 @@ def event_line(event: Event) -> str:
         numbers = "  ".join(f"{head} {cells[head]}" for head in HEADS if cells[head] not in ("", NOT_AVAILABLE))
         left = duration(event.get("seconds_left"))
         return f"{_place(event, event.get('couplings'))}  {numbers}" + (f"  {left} left" if left else "")
-    return ""
+    return emulation_tables.event_line(event)
 
 
 def final_line(summary: Event) -> str:
     """One line that says how a run ended: ``complete: 21 points, 21 trusted, ...``."""
+    if summary.get("kind") == "emulation":
+        return emulation_tables.final_line(summary)
     points = list(summary.get("points") or [])
     trusted = sum(bool(point.get("trusted")) for point in points)
     errors = [abs(error) for point in points if (error := _finite(point.get("relative_error"))) is not None]
@@ -133,6 +136,7 @@ def _progress(event: Event) -> str:
 def step_numbers(event: Event) -> str:
     """The numbers of a pre-training step on one line."""
     texts = {
+        "loss": _number(event.get("loss")),
         "E": format_value_error(_finite(event.get("energy")), _finite(event.get("energy_error"))),
         "E/site": format_value_error(*per_site(event)),
         "V-score": _number(event.get("v_score")),

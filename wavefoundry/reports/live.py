@@ -19,7 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from wavefoundry.reports import lines
+from wavefoundry.reports import emulation_tables, lines
 from wavefoundry.reports.lines import Event
 from wavefoundry.reports.tables import NOT_AVAILABLE
 
@@ -56,6 +56,8 @@ def final_table(summary: Event) -> RenderableType:
     Returns:
         Something a rich ``Console`` prints.
     """
+    if summary.get("kind") == "emulation":
+        return _emulation_table(summary)
     points = list(summary.get("points") or [])
     parts: list[RenderableType] = [_table([lines.point_cells(point) for point in points])] if points else []
     parts += [Text(line) for line in (lines.pretrain_line(summary), lines.cost_line(summary)) if line]
@@ -66,6 +68,18 @@ def final_table(summary: Event) -> RenderableType:
         parts.append(Text(f"not to be trusted: {names}{more}", style="yellow"))
     parts.append(Text(lines.final_line(summary), style="bold"))
     return Group(*parts)
+
+
+def _emulation_table(summary: Event) -> RenderableType:
+    """The closing table of an emulation study: one row per student, then notes, cost and status."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for head in emulation_tables.HEADS:
+        table.add_column(Text(head), justify="left" if head in ("student", "worst case") else "right")
+    for row in emulation_tables.rows(summary):
+        table.add_row(*(Text(row[head]) for head in emulation_tables.HEADS))
+    texts = [*emulation_tables.notes(summary), *summary.get("words", []), lines.cost_line(summary)]
+    last = Text(lines.final_line(summary), style="bold")
+    return Group(table, *(Text(line) for line in texts if line), last)
 
 
 class Lines:
@@ -124,6 +138,8 @@ class Screen:
             self._step, self._left = event, event.get("seconds_left")
         elif kind == "round":
             self._round = event
+        elif kind in ("data", "student", "importance"):
+            self._text = lines.event_line(event)
         elif kind == "point":
             # A point that went back for more work comes again under its index and replaces its row.
             self._rows[event.get("index", len(self._rows))] = lines.point_cells(event)

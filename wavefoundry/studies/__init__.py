@@ -13,7 +13,7 @@ __all__ = ["run_study"]
 def run_study(
     spec: Any, out: str | Path, *, resume: bool = False, overwrite: bool = False, emit: Emit | None = None
 ) -> dict[str, Any]:
-    """Run a study into a run directory and return its summary (also written as summary.json and points.csv).
+    """Run a study into a run directory and return its summary (also written as summary.json, with a CSV table).
 
     Args:
         spec: an accepted study file (``wavefoundry.artifacts.spec.load``).
@@ -25,9 +25,9 @@ def run_study(
     Raises:
         WavefoundryError: see the subclasses; ``Interrupted`` when a signal stopped the run after saving it.
     """
-    from wavefoundry.studies import diagram_run
+    from importlib import import_module
 
-    kinds = {"diagram": diagram_run.run}
+    kinds = {"diagram": "diagram_run", "emulation": "emulation_run"}
     from wavefoundry.artifacts import signals
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.store import RunDirectory
@@ -43,19 +43,19 @@ def run_study(
         if resume:
             study_file.require_same(spec, directory.spec_text, folder)
             _rewind_log(directory)
-        summary = kinds[spec.kind](spec, context)
+        summary = import_module(f"wavefoundry.studies.{kinds[spec.kind]}").run(spec, context)
         for text in directory.warnings:
             context.warn(text)
         summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
         directory.write_json("summary.json", summary)
-        directory.write_text("points.csv", _points_csv(summary))
+        directory.write_text(*_table_file(summary))
         directory.seal()
     return summary
 
 
 def _rewind_log(directory: Any) -> None:
     """Drop log lines beyond the state that is gone back to: newest stream first."""
-    for stream in ("adapt", "pretrain"):
+    for stream in ("adapt", "pretrain", "emulation"):
         found = directory.latest(stream)
         if found is not None:
             directory.truncate_log(found[2])
@@ -63,7 +63,12 @@ def _rewind_log(directory: Any) -> None:
     directory.truncate_log(None)
 
 
-def _points_csv(summary: dict[str, Any]) -> str:
+def _table_file(summary: dict[str, Any]) -> tuple[str, str]:
+    """Name and text of the table beside the summary."""
+    if summary["kind"] == "emulation":
+        from wavefoundry.reports.emulation_tables import cases_csv
+
+        return "cases.csv", cases_csv(summary)
     from wavefoundry.reports.tables import write_csv
 
-    return write_csv(summary["points"])
+    return "points.csv", write_csv(summary["points"])

@@ -65,6 +65,11 @@ class Context:
         if self._store is not None:
             self._store.save(name, step, tree.to_arrays(state), meta)
 
+    def save_arrays(self, name: str, step: int, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """Checkpoint arrays that have names already."""
+        if self._store is not None:
+            self._store.save(name, step, arrays, meta)
+
     def restore(self, name: str) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
         """Newest intact checkpoint of a stream, or None."""
         return None if self._store is None else self._store.latest(name)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
-import os
-import platform
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from wavefoundry._version import __version__
 from wavefoundry.artifacts.spec import DiagramSpec
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.core import tree
@@ -27,8 +23,8 @@ from wavefoundry.problems.lattice import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, Mapper, map_points
 from wavefoundry.studies.pretraining import Trainer, Training, chunk_size, train
+from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 
-SCHEMA = 1
 CONVENTIONS = {
     "ising": "total energy of H = -J sum_<ij> Z_i Z_j - h sum_i X_i in Pauli matrices",
     "j1j2": "total energy of H = J1 sum_nn S_i.S_j + J2 sum_nnn S_i.S_j in spin operators S = sigma / 2",
@@ -205,25 +201,4 @@ def summary_of(
         "settings": settings,
         "versions": versions(),
         "hardware": hardware(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides the numbers."""
-    names = ("jax", "jaxlib", "netket", "equinox", "numpy", "scipy")
-    return {"wavefoundry": __version__, "python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in names
-    }
-
-
-def hardware() -> dict[str, Any]:
-    """Where the numbers were made."""
-    device = jax.devices()[0]
-    return {
-        "platform": device.platform,
-        "device": device.device_kind,
-        "devices": jax.device_count(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "machine": platform.machine(),
-        "system": platform.system(),
     }

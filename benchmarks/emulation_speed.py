@@ -1,0 +1,94 @@
+"""What a frame costs: the teacher, all kinds of students, and the solver tuned to the accuracy of each, in one run.
+
+Single precision for students and tuned solver, batch of 8, 1024 points; compilation is left out. The accuracy is the
+mean absolute error on 8 of the 24 landscapes of the suite. Also: one-dimensional students used on a plane.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import numpy as np
+from _common import parser, save, say, table
+
+import wavefoundry as wf
+from wavefoundry.models import EmulatorSpec
+from wavefoundry.problems.landscapes import single, suite
+from wavefoundry.problems.schrodinger import Solver
+from wavefoundry.studies import judging, speed
+from wavefoundry.studies.distill import DESK
+
+KINDS = ("unitary", "kernel", "linear", "dense", "conv", "gru")
+
+
+def plane(student: wf.Student, n: int, frames: int) -> list[dict[str, Any]]:
+    """A student of lines on a plane, separable landscape and not: correlation and error against a solver."""
+    line = wf.Grid1D(n * student.grid.dx, n)
+    grid = wf.Grid2D((line.length, line.length), (n, n))
+    scale = line.length / 40
+    packet = [single(x0 * scale, 1.6, e0, 0, 1).state(line) for x0, e0 in ((9.0, 4.0), (14.0, 2.0))]
+    psi = np.outer(*packet)
+    x, y = np.meshgrid(line.x, line.x, indexing="ij")
+    middle = line.length / 2
+    landscapes = {
+        "separable": 4.0 * (np.abs(x - middle) < 1) + 2.0 * (np.abs(y - 1.2 * middle) < 1),
+        "disc": 6.0 * ((x - middle) ** 2 + (y - middle) ** 2 < 4.0),
+        "two slits": 12.0 * (np.abs(x - middle) < 0.5) * (np.abs(np.abs(y - middle) - 2.0) > 0.8),
+    }
+    rows = []
+    for name, potential in landscapes.items():
+        student.rollout(psi, potential, frames, grid=grid)
+        begin = time.process_time()
+        found = student.rollout(psi, potential, frames, grid=grid)
+        cost = 1e3 * (time.process_time() - begin) / frames
+        true = wf.propagate(psi, potential, frames, grid=grid, kcut=24.0, tolerance=1e-2)
+        difference = np.linalg.norm(found[-1] - true[-1]) / np.linalg.norm(true[-1])
+        overlap = abs(np.vdot(found[-1], true[-1])) / np.linalg.norm(found[-1]) / np.linalg.norm(true[-1])
+        rows.append({"landscape": name, "corr_end": overlap, "rel_l2_end": difference, "ms_per_frame": cost})
+    return rows
+
+
+def main() -> None:
+    """Time everything, print three tables."""
+    arguments = parser(__doc__).parse_args()
+    quick = arguments.quick
+    frames = 40 if quick else 400
+    curriculum = wf.Curriculum.preset("quick" if quick else "default", frames=frames)
+    say("teacher ...")
+    clock, wall = time.process_time(), time.perf_counter()
+    data = curriculum.generate()
+    seconds = time.process_time() - clock, time.perf_counter() - wall
+    runs = len(data.items)
+    teacher = {"runs": runs, "frames": frames, "substeps": data.substeps, "error": data.error}
+    teacher |= {"runs_per_cpu_second": runs / seconds[0], "runs_per_second": runs / seconds[1]}
+    table("teacher, convergence check and compilation included", list(teacher), [list(teacher.values())])
+    grid = curriculum.grid
+    picks = np.unique(np.round(np.linspace(0, 23, 8)).astype(int))
+    items = [suite(grid)[i] for i in picks]
+    truth = judging.reference(items, grid, frames, data.frame_step, solver=Solver(tolerance=5e-3), paper=False)
+    trained = []
+    for kind in KINDS[:2] if quick else KINDS:
+        say(f"student {kind} ...")
+        settings = {"steps": 40, "polish": 1 if kind == "unitary" else 0} if quick else {"polish": DESK[kind].polish}
+        student = wf.distill(data, EmulatorSpec(kind), seed=arguments.seed, **settings)
+        trained.append((kind, student, judging.judge(student, truth)[0]))
+    found = speed.table(trained, truth)
+    cells = [
+        [r["student"], r["ms_per_frame"], r["mae"], *((s["kcut"], s["substeps"], s["ms_per_frame"], s["mae"]) if
+         (s := r["solver"]) else (None,) * 4), r["solver_is_faster_by"]]
+        for r in found["rows"]
+    ]  # fmt: skip
+    columns = ("student", "ms/frame", "MAE", "solver kcut", "steps", "ms/frame", "MAE", "solver faster by")
+    table("students, and the cheapest solver of at least their accuracy", columns, cells)
+    flat = plane(trained[0][1], 160 if quick else 384, 5 if quick else 60)
+    table("unitary student of lines on a plane", list(flat[0]), [list(row.values()) for row in flat])
+    save("emulation_speed", arguments, {"teacher": teacher, "speed": found, "plane": flat})
+
+
+if __name__ == "__main__":
+    main()

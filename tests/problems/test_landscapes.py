@@ -1,0 +1,105 @@
+"""Potentials, the paper's sets and the suite of cases."""
+
+import numpy as np
+import pytest
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.problems.grid import Grid1D
+from wavefoundry.problems.landscapes import CLASSES, PRESETS, SINGLES, case, single, suite
+from wavefoundry.problems.potentials import SHAPES, from_any, from_dict, shape
+
+BOX = Grid1D()
+
+
+def test_barrier_of_width_seven_covers_the_points_of_the_paper():
+    inside = np.flatnonzero(shape("barrier", height=5.0, width=7.0)(BOX))
+    assert (inside[0], inside[-1], len(inside)) == (477, 547, 71)  # 1-based 477..547 is x = 477 dx .. 547 dx
+
+
+@pytest.mark.parametrize(("name", "count"), [("paper-demo", 567), ("paper-full", 2646)])
+def test_sets_of_the_paper(name, count):
+    items = PRESETS[name](0)
+    assert len(items) == count == len({item.name for item in items})
+    assert {item.packets[0].x0 for item in items} == {10, 40, 70}
+    assert max(item.height for item in items) == (10 if name == "paper-demo" else 14)
+
+
+def test_drawn_runs_follow_their_seed():
+    assert PRESETS["quick"](3) == PRESETS["quick"](3) != PRESETS["quick"](4)
+
+
+def test_suite_has_24_normalised_cases_inside_the_box():
+    cases = suite()
+    assert len(cases) == 24 == len({item.name for item in cases})
+    assert sum(item.group == "single" for item in cases) == len(SINGLES) == 11
+    for item in cases:
+        assert BOX.norm(item.state(BOX)) == pytest.approx(1.0, abs=1e-12)
+        assert np.all(np.isfinite(item.potential(BOX)))
+    by_name = {item.name: item.potential(BOX) for item in cases}
+    assert by_name["well"][512] == 0 and by_name["well"][100] == 4
+    assert by_name["double-2"].max() == 8 and by_name["triangle"].max() == pytest.approx(8, abs=0.08)
+    assert by_name["harmonic-1"].max() == 10
+
+
+def test_processes_split_single_barriers():
+    tunnel, over = single(10, 2, 3, 5, 7), single(10, 2, 6, 5, 7)
+    assert CLASSES["tunnelling"](tunnel) and not CLASSES["over-barrier"](tunnel)
+    assert CLASSES["over-barrier"](over) and not CLASSES["tunnelling"](over)
+    free = single(10, 2, 6, 0, 7)
+    assert not CLASSES["tunnelling"](free) and not CLASSES["over-barrier"](free)
+
+
+def test_sums_functions_arrays_and_files_agree(tmp_path):
+    tables = [{"kind": "barrier", "height": 2, "width": 4}, {"kind": "gaussian", "height": 1, "width": 3, "center": 20}]
+    wanted = from_any(tables)(BOX)
+    np.save(tmp_path / "v.npy", wanted)
+    np.savetxt(tmp_path / "v.txt", np.stack([BOX.x, wanted], 1))
+    for other in (wanted, lambda x: np.interp(x, BOX.x, wanted), tmp_path / "v.npy", str(tmp_path / "v.txt")):
+        np.testing.assert_allclose(from_any(other)(BOX), wanted, atol=1e-12)
+    np.testing.assert_allclose((from_dict(tables[0]) + from_dict(tables[1]))(BOX), wanted)
+
+
+def test_every_shape_is_bounded_by_its_height():
+    numbers = {"height": 3.0, "depth": 3.0, "width": 6.0, "center": 30.0, "top": 2.0, "seed": 1, "omega": 0.5,
+               "cap": 3.0, "heights": [1.0, 3.0], "start": 20.0}  # fmt: skip
+    import inspect
+
+    for name, function in SHAPES.items():
+        if name == "file":
+            continue
+        wanted = {key for key in inspect.signature(function).parameters if key in numbers}
+        field = shape(name, **{key: numbers[key] for key in wanted})(BOX)
+        assert field.min() >= 0 and field.max() <= 3.0 + 1e-12 and field.max() > 2.5
+
+
+@pytest.mark.parametrize(
+    ("potential", "says"),
+    [
+        ({"kind": "barier", "height": 1, "width": 2}, "did you mean 'barrier'"),
+        ({"kind": "barrier", "hight": 1, "width": 2}, "did you mean 'height'"),
+        ({"kind": "barrier", "height": 1}, "needs width"),
+        ({"kind": "barrier", "height": 1, "width": -2}, "not positive"),
+        ({"kind": "barrier", "height": float("inf"), "width": 2}, "not finite"),
+        (np.full(1024, np.nan), "point 0"),
+        (np.zeros(7), "shape"),
+        (lambda x: 1j * x, "real"),
+        ("no/such/file.npy", "no such potential file"),
+    ],
+)
+def test_bad_potentials(potential, says):
+    with pytest.raises(InputError, match=says):
+        from_any(potential)(BOX)
+
+
+def test_pickles_are_not_loaded(tmp_path):
+    np.save(tmp_path / "v.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match="cannot be read"):
+        from_any(tmp_path / "v.npy")(BOX)
+
+
+def test_case_takes_tuples_tables_and_lists():
+    one = case("a", {"kind": "flat"}, (20, 2, 5))
+    two = case("b", {"kind": "flat"}, [{"x0": 20, "s0": 2, "e0": 5}, {"x0": 70, "s0": 2, "e0": 5, "left": True}])
+    assert len(one.packets) == 1 and two.packets[1].left
+    with pytest.raises(InputError, match="no packet"):
+        case("c", {"kind": "flat"}, {"x": 1})

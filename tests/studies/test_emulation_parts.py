@@ -1,0 +1,258 @@
+"""Curricula, batches, judging and questions of emulation studies."""
+
+import numpy as np
+import pytest
+
+import wavefoundry as wf
+from wavefoundry.core.errors import InputError, IntegrityError
+from wavefoundry.problems.grid import Grid1D
+from wavefoundry.problems.landscapes import case, single
+from wavefoundry.studies import importance, judging, questions
+from wavefoundry.studies.batches import Pairs, Windows, touching
+from wavefoundry.studies.curriculum import Curriculum, Trajectories
+
+BOX = Grid1D()
+ITEMS = tuple(single(10.0, 2.0, float(e), float(h), 7.0) for e in (3, 6) for h in (0, 5))
+
+
+@pytest.fixture(scope="module")
+def short():
+    """Four runs of the paper's kind, 24 frames."""
+    return Curriculum(ITEMS, frames=24).generate()
+
+
+def of_paper_length(runs=2):
+    """Frames of the paper's length whose values tell where they come from."""
+    frames = np.arange(runs)[:, None, None] * 1e3 + np.arange(501)[:, None] + 1j * np.arange(1024)
+    potential = np.stack([single(10, 2, 5, 5.0, 7.0).potential(BOX)] * runs).astype(np.float32)
+    return Trajectories(frames.astype(np.complex64), potential, ITEMS[:runs], BOX, 0.1, 11, 0.0)
+
+
+def test_windows_are_those_of_the_paper():
+    windows = Windows(of_paper_length(), 128, seed=1314)
+    assert (windows.starts, windows.places, windows.per_run) == (446, 102, 45_492)
+    near = touching(windows.data.potentials[0], 23)
+    assert near.sum() == 93
+    times, left = windows.table(0)
+    assert len(set(times.tolist())) == 446 and times.max() <= 495
+    assert all(len(set(row.tolist())) == 102 for row in left[:20])
+    # 446 x 102 draws: the standard error of the share is below 0.002, so 0.71 to 0.73 is 5 standard errors wide.
+    assert 0.71 < near[left].mean() < 0.73
+
+
+def test_windows_hold_the_frames_they_name_round_the_box():
+    windows = Windows(of_paper_length(), 64, seed=3)
+    batch = windows(5, 3)
+    assert batch.x.shape == (3, 64, 4, 23, 3) and batch.y.shape == (3, 64, 23, 2)
+    x, y = batch.x.reshape(-1, 4, 23, 3), batch.y.reshape(-1, 23, 2)
+    np.testing.assert_allclose(np.diff(x[..., 0], axis=1), 1)  # successive frames
+    np.testing.assert_allclose(y[..., 0] - x[:, 3, :, 0], 1)
+    np.testing.assert_allclose(np.diff(x[..., 1], axis=2) % 1024, 1)  # neighbouring points, round the box
+    potential = windows.data.potentials[0][x[:, 0, :, 1].astype(int)]
+    np.testing.assert_allclose(x[..., 2], np.repeat(potential[:, None], 4, 1))
+
+
+def test_every_window_comes_once_per_epoch_whatever_the_blocks():
+    data = of_paper_length(1)._replace(frames=of_paper_length(1).frames[:, :12])
+    windows = Windows(data, 100, seed=0)
+    steps = windows.size // 100
+    whole = windows(0, steps).x
+    again = np.concatenate([Windows(data, 100, seed=0)(lo, min(5, steps - lo)).x for lo in range(0, steps, 5)])
+    np.testing.assert_array_equal(whole, again)
+    keys = whole[..., 0, 0, 0] * 5000 + whole[..., 0, 0, 1]
+    assert len(np.unique(keys)) == steps * 100
+    assert windows(steps - 1, 3).x.shape[0] == 3  # across the end of an epoch
+
+
+def test_pairs_are_successive_frames(short):
+    pairs = Pairs(short, 8, seed=1)
+    batch = pairs(3, 4)
+    np.testing.assert_array_equal(batch.before, Pairs(short, 8, seed=1)(0, 7).before[3:7])
+    for psi, potential, after in zip(batch.before[0], batch.potential[0], batch.after[0], strict=True):
+        found = wf.propagate(psi, potential, 1, substeps=11, tolerance=0.1)[1]
+        assert np.linalg.norm(found - after) / np.linalg.norm(after) < 1e-5
+
+
+def test_a_window_larger_than_the_box_is_refused(short):
+    with pytest.raises(InputError, match="larger than the box"):
+        Windows(short, 8, 0, points=2049)
+
+
+def test_cache_streams_the_same_frames_and_notices_damage(tmp_path, short):
+    curriculum = Curriculum(ITEMS, frames=24)
+    seen = []
+    first = curriculum.generate(tmp_path, lambda done, total: seen.append((done, total)))
+    second = curriculum.generate(tmp_path)
+    assert isinstance(second.frames, np.memmap) and seen == [(4, 4)]
+    np.testing.assert_array_equal(first.frames, short.frames)
+    np.testing.assert_array_equal(second.frames, short.frames)
+    del first, second
+    (file,) = tmp_path.glob("*.npy")
+    data = bytearray(file.read_bytes())
+    data[5000] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(IntegrityError, match="damaged"):
+        curriculum.generate(tmp_path)
+
+
+def test_curricula_leave_processes_out():
+    drawn = Curriculum.preset("quick")
+    tunnelling = sum(item.height > item.energy for item in drawn.items)
+    assert 0 < tunnelling < len(drawn.items)
+    assert len(drawn.without("tunnelling").items) == len(drawn.items) - tunnelling
+    for bad in (
+        lambda: drawn.without("magic"),
+        lambda: Curriculum.preset("magic"),
+        lambda: drawn.filter(lambda i: False),
+    ):
+        with pytest.raises(InputError):
+            bad()
+
+
+def test_comparison_of_known_states():
+    true = np.stack([single(30, 2, 4, 0, 7).state(BOX)])[:, None].repeat(3, 1)
+    fields = np.zeros((1, 1024))
+    turned = judging.compare(2 * np.exp(0.3j) * true, true, fields, BOX)
+    np.testing.assert_allclose(turned.corr, 1, atol=1e-12)
+    np.testing.assert_allclose(turned.norm, 4, atol=1e-12)
+    np.testing.assert_allclose(turned.rel_l2, abs(2 * np.exp(0.3j) - 1), atol=1e-12)
+    np.testing.assert_allclose(turned.energy, 4 + 1 / 32, rtol=1e-9)
+    other = np.stack([single(70, 2, 4, 0, 7).state(BOX)])[:, None].repeat(3, 1)
+    apart = judging.compare(other, true, fields, BOX)
+    assert apart.corr.max() < 1e-12
+    np.testing.assert_allclose(apart.transmission, 1, atol=1e-9)
+    np.testing.assert_allclose(apart.true_transmission, 0, atol=1e-9)
+    broken = judging.compare(true * np.nan, true, fields, BOX)
+    record = judging.case_record(ITEMS[0], broken, 0, 4.0)
+    assert record["corr_mean"] is None and record["frames_followed"] == 0
+
+
+def test_questions_find_what_an_exact_solver_knows():
+    """The student that is the splitting itself: symmetric, reversible, with the right mass."""
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+
+    from wavefoundry.studies.student import Student
+
+    model = wf.models.unitary(depth=3, time_reversal=True, mirror=True, gauge=True, kcut=12.0, precision="float64")
+    emulator = model.build(jax.random.key(0), frame_step=0.1)
+    phases = jnp.zeros_like(emulator.phases).at[:, 0].set(0.1 / 3 * 72 / 10)
+    taps = jnp.zeros_like(emulator.taps).at[:, 0].set(jnp.asarray([1 / 60, 1 / 30]))
+    emulator = eqx.tree_at(lambda e: (e.phases, e.taps), emulator, (phases, taps))
+    scope = {"potential_min": 0.0, "potential_max": 14.0, "momentum_max": 7.0, "runs": 0}
+    student = Student(emulator, model, BOX, 0.1, scope)
+    found = questions.diagnose(student)
+    assert found["residuals"]["one_step"] < 5e-3
+    for name in ("linearity", "phase", "amplitude", "translation", "mirror", "time_reversal", "v_shift", "norm"):
+        assert found["residuals"][name] < 1e-10
+    assert found["mass"]["kinetic_coefficient"] == pytest.approx(0.5, abs=1e-6)
+    np.testing.assert_allclose(found["transmission"]["student"], found["transmission"]["solver"], atol=5e-3)
+    np.testing.assert_allclose(found["transmission"]["solver"], found["transmission"]["formula"], atol=6e-3)
+    assert set(found["built_in"]) >= {"mirror", "time_reversal", "v_shift", "norm"}
+    claims = next(line for line in found["words"] if "learned" in line or "No further" in line)
+    assert "mirror" not in claims  # what is built in is never called learned
+
+
+def test_claims_need_a_ratio_below_a_tenth():
+    found = {name: 1e-3 for name in (*questions.SYMMETRIES, "energy_spread")} | {"one_step": 2e-3, "mirror": 1e-4}
+    ratios = questions.ratios_of(found)
+    assert ratios["mirror"] == pytest.approx(0.05) and ratios["time_reversal"] == pytest.approx(0.5)
+    assert ratios["norm"] == pytest.approx(0.25)
+    assert [name for name in questions.SYMMETRIES if ratios[name] < questions.LEARNED] == ["mirror"]
+
+
+def test_importance_table_from_known_losses():
+    jobs = [
+        {
+            "without": name,
+            "seed": seed,
+            "runs": 10,
+            "lost": {"all": lost * 10 ** (0.1 * (seed - 1)), "tunnelling": lost},
+        }
+        for name, lost in (("everything", 1e-3), ("tunnelling", 1e-2))
+        for seed in range(3)
+    ]
+    table = importance.table_of("unitary", jobs)
+    (row,) = table["rows"]
+    assert row["on_all"]["value"] == pytest.approx(1.0)
+    assert row["on_all"]["error"] == pytest.approx(np.hypot(0.1, 0.1) / np.sqrt(3))
+    assert "tunnelling" in importance.words_of(table)[0] and "unitary" in importance.words_of(table)[0]
+    flat = [job | {"lost": {"all": 10.0 ** -(3 + 0.1 * job["seed"])}} for job in jobs]
+    assert "no loss above two standard errors" in importance.words_of(importance.table_of("unitary", flat))[0]
+
+
+def test_one_seed_supports_no_statement():
+    jobs = [{"without": name, "seed": 0, "runs": 9, "lost": {"all": 0.1}} for name in ("everything", "tunnelling")]
+    table = importance.table_of("unitary", jobs)
+    assert np.isnan(table["rows"][0]["on_all"]["error"])
+    assert "no error bar" in importance.words_of(table)[0]
+
+
+def test_rollouts_that_leave_the_trained_range_say_so():
+    student = wf.demo_emulator()
+    psi, flat = single(30, 2, 4, 0, 7).state(BOX), np.zeros(1024)
+    with pytest.warns(UserWarning, match="trained range"):
+        student.rollout(psi, flat + np.where(BOX.x > 60, 30.0, 0.0), 2)
+    with pytest.warns(UserWarning, match="momenta"):
+        student.rollout(single(30, 2, 60, 0, 7).state(BOX), flat, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"potential": np.full(1024, np.nan)}, "not finite"),
+        ({"psi0": np.zeros(1000)}, "does not fit"),
+        ({"psi0": (-1.0) ** np.arange(1024)}, "too fast"),
+        ({"frames": 0}, "frames"),
+        ({"grid": Grid1D(50.0, 1024)}, "dx"),
+    ],
+)
+def test_bad_rollouts(change, says):
+    student = wf.demo_emulator()
+    arguments = {"psi0": single(30, 2, 4, 0, 7).state(BOX), "potential": np.zeros(1024), "frames": 2} | change
+    with pytest.raises(InputError, match=says):
+        student.rollout(**arguments)
+
+
+def test_demo_emulator_follows_a_case_it_never_saw_and_is_saved_whole(tmp_path):
+    student = wf.demo_emulator()
+    assert student.parameters == 72
+    own = case("steps", [{"kind": "barrier", "height": 4, "width": 3, "center": 42},
+                         {"kind": "gaussian", "height": 6, "width": 3, "center": 58}], (20, 2.5, 5))  # fmt: skip
+    frames = student.rollout(own.state(BOX), own.potential(BOX), 150)
+    assert frames.shape == (151, 1024) and frames.dtype == np.complex64
+    true = wf.propagate(own.state(BOX), own.potential(BOX), 150)
+    overlap = abs(np.vdot(frames[-1], true[-1])) / np.linalg.norm(frames[-1]) / np.linalg.norm(true[-1])
+    assert overlap > 0.999
+    student.save(tmp_path / "s")
+    again = wf.load_student(tmp_path / "s")
+    np.testing.assert_array_equal(again.rollout(own.state(BOX), own.potential(BOX), 150), frames)
+
+
+def test_one_dimensional_student_in_a_plane():
+    """Trained on lines, used on a plane: against a two-dimensional reference, separable and not."""
+    student, n = wf.demo_emulator(), 192
+    line = Grid1D(n * BOX.dx, n)
+    plane = wf.Grid2D((line.length, line.length), (n, n))
+    a, b = (single(x0, 1.3, e, 0, 1).state(line) for x0, e in ((5.0, 3), (8.0, 2)))
+    psi = np.outer(a, b)
+    x, y = np.meshgrid(line.x, line.x, indexing="ij")
+    separable = 4.0 * (np.abs(x - 10) < 1) + 2.0 * (np.abs(y - 12) < 1)
+    round_hill = 6.0 * ((x - 10) ** 2 + (y - 10) ** 2 < 4)
+    for potential in (separable, round_hill):
+        frames = student.rollout(psi, potential, 20, grid=plane)
+        true = wf.propagate(psi, potential, 20, grid=plane, substeps=8, kcut=20.0, check=False)
+        corr = abs(np.vdot(frames[-1], true[-1])) / np.linalg.norm(frames[-1]) / np.linalg.norm(true[-1])
+        assert corr > 0.997
+    with pytest.raises(InputError, match="line"):
+        _windowed(student).rollout(psi, separable, 2, grid=plane)
+
+
+def _windowed(student):
+    import dataclasses
+
+    import jax
+
+    model = wf.models.linear()
+    return dataclasses.replace(student, model=model, emulator=model.build(jax.random.key(0), frame_step=0.1))

@@ -1,0 +1,251 @@
+"""An emulation study from file to report, resumed in the middle, and the mistakes it refuses."""
+
+import json
+import math
+import os
+import re
+import signal
+
+import numpy as np
+import pytest
+
+import wavefoundry as wf
+from wavefoundry.artifacts import spec as study_file
+from wavefoundry.artifacts.store import RunDirectory
+from wavefoundry.cli import main
+from wavefoundry.core.errors import InputError, Interrupted
+from wavefoundry.studies import distill, run_study
+
+# ruff: noqa: E501 - study files hold long inline tables
+TINY = """\
+kind = "emulation"
+[grid]
+length = 80.0
+n = 512
+[teacher]
+kcut = 16.0
+tolerance = 0.05
+[curriculum]
+preset = "none"
+frames = 30
+items = [
+  { name = "a", potential = { kind = "barrier", height = 3.0, width = 5.0 }, packet = { x0 = 34.0, s0 = 2.0, e0 = 4.0 } },
+  { name = "b", potential = { kind = "barrier", height = 6.0, width = 5.0 }, packet = { x0 = 33.0, s0 = 1.5, e0 = 2.0 } },
+]
+[[students]]
+kind = "unitary"
+steps = 150
+polish = 3
+[[students]]
+kind = "linear"
+steps = 60
+[evaluate]
+frames = 16
+tolerance = 0.05
+cases = [
+  { name = "two", potential = [{ kind = "barrier", height = 2.0, width = 3.0, center = 38.0 }, { kind = "gaussian", height = 3.0, width = 1.0, center = 45.0 }], packet = { x0 = 30.0, s0 = 2.0, e0 = 3.0 } },
+  { name = "tall", potential = { kind = "barrier", height = 60.0, width = 3.0 }, packet = { x0 = 20.0, s0 = 2.0, e0 = 3.0 } },
+]
+[output]
+animations = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished study: its directory and summary."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    events = []
+    summary = run_study(study_file.loads(TINY), folder, emit=events.append)
+    return folder, summary, events
+
+
+def test_summary_has_what_is_promised(done):
+    folder, summary, events = done
+    stored = json.loads((folder / "summary.json").read_text())
+    assert stored["status"] == summary["status"] == "complete"
+    assert [s["name"] for s in stored["students"]] == ["unitary", "linear"]
+    unitary = stored["students"][0]
+    assert unitary["parameters"] == 72 and unitary["train_cpu_seconds"] > 0
+    case = unitary["cases"][0]
+    for key in ("name", "class", "corr_mean", "corr_final", "mae", "rel_l2", "norm_drift", "energy_drift"):
+        assert key in case
+    assert case["corr_mean"] > 0.99 and case["norm_drift"] < 1e-4
+    assert "OUT-OF-RANGE" in unitary["cases"][1]["flags"]
+    assert {"residuals", "ratios", "dispersion", "transmission", "words"} <= set(unitary["diagnostics"])
+    assert len(unitary["probes"]) >= 2 and unitary["probes"][-1]["residuals"]["one_step"] < unitary["probes"][0][
+        "residuals"]["one_step"]  # fmt: skip
+    assert stored["teacher"]["runs"] == 2 and stored["teacher"]["three_point"]["corr_mean"] < 1
+    rows = stored["speed"]["rows"]
+    assert all(math.isfinite(row["ms_per_frame"]) and row["ms_per_frame"] > 0 for row in rows)
+    for row in rows:
+        assert row["solver"] is None or row["solver"]["mae"] <= row["mae"]
+    assert {event["event"] for event in events} >= {"phase", "step", "data", "student"}
+
+
+def test_files_are_sealed_and_students_can_be_loaded(done, capsys):
+    folder, summary, _ = done
+    assert RunDirectory.open(folder).verify() == []
+    lines = (folder / "cases.csv").read_text().splitlines()
+    assert len(lines) == 5 and lines[0].startswith("student,name,class,corr_mean")
+    student = wf.load_student(folder / "artifacts" / "student-unitary")
+    grid = student.grid
+    packet = wf.case("x", {"kind": "flat"}, (30, 2, 3)).state(grid)
+    assert student.rollout(packet, np.zeros(512), 5).shape == (6, 512)
+    assert main(["inspect", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "unitary" in shown and "complete: 2 students" in shown
+    assert main(["report", str(folder)]) == 0
+    page = (folder / "report.html").read_text()
+    assert "data:image/gif;base64," in page and "<script" not in page and "http" not in page.replace(
+        "http-equiv", "").replace("http://www.w3.org", "")  # fmt: skip
+    assert "What they learned" in page and "OUT-OF-RANGE" in page
+    assert RunDirectory.open(folder).verify() == []
+
+
+@pytest.mark.slow
+def test_an_interrupted_study_ends_like_one_that_was_not(done, tmp_path, monkeypatch):
+    _, whole, _ = done
+    spec = study_file.loads(TINY)
+    monkeypatch.setattr(distill._Watch, "due", lambda self: True)
+
+    def stop(event):
+        if event["event"] == "step" and event["phase"] == "unitary" and event["step"] == 100:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        run_study(spec, tmp_path / "r", emit=stop)
+    assert not (tmp_path / "r" / "summary.json").exists()
+    again = run_study(spec, tmp_path / "r", resume=True)
+    for first, second in zip(whole["students"], again["students"], strict=True):
+        assert first["training"]["losses"] == second["training"]["losses"]
+        assert [c["mae"] for c in first["cases"]] == [c["mae"] for c in second["cases"]]
+        assert first["probes"] == second["probes"]
+    steps = [e["step"] for e in RunDirectory.open(tmp_path / "r").read_log() if e.get("phase") == "unitary"]
+    assert steps == sorted(set(steps))
+
+
+def test_study_file_survives_a_round_trip_and_templates_are_valid():
+    spec = study_file.loads(TINY)
+    assert study_file.loads(study_file.dumps(spec)) == spec
+    assert spec.names() == ["unitary", "linear"]
+    template = study_file.loads(study_file.template("emulation"))
+    assert template.students[0].kind == "unitary" and template.evaluate.cases == "paper"
+    lines = study_file.template("emulation").splitlines()
+    # Every commented default of the simple tables is a key that exists.
+    for line in lines:
+        if found := re.match(r"# (\w+) = ", line):
+            key = found[1]
+            assert any(key in table.model_fields for table in (
+                type(spec.grid), type(spec.teacher), type(spec.curriculum), type(spec.students[0]), type(spec.training),
+                type(spec.evaluate), type(spec.diagnose), type(spec.importance), type(spec.output))), key  # fmt: skip
+    assert study_file.loads(study_file.template("emulation", "demo-")).curriculum.preset == "quick"
+    paper = study_file.loads('kind = "emulation"', preset="paper")
+    assert paper.curriculum.preset == "paper-full" and paper.training.recipe == "paper"
+    plan = distill.plan_of("gru", recipe="paper", runs=2646)
+    assert plan.recipe.steps == 5_290_000 and plan.recipe.batch == 128
+    assert distill.plan_of("gru", recipe="paper", runs=567).recipe.steps == 900_000
+
+
+OWN = '{ name = "c", potential = { kind = "barrier", height = 2.0, width = 3.0 }, packet = { x0 = 30.0, s0 = 2.0, e0 = 3.0 } }'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[curriculum]\npresett = 'default'", "did you mean 'preset'"),
+        ("[[students]]\nkind = 'unitry'", "did you mean 'unitary'"),
+        ("[[students]]\nkind = 'gru'\ngauge = true", "no option gauge"),
+        ("[[students]]\nkind = 'gru'\nwindow = 24", "even"),
+        ("[grid]\nn = 256\n[[students]]\nwindow = 257\nkind = 'gru'", "larger than the box"),
+        ("[[students]]\nkind = 'gru'\npolish = 3", "polished"),
+        ("[teacher]\nsubsteps = 8", "resonance limit"),
+        ("[teacher]\nkcut = 40.0", "grid ends at"),
+        ("[grid]\nn = 128", "too coarse"),
+        ("[grid]\nlength = 50.0", "does not fit the curriculum"),
+        ("[curriculum]\npreset = 'none'", "empty"),
+        (f"[evaluate]\ncases = [{OWN.replace('e0 = 3.0', 'e0 = 900.0')}]", "too fast for the grid"),
+        (f"[evaluate]\ncases = [{OWN.replace('s0 = 2.0', 's0 = 20.0')}]", "wider than the box"),
+        (f"[evaluate]\ncases = [{OWN.replace('width', 'widht')}]", "did you mean 'width'"),
+        (f"[evaluate]\ncases = [{OWN.replace(', width = 3.0', '')}]", "needs width"),
+        (f"[evaluate]\ncases = [{OWN}, {OWN}]", "two cases"),
+        ("[evaluate]\ncases = 'papers'", "cases"),
+        (f"[evaluate]\ncases = [{OWN.replace('height = 2.0', 'height = nan')}]", "finite"),
+        ("[importance]\nseeds = 3\nstudents = ['gru']", "there is no student"),
+        ("[importance]\nprocesses = ['tunneling']", "did you mean 'tunnelling'"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_starts(text, says, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.toml").write_text(f'kind = "emulation"\n{text}\n')
+    assert main(["run", "study.toml"]) == 2
+    shown = capsys.readouterr().err
+    assert says in shown and "Traceback" not in shown and len(shown.splitlines()) <= 5
+    assert [p.name for p in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_a_missing_potential_file_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    case = '{ name = "c", potential = { kind = "file", path = "v.npy" }, packet = { x0 = 30.0, s0 = 2.0, e0 = 3.0 } }'
+    (tmp_path / "study.toml").write_text(f'kind = "emulation"\n[evaluate]\ncases = [{case}]\n')
+    assert main(["run", "study.toml"]) == 2
+    assert "v.npy" in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+def test_settings_of_the_python_interface_are_checked():
+    curriculum = wf.Curriculum.preset("quick")
+    for wrong in ({"step": 3}, {"steps": 0}, {"batch": 2.5}):
+        with pytest.raises(InputError):
+            wf.distill(curriculum, wf.models.unitary(), **wrong)
+    with pytest.raises(InputError, match="no process"):
+        wf.ablate(curriculum, processes=["magic"])
+    with pytest.raises(InputError, match="curriculum"):
+        wf.distill("default")  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_default_student_passes_the_suite():
+    """The bars of the documentation, on the suite of 24 cases the student never saw."""
+    student = wf.distill(wf.Curriculum.preset("default"), wf.models.unitary())
+    over = wf.evaluate(student).overview
+    assert over["corr_mean"] >= 0.998 and over["corr_worst"] >= 0.995
+    assert over["mae"] <= 0.003 and over["norm_drift"] <= 1e-3
+
+
+@pytest.mark.slow
+def test_a_student_of_slow_packets_does_not_know_fast_ones():
+    """Momenta that a curriculum never shows are not learned: the loss on fast packets grows at least threefold."""
+    everything = wf.Curriculum.preset("default")
+    slow = everything.filter(lambda item: item.energy < 3)
+    cases = [wf.case(f"{e}", {"kind": "barrier", "height": 4.0, "width": 4.0}, (20.0, 2.0, e)) for e in (7.0, 8.0, 9.0)]
+    lost = []
+    for curriculum in (everything, slow):
+        student = wf.distill(curriculum, wf.models.unitary(), steps=2000, polish=6)
+        lost.append(1 - wf.evaluate(student, cases, 300).overview["corr_mean"])
+    assert lost[1] > 3 * lost[0]
+
+
+@pytest.mark.slow
+def test_importance_of_a_study_has_error_bars(tmp_path):
+    text = TINY.split("[[students]]")[0] + "[[students]]\nsteps = 60\npolish = 2\n[importance]\nseeds = 3\n"
+    text += "[evaluate]" + TINY.split("[evaluate]")[1]
+    items = ", ".join(
+        f'{{ name = "i{i}", potential = {{ kind = "barrier", height = {1 + i}.0, width = 5.0 }}, '
+        f"packet = {{ x0 = 30.0, s0 = 2.0, e0 = 4.0 }} }}"
+        for i in range(12)
+    )
+    head, tail = text.split("items = [")
+    text = f"{head}items = [{items}]{tail[tail.index(chr(10) + ']') + 2 :]}"
+    summary = run_study(study_file.loads(text), tmp_path / "r")
+    (table,) = summary["importance"]
+    assert table["seeds"] == 3 and {row["process"] for row in table["rows"]} >= {"low barriers"}
+    assert all(np.isfinite(row["on_all"]["error"]) and row["on_all"]["error"] > 0 for row in table["rows"])
+    assert any("3 seeds" in line for line in summary["words"])
+
+
+@pytest.mark.slow
+def test_recurrent_student_learns_at_the_pace_of_the_paper():
+    """Loss at equal numbers of windows: 8.5e-5 after 0.5 million (factor 1.5), in the paper's recipe."""
+    data = wf.Curriculum.preset("default").generate()
+    student = wf.distill(data, wf.models.gru(doubled=False), steps=22_400 // 10, batch=256)
+    assert student.record["losses"][-1][1] < 1.5 * 8.5e-5

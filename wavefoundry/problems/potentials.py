@@ -1,0 +1,239 @@
+"""Potential landscapes on a line: shapes by name, sums of them, and the user's own arrays, functions and files."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.problems.grid import Grid1D
+
+MAX_FILE = 1 << 28
+
+
+def _distance(grid: Grid1D, center: float | None) -> np.ndarray:
+    """Signed distance to a point (by default the middle of the box), the short way round."""
+    middle = grid.length / 2 if center is None else center
+    return (grid.x - middle + grid.length / 2) % grid.length - grid.length / 2
+
+
+def _barrier(grid: Grid1D, height: float, width: float, center: float | None = None) -> np.ndarray:
+    return np.where(np.abs(_distance(grid, center)) < width / 2, height, 0.0)
+
+
+def _well(grid: Grid1D, depth: float, width: float, center: float | None = None) -> np.ndarray:
+    return np.where(np.abs(_distance(grid, center)) < width / 2, 0.0, depth)
+
+
+def _steps(grid: Grid1D, heights: list[float], width: float, start: float) -> np.ndarray:
+    field = np.zeros(grid.n)
+    for index, height in enumerate(heights):
+        inside = (grid.x >= start + index * width) & (grid.x < start + (index + 1) * width)
+        field = np.where(inside, height, field)
+    return field
+
+
+def _triangle(grid: Grid1D, height: float, width: float, center: float | None = None) -> np.ndarray:
+    return np.maximum(0.0, height * (1 - np.abs(_distance(grid, center)) / (width / 2)))
+
+
+def _half_circle(grid: Grid1D, height: float, width: float, center: float | None = None) -> np.ndarray:
+    return height * np.sqrt(np.maximum(0.0, 1 - (_distance(grid, center) / (width / 2)) ** 2))
+
+
+def _harmonic(grid: Grid1D, omega: float, cap: float, center: float | None = None) -> np.ndarray:
+    return np.minimum(0.5 * omega**2 * _distance(grid, center) ** 2, cap)
+
+
+def _gaussian(grid: Grid1D, height: float, width: float, center: float | None = None) -> np.ndarray:
+    return height * np.exp(-0.5 * (_distance(grid, center) / width) ** 2)
+
+
+def _trapezoid(grid: Grid1D, height: float, width: float, top: float, center: float | None = None) -> np.ndarray:
+    slope = max((width - top) / 2, 1e-12)
+    return height * np.clip((width / 2 - np.abs(_distance(grid, center))) / slope, 0.0, 1.0)
+
+
+def _random(
+    grid: Grid1D, height: float, seed: int, width: float = 3.0, count: int = 12, start: float = 35.0
+) -> np.ndarray:
+    return _steps(grid, np.random.default_rng(seed).uniform(0, height, count).tolist(), width, start)
+
+
+def smooth_noise(grid: Grid1D, noise: np.ndarray, height: float, correlation: float = 1.5) -> np.ndarray:
+    """White noise, low-passed by exp(-(correlation k)^2 / 2), rescaled to [0, height], inside logistic walls.
+
+    The walls rise at 32 % and fall at 75 % of the box.
+    """
+    field = np.fft.ifft(np.fft.fft(noise) * np.exp(-((correlation * grid.k) ** 2) / 2)).real
+    field = (field - field.min()) / (field.max() - field.min()) * height
+    rise, fall = 0.32 * grid.length, 0.75 * grid.length
+    walls = 1 / (1 + np.exp(-(grid.x - rise))) / (1 + np.exp(grid.x - fall))
+    return field * walls
+
+
+def _smooth(grid: Grid1D, height: float, seed: int, correlation: float = 1.5) -> np.ndarray:
+    return smooth_noise(grid, np.random.default_rng(seed).standard_normal(grid.n), height, correlation)
+
+
+def _flat(grid: Grid1D, height: float = 0.0) -> np.ndarray:
+    return np.full(grid.n, float(height))
+
+
+def _file(grid: Grid1D, path: str) -> np.ndarray:
+    return read_potential(path, grid)
+
+
+SHAPES: dict[str, Callable[..., np.ndarray]] = {
+    "flat": _flat,
+    "barrier": _barrier,
+    "well": _well,
+    "steps": _steps,
+    "triangle": _triangle,
+    "half-circle": _half_circle,
+    "harmonic": _harmonic,
+    "gaussian": _gaussian,
+    "trapezoid": _trapezoid,
+    "random": _random,
+    "smooth": _smooth,
+    "file": _file,
+}
+"""Shapes by name. Edges are strict: a point on the edge of a barrier is outside."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Potential:
+    """A sum of shapes, or an array or function of the user's own; ``potential(grid)`` gives its values.
+
+    Make one with ``shape``, ``from_any`` or ``from_dict``, and add them up with ``+``.
+    """
+
+    terms: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = ()
+    own: tuple[Any, ...] = ()
+
+    def __call__(self, grid: Grid1D) -> np.ndarray:
+        """Values on the grid, shape (n,).
+
+        Raises:
+            InputError: values that are not finite, or an array of another length.
+        """
+        total = np.zeros(grid.n)
+        for name, values in self.terms:
+            total = total + SHAPES[name](grid, **{key: _plain(value) for key, value in values})
+        for part in self.own:
+            given = part(grid.x) if callable(part) else part
+            total = total + _checked(given, grid)
+        return _checked(total, grid)
+
+    def __add__(self, other: Potential) -> Potential:
+        return Potential(self.terms + other.terms, self.own + other.own)
+
+    def value(self, name: str, key: str) -> float | None:
+        """A number of the first shape of a name, or None."""
+        return next((dict(values).get(key) for term, values in self.terms if term == name), None)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def shape(name: str, **values: Any) -> Potential:
+    """A potential by name, as ``shape("barrier", height=5, width=7)``; centres default to the middle of the box.
+
+    Raises:
+        InputError: an unknown name or number.
+    """
+    check_shape(name, values, "potential")
+    fixed = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in values.items())
+    return Potential(((name, fixed),))
+
+
+def check_shape(name: str, values: Mapping[str, Any], where: str) -> None:
+    """Refuse a shape that cannot be drawn.
+
+    Raises:
+        InputError: unknown name, unknown, missing or non-finite number.
+    """
+    if name not in SHAPES:
+        close = difflib.get_close_matches(str(name), SHAPES, n=1)
+        fix = f"did you mean '{close[0]}'?" if close else ""
+        raise InputError(f"there is no potential {name!r}", where=where, why=f"known: {', '.join(SHAPES)}", fix=fix)
+    known = inspect.signature(SHAPES[name]).parameters
+    keys = [key for key in known if key != "grid"]
+    for key, value in values.items():
+        if key not in keys:
+            close = difflib.get_close_matches(key, keys, n=1)
+            fix = f"did you mean '{close[0]}'?" if close else f"keys of {name}: {', '.join(keys)}"
+            raise InputError(f"{name} has no number {key!r}", where=where, fix=fix)
+        numbers = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(number, str) or (number is not None and math.isfinite(number)) for number in numbers):
+            raise InputError(f"{key} of {name} is not finite", where=where)
+        if key == "width" and not (isinstance(value, int | float) and value > 0):
+            raise InputError(f"{key} = {value} of {name} is not positive", where=where)
+    missing = [key for key in keys if known[key].default is inspect.Parameter.empty and key not in values]
+    if missing:
+        raise InputError(f"{name} needs {' and '.join(missing)}", where=where)
+
+
+def from_dict(table: Mapping[str, Any], where: str = "potential") -> Potential:
+    """A potential of a study file: ``{ kind = "barrier", height = 5, width = 7 }``."""
+    values = {key: value for key, value in table.items() if key != "kind" and value is not None}
+    check_shape(str(table.get("kind")), values, where)
+    return shape(str(table["kind"]), **values)
+
+
+def from_any(value: Any) -> Potential:
+    """A potential from what a user has: a table or list of tables, an array, a function of x, a path, a Potential."""
+    if isinstance(value, Potential):
+        return value
+    if isinstance(value, Mapping):
+        return from_dict(value)
+    if isinstance(value, str | Path):
+        return shape("file", path=str(value))
+    if isinstance(value, list | tuple) and value and isinstance(value[0], Mapping | Potential):
+        return sum((from_any(part) for part in value), Potential())
+    return Potential(own=(value if callable(value) else np.asarray(value),))
+
+
+def _checked(values: Any, grid: Grid1D) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype == object or np.iscomplexobj(array):
+        raise InputError("the potential does not consist of real numbers", where="potential")
+    array = np.broadcast_to(array, grid.shape) if array.ndim == 0 else array
+    if array.shape != grid.shape:
+        raise InputError(f"the potential has shape {array.shape}", where="potential", why=f"the grid: {grid.shape}")
+    if not np.all(np.isfinite(array)):
+        bad = int(np.flatnonzero(~np.isfinite(array))[0])
+        why = f"the first at point {bad} (x = {grid.x[bad]:.4g})"
+        raise InputError("the potential has values that are not finite", where="potential", why=why)
+    return array.astype(float)
+
+
+def read_potential(path: str | Path, grid: Grid1D) -> np.ndarray:
+    """Values from a file: ``.npy``, or text with one column (values) or two (x and V, interpolated linearly).
+
+    Raises:
+        InputError: no such file, or one that holds something else.
+    """
+    file, where = Path(path).expanduser(), f"potential file {path}"
+    if not file.is_file():
+        raise InputError("there is no such potential file", where=where)
+    if file.stat().st_size > MAX_FILE:
+        raise InputError("the potential file is too large", where=where, why=f"at most {MAX_FILE >> 20} MiB")
+    try:
+        table = np.load(file, allow_pickle=False) if file.suffix == ".npy" else np.loadtxt(file, ndmin=2, comments="#")
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError("the potential file cannot be read", where=where, why=str(error).splitlines()[0]) from None
+    table = np.asarray(table)
+    if table.ndim == 2 and table.shape[1] == 2:
+        if not np.all(np.isfinite(table)) or np.any(np.diff(table[:, 0]) <= 0):
+            raise InputError("the potential file has no rising, finite x", where=where, why="columns: x and V")
+        return _checked(np.interp(grid.x, table[:, 0], table[:, 1], period=grid.length), grid)
+    return _checked(table.reshape(-1), grid)

@@ -1,0 +1,361 @@
+"""The teacher: i dpsi/dt = (T + V) psi on a periodic grid, by operator splitting or exactly (hbar = m = 1).
+
+Splitting multiplies by exp(-i a h V) in space and by exp(-i b h T) in momentum space. On a grid with largest kinetic
+energy T_max, steps h with h T_max >= 2 pi couple momenta that energy conservation forbids; they are refused. What
+is handed out is compared with a run at half the step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from wavefoundry.core import types as _types  # noqa: F401 - switches JAX to 64-bit mode
+from wavefoundry.core.errors import InputError, PhysicsError
+from wavefoundry.problems.grid import Grid, Grid1D
+
+Laplacian = Literal["spectral", "fd2"]
+Method = Literal["strang", "bm4", "exact"]
+RESONANCE = 2 * math.pi
+SAFE = 0.8
+MAX_EXACT = 4096
+DOUBLINGS = 7
+
+
+class Scheme(NamedTuple):
+    """Coefficients of a splitting V0 T0 V1 T1 ... V_m, and the order of its error."""
+
+    kicks: tuple[float, ...]
+    drifts: tuple[float, ...]
+    order: int
+
+
+def _blanes_moan() -> Scheme:
+    a1, a2, a3 = 0.0792036964311957, 0.353172906049774, -0.0420650803577195
+    b1, b2 = 0.209515106613362, -0.143851773179818
+    a4, b3 = 1 - 2 * (a1 + a2 + a3), 0.5 - (b1 + b2)
+    return Scheme((a1, a2, a3, a4, a3, a2, a1), (b1, b2, b3, b3, b2, b1), 4)
+
+
+SCHEMES = {"strang": Scheme((0.5, 0.5), (1.0,), 2), "bm4": _blanes_moan()}
+"""Splittings by name. Source of bm4: Blanes and Moan, J. Comput. Appl. Math. 142, 313 (2002), S6 of order 4."""
+
+
+def kinetic(grid: Grid, laplacian: Laplacian = "spectral", kcut: float | None = None) -> np.ndarray:
+    """Kinetic energy of every momentum of the grid, shape of the grid.
+
+    Args:
+        grid: the box.
+        laplacian: "spectral" (k^2/2), or "fd2", the three-point Laplacian (1 - cos k dx) / dx^2.
+        kcut: momenta above it get the kinetic energy of ``kcut`` (band limit).
+    """
+    total = np.zeros(grid.shape)
+    for number, dx in enumerate(grid.spacing):
+        k = np.abs(grid.momenta(number))
+        k = k if kcut is None else np.minimum(k, kcut)
+        energy = k**2 / 2 if laplacian == "spectral" else (1 - np.cos(k * dx)) / dx**2
+        shape = [1] * len(grid.shape)
+        shape[number] = -1
+        total = total + energy.reshape(shape)
+    return total
+
+
+class Solver(NamedTuple):
+    """How to propagate: everything but the state, the potential and the time.
+
+    ``substeps`` is the number of steps per frame, or "auto": as few as the resonance rule allows, then doubled until
+    the change under halving the step is below ``tolerance`` (relative L2 of the last frame). ``check`` False hands out
+    data without that comparison.
+    """
+
+    method: Method = "strang"
+    laplacian: Laplacian = "spectral"
+    kcut: float | None = None
+    substeps: int | Literal["auto"] = "auto"
+    tolerance: float = 1e-2
+    check: bool = True
+
+
+class Solution(NamedTuple):
+    """Frames and how they were made. ``error`` is the estimated relative L2 error of the last frame (nan: unknown)."""
+
+    frames: np.ndarray  # (..., frames + 1, *grid)
+    substeps: int
+    error: float
+
+
+def _split(
+    psi0: Complex[Array, "*n"], potential: Float[Array, "*n"], energy: Float[Array, "*n"], dt: Array,
+    substeps: Array, scheme: Scheme, frames: int,
+) -> Complex[Array, "frames+1 *n"]:  # fmt: skip
+    """All frames of one configuration; the number of substeps is data, so that one program serves any."""
+    h = dt / substeps
+    ring = (*scheme.kicks[1:-1], scheme.kicks[-1] + scheme.kicks[0])  # last and first kick of neighbours merge
+    kicks = [jnp.exp(-1j * h * a * potential) for a in ring]
+    drifts = [jnp.exp(-1j * h * b * energy) for b in scheme.drifts]
+    first = jnp.exp(-1j * h * scheme.kicks[0] * potential)
+
+    def substep(_: Any, psi: Array) -> Array:
+        for kick, drift in zip(kicks, drifts, strict=True):
+            psi = kick * jnp.fft.ifftn(drift * jnp.fft.fftn(psi))
+        return psi
+
+    def frame(psi: Array, _: None) -> tuple[Array, Array]:
+        psi = jax.lax.fori_loop(0, substeps, substep, first * psi) * jnp.conj(first)
+        return psi, psi
+
+    _, rest = jax.lax.scan(frame, psi0, None, length=frames)
+    return jnp.concatenate([psi0[None], rest])
+
+
+@partial(jax.jit, static_argnums=(5, 6))
+def _split_many(psi0: Any, potential: Any, energy: Any, dt: Any, substeps: Any, scheme: Scheme, frames: int) -> Any:
+    """A batch of configurations."""
+    return jax.vmap(lambda p, v: _split(p, v, energy, dt, substeps, scheme, frames))(psi0, potential)
+
+
+def least_substeps(energy: np.ndarray, dt: float) -> int:
+    """Fewest steps per frame that stay clear of resonances: h T_max <= 0.8 * 2 pi."""
+    return max(1, math.ceil(dt * float(energy.max()) / (SAFE * RESONANCE) - 1e-9))
+
+
+def solve(
+    psi0: np.ndarray, potential: np.ndarray, frames: int, *, grid: Grid | None = None, dt: float = 0.1,
+    solver: Solver | None = None, progress: Callable[[int, int], None] | None = None,
+) -> Solution:  # fmt: skip
+    """Propagate one state or a batch; see ``propagate`` for the arguments.
+
+    Args:
+        progress: called with the finished and the total number of runs of a batch.
+
+    Raises:
+        InputError: shapes that do not fit, values that are not finite, a step at or beyond the resonance limit.
+        PhysicsError: not converged under halving the step.
+    """
+    grid, solver = grid or Grid1D(), solver or Solver()
+    states, landscapes, single = _batches(psi0, potential, grid)
+    check_step(grid, dt, solver, frames)
+    if solver.method == "exact":
+        frames_out = _exact(states, landscapes, frames, grid, dt, solver)
+        return Solution(frames_out[0] if single else frames_out, 0, 0.0)
+    energy = kinetic(grid, solver.laplacian, solver.kcut)
+
+    def run(index: np.ndarray | slice, substeps: int, report: Any = None) -> np.ndarray:
+        return _in_chunks(states[index], landscapes[index], energy, dt, solver, frames, substeps, report)
+
+    if not solver.check:
+        substeps = least_substeps(energy, dt) if solver.substeps == "auto" else solver.substeps
+        out, error = run(slice(None), substeps, progress), math.nan
+    else:
+        substeps, error = converge(states, landscapes, frames, grid=grid, dt=dt, solver=solver)
+        out = run(slice(None), substeps, progress)
+    return Solution(out[0] if single else out, substeps, error)
+
+
+def converge(
+    states: np.ndarray, landscapes: np.ndarray, frames: int, *, grid: Grid, dt: float, solver: Solver
+) -> tuple[int, float]:
+    """Substeps per frame that pass the test of halving the step, for the hardest members of a batch.
+
+    Args:
+        states: (batch, *grid). landscapes: the same shape. frames, grid, dt, solver: as for ``solve``.
+
+    Returns:
+        Number of substeps, and the estimated relative L2 error of the last frame.
+
+    Raises:
+        PhysicsError: not converged.
+    """
+    energy = kinetic(grid, solver.laplacian, solver.kcut)
+    probe = _hardest(states, landscapes, energy)
+
+    def run(substeps: int) -> np.ndarray:
+        return _in_chunks(states[probe], landscapes[probe], energy, dt, solver, frames, substeps, None)
+
+    return _converged(run, energy, dt, solver)
+
+
+def propagate(
+    psi0: Any, potential: Any, frames: int, *, grid: Grid | None = None, dt: float = 0.1, method: Method = "strang",
+    substeps: int | Literal["auto"] = "auto", laplacian: Laplacian = "spectral", kcut: float | None = None,
+    tolerance: float = 1e-2, check: bool = True,
+) -> np.ndarray:  # fmt: skip
+    """Solve the time-dependent Schroedinger equation i dpsi/dt = (-Laplacian/2 + V) psi in a periodic box.
+
+    Args:
+        psi0: initial state(s), shape (*grid) or (batch, *grid).
+        potential: real potential(s), the same shapes; one potential may serve a batch.
+        frames: number of frames after the first.
+        grid: ``Grid1D`` (default: 1024 points, length 100) or ``Grid2D``.
+        dt: time between frames.
+        method: "strang" (order 2), "bm4" (Blanes-Moan, order 4, six stages), "exact" (diagonalisation, 1D).
+        substeps: steps per frame, or "auto".
+        laplacian: "spectral", or "fd2" for the three-point Laplacian of arXiv 2203.10200.
+        kcut: band limit of the kinetic energy.
+        tolerance: largest relative L2 error, as estimated by halving the step; of a batch, for its hardest members.
+        check: False hands out data that may not be converged.
+
+    Returns:
+        complex128 frames, psi0 first: (frames + 1, *grid), with the batch axis in front.
+
+    Raises:
+        InputError: shapes that do not fit, values that are not finite, a step at or beyond the resonance limit.
+        PhysicsError: not converged under halving the step.
+    """
+    solver = Solver(method, laplacian, kcut, substeps, tolerance, check)
+    return solve(psi0, potential, frames, grid=grid, dt=dt, solver=solver).frames
+
+
+def energy_of(psi: np.ndarray, potential: np.ndarray, grid: Grid, laplacian: Laplacian = "spectral") -> np.ndarray:
+    """Mean energy <T + V> of (normalised) states, leading axes kept; nan where a state is not finite."""
+    axes = tuple(range(-len(grid.shape), 0))
+    with np.errstate(all="ignore"):
+        density = np.abs(psi) ** 2
+        spectrum = np.abs(np.fft.fftn(psi, axes=axes)) ** 2
+        moved = np.sum(spectrum * kinetic(grid, laplacian), axis=axes) / np.sum(spectrum, axis=axes)
+        return moved + np.sum(density * potential, axis=axes) / np.sum(density, axis=axes)
+
+
+def check_step(grid: Grid, dt: float, solver: Solver, frames: int) -> None:
+    """Refuse settings that cannot give the physics.
+
+    Raises:
+        InputError: unknown method, a step at or beyond the resonance limit, a band limit beyond the grid.
+    """
+    where = "propagate"
+    if solver.method not in (*SCHEMES, "exact"):
+        raise InputError(f"there is no method {solver.method!r}", where=where, why="known: strang, bm4, exact")
+    if solver.laplacian not in ("spectral", "fd2"):
+        raise InputError(f"there is no laplacian {solver.laplacian!r}", where=where, why="known: spectral, fd2")
+    if not (math.isfinite(dt) and dt > 0) or frames < 1:
+        raise InputError(f"{frames} frames of {dt} cannot be computed", where=where, why="both must be positive")
+    if solver.kcut is not None and not 0 < solver.kcut <= grid.momentum_limit:
+        why = f"the grid carries momenta up to pi / dx = {grid.momentum_limit:.4g}"
+        raise InputError(f"kcut = {solver.kcut} is not possible", where=where, why=why)
+    if solver.method == "exact":
+        if len(grid.shape) > 1 or math.prod(grid.shape) > MAX_EXACT:
+            why = f"it needs a line of at most {MAX_EXACT} points"
+            raise InputError("exact diagonalisation is not possible here", where=where, why=why, fix='method = "bm4"')
+        return
+    if solver.substeps == "auto":
+        return
+    if not isinstance(solver.substeps, int) or solver.substeps < 1:
+        raise InputError(f"substeps = {solver.substeps!r} is not possible", where=where, fix='substeps = "auto"')
+    top = float(kinetic(grid, solver.laplacian, solver.kcut).max())
+    largest = max(abs(b) for b in SCHEMES[solver.method].drifts)
+    if dt / solver.substeps * top * largest >= RESONANCE:
+        raise InputError(
+            f"the time step {dt / solver.substeps:.4g} is beyond the resonance limit",
+            where=where,
+            why=f"step * T_max must stay below 2 pi; T_max = {top:.4g}: below {RESONANCE / top / largest:.4g}",
+            fix=f'substeps = "auto", at least {math.ceil(dt * top * largest / (SAFE * RESONANCE))}, or a kcut',
+        )
+
+
+def _batches(psi0: Any, potential: Any, grid: Grid) -> tuple[np.ndarray, np.ndarray, bool]:
+    states = np.asarray(psi0, np.complex128)
+    single = states.ndim == len(grid.shape)
+    states = states[None] if single else states
+    given = np.asarray(potential)
+    if np.iscomplexobj(given):
+        raise InputError("the potential is complex", where="potential", why="only real potentials conserve the norm")
+    landscapes = np.asarray(given, np.float64)
+    for name, array in (("psi0", states), ("potential", landscapes)):
+        if array.shape[-len(grid.shape) :] != grid.shape or array.ndim > len(grid.shape) + 1:
+            what = f"{name} has shape {array.shape[1:] if name == 'psi0' and single else array.shape}"
+            raise InputError(what, where="propagate", why=f"the grid has shape {grid.shape}")
+        if not np.all(np.isfinite(array)):
+            raise InputError(f"{name} has values that are not finite", where="propagate", why="NaN or infinity")
+    if not np.all(grid.norm(states) > 0):
+        raise InputError("psi0 is zero everywhere", where="propagate", why="it has no norm")
+    landscapes = np.broadcast_to(landscapes, states.shape)
+    return states, landscapes, single
+
+
+def _in_chunks(
+    states: np.ndarray, landscapes: np.ndarray, energy: np.ndarray, dt: float, solver: Solver, frames: int,
+    substeps: int, progress: Callable[[int, int], None] | None,
+) -> np.ndarray:  # fmt: skip
+    """Batches in pieces that fit the cache: about 16 one-dimensional states at a time."""
+    scheme = SCHEMES[solver.method]
+    size = max(1, min(len(states), 2**14 // max(1, energy.size)))
+    out = np.empty((len(states), frames + 1, *energy.shape), np.complex128)
+    for lo in range(0, len(states), size):
+        part, fields = states[lo : lo + size], landscapes[lo : lo + size]
+        missing = size - len(part)  # the last piece is filled up, so that one program serves all
+        if missing:
+            part = np.concatenate([part, np.repeat(part[:1], missing, 0)])
+            fields = np.concatenate([fields, np.repeat(fields[:1], missing, 0)])
+        done = _split_many(part, fields, energy, dt, substeps, scheme, frames)
+        out[lo : lo + size] = np.asarray(done)[: size - missing]
+        if progress is not None:
+            progress(min(lo + size, len(states)), len(states))
+    return out
+
+
+HARDEST = 4
+
+
+def _hardest(states: np.ndarray, landscapes: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """Members of a batch that strain a splitting most: large kinetic energy times large differences of V."""
+    if len(states) <= HARDEST:
+        return np.arange(len(states))
+    axes = tuple(range(1, states.ndim))
+    spectrum = np.abs(np.fft.fftn(states, axes=axes)) ** 2
+    moved = np.sum(spectrum * energy, axis=axes) / np.sum(spectrum, axis=axes)
+    strain = (1 + moved) * (np.max(landscapes, axis=axes) - np.min(landscapes, axis=axes))
+    return np.sort(np.argsort(-strain, kind="stable")[:HARDEST])
+
+
+def _converged(run: Callable[[int], np.ndarray], energy: np.ndarray, dt: float, solver: Solver) -> tuple[int, float]:
+    """Number of substeps and estimated error; doubles them until converged when they are free.
+
+    Raises:
+        PhysicsError: the change under halving the step stays above the tolerance.
+    """
+    free = solver.substeps == "auto"
+    substeps = least_substeps(energy, dt) if free else int(solver.substeps)
+    factor = 1 / (1 - 0.5 ** SCHEMES[solver.method].order)  # error of the coarser run over the change
+    coarse, error = run(substeps)[:, -1], math.inf
+    for _ in range(DOUBLINGS if free else 1):
+        fine = run(2 * substeps)[:, -1]
+        axes = tuple(range(1, fine.ndim))
+        change = np.sqrt(np.sum(np.abs(fine - coarse) ** 2, axes) / np.sum(np.abs(fine) ** 2, axes))
+        error = float(np.max(change)) * factor
+        if error <= solver.tolerance:
+            return substeps, error
+        coarse, substeps = fine, 2 * substeps
+    raise PhysicsError(
+        f"the solution is not converged: halving the time step {dt / (substeps // 2):.3g} changes the last frame by "
+        f"{error / factor:.2g} (relative L2), which means an error of {error:.2g} above the tolerance "
+        f"{solver.tolerance:.2g}\n"
+        '  fix:   more substeps or substeps = "auto", fewer frames, method = "bm4", or a larger tolerance'
+    )
+
+
+def _exact(
+    states: np.ndarray, landscapes: np.ndarray, frames: int, grid: Grid, dt: float, solver: Solver
+) -> np.ndarray:
+    """All frames by diagonalisation; each different potential is diagonalised once."""
+    import scipy.linalg
+
+    n = grid.shape[0]
+    first = np.fft.ifft(kinetic(grid, solver.laplacian, solver.kcut)).real  # T depends on i - j alone
+    matrix = scipy.linalg.circulant(first)
+    out = np.empty((len(states), frames + 1, n), np.complex128)
+    known: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+    times = np.arange(frames + 1) * dt
+    for index, (psi, field) in enumerate(zip(states, landscapes, strict=True)):
+        key = field.tobytes()
+        if key not in known:
+            known = {key: scipy.linalg.eigh(matrix + np.diag(field), overwrite_a=True)}
+        levels, vectors = known[key]
+        out[index] = (np.exp(-1j * np.outer(times, levels)) * (vectors.T @ psi)) @ vectors.T
+    return out

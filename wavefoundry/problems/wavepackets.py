@@ -1,0 +1,122 @@
+"""Gaussian wave packets, and closed forms to hold simulations against."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.problems.grid import Grid, Grid1D
+
+TAIL = 4.0
+"""Momenta within so many standard deviations of the mean must fit on the grid."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Packet:
+    """A Gaussian packet: centre, standard deviation of |psi|^2, kinetic energy of its mean momentum, direction.
+
+    Source: arXiv 2203.10200. <T> = e0 + 1 / (8 s0^2); the momentum spread is 1 / (2 s0); group velocity sqrt(2 e0).
+    """
+
+    x0: float
+    s0: float
+    e0: float
+    left: bool = False
+
+    @property
+    def k0(self) -> float:
+        """Mean momentum."""
+        return (-1 if self.left else 1) * math.sqrt(2 * self.e0)
+
+    @property
+    def k_reach(self) -> float:
+        """Largest momentum that is populated to speak of: |k0| + 4 / (2 s0)."""
+        return abs(self.k0) + TAIL / (2 * self.s0)
+
+
+def gaussian(packet: Packet, grid: Grid1D | None = None) -> np.ndarray:
+    """A normalised packet, wrapped round the box: exp(-d^2 / 4 s0^2 + i k0 d), d the distance to its centre.
+
+    Returns:
+        complex128, shape (n,).
+
+    Raises:
+        InputError: faster than the grid can carry, wider than the box, or numbers that are not finite.
+    """
+    grid = grid or Grid1D()
+    check_packet(packet, grid)
+    d = (grid.x - packet.x0 + grid.length / 2) % grid.length - grid.length / 2
+    return grid.normalise(np.exp(-(d**2) / (4 * packet.s0**2) + 1j * packet.k0 * d))
+
+
+def superpose(packets: Sequence[Packet], grid: Grid1D | None = None) -> np.ndarray:
+    """Normalised sum of packets with equal weights."""
+    grid = grid or Grid1D()
+    return grid.normalise(np.sum([gaussian(packet, grid) for packet in packets], axis=0))
+
+
+def check_packet(packet: Packet, grid: Grid) -> None:
+    """Refuse a packet that the grid cannot carry.
+
+    Raises:
+        InputError: says which limit is broken.
+    """
+    where = f"packet x0 = {packet.x0}, s0 = {packet.s0}, e0 = {packet.e0}"
+    if not all(math.isfinite(value) for value in (packet.x0, packet.s0, packet.e0)):
+        raise InputError("the packet has numbers that are not finite", where=where)
+    if packet.s0 <= 0 or packet.e0 < 0:
+        raise InputError("there is no such packet", where=where, why="s0 is positive, e0 is not negative")
+    if packet.k_reach > grid.momentum_limit:
+        raise InputError(
+            f"the packet is too fast for the grid: it holds momenta up to {packet.k_reach:.4g}",
+            where=where,
+            why=f"the grid carries momenta up to pi / dx = {grid.momentum_limit:.4g}",
+            fix="more grid points, a wider packet, or less energy",
+        )
+    if 8 * packet.s0 > min(grid.lengths):
+        why = f"8 standard deviations must fit into the box of {min(grid.lengths):g}"
+        raise InputError("the packet is wider than the box", where=where, why=why)
+
+
+def free_gaussian(packet: Packet, x: np.ndarray, t: float) -> np.ndarray:
+    """Exact free packet on the infinite line.
+
+    With z = 1 + i t / (2 s0^2) and d = x - x0 it is
+    (2 pi s0^2)^(-1/4) z^(-1/2) exp[-(d - k0 t)^2 / (4 s0^2 z) + i k0 d - i k0^2 t / 2].
+    """
+    s, k, d = packet.s0, packet.k0, x - packet.x0
+    z = 1 + 1j * t / (2 * s**2)
+    grown = np.exp(-((d - k * t) ** 2) / (4 * s**2 * z) + 1j * k * d - 1j * k**2 * t / 2)
+    return (2 * np.pi * s**2) ** -0.25 * z**-0.5 * grown
+
+
+def coherent_state(omega: float, amplitude: float, y: np.ndarray, t: float) -> np.ndarray:
+    """Exact coherent state of V = omega^2 y^2 / 2, released at rest from y = amplitude."""
+    q, p = amplitude * np.cos(omega * t), -amplitude * omega * np.sin(omega * t)
+    phase = p * y - q * p / 2 - omega * t / 2
+    return (omega / np.pi) ** 0.25 * np.exp(-omega * (y - q) ** 2 / 2 + 1j * phase)
+
+
+def barrier_transmission(energy: np.ndarray, height: float, width: float) -> np.ndarray:
+    """Probability to pass a rectangular barrier: [1 + V0^2 sin^2(q a) / (4 E (E - V0))]^-1, q = sqrt(2 (E - V0)).
+
+    Args:
+        energy: kinetic energies in front of the barrier, positive.
+        height: V0. width: a.
+    """
+    energy = np.asarray(energy, float)
+    excess = np.where(np.abs(energy - height) < 1e-9, 1e-9, energy - height).astype(complex)
+    ratio = np.sin(np.sqrt(2 * excess) * width) ** 2 / excess  # real and positive on both sides of the top
+    return 1 / (1 + height**2 * ratio.real / (4 * energy))
+
+
+def packet_transmission(packet: Packet, height: float, width: float, points: int = 20001) -> float:
+    """Transmission of a packet: the formula averaged over its momenta k > 0."""
+    spread = 1 / (2 * packet.s0)
+    k = np.linspace(max(1e-6, abs(packet.k0) - 8 * spread), abs(packet.k0) + 8 * spread, points)
+    weight = np.exp(-((k - abs(packet.k0)) ** 2) / (2 * spread**2))
+    return float(np.sum(weight * barrier_transmission(k**2 / 2, height, width)) / np.sum(weight))

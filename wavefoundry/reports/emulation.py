@@ -1,0 +1,251 @@
+"""``report.html`` of an emulation study: one file that needs no network, no script and no other file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from wavefoundry.core.errors import InputError, IntegrityError, StorageError
+from wavefoundry.reports import content
+from wavefoundry.reports import emulation_figures as figures
+from wavefoundry.reports.content import Table
+from wavefoundry.reports.emulation_tables import HEADS, correlation, number, rows, solver_name
+
+TEMPLATES = Path(__file__).parent / "templates"
+FRAMES = "_frames"
+TITLES = {
+    "one_step": "one-step error", "linearity": "superposition", "phase": "global phase", "amplitude": "amplitude",
+    "translation": "translation", "mirror": "mirror image", "time_reversal": "time reversal",
+    "v_shift": "constant added to V", "norm": "norm", "energy": "energy",
+}  # fmt: skip
+FLAGS = {
+    "NOT-FINITE": "the roll-out left the numbers a computer can hold; there is no result",
+    "LOST": "the mean correlation is below 0.9: the student does not follow the packet",
+    "NORM": "the norm changes by more than 1 per cent",
+    "OUT-OF-RANGE": "the potential leaves the range the student was trained in",
+    "FAST-PACKET": "more than a thousandth of the initial state has momenta beyond those trained",
+}
+
+
+class Picture(NamedTuple):
+    """A figure of the report: its SVG and the sentence that describes it."""
+
+    svg: Any
+    caption: str
+
+
+class Shown(NamedTuple):
+    """A case of a student: name of both, its animation and its space-time picture."""
+
+    student: str
+    case: str
+    animation: str
+    spacetime: Any
+
+
+def attach_frames(summary: dict[str, Any], run_dir: Path) -> None:
+    """Put the stored densities of all students into the summary; what is missing or damaged is left out."""
+    from wavefoundry.artifacts.bundles import read_bundle
+
+    found = {}
+    for student in summary.get("students") or []:
+        folder = run_dir / "artifacts" / f"frames-{student.get('name')}"
+        if folder.is_dir():
+            try:
+                found[student["name"]] = read_bundle(folder)
+            except (IntegrityError, StorageError, InputError):
+                continue
+    summary[FRAMES] = found
+
+
+def render(summary: Mapping[str, Any], log: list[dict[str, Any]]) -> str:
+    """The report as one HTML document; any part of the summary may be missing."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["text"] = content.text
+    settings = dict(summary.get("settings") or {})
+    lists = {key: json.dumps(settings.pop(key), default=str) for key in ("students",) if key in settings}
+    raised = {flag.rstrip("!") for s in figures.judged(summary) for case in s["cases"] for flag in case["flags"]}
+    context = {
+        "style": _page_style(),
+        "title": summary.get("title") or "Emulated quantum dynamics",
+        "convention": str(summary.get("convention") or ""),
+        "verdict": verdict(summary),
+        "words": list(summary.get("words") or []),
+        "shown": shown(summary),
+        "pictures": pictures(summary),
+        "students": Table(list(HEADS), [list(row.values()) for row in rows(summary)], [""] * len(rows(summary))),
+        "cases": [(s["name"], case_table(s)) for s in figures.judged(summary)],
+        "classes": class_table(summary),
+        "residuals": residual_table(summary),
+        "speed": speed_table(summary),
+        "teacher": content.pairs(dict(summary.get("teacher") or {})),
+        "flags": FLAGS,
+        "raised": raised,
+        "settings": content.pairs(settings | lists),
+        "versions": content.pairs(summary.get("versions")),
+        "hardware": content.pairs(summary.get("hardware")),
+        "cost": content.pairs(summary.get("cost")),
+        "command": str(summary.get("command") or ""),
+    }
+    return environment.get_template("emulation.html.j2").render(context)
+
+
+def _page_style() -> Any:
+    """The style sheet of the other reports, so that all look alike."""
+    from markupsafe import Markup
+
+    page = (TEMPLATES / "report.html.j2").read_text(encoding="utf-8")
+    found = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    return Markup(found[1] if found else "")
+
+
+def verdict(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """First lines: how the best student does, on how many landscapes it can be trusted, and the honest comparison."""
+    students = figures.judged(summary)
+    if not students:
+        return {"flag": "NO STUDENT", "good": False, "sentences": ["No student was trained."]}
+    best = max(students, key=lambda s: s["overview"]["corr_mean"])
+    over, count = best["overview"], len(best["cases"])
+    sentences = [
+        f"The {best['name']} student ({best['parameters']} weights, trained in {number(best['train_cpu_seconds'], 3)} "
+        f"CPU s) follows {over['trusted']} of {count} landscapes it never saw.",
+        f"Mean correlation {correlation(over['corr_mean'])}, worst {correlation(over['corr_worst'])} "
+        f"({over['worst_case']}), mean absolute error {number(over['mae'])}, over {summary.get('frames')} frames.",
+    ]
+    for row in (summary.get("speed") or {}).get("rows") or []:
+        if row["student"] == best["name"] and row.get("solver"):
+            ratio = row["solver_is_faster_by"]
+            relation = f"{ratio:.2g} times faster" if ratio >= 1 else f"{1 / ratio:.2g} times slower"
+            sentences.append(f"A splitting solver tuned to the same accuracy is {relation} on this machine.")
+    flag = "OK" if over["trusted"] == count and summary.get("status") == "complete" else "PARTLY"
+    return {"flag": flag, "good": flag == "OK", "sentences": sentences}
+
+
+CAPTIONS = {
+    "errors": "Lost correlation and mean absolute error along the roll-outs, means over all cases; dotted: worst case.",
+    "heat": "Every student on every landscape: logarithm of the lost correlation, mean over all frames.",
+    "symmetry": "Residual of each symmetry over the error of one step. Hollow bars hold by construction. Only filled "
+    "bars below the red line (0.1) count as learned.",
+    "training": "Left: loss. Right: the same residual ratios while the student is trained; the red line is 0.1.",
+    "dispersion": "Phase that a plane wave collects in one frame without a potential. Right of the dashed line lie "
+    "momenta the curriculum hardly shows.",
+    "transmission": "Probability to pass a thin barrier, and the closed form averaged over the packet's momenta.",
+    "importance": "What is lost when a physical process is left out of the curriculum; positive means needed. Bars are "
+    "one standard error over seeds. The result belongs to the kind of student named.",
+    "speed": "Cost and error of the students and of the solver at many settings, single precision, same machine.",
+}
+
+
+def pictures(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that there is something for, by name."""
+    from markupsafe import Markup
+
+    from wavefoundry.reports import style
+
+    drawn = {
+        "errors": figures.errors_figure(summary),
+        "heat": figures.heat_figure(summary),
+        "symmetry": figures.symmetry_figure(summary),
+        "training": figures.training_figure(summary),
+        "dispersion": figures.dispersion_figure(summary),
+        "transmission": figures.transmission_figure(summary),
+        "importance": figures.importance_figure(summary),
+        "speed": figures.speed_figure(summary),
+    }
+    return {
+        name: Picture(Markup(style.to_svg(figure, name)), CAPTIONS[name])
+        for name, figure in drawn.items()
+        if figure is not None
+    }
+
+
+def shown(summary: Mapping[str, Any]) -> list[Shown]:
+    """Animations and space-time pictures of every student that has stored densities."""
+    from markupsafe import Markup
+
+    from wavefoundry.reports import style
+
+    found = []
+    for student, (arrays, meta) in (summary.get(FRAMES) or {}).items():
+        for index, case in meta.get("cases", {}).items():
+            data = base64.b64encode(figures.animation(arrays, index, meta)).decode()
+            picture = figures.spacetime_figure(case, arrays, index, meta)
+            svg = Markup(style.to_svg(picture, f"st-{student}-{index}"))
+            found.append(Shown(student, case, f"data:image/gif;base64,{data}", svg))
+    return found
+
+
+def case_table(student: Mapping[str, Any]) -> Table:
+    """Every case of a student."""
+    head = ["case", "class", "corr", "corr end", "MAE", "rel. L2 end", "norm drift", "energy drift", "T", "T true",
+            "corr vs 3-point", "flags"]  # fmt: skip
+    body, classes = [], []
+    for case in student["cases"]:
+        coarse = case.get("against_three_point") or {}
+        body.append(
+            [
+                case["name"], case["class"], correlation(case["corr_mean"]), correlation(case["corr_final"]),
+                number(case["mae"]), number(case["rel_l2"]), number(case["norm_drift"]), number(case["energy_drift"]),
+                number(case["transmission"], 3), number(case["true_transmission"], 3),
+                correlation(coarse.get("corr_mean")), ", ".join(case["flags"]) or "OK",
+            ]
+        )  # fmt: skip
+        classes.append("" if case["trusted"] else "doubt")
+    return Table(head, body, classes)
+
+
+def class_table(summary: Mapping[str, Any]) -> Table | None:
+    """Mean correlation and MAE of every student by class of landscape."""
+    students = figures.judged(summary)
+    if not students:
+        return None
+    names = list(students[0]["overview"]["classes"])
+    head = ["class", *(str(s["name"]) for s in students)]
+    body = []
+    for name in names:
+        cells = [s["overview"]["classes"].get(name, {}) for s in students]
+        body.append([name, *(f"{correlation(c.get('corr_mean'))} ({number(c.get('mae'))})" for c in cells)])
+    return Table(head, body, [""] * len(body))
+
+
+def residual_table(summary: Mapping[str, Any]) -> Table | None:
+    """Residuals of all symmetries; those below a tenth of the one-step error that are not built in are marked."""
+    students = [s for s in figures.judged(summary) if s.get("diagnostics")]
+    if not students:
+        return None
+    body = []
+    for name, title in TITLES.items():
+        row = [title]
+        for student in students:
+            asked = student["diagnostics"]
+            mark = " built in" if name in asked["built_in"] else " learned" if name in asked["learned"] else ""
+            row.append(f"{number(asked['residuals'].get(name))}{mark}")
+        body.append(row)
+    return Table(["residual", *(str(s["name"]) for s in students)], body, [""] * len(body))
+
+
+def speed_table(summary: Mapping[str, Any]) -> Table | None:
+    """Students, each with the cheapest solver of at least its accuracy."""
+    timing = summary.get("speed") or {}
+    if not timing.get("rows"):
+        return None
+    head = ["student", "ms per frame", "MAE", "solver of the same accuracy", "its ms per frame", "its MAE",
+            "solver faster by"]  # fmt: skip
+    body = []
+    for row in timing["rows"]:
+        match = row.get("solver")
+        cells = [str(row["student"]), number(row["ms_per_frame"], 3), number(row["mae"])]
+        if match:
+            cells += [solver_name(match), number(match["ms_per_frame"], 3), number(match["mae"]),
+                      number(row["solver_is_faster_by"], 3)]  # fmt: skip
+        body.append(cells + ["n/a"] * (len(head) - len(cells)))
+    return Table(head, body, [""] * len(body))

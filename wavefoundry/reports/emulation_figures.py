@@ -1,0 +1,273 @@
+"""The figures of an emulation study, from its summary and the stored densities. Each returns None without data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wavefoundry.reports.style import COLOURS, SERIES, literal, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Summary = Mapping[str, Any]
+FLOOR = 1e-8
+NAMES = {
+    "linearity": "superposition", "phase": "global phase", "amplitude": "amplitude", "translation": "translation",
+    "mirror": "mirror", "time_reversal": "time reversal", "v_shift": "offset of V", "norm": "norm", "energy": "energy",
+}  # fmt: skip
+
+
+def judged(summary: Summary) -> list[dict[str, Any]]:
+    """Students that were trained and judged."""
+    return [s for s in summary.get("students") or [] if s.get("cases")]
+
+
+def _colour(index: int) -> str:
+    return COLOURS[SERIES[index % len(SERIES)]]
+
+
+def _values(values: Sequence[Any]) -> np.ndarray:
+    return np.array([math.nan if v is None else float(v) for v in values])
+
+
+@styled
+def errors_figure(summary: Summary) -> Figure | None:
+    """Loss of correlation and mean absolute error along the roll-outs, means over the cases."""
+    students = judged(summary)
+    if not students:
+        return None
+    figure, (left, right) = new_figure(7.2, 3.0, ncols=2)
+    for index, student in enumerate(students):
+        curves = student["curves"]
+        frame = _values(curves["frame"])
+        name, colour = literal(str(student["name"])), _colour(index)
+        left.loglog(frame, np.maximum(1 - _values(curves["corr"]), FLOOR), color=colour, label=name)
+        left.loglog(frame, np.maximum(1 - _values(curves["corr_lowest"]), FLOOR), color=colour, ls=":", lw=0.9)
+        right.loglog(frame, _values(curves["mae"]), color=colour)
+    left.set_ylabel("1 - correlation")
+    right.set_ylabel("mean absolute error")
+    right.set_ylim(top=min(right.get_ylim()[1], 1.0))
+    for axes in (left, right):
+        axes.set_xlabel("frame")
+    left.legend(loc="lower right")
+    return figure
+
+
+@styled
+def heat_figure(summary: Summary) -> Figure | None:
+    """Students against cases: log10 of the lost correlation, mean over the frames."""
+    students = judged(summary)
+    if not students:
+        return None
+    cases = [case["name"] for case in students[0]["cases"]]
+    lost = np.array([[max(1 - (case["corr_mean"] or 0.0), FLOOR) for case in student["cases"]] for student in students])
+    figure, (axes,) = new_figure(7.2, 1.9 + 0.32 * len(students))
+    image = axes.imshow(np.log10(lost), aspect="auto", cmap="viridis_r", vmin=-6, vmax=0)
+    axes.set_yticks(range(len(students)), [literal(str(s["name"])) for s in students])
+    axes.set_xticks(range(len(cases)), [literal(name) for name in cases], rotation=60, ha="right", fontsize=8)
+    axes.grid(False)
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.01)
+    bar.set_label(r"$\log_{10}(1 - \mathrm{corr})$")
+    return figure
+
+
+@styled
+def symmetry_figure(summary: Summary) -> Figure | None:
+    """Residual of every symmetry over the one-step error; hollow bars hold by construction."""
+    students = [s for s in judged(summary) if s.get("diagnostics")]
+    if not students:
+        return None
+    figure, (axes,) = new_figure(7.2, 3.0)
+    width = 0.8 / len(students)
+    for index, student in enumerate(students):
+        asked = student["diagnostics"]
+        names = list(asked["ratios"])
+        heights = np.maximum(_values([asked["ratios"][name] for name in names]), 1e-5)
+        place = np.arange(len(names)) + (index - (len(students) - 1) / 2) * width
+        built = [name in asked["built_in"] for name in names]
+        faces = ["none" if b else _colour(index) for b in built]
+        axes.bar(
+            place, heights, width * 0.9, color=faces, edgecolor=_colour(index), label=literal(str(student["name"]))
+        )
+        axes.set_xticks(np.arange(len(names)), [NAMES[name] for name in names], rotation=25, ha="right")
+    axes.set_yscale("log")
+    axes.axhline(0.1, color=COLOURS["red"], lw=1.0)
+    axes.axhline(1.0, color=COLOURS["muted"], lw=0.8, ls="--")
+    axes.set_ylabel("residual / one-step error")
+    if len(students) > 1:
+        axes.legend(ncols=3)
+    return figure
+
+
+@styled
+def training_figure(summary: Summary) -> Figure | None:
+    """Loss along the training, and residuals of what is not built in over the one-step error."""
+    students = [s for s in judged(summary) if (s.get("training") or {}).get("losses")]
+    if not students:
+        return None
+    figure, (left, right) = new_figure(7.2, 3.0, ncols=2)
+    for index, student in enumerate(students):
+        losses = np.array(student["training"]["losses"], float)
+        left.loglog(losses[:, 0], losses[:, 1], color=_colour(index), label=literal(str(student["name"])))
+    first = next((s for s in students if len(s.get("probes") or []) > 1), None)
+    left.set_xlabel("training step")
+    left.set_ylabel("loss")
+    left.legend()
+    if first is None:
+        right.set_axis_off()
+        return figure
+    built = (first.get("diagnostics") or {}).get("built_in", [])
+    steps = [probe["step"] for probe in first["probes"]]
+    one = _values([probe["residuals"]["one_step"] for probe in first["probes"]])
+    shown = [name for name in NAMES if name not in built]
+    for index, name in enumerate(shown):
+        key, factor = ("energy_spread", 1.0) if name == "energy" else (name, 0.5 if name == "norm" else 1.0)
+        values = factor * _values([probe["residuals"].get(key) for probe in first["probes"]])
+        right.loglog(steps, values / one, color=_colour(index), label=NAMES[name], marker="o", ms=3)
+    right.axhline(0.1, color=COLOURS["red"], lw=1.0)
+    right.set_xlabel(f"training step of {literal(str(first['name']))}")
+    right.set_ylabel("residual / one-step error")
+    right.legend(fontsize=8.5)
+    return figure
+
+
+@styled
+def dispersion_figure(summary: Summary) -> Figure | None:
+    """Learned kinetic phase of one frame against k^2 dt / 2, and the difference."""
+    students = [s for s in judged(summary) if (s.get("diagnostics") or {}).get("dispersion")]
+    if not students:
+        return None
+    figure, (left, right) = new_figure(7.2, 3.0, ncols=2)
+    for index, student in enumerate(students):
+        curve = student["diagnostics"]["dispersion"]
+        k, phase, exact = (_values(curve[name]) for name in ("k", "phase", "exact"))
+        if index == 0:
+            left.plot(k, exact, color=COLOURS["ink"], lw=2.2, alpha=0.35, label=r"$k^2\,\Delta t/2$")
+        left.plot(k, phase, color=_colour(index), ls="--", label=literal(str(student["name"])))
+        right.semilogy(k, np.maximum(np.abs(phase - exact), 1e-7), color=_colour(index))
+        beyond = student["scope"]["momentum_max"]
+    right.axvline(beyond, color=COLOURS["muted"], lw=0.8, ls="--")
+    left.set_xlabel("k")
+    right.set_xlabel("k")
+    left.set_ylabel(r"$\varphi(k)$, radians per frame")
+    right.set_ylabel(r"$|\varphi(k) - k^2\Delta t/2|$")
+    left.legend()
+    return figure
+
+
+@styled
+def transmission_figure(summary: Summary) -> Figure | None:
+    """Transmission through a thin barrier of several heights: students, solver, closed form."""
+    students = [s for s in judged(summary) if (s.get("diagnostics") or {}).get("transmission")]
+    if not students:
+        return None
+    figure, (axes,) = new_figure(7.2, 2.7)
+    for index, student in enumerate(students):
+        curve = student["diagnostics"]["transmission"]
+        if index == 0:
+            axes.plot(curve["heights"], curve["formula"], color=COLOURS["ink"], lw=2.2, alpha=0.35, label="closed form")
+        axes.plot(
+            curve["heights"], _values(curve["student"]), color=_colour(index), marker="o", ls="none",
+            label=literal(str(student["name"])),
+        )  # fmt: skip
+    axes.set_ylim(0, 1.05)
+    axes.set_xlabel("height of the barrier")
+    axes.set_ylabel("transmission")
+    axes.legend()
+    return figure
+
+
+@styled
+def importance_figure(summary: Summary) -> Figure | None:
+    """log10 of the growth of the loss when a process is left out of the curriculum, with standard errors."""
+    tables = [table for table in summary.get("importance") or [] if table.get("rows")]
+    if not tables:
+        return None
+    names = list(dict.fromkeys(row["process"] for table in tables for row in table["rows"]))
+    figure, (axes,) = new_figure(7.2, 1.2 + 0.42 * len(names))
+    width = 0.8 / len(tables)
+    for index, table in enumerate(tables):
+        found = {row["process"]: row["on_all"] for row in table["rows"]}
+        place = np.arange(len(names)) + (index - (len(tables) - 1) / 2) * width
+        values = [found[name]["value"] if name in found else math.nan for name in names]
+        errors = [found[name]["error"] or 0.0 if name in found else 0.0 for name in names]
+        label = f"{literal(str(table['student']))}, {table['seeds']} seeds"
+        axes.barh(place, values, width * 0.9, xerr=errors, color=_colour(index), label=label)
+    axes.set_yticks(range(len(names)), names)
+    axes.axvline(0, color=COLOURS["ink"], lw=0.8)
+    axes.set_xlabel(r"$\log_{10}$ (lost without it / lost with everything)")
+    axes.legend()
+    return figure
+
+
+@styled
+def speed_figure(summary: Summary) -> Figure | None:
+    """Cost and error of students, and of the solver at many settings."""
+    timing = summary.get("speed") or {}
+    if not timing.get("rows"):
+        return None
+    figure, (axes,) = new_figure(7.2, 3.0)
+    rungs = sorted(timing["rungs"], key=lambda r: r["ms_per_frame"])
+    cost, error = _values([r["ms_per_frame"] for r in rungs]), _values([r["mae"] for r in rungs])
+    axes.loglog(cost, error, color=COLOURS["muted"], marker="s", ls="none", label="Strang splitting, tuned")
+    for index, row in enumerate(timing["rows"]):
+        if row.get("mae") is not None:
+            axes.loglog([row["ms_per_frame"]], [row["mae"]], color=_colour(index), marker="o", ms=8, ls="none",
+                        label=literal(str(row["student"])))  # fmt: skip
+    axes.set_xlabel("CPU ms per frame and run")
+    axes.set_ylabel("mean absolute error")
+    axes.legend()
+    return figure
+
+
+@styled
+def spacetime_figure(name: str, arrays: Mapping[str, np.ndarray], index: str, meta: Mapping[str, Any]) -> Figure:
+    """|psi| over space and time: true, predicted, and the difference."""
+    true, found = (arrays[f"{key}/{index}"].astype(float) / 255 for key in ("true", "predicted"))
+    extent = (0, true.shape[1] * meta["dx"], 0, true.shape[0] * meta["frame_step"])
+    figure, axes = new_figure(7.2, 2.7, ncols=3, sharey=True)
+    panels = ((true, "solver"), (found, "student"), (found - true, "difference × 10"))
+    for axis, (values, title) in zip(axes, panels, strict=True):
+        map_name, low = ("magma", 0.0) if axis is not axes[2] else ("RdBu_r", -0.6)
+        shown = values if axis is not axes[2] else 10 * values
+        top = 0.8 if axis is not axes[2] else 0.6
+        axis.imshow(shown, origin="lower", aspect="auto", extent=extent, cmap=map_name, vmin=low, vmax=top)
+        axis.set_title(title)
+        axis.set_xlabel("x")
+        axis.grid(False)
+    axes[0].set_ylabel(f"time, {literal(name)}")
+    return figure
+
+
+def animation(arrays: Mapping[str, np.ndarray], index: str, meta: Mapping[str, Any]) -> bytes:
+    """An animated GIF: potential (grey), true density (filled blue), predicted density (red line)."""
+    import io
+
+    from PIL import Image, ImageDraw
+
+    width, height, base = 560, 190, 172
+    true, found = (arrays[f"{key}/{index}"].astype(float) / 255 for key in ("true", "predicted"))
+    field = arrays[f"potential/{index}"].astype(float)
+    span = max(float(field.max() - min(0.0, field.min())), 1e-9)
+    x = np.linspace(0, width - 1, true.shape[1])
+    paper, ink, grey, blue, red = (254, 254, 253), (90, 96, 104), (214, 217, 221), (120, 180, 220), (213, 94, 0)
+    frames = []
+    for number, (row, guess) in enumerate(zip(true, found, strict=True)):
+        image = Image.new("RGB", (width, height), paper)
+        pen = ImageDraw.Draw(image)
+        hill = base - 0.5 * base * (field - min(0.0, field.min())) / span
+        pen.polygon([(0, base), *zip(x, hill, strict=True), (width, base)], fill=grey)
+        curve = base - 0.95 * base * row
+        pen.polygon([(0, base), *zip(x, curve, strict=True), (width, base)], fill=blue)
+        line = base - 0.95 * base * guess
+        pen.line(list(zip(x, line, strict=True)), fill=red, width=2)
+        pen.line([(0, base), (width, base)], fill=ink)
+        pen.text((6, base + 3), f"t = {number * meta['frame_step']:.1f}", fill=ink)
+        frames.append(image.quantize(colors=16, method=Image.Quantize.MEDIANCUT))
+    stream = io.BytesIO()
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=70, loop=0, optimize=False)
+    return stream.getvalue()

@@ -1,0 +1,309 @@
+"""Distillation: a student is trained on the teacher's frames, in compiled blocks that can be resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wavefoundry.core import tree
+from wavefoundry.core.errors import InputError, PhysicsError
+from wavefoundry.core.meter import METER, Cost
+from wavefoundry.core.types import Process, Run
+from wavefoundry.engine.supervised import Recipe, block_of, gauss_newton, optimiser, supervised
+from wavefoundry.models import EmulatorSpec
+from wavefoundry.models.emulator import Emulator
+from wavefoundry.models.emulators import window_of
+from wavefoundry.models.windowed import Windowed
+from wavefoundry.studies.batches import Pair, Pairs, Window, Windows, check_window
+from wavefoundry.studies.context import Context
+from wavefoundry.studies.curriculum import Trajectories
+from wavefoundry.studies.student import Student
+
+BLOCK = 50
+POLISH_BATCH, POLISH_REFRESH = 128, 8
+
+
+class Plan(NamedTuple):
+    """How a student is trained: first-order steps, then Gauss-Newton steps (few weights only), and the seed."""
+
+    recipe: Recipe
+    polish: int = 0
+    seed: int = 0
+
+
+DESK = {
+    "unitary": Plan(Recipe(4000, 8, 5e-3), polish=16),
+    "kernel": Plan(Recipe(3000, 2, 2e-3)),
+    **{
+        kind: Plan(Recipe(10_000, 128, 1e-3, warmup=0.01, decay="linear", clip="tensor", weight_decay=0.01))
+        for kind in ("gru", "dense", "conv", "linear")
+    },
+}
+"""Recipes for a desk; those of the windowed kinds are the paper's with fewer steps."""
+PAPER_STEPS = {567: 900_000, 2646: 5_290_000}
+POLISH_WEIGHT = 300.0
+MAX_POLISHED = 2000
+"""Gauss-Newton steps are for models with at most so many weights."""
+
+
+def plan_of(kind: str, *, recipe: str = "desk", runs: int = 96, seed: int = 0, **changes: Any) -> Plan:
+    """The plan of a kind of student.
+
+    Args:
+        kind: of the student.
+        recipe: "desk", or "paper": the number of steps of arXiv 2203.10200 for its sets, 4.5 epochs for others.
+        runs: in the curriculum.
+        seed: of weights and batches.
+        changes: ``steps``, ``batch``, ``learning_rate``, ``polish``; None leaves the default.
+    """
+    plan = DESK[kind]
+    given = {name: value for name, value in changes.items() if value is not None}
+    polish = given.pop("polish", plan.polish)
+    basic = plan.recipe
+    if recipe == "paper" and kind not in ("unitary", "kernel"):
+        epochs = math.ceil(4.5 * runs * 45_492 / basic.batch)
+        basic = basic._replace(steps=PAPER_STEPS.get(runs, epochs))
+    elif recipe == "paper":
+        basic, polish = basic._replace(steps=12_000), 2 * plan.polish
+    return Plan(basic._replace(**given), polish, seed)
+
+
+def pair_loss(spacing: tuple[float, ...]) -> Callable[[Emulator, Pair], jax.Array]:
+    """Batch mean of the integral of |predicted - true|^2 over the box."""
+
+    def loss(emulator: Emulator, batch: Pair) -> jax.Array:
+        found = jax.vmap(lambda p, v: emulator(p[None], v, spacing))(batch.before, batch.potential)
+        return jnp.mean(jnp.sum(jnp.abs(found - batch.after) ** 2, axis=-1)) * math.prod(spacing)
+
+    return loss
+
+
+def window_loss(emulator: Windowed, batch: Window) -> jax.Array:
+    """Mean squared error over the window's points and both parts."""
+    scale = jnp.asarray([1.0, 1.0, 1.0 / emulator.potential_scale], batch.x.dtype)
+    found = jax.vmap(emulator.patch)(batch.x * scale)
+    return jnp.mean((found - batch.y) ** 2)
+
+
+def pair_residual(spacing: tuple[float, ...]) -> Callable[[Emulator, Pair], jax.Array]:
+    """Difference to the true next frame as a real vector whose square is its integral."""
+
+    def residual(emulator: Emulator, example: Pair) -> jax.Array:
+        found = emulator(example.before[None], example.potential, spacing) - example.after
+        return jnp.stack([found.real, found.imag]).reshape(-1) * math.sqrt(math.prod(spacing))
+
+    return residual
+
+
+class Phase(NamedTuple):
+    """One part of a training: a process, its batches, its steps."""
+
+    name: str
+    process: Process
+    batches: Callable[[int, int], Any]
+    steps: int
+    block: int
+    weight: float = 1.0  # rough cost of a step, to foresee the end
+
+
+def phases_of(emulator: Emulator, static: Any, data: Trajectories, plan: Plan) -> list[Phase]:
+    """What a student goes through."""
+    transform = optimiser(plan.recipe)
+    if isinstance(emulator, Windowed):
+        windows = Windows(data, plan.recipe.batch, plan.seed, emulator.points, emulator.history)
+        process = supervised(static, window_loss, transform)  # type: ignore[arg-type]
+        return [Phase("windows", process, windows, plan.recipe.steps, min(BLOCK, plan.recipe.steps))]
+    spacing = data.grid.spacing
+    check_window(window_of(emulator), data.grid.n)
+    found = [
+        Phase(
+            "frames",
+            supervised(static, pair_loss(spacing), transform),
+            Pairs(data, plan.recipe.batch, plan.seed),
+            plan.recipe.steps,
+            min(BLOCK, plan.recipe.steps),
+        )
+    ]
+    if plan.polish:
+        if tree.count(emulator) > MAX_POLISHED:
+            why = f"the model has {tree.count(emulator)} weights, Gauss-Newton steps are for up to {MAX_POLISHED}"
+            raise InputError(f"polish = {plan.polish} is not possible", where=emulator.kind, why=why, fix="polish = 0")
+        pairs = Pairs(data, POLISH_BATCH, plan.seed + 1, POLISH_REFRESH)
+        process = gauss_newton(static, pair_residual(spacing))
+        found.append(Phase("polish", process, pairs, plan.polish, 1, POLISH_WEIGHT))
+    return found
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a training stands: phase, losses so far, what the probe saw, resources of earlier sessions."""
+
+    phase: int = 0
+    losses: list[list[float]] = dataclasses.field(default_factory=list)  # [step, loss]
+    probes: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    spent: dict[str, Any] = dataclasses.field(default_factory=lambda: Cost()._asdict())
+
+
+Probe = Callable[[Emulator], dict[str, Any]]
+Save = Callable[[Run, Progress], None]
+
+
+def probe_steps(steps: int, block: int, count: int = 8) -> list[int]:
+    """Steps at which a training is probed: evenly in log(step), at ends of blocks, the last step included."""
+    points = np.geomspace(min(block, steps), steps, count)
+    return sorted({min(steps, max(1, round(point / block)) * block) for point in points})
+
+
+def train(
+    emulator: Emulator,
+    data: Trajectories,
+    plan: Plan,
+    context: Context,
+    *,
+    name: str = "student",
+    probe: Probe | None = None,
+    save: Save | None = None,
+    restored: tuple[Progress, dict[str, np.ndarray]] | None = None,
+) -> tuple[Emulator, Progress]:
+    """Train an emulator through all its phases; goes on from ``restored`` if given.
+
+    Args:
+        emulator: with random (or earlier) weights.
+        data: the teacher's frames. plan: settings. context: reports.
+        name: of the student, in events.
+        probe: asked about the emulator at points evenly spaced in log(step).
+        save: called at the end of every few blocks and when asked to stop.
+        restored: progress and the arrays of the run.
+
+    Raises:
+        PhysicsError: the loss is not finite and stays so.
+    """
+    params, static = eqx.partition(emulator, eqx.is_inexact_array)
+    progress = restored[0] if restored else Progress()
+    phases = phases_of(emulator, static, data, plan)
+    before, done = METER.now(), sum(phase.steps for phase in phases[: progress.phase])
+    total = sum(phase.steps for phase in phases)
+    watch = _Watch(context, name, total)
+    for number in range(progress.phase, len(phases)):
+        phase, progress.phase = phases[number], number
+        run = jax.jit(phase.process.init)(params)
+        if restored and number == restored[0].phase:
+            run = tree.from_arrays(run, restored[1])
+            restored = None
+        block = block_of(phase.process)
+        asked = probe_steps(phase.steps, phase.block) if number == 0 else [phase.steps]
+        context.compiling(f"training of {name}: {phase.name}")
+        later = sum(other.steps * other.weight for other in phases[number + 1 :])
+        while int(run.step) < phase.steps:
+            size = min(phase.block, phase.steps - int(run.step))
+            run, info = block(run, jax.tree.map(jnp.asarray, phase.batches(int(run.step), size)))
+            step, loss = int(run.step), float(np.mean(np.asarray(info.loss)))
+            progress.losses.append([done + step, loss])
+            _check(loss, int(np.asarray(info.rejected)[-1]), step, name)
+            watch.report(done + step, loss, size * phase.weight, (phase.steps - step) * phase.weight + later)
+            if probe is not None and step in asked:
+                progress.probes.append({"step": done + step} | probe(eqx.combine(run.params, static)))
+            if save is not None and (watch.due() or context.stopping):
+                spent = METER.now() - before + Cost(**progress.spent)
+                save(run, dataclasses.replace(progress, spent=spent._asdict()))
+                context.stop_if_asked()
+        params, done = run.params, done + phase.steps
+    progress.spent = (METER.now() - before + Cost(**progress.spent))._asdict()
+    progress.phase = len(phases)
+    return eqx.combine(params, static), progress
+
+
+def _check(loss: float, rejected: int, step: int, name: str) -> None:
+    if not math.isfinite(loss) and rejected >= BLOCK:
+        raise PhysicsError(
+            f"the loss of student {name} is not finite at step {step}, and {rejected} steps were skipped\n"
+            "  fix:   lower its learning rate"
+        )
+
+
+class _Watch:
+    """Progress events and the time of the next checkpoint."""
+
+    def __init__(self, context: Context, name: str, total: int, every: float = 20.0):
+        self.context, self.name, self.total, self.every = context, name, total, every
+        self.begin = self.saved = time.perf_counter()
+        self.work = 0.0
+
+    def report(self, step: int, loss: float, work: float, left: float) -> None:
+        self.work += work
+        seconds = (time.perf_counter() - self.begin) / self.work * left
+        event = {"event": "step", "phase": self.name, "step": step, "steps": self.total, "loss": loss}
+        self.context.emit(event | {"seconds_left": seconds})
+
+    def due(self) -> bool:
+        now = time.perf_counter()
+        if now - self.saved < self.every:
+            return False
+        self.saved = now
+        return True
+
+
+def scope_of(data: Trajectories) -> dict[str, float]:
+    """What a student will have seen: range of V, and the momentum below which all but 1e-4 of the probability lies."""
+    stride = max(1, data.frames.shape[1] // 16)
+    some = np.asarray(data.frames[:, ::stride])
+    spectrum = np.sum(np.abs(np.fft.fft(some, axis=-1)) ** 2, axis=(0, 1))
+    k = np.abs(data.grid.k)
+    order = np.argsort(k)
+    within = np.cumsum(spectrum[order]) / np.sum(spectrum)
+    return {
+        "potential_min": float(data.potentials.min()),
+        "potential_max": float(data.potentials.max()),
+        "momentum_max": float(k[order][np.searchsorted(within, 1 - 1e-4)]),
+        "runs": len(data.frames),
+    }
+
+
+def distill_on(
+    data: Trajectories,
+    model: EmulatorSpec,
+    plan: Plan,
+    context: Context,
+    *,
+    name: str = "student",
+    laplacian: Any = "spectral",
+    probe: Probe | None = None,
+    save: Save | None = None,
+    restored: tuple[Progress, dict[str, np.ndarray]] | None = None,
+    start: Emulator | None = None,
+) -> Student:
+    """Train a student on frames that are there; ``start`` gives it weights to begin with.
+
+    Raises:
+        InputError: a window larger than the box, options that do not exist.
+        PhysicsError: the training diverged.
+    """
+    key = jax.random.fold_in(jax.random.key(plan.seed), 0)
+    emulator = start if start is not None else model.build(key, frame_step=data.frame_step)
+    emulator, progress = train(emulator, data, plan, context, name=name, probe=probe, save=save, restored=restored)
+    record = {
+        "steps": plan.recipe.steps,
+        "batch": plan.recipe.batch,
+        "polish": plan.polish,
+        "seed": plan.seed,
+        "losses": _thinned(progress.losses),
+        "probes": progress.probes,
+        "cost": Cost(**progress.spent).to_dict(),
+    }
+    return Student(emulator, model, data.grid, data.frame_step, scope_of(data), record, laplacian)
+
+
+def _thinned(losses: list[list[float]], most: int = 200) -> list[list[float]]:
+    """At most ``most`` losses, each the mean of its stretch."""
+    if len(losses) <= most:
+        return losses
+    parts = np.array_split(np.asarray(losses), most)
+    return [[float(part[-1, 0]), float(part[:, 1].mean())] for part in parts]

@@ -1,0 +1,35 @@
+"""What every summary says about where its numbers come from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from typing import Any
+
+import jax
+
+from wavefoundry._version import __version__
+
+SCHEMA = 1
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    names = ("jax", "jaxlib", "netket", "equinox", "numpy", "scipy")
+    return {"wavefoundry": __version__, "python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in names
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """Where the numbers were made."""
+    device = jax.devices()[0]
+    return {
+        "platform": device.platform,
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }
