@@ -129,6 +129,7 @@ class _State(NamedTuple):
     best: Array
     best_held: Judgement
     start_held: Judgement
+    ratio_start: Array
     energy: Array
     step: Array
     worse: Array
@@ -167,9 +168,13 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
         train, held, p, local, y = judged(s.weights)
         finite = jnp.isfinite(train.energy) & jnp.isfinite(held.energy)
         stale = ~finite | (jnp.minimum(train.ess, held.ess) < rules.ess_min)
-        sigma = jnp.sqrt(held.variance / (held.ess * max(1, held_chains * per_chain)))
-        overfit = (held.energy - train.energy > 3 * sigma) | (held.variance > 2 * train.variance)
-        overfit = overfit & (s.step > 0) & (held_chains > 0)
+        # from whole chains, so that autocorrelation counts; both parts are noisy
+        sigma = jnp.hypot(paired_error(held.influence), paired_error(train.influence))
+        # heavy tails make the variances of the two parts differ before any tuning: what counts is that they drift apart
+        ratio = held.variance / jnp.maximum(train.variance, 1e-300)
+        ratio_start = jnp.where(s.step == 0, ratio, s.ratio_start)
+        apart = ratio > 2 * jnp.maximum(1.0, ratio_start)
+        overfit = ((held.energy - train.energy > 3 * sigma) | apart) & (s.step > 0) & (held_chains > 0)
         better = finite & ~stale & ((held.energy < s.best_held.energy) | (s.step == 0))
         keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)  # noqa: E731
         first = jax.tree.map(lambda a, b: jnp.where(s.step == 0, a, b), held, s.start_held)
@@ -182,6 +187,7 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
             keep(s.weights, s.best),
             keep(held, s.best_held),
             first,
+            ratio_start,
             keep(train.energy, s.energy),
             s.step + 1,
             jnp.where(better, 0, s.worse + 1),
@@ -195,7 +201,7 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
     start = start.astype(jnp.float64)
     blank = Judgement(jnp.array(jnp.inf), jnp.array(0.0), jnp.array(0.0), jnp.zeros(held_chains or rules.chains))
     zero, no = jnp.array(0), jnp.array(False)
-    state = _State(start, start, blank, blank, jnp.array(jnp.inf), zero, zero, no, no)
+    state = _State(start, start, blank, blank, jnp.ones(()), jnp.array(jnp.inf), zero, zero, no, no)
     end = jax.lax.while_loop(going, body, state)
     gain = end.start_held.energy - end.best_held.energy
     error = paired_error(end.start_held.influence - end.best_held.influence)
