@@ -74,7 +74,10 @@ def _activate(y: np.ndarray, activation: str) -> np.ndarray:
 
 
 def explain(
-    kernel: Float[np.ndarray, "sites hidden"], activation: str, known: dict[str, list[tuple[int, ...]]]
+    kernel: Float[np.ndarray, "sites hidden"],
+    activation: str,
+    known: dict[str, list[tuple[int, ...]]],
+    couplings: bool = True,
 ) -> dict[str, Any]:
     """Units, counts of their classes, and the couplings of the whole network.
 
@@ -82,6 +85,7 @@ def explain(
         kernel: pruned weights are exactly zero.
         activation: "logcosh" or "relu".
         known: from ``geometry``.
+        couplings: work out the couplings as well.
 
     Returns:
         ``units`` [{unit, sites, weights, kind, parity, coupling}], parity being the product of the signs of the
@@ -93,7 +97,7 @@ def explain(
     for unit in range(kernel.shape[1]):
         sites = np.flatnonzero(kernel[:, unit])
         if sites.size:
-            units.append(_unit(unit, sites, kernel[sites, unit], activation, known))
+            units.append(_unit(unit, sites, kernel[sites, unit], activation, known, couplings))
     kinds: dict[str, int] = {}
     for unit in units:
         kinds[unit["kind"]] = kinds.get(unit["kind"], 0) + 1
@@ -103,14 +107,16 @@ def explain(
         "units": units,
         "kinds": kinds,
         "covered": {name: [len(present & set(sets)), len(sets)] for name, sets in known.items()},
-        "bond_couplings": bond_couplings(kernel, activation, known.get("bond", [])),
+        "bond_couplings": bond_couplings(kernel, activation, known.get("bond", [])) if couplings else [],
         "odd_plaquettes": [sum(unit["parity"] < 0 for unit in full), len(full)],
     }
 
 
-def _unit(unit: int, sites: np.ndarray, weights: np.ndarray, activation: str, known: dict) -> dict[str, Any]:
+def _unit(
+    unit: int, sites: np.ndarray, weights: np.ndarray, activation: str, known: dict, couplings: bool
+) -> dict[str, Any]:
     support = tuple(int(site) for site in sites)
-    small = len(support) <= LARGEST_SUPPORT
+    small = couplings and len(support) <= LARGEST_SUPPORT
     return {
         "unit": unit,
         "sites": list(support),

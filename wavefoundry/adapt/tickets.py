@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -15,14 +16,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from wavefoundry.adapt import compact
 from wavefoundry.adapt.compact import Options, Rates
 from wavefoundry.adapt.masks import Flags, Layout
+from wavefoundry.adapt.surgeon import surgeon_scores, with_fan_in
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.statistics import Estimate, energy_statistics
 from wavefoundry.core.types import System, Wavefunction
 
 LARGEST_SURGEON = 4096
 """Most weights whose metric is inverted."""
-IDLE = 1e-10
-"""A weight with w^2 S_kk below this changes nothing: with score "magnitude" and a fan-in rule it goes first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +43,16 @@ class Rules:
     burn_in: int = 10
     eval_chains: int = 64
     eval_samples: int = 32  # per chain
+
+
+class Cut(NamedTuple):
+    """What the scores have to know of a cut: its size, and how many weights a unit should keep (0: any)."""
+
+    fraction: float
+    fan_in: int = 0
+
+
+Report = Callable[[int, float], Any]
 
 
 class Trained(NamedTuple):
@@ -84,8 +94,14 @@ class Workshop:
         """The same for other couplings; nothing is compiled anew."""
         return Workshop(self.network, system, self.rules)
 
-    def fit(self, theta: np.ndarray, trained: Flags, steps: int, key: PRNGKeyArray) -> Trained:
+    def fit(
+        self, theta: np.ndarray, trained: Flags, steps: int, key: PRNGKeyArray, report: Report = lambda *_: None
+    ) -> Trained:
         """Optimise the weights ``trained``; all others keep their values bit for bit.
+
+        Args:
+            theta: all weights. trained: which of them move. steps: at most. key: of the samples.
+            report: called with step and energy after every block.
 
         Raises:
             PhysicsError: the energy was never finite.
@@ -104,6 +120,7 @@ class Workshop:
             )
             done += size
             energies.append(float(trace.energy[-1]) if self.full_sum else float(jnp.mean(trace.energy)))
+            report(done, energies[-1])
             gain = energies[-2] - energies[-1] if len(energies) > 1 else math.inf
             if self.full_sum and abs(gain) < rules.tolerance * abs(energies[-1]):
                 break
@@ -157,40 +174,48 @@ class Workshop:
         return math.exp(_log_sum(forward) + _log_sum(backward) - math.log(len(forward)) - math.log(len(backward)))
 
     def scores(
-        self, where: Layout, theta: np.ndarray, mask: Flags, kind: str, key: PRNGKeyArray
+        self, where: Layout, theta: np.ndarray, mask: Flags, kind: str, key: PRNGKeyArray, cut: Cut
     ) -> Float[np.ndarray, " P"]:
         """What each surviving weight is worth; the smallest go first.
 
         Args:
             where: prunable layers. theta: trained weights. mask: survivors.
-            kind: "magnitude" |w|, "random", "curvature" w^2 S_kk, "surgeon" w^2 / ((S + shift)^-1)_kk. The last two
-                are the change of the state when the weight goes, without and with the others adjusting.
+            kind: "magnitude" |w|; "random"; "curvature" w^2 S_kk, the change of the state when the weight goes;
+                "surgeon", the same with the others adjusting, one removal after the other (``adapt.surgeon``).
             key: for "random", and for the samples of the metric.
+            cut: part of the survivors that will go, and the fan-in rule.
 
-        Source: curvature and surgeon are optimal brain damage and optimal brain surgeon (LeCun 1990, Hassibi 1993)
-        with the quantum geometric tensor in place of the Hessian.
+        Raises:
+            InputError: more weights than "surgeon" can take.
+
+        Source: curvature is optimal brain damage (LeCun, Denker and Solla, 1990) with the quantum geometric tensor S as
+        the Hessian.
         """
         if kind == "magnitude":
-            return np.abs(theta)
+            size = np.abs(theta)
+            return with_fan_in(where, theta, mask, size, cut.fan_in) if cut.fan_in else size
         if kind == "random":
             return np.asarray(jax.random.uniform(key, (where.total,)))
         chosen = mask & where.prunable
-        if kind == "surgeon" and np.sum(chosen) > LARGEST_SURGEON:
+        count = int(np.sum(chosen))
+        if kind == "surgeon" and count > LARGEST_SURGEON:
             raise InputError(
-                f"the surgeon score cannot invert the metric of {int(np.sum(chosen))} weights",
+                f"the surgeon score cannot invert the metric of {count} weights",
                 where="prune.score",
                 why=f"at most {LARGEST_SURGEON}",
                 fix='score = "curvature", or "magnitude"',
             )
         index = compact.padded(chosen, self.total)
         diagonal, inverse = self.metric(theta, index, key, kind == "surgeon")
-        count, score = int(np.sum(chosen)), np.zeros(self.total)
-        place = index[:count]
-        score[place] = theta[place] ** 2 * (1 / inverse[:count] if kind == "surgeon" else diagonal[:count])
-        return score
+        if kind == "surgeon":
+            metric = (diagonal[:count], inverse[:count, :count])
+            return surgeon_scores(where, theta, mask, metric, cut.fraction, cut.fan_in)
+        score, place = np.zeros(self.total), index[:count]
+        score[place] = theta[place] ** 2 * diagonal[:count]
+        return with_fan_in(where, theta, mask, score, cut.fan_in) if cut.fan_in else score
 
     def metric(self, theta: np.ndarray, index: np.ndarray, key: PRNGKeyArray, inverse: bool) -> tuple:
-        """Diagonals of the metric S and of (S + shift)^-1 for the weights of a padded index."""
+        """Diagonal of the metric S, and (S + shift)^-1 if wanted, for the weights of a padded index."""
         walkers = None
         if not self.full_sum:
             walkers = compact.chains(key, self.system, self.rules.chains)
@@ -207,16 +232,6 @@ class Workshop:
             self.rules.shift if inverse else None,
         )
         return tuple(np.asarray(part) for part in found)
-
-
-def with_fan_in(where: Layout, theta: np.ndarray, mask: Flags, score: np.ndarray, limit: int) -> np.ndarray:
-    """Scores lowered so that weights beyond the ``limit`` largest of their unit go before all others."""
-    new = score.copy()
-    for layer in where.layers:
-        size = np.abs(theta[layer.place] * mask[layer.place]).reshape(-1, layer.shape[-1])
-        rank = np.argsort(np.argsort(-size, axis=0, kind="stable"), axis=0, kind="stable")
-        new[layer.place] -= 2 * np.max(np.abs(score), initial=0.0) * (rank.reshape(-1) >= limit)
-    return new
 
 
 def _log_sum(values: np.ndarray) -> float:
@@ -262,4 +277,4 @@ def _metric(network: Any, system: Any, theta: Array, index: Array, walkers: Any,
     if shift is None:
         return diagonal, diagonal
     matrix = rows.T @ rows + shift * jnp.eye(rows.shape[-1])
-    return diagonal, jnp.diag(jnp.linalg.inv(matrix))
+    return diagonal, jnp.linalg.inv(matrix)

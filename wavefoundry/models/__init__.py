@@ -57,9 +57,73 @@ class ViTSpec:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class DenseSpec:
+    """Description of one dense layer, see ``wavefoundry.models.feedforward.dense`` for the meaning of the fields."""
+
+    alpha: float = 4.0
+    activation: Literal["logcosh", "relu"] = "logcosh"
+    std: float = 0.1
+    precision: Literal["float32", "float64"] = "float64"
+
+    def build(self, key: jax.Array, extent: tuple[int, ...], **_: object) -> Wavefunction:
+        """The network for a lattice; its amplitudes are positive."""
+        from wavefoundry.models import feedforward as module
+
+        return module.dense(key, extent, **dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvSpec:
+    """Description of one convolution, see ``wavefoundry.models.convnet.conv``."""
+
+    channels: int = 4
+    window: int = 3
+    periodic: bool = True
+    precision: Literal["float32", "float64"] = "float64"
+
+    def build(self, key: jax.Array, extent: tuple[int, ...], **_: object) -> Wavefunction:
+        """The network for a lattice; its amplitudes are positive."""
+        from wavefoundry.models import convnet
+
+        return convnet.conv(key, extent, **dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class ResNetSpec:
+    """Description of a residual convolutional network, see ``wavefoundry.models.convnet.resnet``."""
+
+    channels: int = 16
+    blocks: int = 4
+    window: int = 3
+    periodic: bool = True
+    precision: Literal["float32", "float64"] = "float32"
+
+    def build(self, key: jax.Array, extent: tuple[int, ...], **_: object) -> Wavefunction:
+        """The network for a lattice; its amplitudes are positive."""
+        from wavefoundry.models import convnet
+
+        return convnet.resnet(key, extent, **dataclasses.asdict(self))
+
+
+def dense(**fields: object) -> DenseSpec:
+    """One layer without bias: ``dense(alpha=4, activation="logcosh")``."""
+    return DenseSpec(**fields)  # type: ignore[arg-type]
+
+
+def conv(**fields: object) -> ConvSpec:
+    """One convolution: ``conv(channels=4, window=3, periodic=False)``."""
+    return ConvSpec(**fields)  # type: ignore[arg-type]
+
+
+def resnet(**fields: object) -> ResNetSpec:
+    """Residual convolutional network: ``resnet(channels=16, blocks=4, periodic=False)``."""
+    return ResNetSpec(**fields)  # type: ignore[arg-type]
+
+
 def vit(**fields: object) -> ViTSpec:
     """A vision transformer: ``vit(patch=4, width=32, layers=2, heads=4, head="auto", precision="float32")``."""
     return ViTSpec(**fields)  # type: ignore[arg-type]
 
 
-__all__ = ["ViTSpec", "vit"]
+__all__ = ["ConvSpec", "DenseSpec", "ResNetSpec", "ViTSpec", "conv", "dense", "resnet", "vit"]

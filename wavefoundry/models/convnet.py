@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.models.dense import SumHead
+from wavefoundry.models.feedforward import SumHead
 from wavefoundry.models.layers import LayerNorm
 
 

@@ -25,9 +25,9 @@ def run_study(
     Raises:
         WavefoundryError: see the subclasses; ``Interrupted`` when a signal stopped the run after saving it.
     """
-    from wavefoundry.studies import diagram_run
+    from wavefoundry.studies import diagram_run, tickets_run
 
-    kinds = {"diagram": diagram_run.run}
+    kinds = {"diagram": diagram_run.run, "tickets": tickets_run.run}
     from wavefoundry.artifacts import signals
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.store import RunDirectory
@@ -48,14 +48,16 @@ def run_study(
             context.warn(text)
         summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
         directory.write_json("summary.json", summary)
-        directory.write_text("points.csv", _points_csv(summary))
+        for name in ("points", "rounds"):
+            if name in summary:
+                directory.write_text(f"{name}.csv", _csv(summary[name]))
         directory.seal()
     return summary
 
 
 def _rewind_log(directory: Any) -> None:
     """Drop log lines beyond the state that is gone back to: newest stream first."""
-    for stream in ("adapt", "pretrain"):
+    for stream in ("isolate", "tickets", "adapt", "pretrain"):
         found = directory.latest(stream)
         if found is not None:
             directory.truncate_log(found[2])
@@ -63,7 +65,7 @@ def _rewind_log(directory: Any) -> None:
     directory.truncate_log(None)
 
 
-def _points_csv(summary: dict[str, Any]) -> str:
+def _csv(records: list[dict[str, Any]]) -> str:
     from wavefoundry.reports.tables import write_csv
 
-    return write_csv(summary["points"])
+    return write_csv(records)
