@@ -18,25 +18,34 @@ _MODULES = {
     "lattice": "wavefoundry.problems.lattice",
     "models": "wavefoundry.models",
     "exact": "wavefoundry.problems.exact",
+    "toric": "wavefoundry.problems.toric",
 }
 _NAMES = ("pretrain", "map", "load", "run_study", "Diagram", "Pretrained")
+_NAMES += ("prune", "isolate", "compact", "explain", "Tickets")
 
 if TYPE_CHECKING:
     from wavefoundry import models
     from wavefoundry.api import Diagram, Pretrained, load, map, pretrain, run_study
-    from wavefoundry.problems import exact, lattice
+    from wavefoundry.api_tickets import Tickets, compact, explain, isolate, prune
+    from wavefoundry.problems import exact, lattice, toric
 
 __all__ = [
     "__version__",
     "Diagram",
     "Pretrained",
+    "Tickets",
+    "compact",
     "exact",
+    "explain",
+    "isolate",
     "lattice",
     "load",
     "map",
     "models",
     "pretrain",
+    "prune",
     "run_study",
+    "toric",
 ]
 
 

@@ -174,7 +174,7 @@ def verify(
     typer.echo(f"{path} is intact")
 
 
-def _execute(spec: studies_file.DiagramSpec, mode: Mode) -> None:
+def _execute(spec: Any, mode: Mode) -> None:
     """Run an accepted study, show it, write the report; leaves with 3 when the run is not complete."""
     from wavefoundry.reports import live
     from wavefoundry.reports.lines import final_line
@@ -197,7 +197,7 @@ def _execute(spec: studies_file.DiagramSpec, mode: Mode) -> None:
         raise typer.Exit(3)
 
 
-def _check_target(spec: studies_file.DiagramSpec, mode: Mode) -> None:
+def _check_target(spec: Any, mode: Mode) -> None:
     """Refuse an impossible run directory before anything heavy is imported; nothing is written."""
     if mode.resume and mode.overwrite:
         raise InputError("--resume and --overwrite exclude each other", where="--resume, --overwrite")

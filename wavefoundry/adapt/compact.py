@@ -19,7 +19,9 @@ from wavefoundry.engine.gradient import centred_rows, natural_gradient
 from wavefoundry.engine.sampling import Walkers, equal_weights, init_walkers, metropolis
 
 GROWTH = 1.35
-"""Ratio of neighbouring padded lengths: at most 1.35^2 = 1.8 times the work in the metric, a dozen compilations."""
+"""Ratio of neighbouring padded lengths above ``SMALL``: at most 1.35^2 = 1.8 times the work in the metric."""
+SMALL = 100
+"""Below this length the work is small whatever it is, and lengths grow by factors of 2: fewer compilations."""
 
 
 class Options(NamedTuple):
@@ -94,9 +96,10 @@ def padded(chosen: np.ndarray, total: int) -> Int[np.ndarray, " B"]:
         total: number of all weights.
     """
     index = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
-    length = float(total)
-    while length / GROWTH >= max(index.size, 8):
-        length /= GROWTH
+    length, ratio = float(total), GROWTH if total > SMALL else 2.0
+    while length / ratio >= max(index.size, 16):
+        length /= ratio
+        ratio = GROWTH if length > SMALL else 2.0
     return np.concatenate([index, np.full(int(np.ceil(length)) - index.size, total)]).astype(np.int64)
 
 

@@ -82,17 +82,26 @@ class Workshop:
         network: gives the structure; its weights do not matter.
         system: an ``EnumeratedSystem`` for the full sum, else a lattice system that is sampled.
         rules: settings.
+        listed: the enumerated system when training samples but measurements should be exact.
     """
 
-    def __init__(self, network: Wavefunction, system: Any, rules: Rules):
+    def __init__(self, network: Wavefunction, system: Any, rules: Rules, listed: Any = None):
         self.network, self.system, self.rules = network, system, rules
         self.full_sum = rules.options.moves == 0
+        self.listed = system if self.full_sum else listed
         self.sites = (system.lattice if self.full_sum else system).sites
         self.total = int(compact.vector(network).shape[0])
 
-    def at(self, system: Any) -> Workshop:
+    def at(self, **couplings: float) -> Workshop:
         """The same for other couplings; nothing is compiled anew."""
-        return Workshop(self.network, system, self.rules)
+
+        def moved(system: Any) -> Any:
+            if not hasattr(system, "lattice"):
+                return system.at(**couplings)
+            return eqx.tree_at(lambda s: s.lattice, system, system.lattice.at(**couplings))
+
+        listed = None if self.listed is None or self.full_sum else moved(self.listed)
+        return Workshop(self.network, moved(self.system), self.rules, listed)
 
     def fit(
         self, theta: np.ndarray, trained: Flags, steps: int, key: PRNGKeyArray, report: Report = lambda *_: None
@@ -144,16 +153,16 @@ class Workshop:
     def measure(self, theta: np.ndarray, key: PRNGKeyArray) -> Measured:
         """Energy, terms and magnetisations, by the full sum or from fresh samples."""
         rules, weights = self.rules, jnp.asarray(theta)
-        walkers, options = None, rules.options
-        if not self.full_sum:
+        walkers, options, system = None, rules.options, self.system if self.listed is None else self.listed
+        if self.listed is None:
             walkers = compact.chains(key, self.system, rules.eval_chains)
             walkers = _thermalised(self.network, self.system, weights, walkers, options, 2 * rules.burn_in)
             options = options._replace(samples=rules.eval_samples)
-        xs, weight, terms, log = map(np.asarray, _measure(self.network, self.system, weights, walkers, options))
+        xs, weight, terms, log = map(np.asarray, _measure(self.network, system, weights, walkers, options))
         local = terms @ np.asarray(self.system.couplings)
         m = xs.mean(axis=1, dtype=np.float64)
         magnetisation = (float(weight @ m), float(weight @ np.abs(m)), float(weight @ m**2))
-        if self.full_sum:
+        if self.listed is not None:
             estimate = energy_statistics(local, self.sites, weights=weight)
             return Measured(theta, estimate, np.real(weight @ terms), magnetisation, None, log)
         by_chain = local.reshape(rules.eval_samples, rules.eval_chains).T
@@ -165,7 +174,7 @@ class Workshop:
 
         The estimate is the product of two means, mean_a[psi_b / psi_a] mean_b[psi_a / psi_b], and can exceed one.
         """
-        if self.full_sum:
+        if self.listed is not None:
             return math.exp(2 * _log_sum(a.log + b.log) - _log_sum(2 * a.log) - _log_sum(2 * b.log))
         chunk = self.rules.options.chunk
         b_on_a = np.asarray(_logs(self.network, self.system, jnp.asarray(b.theta), a.xs, chunk))
@@ -222,16 +231,10 @@ class Workshop:
             walkers = _thermalised(
                 self.network, self.system, jnp.asarray(theta), walkers, self.rules.options, self.rules.burn_in
             )
-        found = _metric(
-            self.network,
-            self.system,
-            jnp.asarray(theta),
-            jnp.asarray(index),
-            walkers,
-            self.rules.options,
-            self.rules.shift if inverse else None,
-        )
-        return tuple(np.asarray(part) for part in found)
+        args = (jnp.asarray(theta), jnp.asarray(index), walkers, self.rules.options, inverse)
+        diagonal, matrix = map(np.asarray, _metric(self.network, self.system, *args))
+        # on the host: XLA takes seconds to compile an inverse, for every padded length
+        return diagonal, np.linalg.inv(matrix + self.rules.shift * np.eye(len(matrix))) if inverse else matrix
 
 
 def _log_sum(values: np.ndarray) -> float:
@@ -267,14 +270,13 @@ def _logs(network: Any, system: System, theta: Array, xs: Array, chunk: int) -> 
 
 
 @eqx.filter_jit
-def _metric(network: Any, system: Any, theta: Array, index: Array, walkers: Any, options: Options, shift: Any) -> tuple:
+def _metric(
+    network: Any, system: Any, theta: Array, index: Array, walkers: Any, options: Options, whole: bool
+) -> tuple[Array, Array]:
     wavefunction = compact.with_vector(network, theta)
     batch, _ = compact.draw(wavefunction, system, walkers, options)
     rows = compact.log_rows(wavefunction, system, batch.x, index, options.chunk).astype(jnp.float64)
     rows = (rows - jnp.einsum("s,spq->pq", batch.weight, rows)) * jnp.sqrt(batch.weight)[:, None, None]
     rows = rows.reshape(-1, rows.shape[-1])
     diagonal = jnp.sum(rows**2, axis=0)
-    if shift is None:
-        return diagonal, diagonal
-    matrix = rows.T @ rows + shift * jnp.eye(rows.shape[-1])
-    return diagonal, jnp.linalg.inv(matrix)
+    return diagonal, rows.T @ rows if whole else diagonal

@@ -58,7 +58,8 @@ class NetworkTable(Table):
     """`[wavefunction]`: the network. Amplitudes are positive, but for "vit" on systems that are not sign-free."""
 
     kind: Literal["dense", "conv", "resnet", "vit"] = Field(
-        default="dense", description="dense: one layer; conv: one convolution; resnet: residual blocks; vit: transformer"
+        default="dense",
+        description="dense: one layer; conv: one convolution; resnet: residual blocks; vit: transformer",
     )
     activation: Literal["logcosh", "relu"] = Field(default="logcosh", description="dense: of the hidden units")
     alpha: float = Field(default=4.0, gt=0, le=1000, description="dense: hidden units per spin")
@@ -114,7 +115,10 @@ class PruneTable(Table):
     scope: Literal["layer", "global"] = Field(default="layer", description="rank within each layer, or over all")
     unit: Literal["weight", "neuron", "filter"] = Field(default="weight", description="what is removed")
     fan_in: int = Field(
-        default=0, ge=0, le=10**6, description="dense: weights beyond the largest so many of a unit go first; 0: no rule"
+        default=0,
+        ge=0,
+        le=10**6,
+        description="dense: weights beyond the largest so many of a unit go first; 0: no rule",
     )
     layers: list[str] = Field(
         default=[], description='names of what is pruned, as "backbone.*"; [] is every kernel but embedding and head'
@@ -225,7 +229,9 @@ def _lattice(spec: TicketsSpec) -> Iterator[Problem]:
         if lattice.kind != "square" or not lattice.periodic:
             yield Problem(path, "the toric code lives on a torus", fix='kind = "square", periodic = true')
         elif min(lattice.shape) < 2:
-            yield Problem((*path, "size"), f"size = {lattice.size} is too small", "a star would hold an edge twice", "[2, 2]")
+            yield Problem(
+                (*path, "size"), f"size = {lattice.size} is too small", "a star would hold an edge twice", "[2, 2]"
+            )
     else:
         yield from spec_checks._sizes(spec.system)
         yield from spec_checks._marshall(spec.system)
@@ -233,7 +239,10 @@ def _lattice(spec: TicketsSpec) -> Iterator[Problem]:
 
 def _couplings(spec: TicketsSpec) -> Iterator[Problem]:
     known = known_couplings(spec.system.model)
-    for path, names in ((("system", "couplings"), spec.system.couplings), (("transfer", "points"), spec.transfer.points)):
+    for path, names in (
+        (("system", "couplings"), spec.system.couplings),
+        (("transfer", "points"), spec.transfer.points),
+    ):
         for name in names:
             if name not in known:
                 why = f"couplings of {spec.system.model}: {', '.join(known)}"
@@ -253,7 +262,9 @@ def _network(spec: TicketsSpec) -> Iterator[Problem]:
         yield Problem(("wavefunction", "alpha"), "the layer is empty", f"{table.alpha} x {spec.system.sites} units")
     if spec.system.model == "toric" and table.kind != "dense":
         why = "the edges of a torus are no row of sites, as windows and patches need"
-        yield Problem(("wavefunction", "kind"), f"kind = '{table.kind}' is not for the toric code", why, 'kind = "dense"')
+        yield Problem(
+            ("wavefunction", "kind"), f"kind = '{table.kind}' is not for the toric code", why, 'kind = "dense"'
+        )
     if table.kind in ("conv", "resnet") and lattice.periodic and table.window > 2 * min(lattice.shape):
         yield Problem(("wavefunction", "window"), f"window = {table.window} is wider than the lattice")
     if table.kind == "vit":

@@ -59,13 +59,30 @@ def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Segm
             best = (error, solution, first, second)
     if best is None:
         return None
-    error, (offset, a, b, c), first, second = best
+    error, (offset, a, b, c), first, second = _refined(best, u, v, w)
     return Segments(
         (float(np.exp(first)), float(np.exp(second))),
         (float(a), float(a + b), float(a + b + c)),
         float(offset),
         float(np.sqrt(error / np.sum(w**2))),
     )
+
+
+def _refined(best: tuple, u: np.ndarray, v: np.ndarray, w: np.ndarray) -> tuple:
+    """Boundaries moved between the points; the start is kept unless the fit improves and they stay apart."""
+    from scipy.optimize import minimize
+
+    def solve(edges: np.ndarray) -> tuple[float, np.ndarray]:
+        design = _design(u, *edges)
+        solution, *_ = np.linalg.lstsq(design * w[:, None], v * w, rcond=None)
+        return float(np.sum((w * (design @ solution - v)) ** 2)), solution
+
+    found = minimize(lambda edges: solve(edges)[0], best[2:], method="Nelder-Mead", options={"maxiter": 80})
+    first, second = found.x
+    apart = u[1] < first < second < u[-2]
+    if not apart or found.fun >= best[0]:
+        return best
+    return found.fun, solve(found.x)[1], first, second
 
 
 def bootstrap(x: np.ndarray, y: np.ndarray, seed: int, repetitions: int = 200, level: float = 0.68) -> dict[str, Any]:

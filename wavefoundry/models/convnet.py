@@ -42,7 +42,9 @@ class Conv(eqx.Module):
         x = jnp.pad(x, [*around, (0, 0)], mode="wrap" if self.periodic else "constant")
         axes = "XY"[: len(edges)]
         numbers = (f"N{axes}C", f"{axes}IO", f"N{axes}C")
-        return jax.lax.conv_general_dilated(x[None], self.kernel, (1,) * len(edges), "VALID", dimension_numbers=numbers)[0]
+        return jax.lax.conv_general_dilated(
+            x[None], self.kernel, (1,) * len(edges), "VALID", dimension_numbers=numbers
+        )[0]
 
 
 class ConvBackbone(eqx.Module):

@@ -77,13 +77,17 @@ def dense(
     """
     if activation not in ACTIVATIONS:
         raise InputError(
-            f"unknown activation {activation!r}", where="wavefunction.activation", fix=f"one of {', '.join(ACTIVATIONS)}"
+            f"unknown activation {activation!r}",
+            where="wavefunction.activation",
+            fix=f"one of {', '.join(ACTIVATIONS)}",
         )
     sites = math.prod(extent)
     hidden = round(alpha * sites)
     if hidden < 1:
         raise InputError(
-            "the layer is empty", where="wavefunction.alpha", why=f"alpha = {alpha} gives no hidden unit on {sites} sites"
+            "the layer is empty",
+            where="wavefunction.alpha",
+            why=f"alpha = {alpha} gives no hidden unit on {sites} sites",
         )
     kernel = std * jax.random.normal(key, (sites, hidden), jnp.dtype(precision))
     return Wavefunction(DenseBackbone(kernel, activation), SumHead())

@@ -29,18 +29,25 @@ def toric(rows: int, columns: int, *, star: float = 1.0, plaquette: float = 1.0)
     """
     if min(rows, columns) < 2:
         raise InputError(
-            f"a {rows} x {columns} torus is too small", where="toric", why="a star would hold an edge twice", fix="[2, 2]"
+            f"a {rows} x {columns} torus is too small",
+            where="toric",
+            why="a star would hold an edge twice",
+            fix="[2, 2]",
         )
     sites = 2 * rows * columns
     hilbert = nk.hilbert.Spin(0.5, sites)
     terms = {
-        name: nk.operator.PauliStringsJax(hilbert, [_string(sites, quad, letter) for quad in quads], [-1.0] * len(quads))
+        name: nk.operator.PauliStringsJax(
+            hilbert, [_string(sites, quad, letter) for quad in quads], [-1.0] * len(quads)
+        )
         for name, quads, letter in (
             ("star", stars(rows, columns), "X"),
             ("plaquette", plaquettes(rows, columns), "Z"),
         )
     }
-    system = from_netket(terms, {"star": star, "plaquette": plaquette}, extent=(2 * rows, columns), periodic=True, model="toric")
+    system = from_netket(
+        terms, {"star": star, "plaquette": plaquette}, extent=(2 * rows, columns), periodic=True, model="toric"
+    )
     groups = np.zeros((rows * columns, sites), dtype=bool)
     np.put_along_axis(groups, stars(rows, columns), True, axis=1)
     return eqx.tree_at(lambda s: s.groups, system, jnp.asarray(groups), is_leaf=lambda leaf: leaf is None)

@@ -64,7 +64,9 @@ class Hunt:
             key = jax.random.fold_in(key, number)
         return key
 
-    def fit(self, theta: np.ndarray, mask: Flags, steps: int, key: jax.Array, context: Context, **event: Any) -> Trained:
+    def fit(
+        self, theta: np.ndarray, mask: Flags, steps: int, key: jax.Array, context: Context, **event: Any
+    ) -> Trained:
         """Train the survivors; pruned weights are zero before and after. Reports after every block."""
         sites = self.workshop.sites
 
@@ -82,8 +84,10 @@ class Hunt:
         """Survivors of round ``number``, from the ticket of the round before."""
         table, last = self.table, self.tickets[-1]
         if table.schedule == "one-shot":
-            basis = self.dense.theta if table.score == "magnitude" else np.asarray(
-                jax.random.uniform(self.fold(7), (self.where.total,))
+            basis = (
+                self.dense.theta
+                if table.score == "magnitude"
+                else np.asarray(jax.random.uniform(self.fold(7), (self.where.total,)))
             )
             keep = {
                 layer.name: max(1, kept - masks.removals(kept, table.fraction))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -170,16 +171,7 @@ def transfer(
 
 
 def _moved(hunt: Hunt, point: dict[str, float], reference: Reference) -> Hunt:
-    import dataclasses
-
-    import equinox as eqx
-
-    system = hunt.workshop.system
-    if hasattr(system, "lattice"):
-        system = eqx.tree_at(lambda s: s.lattice, system, system.lattice.at(**point))
-    else:
-        system = system.at(**point)
-    return dataclasses.replace(hunt, workshop=hunt.workshop.at(system), reference=reference)
+    return dataclasses.replace(hunt, workshop=hunt.workshop.at(**point), reference=reference)
 
 
 def _head_weights(network: Wavefunction) -> np.ndarray:

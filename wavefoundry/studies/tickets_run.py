@@ -86,7 +86,10 @@ def workshop_of(network: Wavefunction, system: LatticeSystem, spec: TicketsSpec)
         eval_chains=evaluate.chains,
         eval_samples=max(4, evaluate.samples // evaluate.chains),
     )
-    return Workshop(network, enumerate_states(system) if full else system, rules)
+    if full:
+        return Workshop(network, enumerate_states(system), rules)
+    exactly = system.sites <= EXACT_SITES and evaluate.exact is not False
+    return Workshop(network, system, rules, enumerate_states(system) if exactly else None)
 
 
 def make_hunt(spec: TicketsSpec, system: LatticeSystem, network: Wavefunction) -> Hunt:

@@ -24,7 +24,7 @@ def summary_of(hunt: Hunt, spec: TicketsSpec, found: dict[str, list], hunt_cost:
     """The machine-readable result, see docs/results.md."""
     rounds, lattice = records(hunt), _lattice(hunt)
     finite = all(math.isfinite(record["energy"]) for record in rounds)
-    known = _geometry(hunt)
+    known = geometry_of(hunt)
     onset = find_onset(rounds, found["jumps"])
     return {
         "schema": SCHEMA,
@@ -46,7 +46,7 @@ def summary_of(hunt: Hunt, spec: TicketsSpec, found: dict[str, list], hunt_cost:
         "parameters": {"total": hunt.where.total, "prunable": rounds[0]["n"]},
         "convention": CONVENTIONS.get(lattice.model, TORIC_CONVENTION),
         "reference": {"energy": hunt.reference.energy, "kind": hunt.reference.kind},
-        "energy_by": "full sum" if hunt.workshop.full_sum else "samples",
+        "energy_by": "samples" if hunt.workshop.listed is None else "full sum",
         "rounds": rounds,
         **found,
         "fit": regions(rounds, spec.train.seed),
@@ -66,7 +66,7 @@ def _lattice(hunt: Hunt) -> Any:
     return getattr(hunt.workshop.system, "lattice", hunt.workshop.system)
 
 
-def _geometry(hunt: Hunt) -> dict[str, list[tuple[int, ...]]]:
+def geometry_of(hunt: Hunt) -> dict[str, list[tuple[int, ...]]]:
     lattice = _lattice(hunt)
     return geometry(lattice.model, lattice.extent, lattice.periodic)
 
@@ -108,7 +108,7 @@ def find_onset(rounds: list[dict[str, Any]], jumps: list[dict[str, Any]]) -> dic
         "rho": before["rho"],
         "ratio": jump["error_longer"] / max(jump["error_before"], RESOLVED),
         "fidelity": here["fidelity_previous"],
-        "dip_over_usual": dip / usual if usual > 0 else None,
+        "dip_over_usual": dip / max(usual, 1e-4),
         "changes": changes,
     }
 
@@ -120,7 +120,7 @@ def verdict(rounds: list, onset: dict[str, Any] | None, jumps: list, looked: boo
     if onset is None:
         gone = f" {len(jumps)} jump(s) went away with more training." if jumps else ""
         return f"Smooth: no jump of the error survives longer training.{gone}"
-    sharp = onset["dip_over_usual"] is not None and onset["dip_over_usual"] > 3
+    sharp = onset["dip_over_usual"] > 3
     kind = "First-order-like" if sharp else "A jump of the error without a dip of the fidelity"
     dip = f"the fidelity between neighbours dips to {onset['fidelity']:.4f}" if onset["fidelity"] else ""
     return (
@@ -133,7 +133,9 @@ def laws(hunt: Hunt, onset: dict[str, Any] | None, known: dict[str, list]) -> li
     """Conjectured onsets beside the one that was found; the law holds when it lies between the two rounds."""
     lattice = _lattice(hunt)
     if lattice.model == "toric":
-        found = [("24 (P - 1), six filters of four edges per independent plaquette", 24 * (len(known["plaquette"]) - 1))]
+        found = [
+            ("24 (P - 1), six filters of four edges per independent plaquette", 24 * (len(known["plaquette"]) - 1))
+        ]
     elif lattice.model == "ising":
         found = [("two weights per bond", 2 * len(known["bond"]))]
     else:
