@@ -14,8 +14,10 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.models import conv, dense, resnet, vit
 
 # Published survivor counts for 2592 weights at ratio 0.12 (arXiv 2505.22734, authors' rounding).
-PUBLISHED = """2592 2281 2007 1766 1554 1368 1204 1060 933 821 722 635 559 492 433 381 335 295 260 229 202 178 157 138 121
-106 93 82 72 63 55 48 42 37 33 29 26 23 20 18 16 14 12 11 10 9 8 7 6 5 4 3 2"""
+PUBLISHED = """
+2592 2281 2007 1766 1554 1368 1204 1060 933 821 722 635 559 492 433 381 335 295 260 229 202 178 157 138 121
+106 93 82 72 63 55 48 42 37 33 29 26 23 20 18 16 14 12 11 10 9 8 7 6 5 4 3 2
+"""
 
 
 def one_layer(rows: int = 6, columns: int = 4) -> Layout:

@@ -21,6 +21,8 @@ from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.statistics import Estimate, energy_statistics
 from wavefoundry.core.types import System, Wavefunction
 
+SURGEON_SHIFT = 1e-3
+"""Added to the diagonal of the metric before its inverse ranks weights; larger ones hide what can be taken over."""
 LARGEST_SURGEON = 4096
 """Most weights whose metric is inverted."""
 
@@ -224,7 +226,7 @@ class Workshop:
         return with_fan_in(where, theta, mask, score, cut.fan_in) if cut.fan_in else score
 
     def metric(self, theta: np.ndarray, index: np.ndarray, key: PRNGKeyArray, inverse: bool) -> tuple:
-        """Diagonal of the metric S, and (S + shift)^-1 if wanted, for the weights of a padded index."""
+        """Diagonal of the metric S, and (S + SURGEON_SHIFT)^-1 if wanted, for the weights of a padded index."""
         walkers = None
         if not self.full_sum:
             walkers = compact.chains(key, self.system, self.rules.chains)
@@ -234,7 +236,7 @@ class Workshop:
         args = (jnp.asarray(theta), jnp.asarray(index), walkers, self.rules.options, inverse)
         diagonal, matrix = map(np.asarray, _metric(self.network, self.system, *args))
         # on the host: XLA takes seconds to compile an inverse, for every padded length
-        return diagonal, np.linalg.inv(matrix + self.rules.shift * np.eye(len(matrix))) if inverse else matrix
+        return diagonal, np.linalg.inv(matrix + SURGEON_SHIFT * np.eye(len(matrix))) if inverse else matrix
 
 
 def _log_sum(values: np.ndarray) -> float:

@@ -48,7 +48,8 @@ def line(event: Mapping[str, Any]) -> str:
         return f"jump {event.get('from')} -> {event.get('to')} weights {stays} with more training"
     if kind == "transferred":
         where = ", ".join(f"{name} = {value:g}" for name, value in (event.get("couplings") or {}).items())
-        return f"{where}, {event.get('n')} weights, {event.get('mask')}: error {format_number(event.get('relative_error'))}"
+        error = format_number(event.get("relative_error"))
+        return f"{where}, {event.get('n')} weights, {event.get('mask')}: error {error}"
     return ""
 
 
