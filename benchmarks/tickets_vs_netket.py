@@ -79,12 +79,11 @@ def theirs(edge: int, dense_steps: int, steps: int) -> tuple[list[float], Any]:
     state = nk.vqs.FullSumState(system.hilbert, model, seed=0)
     network = dense(jax.random.key(0), (edge, edge), alpha=4)
     state.parameters = {"kernel": network.backbone.kernel}  # type: ignore[attr-defined]
-    driver = nk.driver.VMC_SR(hamiltonian, nk.optimizer.Sgd(RATE), variational_state=state, diag_shift=SHIFT)
+    driver: Any = nk.driver.VMC_SR(hamiltonian, nk.optimizer.Sgd(RATE), variational_state=state, diag_shift=SHIFT)
     where = masks.layout(network)
 
     def advance(count: int) -> None:
-        for _ in range(count):
-            driver.advance(1)
+        driver.run(count, out=None, show_progress=False)
 
     advance(2)
     state.parameters = {"kernel": network.backbone.kernel}  # type: ignore[attr-defined]

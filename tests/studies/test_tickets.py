@@ -149,3 +149,56 @@ def test_three_segments_are_found_again():
     assert np.allclose(found["exponents"], [-0.2, -3.0, 0.0], atol=0.1)
     low, high = found["intervals"]["exponents"][1]
     assert low <= found["exponents"][1] <= high
+
+
+NETWORKS = {
+    "conv": "wavefunction={ kind = 'conv', channels = 3, window = 2 }",
+    "resnet": "wavefunction={ kind = 'resnet', channels = 2, blocks = 1, window = 2 }",
+    "vit": "wavefunction={ kind = 'vit', width = 4, layers = 1, heads = 2, patch = 1 }",
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_network_can_be_pruned(kind, tmp_path):
+    small = ["isolate.at=[]", "isolate.confirm=0.0", "prune.stop_at=6", "prune.fraction=0.5", "prune.scope=global"]
+    train = "survivors" if kind != "vit" else "head"
+    settings = [
+        NETWORKS[kind],
+        *small,
+        "prune.score=curvature",
+        "train.steps=10",
+        "prune.steps=5",
+        f"transfer.train={train}",
+    ]
+    spec = study_file.loads(STUDY, overrides=settings)
+    summary = run_study(spec, tmp_path / "run")
+    last = summary["rounds"][-1]
+    assert last["n"] <= 12 and last["energy"] > summary["reference"]["energy"] - 1e-6
+    assert {record["mask"] for record in summary["transfer"]} == {"dense", "ticket", "random"}
+    tickets = wf.prune(tmp_path / "run")
+    n = summary["rounds"][1]["n"]
+    system = tickets.hunt.workshop.system
+    before, after = (
+        log_amplitudes(w, system, system.states, 16) for w in (tickets.wavefunction(n), wf.compact(tickets, n))
+    )
+    assert np.max(np.abs(before - after)) < 1e-12
+
+
+def test_a_sampled_hunt_is_measured_exactly_and_agrees_with_its_samples(tmp_path):
+    settings = [
+        "train.sampling=metropolis",
+        "train.samples=256",
+        "train.chains=64",
+        "isolate.at=[]",
+        "transfer.points={}",
+    ]
+    settings += ["isolate.confirm=0.0", "prune.stop_at=24", "train.learning_rate=0.02"]
+    summary = run_study(study_file.loads(STUDY, overrides=settings), tmp_path / "exact")
+    assert summary["energy_by"] == "full sum"
+    assert all(record["energy_error"] == 0 for record in summary["rounds"])
+    sampled = study_file.loads(STUDY, overrides=[*settings, "evaluate.exact=false"])
+    again = run_study(sampled, tmp_path / "sampled")
+    assert again["energy_by"] == "samples"
+    for exact, drawn in zip(summary["rounds"], again["rounds"], strict=True):
+        # the same training; five error bars of 2048 samples: 6e-7 per comparison
+        assert abs(exact["energy"] - drawn["energy"]) < 5 * drawn["energy_error"] + 1e-9

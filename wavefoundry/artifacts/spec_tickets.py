@@ -118,7 +118,7 @@ class PruneTable(Table):
         default=0,
         ge=0,
         le=10**6,
-        description="dense: weights beyond the largest so many of a unit go first; 0: no rule",
+        description="dense: weights beyond the so many largest of a unit go first; 0: no rule",
     )
     layers: list[str] = Field(
         default=[], description='names of what is pruned, as "backbone.*"; [] is every kernel but embedding and head'

@@ -59,7 +59,7 @@ def final_table(summary: Event) -> RenderableType:
     if summary.get("kind") == "tickets":
         from wavefoundry.reports import tickets_lines
 
-        return tickets_lines.final_table(summary)
+        return tickets_lines.final_table(summary, lines.cost_line(summary))
     points = list(summary.get("points") or [])
     parts: list[RenderableType] = [_table([lines.point_cells(point) for point in points])] if points else []
     parts += [Text(line) for line in (lines.pretrain_line(summary), lines.cost_line(summary)) if line]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from wavefoundry.reports import content, tickets_figures, tickets_lines
 from wavefoundry.reports.content import Table
@@ -16,6 +16,13 @@ CAPTIONS = {
     "lattice": "The surviving units on the lattice, just before the onset: blue of even, red of odd sign parity.",
     "transfer": "Relative error of tickets at other couplings, beside the dense network and random masks.",
 }
+
+
+class Picture(NamedTuple):
+    """A figure of the report: its SVG and the sentence that describes it."""
+
+    svg: Any
+    caption: str
 
 
 def context(summary: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +61,6 @@ def _pictures(summary: dict[str, Any]) -> dict[str, Any]:
     from markupsafe import Markup
 
     from wavefoundry.reports import style
-    from wavefoundry.reports.html import Picture
 
     drawn = {
         "error": tickets_figures.error_figure(summary),

@@ -63,10 +63,8 @@ def final_line(summary: Mapping[str, Any]) -> str:
     return f"{summary.get('status', 'unfinished')}: {spoken}. {summary.get('verdict') or ''}".strip()
 
 
-def final_table(summary: Mapping[str, Any]) -> RenderableType:
-    """One row per round, then isolation, laws, cost and verdict."""
-    from wavefoundry.reports.lines import cost_line
-
+def final_table(summary: Mapping[str, Any], cost: str = "") -> RenderableType:
+    """One row per round, then isolation, laws, the line on the cost, and the verdict."""
     parts: list[RenderableType] = [table([cells(record) for record in summary.get("rounds") or []])]
     isolation = summary.get("isolation") or []
     if isolation:
@@ -78,7 +76,7 @@ def final_table(summary: Mapping[str, Any]) -> RenderableType:
     explained = summary.get("explain") or {}
     if kinds := explained.get("kinds"):
         parts.append(Text(f"units at {explained['n']} weights: " + ", ".join(f"{n} {k}" for k, n in kinds.items())))
-    if cost := cost_line(summary):
+    if cost:
         parts.append(Text(cost))
     parts.append(Text(final_line(summary), style="bold"))
     return Group(*parts)
