@@ -40,10 +40,8 @@ def test_the_start_does_not_matter_and_the_mask_does(bonds):
 
 def test_toric_code_two_by_two():
     system = wf.toric.toric(2, 2)
-    train = {"steps": 400, "learning_rate": 0.025}
-    tickets = wf.prune(
-        wf.models.dense(alpha=8, activation="relu"), system, fraction=0.15, steps=300, stop_at=40, train=train
-    )
+    train = {"steps": 1000, "learning_rate": 0.025}
+    tickets = wf.prune(wf.models.dense(alpha=8, activation="relu"), system, steps=200, stop_at=40, train=train)
     for record in tickets.rounds:
         if record["rho"] >= 10:
             assert record["relative_error"] < 2e-4

@@ -85,7 +85,7 @@ def state_figure(summary: dict[str, Any]) -> Figure | None:
     figure, (top, bottom) = new_figure(7.2, 5.0, nrows=2, sharex=True)
     rho = _column(rounds, "rho")
     infidelity = 1 - np.minimum(_column(rounds, "fidelity_previous"), 1.0)
-    top.set(xscale="log", yscale="log", ylabel="1 - fidelity with the round before")
+    top.set(xscale="log", yscale="log", ylabel="1 - fidelity")
     top.plot(rho, np.maximum(infidelity, 1e-12), marker="o", color=COLOURS["purple"], ms=4)
     for k, name in enumerate(names):
         values = [_number((record.get("observables") or {}).get(name)) for record in rounds]
@@ -150,7 +150,10 @@ def _draw_unit(axes: Axes, unit: dict[str, Any], places: list[tuple[float, float
     if unit["kind"] == "bond":
         axes.plot(*points.T, color=colour, lw=3, solid_capstyle="round", zorder=2)
         if math.isfinite(coupling):
-            axes.annotate(f"{coupling:.4f}", points.mean(axis=0), fontsize=8, ha="center", va="bottom")
+            upright = abs(points[0, 0] - points[1, 0]) < abs(points[0, 1] - points[1, 1])
+            place = {"xytext": (4, 0) if upright else (0, 4), "ha": "left" if upright else "center"}
+            style = {"textcoords": "offset points", "fontsize": 8, "va": "center" if upright else "bottom"}
+            axes.annotate(f"{coupling:.4f}", points.mean(axis=0), **place, **style)
         return
     centre = points.mean(axis=0)
     order = np.argsort(np.arctan2(*(points - centre).T))

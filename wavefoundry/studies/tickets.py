@@ -73,6 +73,7 @@ class Hunt:
         def report(step: int, energy: float) -> None:
             numbers = {"step": step, "steps": steps, "energy": energy, "energy_per_site": energy / sites}
             context.emit({"event": "step", "phase": "train"} | event | numbers)
+            context.stop_if_asked()  # the round is lost, those before it are saved
 
         return self.workshop.fit(np.where(mask, theta, 0.0), self.trained(mask), steps, key, report)
 
