@@ -78,7 +78,9 @@ class TrainTable(Table):
     """`[train]`: the optimisation of the dense network, and settings of all later ones."""
 
     steps: int = Field(default=300, ge=1, le=1_000_000, description="steps of the dense network")
-    learning_rate: float = Field(default=0.05, gt=0, le=10, description="natural-gradient step")
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=10, description="natural-gradient step; 0.05 for a full sum, 0.02 when sampled"
+    )
     diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
     sampling: Literal["auto", "metropolis", "full-sum"] = Field(
         default="auto", description="full-sum adds up all configurations (at most 18 spins); auto: up to 12 spins"
@@ -179,6 +181,10 @@ class TicketsSpec(Table):
     def full_sum(self) -> bool:
         """Whether all configurations are summed over."""
         return self.train.sampling == "full-sum" or (self.train.sampling == "auto" and self.system.sites <= 12)
+
+    def learning_rate(self) -> float:
+        """Learning rate with its default resolved."""
+        return self.train.learning_rate or (0.05 if self.full_sum() else 0.02)
 
     def sign_free(self) -> bool:
         """Whether the ground state is positive in the sampled basis."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -182,5 +183,5 @@ def _head_weights(network: Wavefunction) -> np.ndarray:
     marked = with_vector(network, theta * 0)
     chosen = head_only(marked)
     leaves = zip(jax.tree.leaves(marked), jax.tree.leaves(chosen), strict=True)
-    parts = [np.full(leaf.size, bool(flag)) for leaf, flag in leaves if hasattr(leaf, "dtype")]
+    parts = [np.full(leaf.size, bool(flag)) for leaf, flag in leaves if eqx.is_inexact_array(leaf)]
     return np.concatenate(parts)

@@ -78,7 +78,7 @@ def workshop_of(network: Wavefunction, system: LatticeSystem, spec: TicketsSpec)
     moves = 0 if full else max(1, round(train.sweeps * system.sites))
     rules = Rules(
         options=Options(moves, chunk, samples=1 if full else train.samples // train.chains),
-        learning_rate=train.learning_rate,
+        learning_rate=spec.learning_rate(),
         shift=train.diagonal_shift,
         block=train.block,
         chains=train.chains,
