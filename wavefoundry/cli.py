@@ -272,6 +272,9 @@ def _read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
         return summary, notes
     points = {event.get("index"): event for event in events if event.get("event") == "point"}
     last = events[-1] if events else None
+    rounds = {event.get("round"): event for event in events if event.get("event") == "ticket"}
+    if rounds:
+        return {"kind": "tickets", "status": "unfinished", "rounds": list(rounds.values()), "last_event": last}, notes
     return {"status": "unfinished", "points": list(points.values()), "last_event": last}, notes
 
 

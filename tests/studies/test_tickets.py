@@ -89,7 +89,7 @@ def test_pruned_weights_of_every_round_are_zero(run):
         assert ticket.mask.sum() == record["n"]
 
 
-def test_a_stopped_run_goes_on_bit_for_bit(run, tmp_path):
+def test_a_stopped_run_goes_on_bit_for_bit(run, tmp_path, capsys):
     _, summary = run
     spec = study_file.loads(STUDY)
 
@@ -99,6 +99,8 @@ def test_a_stopped_run_goes_on_bit_for_bit(run, tmp_path):
 
     with pytest.raises(Interrupted):
         run_study(spec, tmp_path / "run", emit=stop)
+    assert main(["inspect", str(tmp_path / "run")]) == 0
+    assert "unfinished: 4 rounds, 48 -> 17 weights" in capsys.readouterr().out
     again = run_study(spec, tmp_path / "run", resume=True)
     for before, after in zip(summary["rounds"], again["rounds"], strict=True):
         assert {k: v for k, v in before.items() if k != "cost"} == {k: v for k, v in after.items() if k != "cost"}
