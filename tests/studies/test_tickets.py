@@ -100,7 +100,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(run, tmp_path, capsys):
     with pytest.raises(Interrupted):
         run_study(spec, tmp_path / "run", emit=stop)
     assert main(["inspect", str(tmp_path / "run")]) == 0
-    assert "unfinished: 4 rounds, 48 -> 17 weights" in capsys.readouterr().out
+    assert "unfinished: 3 rounds, 48 -> 24 weights" in capsys.readouterr().out
     again = run_study(spec, tmp_path / "run", resume=True)
     for before, after in zip(summary["rounds"], again["rounds"], strict=True):
         assert {k: v for k, v in before.items() if k != "cost"} == {k: v for k, v in after.items() if k != "cost"}
