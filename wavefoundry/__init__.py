@@ -18,8 +18,10 @@ _MODULES = {
     "lattice": "wavefoundry.problems.lattice",
     "models": "wavefoundry.models",
     "exact": "wavefoundry.problems.exact",
+    "toric": "wavefoundry.problems.toric",
 }
 _NAMES = ("pretrain", "map", "load", "run_study", "Diagram", "Pretrained")
+_NAMES += ("prune", "isolate", "compact", "explain", "Tickets")
 
 _EMULATION = {
     "Grid1D": "problems.grid",
@@ -36,7 +38,8 @@ _EMULATION = {
 if TYPE_CHECKING:
     from wavefoundry import models
     from wavefoundry.api import Diagram, Pretrained, load, map, pretrain, run_study
-    from wavefoundry.problems import exact, lattice
+    from wavefoundry.api_tickets import Tickets, compact, explain, isolate, prune
+    from wavefoundry.problems import exact, lattice, toric
     from wavefoundry.problems.grid import Grid1D, Grid2D
     from wavefoundry.problems.landscapes import case
     from wavefoundry.problems.schrodinger import propagate
@@ -60,7 +63,11 @@ __all__ = [
     "diagnose",
     "distill",
     "evaluate",
+    "Tickets",
+    "compact",
     "exact",
+    "explain",
+    "isolate",
     "lattice",
     "load",
     "load_student",
@@ -69,7 +76,9 @@ __all__ = [
     "pretrain",
     "propagate",
     "rollout",
+    "prune",
     "run_study",
+    "toric",
 ]
 
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wavefoundry.api_tickets import Tickets, compact, explain, isolate, prune
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
@@ -27,7 +28,19 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["Diagram", "Pretrained", "load", "map", "pretrain", "run_study"]
+__all__ = [
+    "Diagram",
+    "Pretrained",
+    "Tickets",
+    "compact",
+    "explain",
+    "isolate",
+    "load",
+    "map",
+    "pretrain",
+    "prune",
+    "run_study",
+]
 
 
 @dataclasses.dataclass(frozen=True)

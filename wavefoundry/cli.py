@@ -174,7 +174,7 @@ def verify(
     typer.echo(f"{path} is intact")
 
 
-def _execute(spec: studies_file.DiagramSpec, mode: Mode) -> None:
+def _execute(spec: Any, mode: Mode) -> None:
     """Run an accepted study, show it, write the report; leaves with 3 when the run is not complete."""
     from wavefoundry.reports import live
     from wavefoundry.reports.lines import final_line
@@ -197,7 +197,7 @@ def _execute(spec: studies_file.DiagramSpec, mode: Mode) -> None:
         raise typer.Exit(3)
 
 
-def _check_target(spec: studies_file.DiagramSpec, mode: Mode) -> None:
+def _check_target(spec: Any, mode: Mode) -> None:
     """Refuse an impossible run directory before anything heavy is imported; nothing is written."""
     if mode.resume and mode.overwrite:
         raise InputError("--resume and --overwrite exclude each other", where="--resume, --overwrite")
@@ -272,6 +272,9 @@ def _read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
         return summary, notes
     points = {event.get("index"): event for event in events if event.get("event") == "point"}
     last = events[-1] if events else None
+    rounds = {event.get("round"): event for event in events if event.get("event") == "ticket"}
+    if rounds:
+        return {"kind": "tickets", "status": "unfinished", "rounds": list(rounds.values()), "last_event": last}, notes
     return {"status": "unfinished", "points": list(points.values()), "last_event": last}, notes
 
 

@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 
 
 def built(kind, seed=0, **options):
-    return getattr(models, kind)(**options).build(jax.random.key(seed), frame_step=0.1)
+    return models.as_emulator(getattr(models, kind)(**options)).build(jax.random.key(seed), frame_step=0.1)
 
 
 def state(history=1, seed=0, dtype=np.complex64):

@@ -32,6 +32,7 @@ from wavefoundry.artifacts.spec_tables import (
     WavefunctionTable,
     grid,
 )
+from wavefoundry.artifacts.spec_tickets import DESK, PAPER, TicketsSpec
 from wavefoundry.artifacts.toml_text import emit, line_of, parse_value, split_key
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.shapes import auto_patch
@@ -93,14 +94,11 @@ class DiagramSpec(Table):
         return self
 
 
-KINDS: dict[str, Any] = {
-    "diagram": DiagramSpec,
-    "emulation": EmulationSpec,
-}
+KINDS: dict[str, type[Any]] = {"diagram": DiagramSpec, "emulation": EmulationSpec, "tickets": TicketsSpec}
 """Study kinds by the value of ``kind``, which decides how the rest of a file is read."""
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "desk": {"diagram": {}, "emulation": {}},
+    "desk": {"diagram": {}, "emulation": {}, "tickets": DESK},
     "paper": {
         "emulation": {
             "curriculum": {"preset": "paper-full"},
@@ -114,12 +112,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "evaluate": {"samples": 65536, "chains": 1024},
             "output": {"memory_mib": 4096},
         },
+        "tickets": PAPER,
     },
 }
 """Defaults by preset and kind, used for keys the study file leaves out; desk is what the tables say."""
 
 
-def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = None) -> DiagramSpec:
+def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = None) -> Any:
     """Read and check a study file.
 
     Precedence, from weak to strong: defaults, preset, file, overrides.
@@ -138,12 +137,13 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
     spec = loads(_read(Path(path)), source=str(path), overrides=overrides, preset=preset)
     if isinstance(spec, EmulationSpec):
         _require_files(spec, str(path))
-        return spec  # type: ignore[return-value]
-    start = spec.pretrain.warm_start
+        return spec
+    table = "pretrain" if hasattr(spec, "pretrain") else "train"
+    start = getattr(getattr(spec, table, None), "warm_start", None)
     if start is not None and not os.path.exists(os.path.expanduser(start)):
         raise InputError(
-            f"pretrain.warm_start: no such file or directory: {short(start, 200)}",
-            where=f"{path}, key pretrain.warm_start",
+            f"{table}.warm_start: no such file or directory: {short(start, 200)}",
+            where=f"{path}, key {table}.warm_start",
             fix="a path, seen from the current directory",
         )
     return spec
@@ -160,7 +160,7 @@ def _require_files(spec: EmulationSpec, source: str) -> None:
                 raise InputError(f"there is no such potential file: {short(table.path, 200)}", where=where, fix=fix)
 
 
-def loads(text: str, *, source: str = "study", overrides: Sequence[str] = (), preset: str | None = None) -> DiagramSpec:
+def loads(text: str, *, source: str = "study", overrides: Sequence[str] = (), preset: str | None = None) -> Any:
     """Read and check the text of a study; as ``load``, but nothing on disk is looked at.
 
     Args:
@@ -190,7 +190,7 @@ def loads(text: str, *, source: str = "study", overrides: Sequence[str] = (), pr
     return _checked(KINDS[kind], _merge(_preset(preset, written), written), where)
 
 
-def from_dict(data: Mapping[str, Any], *, source: str = "arguments") -> DiagramSpec:
+def from_dict(data: Mapping[str, Any], *, source: str = "arguments") -> Any:
     """Check a study given as nested dicts, with the same messages as for a file.
 
     Args:
@@ -207,14 +207,14 @@ def from_dict(data: Mapping[str, Any], *, source: str = "arguments") -> DiagramS
     return _checked(KINDS[kind], dict(data), lambda path: source)
 
 
-def _checked(model: type[DiagramSpec], data: dict[str, Any], where: Callable[[tuple], str]) -> DiagramSpec:
+def _checked(model: type[Any], data: dict[str, Any], where: Callable[[tuple], str]) -> Any:
     try:
         return model.model_validate(data)
     except ValidationError as error:
         raise to_input_error(error, model, where) from None
 
 
-def dumps(spec: DiagramSpec) -> str:
+def dumps(spec: Any) -> str:
     """Write a study as TOML with every default spelled out, so that it means the same in later releases.
 
     Args:
@@ -226,12 +226,12 @@ def dumps(spec: DiagramSpec) -> str:
     return emit(spec.model_dump(mode="python", exclude_none=True))
 
 
-def changed(first: DiagramSpec, second: DiagramSpec) -> list[str]:
+def changed(first: Any, second: Any) -> list[str]:
     """Key paths in which two studies differ, in the order of the tables: ``["pretrain.steps", ...]``."""
     return _differences(first.model_dump(), second.model_dump(), ())
 
 
-def require_same(spec: DiagramSpec, stored: str, directory: str | Path) -> None:
+def require_same(spec: Any, stored: str, directory: str | Path) -> None:
     """Refuse to resume a run under another description.
 
     Args:

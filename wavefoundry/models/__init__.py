@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import jax
 
-    from wavefoundry.core.types import Wavefunction
+    from wavefoundry.core.errors import InputError
+from wavefoundry.core.types import Wavefunction
     from wavefoundry.models.emulator import Emulator
 
 
@@ -58,6 +59,82 @@ class ViTSpec:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class DenseSpec:
+    """Description of one dense layer, see ``wavefoundry.models.feedforward.dense`` for the meaning of the fields."""
+
+    alpha: float = 4.0
+    activation: Literal["logcosh", "relu"] = "logcosh"
+    std: float = 0.1
+    precision: Literal["float32", "float64"] = "float64"
+
+    def build(self, key: jax.Array, extent: tuple[int, ...], **_: object) -> Wavefunction:
+        """The network for a lattice; its amplitudes are positive."""
+        from wavefoundry.models import feedforward as module
+
+        return module.dense(key, extent, **dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvSpec:
+    """Description of one convolution, see ``wavefoundry.models.convnet.conv``."""
+
+    channels: int = 4
+    window: int = 3
+    periodic: bool = True
+    precision: Literal["float32", "float64"] = "float64"
+
+    def build(self, key: jax.Array, extent: tuple[int, ...], **_: object) -> Wavefunction:
+        """The network for a lattice; its amplitudes are positive."""
+        from wavefoundry.models import convnet
+
+        return convnet.conv(key, extent, **dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class ResNetSpec:
+    """Description of a residual convolutional network, see ``wavefoundry.models.convnet.resnet``."""
+
+    channels: int = 16
+    blocks: int = 4
+    window: int = 3
+    periodic: bool = True
+    precision: Literal["float32", "float64"] = "float32"
+
+    def build(self, key: jax.Array, extent: tuple[int, ...], **_: object) -> Wavefunction:
+        """The network for a lattice; its amplitudes are positive."""
+        from wavefoundry.models import convnet
+
+        return convnet.resnet(key, extent, **dataclasses.asdict(self))
+
+
+def _for_emulation(kind: type, fields: dict[str, object]) -> bool:
+    """Whether some option belongs to the emulator of that name and none to the lattice network alone."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    return any(name not in known for name in fields)
+
+
+def dense(**fields: object) -> DenseSpec | EmulatorSpec:
+    """One layer without bias: ``dense(alpha=4, activation="logcosh")``; with the options of an emulator (``hidden``,
+    ``frames``, ...) the dense network of arXiv 2203.10200, see ``gru``. ``distill`` takes plain ``dense()`` as such."""
+    if _for_emulation(DenseSpec, fields):
+        return _emulator("dense", fields)
+    return DenseSpec(**fields)  # type: ignore[arg-type]
+
+
+def conv(**fields: object) -> ConvSpec | EmulatorSpec:
+    """One convolution: ``conv(channels=4, window=3, periodic=False)``; with the options of an emulator the one of
+    arXiv 2203.10200, as for ``dense``."""
+    if _for_emulation(ConvSpec, fields):
+        return _emulator("conv", fields)
+    return ConvSpec(**fields)  # type: ignore[arg-type]
+
+
+def resnet(**fields: object) -> ResNetSpec:
+    """Residual convolutional network: ``resnet(channels=16, blocks=4, periodic=False)``."""
+    return ResNetSpec(**fields)  # type: ignore[arg-type]
+
+
 def vit(**fields: object) -> ViTSpec:
     """A vision transformer: ``vit(patch=4, width=32, layers=2, heads=4, head="auto", precision="float32")``."""
     return ViTSpec(**fields)  # type: ignore[arg-type]
@@ -105,19 +182,26 @@ def gru(**options: object) -> EmulatorSpec:
     return _emulator("gru", options)
 
 
-def conv(**options: object) -> EmulatorSpec:
-    """The convolutional network of arXiv 2203.10200; options as ``gru`` (without ``doubled``)."""
-    return _emulator("conv", options)
-
-
-def dense(**options: object) -> EmulatorSpec:
-    """The dense network of arXiv 2203.10200; options as ``gru`` (without ``doubled``)."""
-    return _emulator("dense", options)
-
-
 def linear(**options: object) -> EmulatorSpec:
     """The linear map of arXiv 2203.10200; options as ``gru`` (without ``doubled``)."""
     return _emulator("linear", options)
 
 
-__all__ = ["EmulatorSpec", "ViTSpec", "conv", "dense", "gru", "kernel", "linear", "unitary", "vit"]
+def as_emulator(model: EmulatorSpec | DenseSpec | ConvSpec) -> EmulatorSpec:
+    """What an emulator's training is given: ``dense()`` and ``conv()`` without options are the emulators there.
+
+    Raises:
+        InputError: a network for lattices.
+    """
+    for kind, plain in (("dense", DenseSpec()), ("conv", ConvSpec())):
+        if model == plain:
+            return EmulatorSpec(kind)
+    if isinstance(model, EmulatorSpec):
+        return model
+    raise InputError(f"{type(model).__name__} is no emulator", where="model", fix="wf.models.unitary(), for example")
+
+
+__all__ = [
+    "ConvSpec", "DenseSpec", "EmulatorSpec", "ResNetSpec", "ViTSpec", "as_emulator", "conv", "dense", "gru", "kernel",
+    "linear", "resnet", "unitary", "vit",
+]  # fmt: skip

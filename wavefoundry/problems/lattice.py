@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import netket as nk
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Connected, Local, Psi, System
@@ -36,6 +36,7 @@ class LatticeSystem(System):
     periodic: bool = eqx.field(static=True)
     model: str = eqx.field(static=True)
     slots: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # off-diagonal slots of each operator
+    groups: Bool[Array, "groups sites"] | None = None  # spins flipped together in half of the single moves
 
     @property
     def sites(self) -> int:
@@ -92,6 +93,8 @@ class LatticeSystem(System):
         del width
         k_kind, k_move = jax.random.split(key)
         moved, log_ratio = _flip_one(k_move, x) if self.pairs is None else _exchange(k_move, x, self.pairs)
+        if self.groups is not None:
+            moved = _flip_some(k_move, x, self.groups)
         everything = jax.random.uniform(k_kind) < self.flip_all
         return jnp.where(everything, -x, moved), jnp.where(everything, 0.0, log_ratio)
 
@@ -179,6 +182,14 @@ def _flip_one(key: PRNGKeyArray, x: Array) -> tuple[Array, Array]:
     """Flip one spin chosen at random."""
     site = jax.random.randint(key, (), 0, x.shape[-1])
     return x.at[site].multiply(-1), jnp.array(0.0)
+
+
+def _flip_some(key: PRNGKeyArray, x: Array, groups: Array) -> Array:
+    """Flip one spin or one group of spins, chosen at random with equal chances for the two kinds."""
+    k_kind, k_one, k_group = jax.random.split(key, 3)
+    group = groups[jax.random.randint(k_group, (), 0, groups.shape[0])]
+    one = jnp.arange(x.shape[-1]) == jax.random.randint(k_one, (), 0, x.shape[-1])
+    return jnp.where(jnp.where(jax.random.bernoulli(k_kind), group, one), -x, x)
 
 
 def _exchange(key: PRNGKeyArray, x: Array, pairs: Array) -> tuple[Array, Array]:

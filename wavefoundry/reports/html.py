@@ -86,6 +86,10 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["text"] = content.text
+    if summary.get("kind") == "tickets":
+        from wavefoundry.reports import tickets_html
+
+        return environment.get_template("tickets.html.j2").render(tickets_html.context(summary))
     rows = view.rows(summary)
     names = view.axes(summary, rows)
     context = {

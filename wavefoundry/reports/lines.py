@@ -37,13 +37,19 @@ def event_line(event: Event) -> str:
         numbers = "  ".join(f"{head} {cells[head]}" for head in HEADS if cells[head] not in ("", NOT_AVAILABLE))
         left = duration(event.get("seconds_left"))
         return f"{_place(event, event.get('couplings'))}  {numbers}" + (f"  {left} left" if left else "")
-    return emulation_tables.event_line(event)
+    from wavefoundry.reports import tickets_lines
+
+    return emulation_tables.event_line(event) or tickets_lines.line(event)
 
 
 def final_line(summary: Event) -> str:
     """One line that says how a run ended: ``complete: 21 points, 21 trusted, ...``."""
     if summary.get("kind") == "emulation":
         return emulation_tables.final_line(summary)
+    if summary.get("kind") == "tickets":
+        from wavefoundry.reports import tickets_lines
+
+        return tickets_lines.final_line(summary)
     points = list(summary.get("points") or [])
     trusted = sum(bool(point.get("trusted")) for point in points)
     errors = [abs(error) for point in points if (error := _finite(point.get("relative_error"))) is not None]

@@ -58,6 +58,10 @@ def final_table(summary: Event) -> RenderableType:
     """
     if summary.get("kind") == "emulation":
         return _emulation_table(summary)
+    if summary.get("kind") == "tickets":
+        from wavefoundry.reports import tickets_lines
+
+        return tickets_lines.final_table(summary, lines.cost_line(summary))
     points = list(summary.get("points") or [])
     parts: list[RenderableType] = [_table([lines.point_cells(point) for point in points])] if points else []
     parts += [Text(line) for line in (lines.pretrain_line(summary), lines.cost_line(summary)) if line]
@@ -144,7 +148,13 @@ class Screen:
             # A point that went back for more work comes again under its index and replaces its row.
             self._rows[event.get("index", len(self._rows))] = lines.point_cells(event)
             self._count, self._left, self._round = event.get("count") or 0, event.get("seconds_left"), {}
-        if kind in ("step", "round", "point", "done"):
+        elif kind == "ticket":
+            from wavefoundry.reports import tickets_lines
+
+            self._rows[event.get("round")] = tickets_lines.cells(event)
+        elif kind in ("isolated", "jump", "transferred"):
+            self._text = lines.event_line(event)
+        if kind in ("step", "round", "point", "ticket", "done"):
             self._compiling = ""
 
     def render(self) -> RenderableType:
@@ -171,7 +181,7 @@ class Screen:
         cells: list[RenderableType] = [
             Text(f"{self._phase}: {self._text}" if self._text else self._phase, style="bold")
         ]
-        done, total = len(self._rows), self._count
+        done, total = (len(self._rows), self._count) if self._count else (0, 0)
         if self._step:
             done, total = self._step.get("step") or 0, self._step.get("steps") or 0
         if total:

@@ -27,7 +27,7 @@ def run_study(
     """
     from importlib import import_module
 
-    kinds = {"diagram": "diagram_run", "emulation": "emulation_run"}
+    kinds = {"diagram": "diagram_run", "emulation": "emulation_run", "tickets": "tickets_run"}
     from wavefoundry.artifacts import signals
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.store import RunDirectory
@@ -48,14 +48,15 @@ def run_study(
             context.warn(text)
         summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
         directory.write_json("summary.json", summary)
-        directory.write_text(*_table_file(summary))
+        for name, text in _tables(summary).items():
+            directory.write_text(name, text)
         directory.seal()
     return summary
 
 
 def _rewind_log(directory: Any) -> None:
     """Drop log lines beyond the state that is gone back to: newest stream first."""
-    for stream in ("adapt", "pretrain", "emulation"):
+    for stream in ("isolate", "tickets", "adapt", "pretrain", "emulation"):
         found = directory.latest(stream)
         if found is not None:
             directory.truncate_log(found[2])
@@ -63,12 +64,12 @@ def _rewind_log(directory: Any) -> None:
     directory.truncate_log(None)
 
 
-def _table_file(summary: dict[str, Any]) -> tuple[str, str]:
-    """Name and text of the table beside the summary."""
+def _tables(summary: dict[str, Any]) -> dict[str, str]:
+    """Names and texts of the tables beside the summary."""
     if summary["kind"] == "emulation":
         from wavefoundry.reports.emulation_tables import cases_csv
 
-        return "cases.csv", cases_csv(summary)
+        return {"cases.csv": cases_csv(summary)}
     from wavefoundry.reports.tables import write_csv
 
-    return "points.csv", write_csv(summary["points"])
+    return {f"{name}.csv": write_csv(summary[name]) for name in ("points", "rounds") if name in summary}

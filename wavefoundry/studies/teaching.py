@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.models import EmulatorSpec
+from wavefoundry.models import EmulatorSpec, as_emulator
 from wavefoundry.problems.grid import Grid
 from wavefoundry.problems.landscapes import Item, suite
 from wavefoundry.problems.schrodinger import Solver
@@ -87,7 +87,7 @@ def distill(
     """
     from wavefoundry.reports.live import view
 
-    model = model or EmulatorSpec("unitary")
+    model = as_emulator(model or EmulatorSpec("unitary"))
     with view(quiet=not progress) as show:
         context = Context(lambda event: (show(event), on_event(event) if on_event else None)[0])
         plan = _plan(model, len(_runs(curriculum)), settings, "wf.distill")  # before anything expensive
@@ -163,7 +163,7 @@ def ablate(
     from wavefoundry.problems.landscapes import CLASSES
     from wavefoundry.reports.live import view
 
-    model = model or EmulatorSpec("unitary")
+    model = as_emulator(model or EmulatorSpec("unitary"))
     for name in processes or ():
         if name not in CLASSES:
             raise InputError(f"there is no process {name!r}", where="wf.ablate", why=f"known: {', '.join(CLASSES)}")

@@ -1,0 +1,91 @@
+"""Study files of kind "tickets": what they mean, and what is refused with which reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from wavefoundry.artifacts.spec import dumps, load, loads, template
+from wavefoundry.core.errors import InputError
+
+STUDY = """\
+kind = "tickets"
+[system]
+model = "ising"
+lattice = { kind = "square", size = [3, 3], periodic = false }
+couplings = { h = 3.04438 }
+[wavefunction]
+kind = "dense"
+activation = "logcosh"
+alpha = 4
+[prune]
+fraction = 0.12
+stop_at = 16
+"""
+
+
+def refused(*overrides: str) -> str:
+    with pytest.raises(InputError) as caught:
+        loads(STUDY, source="study.toml", overrides=overrides)
+    assert caught.value.exit_code == 2
+    assert len(str(caught.value).splitlines()) <= 4
+    return str(caught.value)
+
+
+def test_a_study_survives_writing_and_reading():
+    spec = loads(STUDY)
+    assert loads(dumps(spec)) == spec
+    assert spec.full_sum() and spec.sign_free()
+
+
+@pytest.mark.parametrize("name", ["", "demo-"])
+def test_templates_are_studies(name):
+    assert loads(template("tickets", name)).kind == "tickets"
+
+
+def test_the_paper_preset_is_ten_by_ten_with_fifty_thousand_weights():
+    spec = loads('kind = "tickets"', preset="paper")
+    assert spec.system.sites == 100
+    assert spec.system.sites * round(spec.wavefunction.alpha * spec.system.sites) == 50_000
+    assert not spec.full_sum()
+    assert spec.evaluate.reference == -321.0980008
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("prune.fraction=0.0", "greater than 0"),
+        ("prune.fraction=1.0", "less than 1"),
+        ("prune.fracton=0.1", "did you mean 'fraction'"),
+        ("wavefunction.alpha=0.01", "empty"),
+        ("prune.stop_at=324", "prunes nothing"),
+        ("wavefunction.channels=8", "belongs to kind conv or resnet"),
+        ("system.couplings={ g = 1.0 }", "no coupling 'g'"),
+        ("system.couplings={ J = 0.0, h = 0.0 }", "vanishes"),
+        ("train.samples=1000", "cannot come from"),
+        ("train.warm_start=somewhere", "vision transformers"),
+        ("transfer.train=head", "no head"),
+        ("isolate.variants=['nothing']", "variants"),
+    ],
+)
+def test_what_is_refused(override, words):
+    assert words in refused(override)
+
+
+def test_a_full_sum_over_thirty_sites_is_refused():
+    message = refused("system.lattice.size=[5, 6]", "train.sampling=full-sum")
+    assert "30 spins" in message and "at most 18" in message
+
+
+def test_the_toric_code_needs_a_torus_and_a_dense_layer():
+    assert "torus" in refused("system.model=toric", "system.couplings={}")
+    wrong = refused(
+        "system.model=toric", "system.couplings={}", "system.lattice.periodic=true", "wavefunction.kind=conv"
+    )
+    assert "toric" in wrong
+
+
+def test_a_missing_warm_start_is_refused(tmp_path):
+    file = tmp_path / "study.toml"
+    file.write_text(STUDY)
+    with pytest.raises(InputError, match="no such file"):
+        load(file, ["wavefunction={ kind = 'vit' }", "train.warm_start=nowhere"])

@@ -1,0 +1,206 @@
+"""A hunt for tickets from the command to the report, resumed, and from Python."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import wavefoundry as wf
+from wavefoundry.adapt.compact import log_amplitudes
+from wavefoundry.artifacts import spec as study_file
+from wavefoundry.cli import main
+from wavefoundry.core.errors import InputError, Interrupted
+from wavefoundry.core.segments import bootstrap
+from wavefoundry.studies import run_study
+
+STUDY = """\
+kind = "tickets"
+[system]
+model = "ising"
+lattice = { kind = "square", size = [2, 2], periodic = false }
+couplings = { h = 2.0 }
+[wavefunction]
+alpha = 3
+[train]
+steps = 20
+block = 10
+[prune]
+fraction = 0.3
+stop_at = 4
+steps = 10
+score = "surgeon"
+[isolate]
+at = [16]
+seeds = 2
+[transfer]
+points = { h = [1.0, 4.0] }
+at = [16]
+steps = 10
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run by the command line: its directory and its summary."""
+    folder = tmp_path_factory.mktemp("tickets")
+    (folder / "study.toml").write_text(STUDY)
+    assert main(["run", str(folder / "study.toml"), "--out", str(folder / "run"), "--quiet"]) == 0
+    return folder, json.loads((folder / "run" / "summary.json").read_text())
+
+
+def test_summary_holds_every_round(run):
+    _, summary = run
+    counts = [record["n"] for record in summary["rounds"]]
+    assert counts == [48, 34, 24, 17, 12, 8, 6, 4]
+    assert summary["status"] == "complete"
+    for record in summary["rounds"]:
+        assert record["rho"] == record["n"] / 4
+        assert record["energy"] >= summary["reference"]["energy"] - 1e-9  # variational, no statistical error
+        assert record["energy_error"] == 0
+    fidelities = [record["fidelity_dense"] for record in summary["rounds"][1:]]
+    assert all(0 < f <= 1 + 1e-12 for f in fidelities)
+    assert {record["variant"] for record in summary["isolation"]} == {
+        "init", "random-init", "random-mask", "shuffled-mask", "one-shot-mask"
+    }  # fmt: skip
+    assert {(r["mask"], r["couplings"]["h"]) for r in summary["transfer"]} == {
+        (mask, h) for mask in ("dense", "ticket", "random") for h in (1.0, 4.0)
+    }
+
+
+def test_report_table_and_files(run, capsys):
+    folder, _ = run
+    page = (folder / "run" / "report.html").read_text()
+    assert "<svg" in page and "Masks on their own" in page and "At other couplings" in page
+    assert (folder / "run" / "rounds.csv").read_text().count("\n") == 9
+    assert main(["verify", str(folder / "run")]) == 0
+    assert main(["inspect", str(folder / "run")]) == 0
+    assert "rel. error" in capsys.readouterr().out
+
+
+def test_pruned_weights_of_every_round_are_zero(run):
+    folder, summary = run
+    tickets = wf.prune(folder / "run")
+    for record in summary["rounds"]:
+        ticket = tickets.ticket(record["n"])
+        assert not np.any(ticket.theta[~ticket.mask])
+        assert ticket.mask.sum() == record["n"]
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(run, tmp_path, capsys):
+    _, summary = run
+    spec = study_file.loads(STUDY)
+
+    def stop(event):
+        if event["event"] == "ticket" and event["n"] == 17:
+            raise Interrupted(15)
+
+    with pytest.raises(Interrupted):
+        run_study(spec, tmp_path / "run", emit=stop)
+    assert main(["inspect", str(tmp_path / "run")]) == 0
+    assert "unfinished: 3 rounds, 48 -> 24 weights" in capsys.readouterr().out
+    again = run_study(spec, tmp_path / "run", resume=True)
+    for before, after in zip(summary["rounds"], again["rounds"], strict=True):
+        assert {k: v for k, v in before.items() if k != "cost"} == {k: v for k, v in after.items() if k != "cost"}
+    assert [r["mean"] for r in summary["isolation"]] == [r["mean"] for r in again["isolation"]]
+
+
+def test_python_interface(run):
+    folder, summary = run
+    tickets = wf.prune(folder / "run")
+    n = 8
+    small, big = wf.compact(tickets, n), tickets.wavefunction(n)
+    units = summary["rounds"][5]["alive_neurons"]["backbone.kernel"]
+    assert small.backbone.kernel.shape == (4, units)
+    system = tickets.hunt.workshop.system
+    before, after = (log_amplitudes(w, system, system.states, 16) for w in (big, small))
+    assert np.max(np.abs(before - after)) < 1e-12
+    explained = wf.explain(tickets, n)
+    assert sum(len(unit["sites"]) for unit in explained["units"]) == n
+    assert len(tickets.to_pandas()) == 8
+    with pytest.raises(InputError, match="no round has 5 weights"):
+        wf.explain(tickets, 5)
+
+
+def test_a_network_without_system_and_a_wrong_setting_are_refused():
+    with pytest.raises(InputError, match="no system"):
+        wf.prune(wf.models.dense())
+    system = wf.lattice.ising_square(2, 2, h=2.0, periodic=False)
+    with pytest.raises(InputError, match="fraction"):
+        wf.prune(wf.models.dense(), system, fraction=1.2)
+    with pytest.raises(InputError, match="did you mean 'score'"):
+        wf.prune(wf.models.dense(), system, scor="random")
+
+
+@pytest.mark.parametrize("bad", ["--set=prune.fraction=2", "--set=train.sampling=metropoli"])
+def test_bad_studies_leave_nothing_behind(bad, tmp_path, capsys):
+    (tmp_path / "study.toml").write_text(STUDY)
+    assert main(["run", str(tmp_path / "study.toml"), "--out", str(tmp_path / "run"), bad]) == 2
+    assert not (tmp_path / "run").exists()
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "Traceback" not in error
+
+
+def test_three_segments_are_found_again():
+    x = np.geomspace(10, 10_000, 40)
+    y = np.where(x < 100, 1e-1 * (x / 100) ** -0.2, np.where(x < 1000, 1e-1 * (x / 100) ** -3.0, 1e-4))
+    found = bootstrap(x, y * np.exp(0.02 * np.random.default_rng(0).normal(size=40)), seed=1, repetitions=20)
+    assert abs(math.log(found["boundaries"][0] / 100)) < 0.2 and abs(math.log(found["boundaries"][1] / 1000)) < 0.2
+    assert np.allclose(found["exponents"], [-0.2, -3.0, 0.0], atol=0.1)
+    low, high = found["intervals"]["exponents"][1]
+    assert low <= found["exponents"][1] <= high
+
+
+NETWORKS = {
+    "conv": "wavefunction={ kind = 'conv', channels = 3, window = 2 }",
+    "resnet": "wavefunction={ kind = 'resnet', channels = 2, blocks = 1, window = 2 }",
+    "vit": "wavefunction={ kind = 'vit', width = 4, layers = 1, heads = 2, patch = 1 }",
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_network_can_be_pruned(kind, tmp_path):
+    small = ["isolate.at=[]", "isolate.confirm=0.0", "prune.stop_at=6", "prune.fraction=0.5", "prune.scope=global"]
+    train = "survivors" if kind != "vit" else "head"
+    settings = [
+        NETWORKS[kind],
+        *small,
+        "prune.score=curvature",
+        "train.steps=10",
+        "prune.steps=5",
+        f"transfer.train={train}",
+    ]
+    spec = study_file.loads(STUDY, overrides=settings)
+    summary = run_study(spec, tmp_path / "run")
+    last = summary["rounds"][-1]
+    assert last["n"] <= 12 and last["energy"] > summary["reference"]["energy"] - 1e-6
+    assert {record["mask"] for record in summary["transfer"]} == {"dense", "ticket", "random"}
+    tickets = wf.prune(tmp_path / "run")
+    n = summary["rounds"][1]["n"]
+    system = tickets.hunt.workshop.system
+    before, after = (
+        log_amplitudes(w, system, system.states, 16) for w in (tickets.wavefunction(n), wf.compact(tickets, n))
+    )
+    assert np.max(np.abs(before - after)) < 1e-12
+
+
+def test_a_sampled_hunt_is_measured_exactly_and_agrees_with_its_samples(tmp_path):
+    settings = [
+        "train.sampling=metropolis",
+        "train.samples=256",
+        "train.chains=64",
+        "isolate.at=[]",
+        "transfer.points={}",
+    ]
+    settings += ["isolate.confirm=0.0", "prune.stop_at=24", "train.learning_rate=0.02"]
+    summary = run_study(study_file.loads(STUDY, overrides=settings), tmp_path / "exact")
+    assert summary["energy_by"] == "full sum"
+    assert all(record["energy_error"] == 0 for record in summary["rounds"])
+    sampled = study_file.loads(STUDY, overrides=[*settings, "evaluate.exact=false"])
+    again = run_study(sampled, tmp_path / "sampled")
+    assert again["energy_by"] == "samples"
+    for exact, drawn in zip(summary["rounds"], again["rounds"], strict=True):
+        # the same training; five error bars of 2048 samples: 6e-7 per comparison
+        assert abs(exact["energy"] - drawn["energy"]) < 5 * drawn["energy_error"] + 1e-9

@@ -1,0 +1,245 @@
+"""The Python interface to tickets: prune, isolate, compact, explain."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from wavefoundry.adapt.compact import with_vector
+from wavefoundry.adapt.explain import explain as explain_kernel
+from wavefoundry.artifacts.spec_tickets import TicketsSpec
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.meter import METER
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.models.shrink import without_dead
+from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.studies import tickets_checks as checks
+from wavefoundry.studies import tickets_run
+from wavefoundry.studies.context import Context
+from wavefoundry.studies.tickets import Hunt, Ticket, hunt_down, tickets_of
+from wavefoundry.studies.tickets_summary import geometry_of, summary_of
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Tickets:
+    """A finished hunt: one record and one set of weights per round; round 0 is the dense network."""
+
+    hunt: Hunt
+    spec: TicketsSpec
+    summary: dict[str, Any]
+    fresh: Callable[[jax.Array], np.ndarray]
+
+    @property
+    def rounds(self) -> list[dict[str, Any]]:
+        """Records of all rounds, see docs/results.md."""
+        return self.summary["rounds"]
+
+    def ticket(self, n: int) -> Ticket:
+        """The round with ``n`` surviving weights.
+
+        Raises:
+            InputError: there is none.
+        """
+        for ticket in self.hunt.tickets:
+            if ticket.record["n"] == n:
+                return ticket
+        known = ", ".join(str(ticket.record["n"]) for ticket in self.hunt.tickets)
+        raise InputError(f"no round has {n} weights", where="n", why=f"rounds: {known}")
+
+    def wavefunction(self, n: int) -> Wavefunction:
+        """The network of a round; pruned weights are zero."""
+        return with_vector(self.hunt.workshop.network, jax.numpy.asarray(self.ticket(n).theta))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row per round; nested fields become dotted columns."""
+        import pandas
+
+        from wavefoundry.reports.tables import flatten
+
+        return pandas.DataFrame([flatten(record) for record in self.rounds])
+
+    def plot(self) -> Figure:
+        """Relative error against surviving weights."""
+        from wavefoundry.reports.tickets_figures import error_figure
+
+        figure = error_figure(self.summary)
+        if figure is None:
+            raise InputError("nothing to draw", where="plot", why="no reference energy is known")
+        return figure
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write a self-contained report."""
+        from wavefoundry.artifacts.files import write_atomic
+        from wavefoundry.reports.html import render
+
+        write_atomic(Path(path), render(self.summary, []).encode())
+        return Path(path)
+
+
+def prune(
+    source: Any,
+    system: LatticeSystem | None = None,
+    *,
+    fraction: float = 0.12,
+    steps: int = 100,
+    train: Mapping[str, Any] | None = None,
+    progress: bool = False,
+    **settings: Any,
+) -> Tickets:
+    """Train a network densely and prune it round by round; or open a finished run.
+
+    Args:
+        source: a network description (``models.dense()``, ``conv``, ``resnet``, ``vit``), a pre-trained model from
+            ``wf.pretrain``, or the directory of a finished tickets run.
+        system: the Hamiltonian; that of the pre-trained model by default.
+        fraction: part of the surviving weights removed per round.
+        steps: training steps after each cut.
+        train: keys of the ``[train]`` table (``steps``, ``learning_rate``, ``seed``, ...).
+        progress: show progress lines.
+        settings: other keys of the ``[prune]`` table: ``stop_at``, ``score``, ``rewind``, ``scope``, ``unit``, ...;
+            and ``reference``, an energy to compare with.
+
+    Raises:
+        InputError: a setting is unknown or out of bounds, or there is nothing to prune.
+    """
+    if isinstance(source, str | Path):
+        return open_run(source)
+    model, weights = (source.model, source.wavefunction) if hasattr(source, "wavefunction") else (source, None)
+    system = system or getattr(source, "system", None)
+    if system is None:
+        raise InputError("no system to train on", where="wf.prune: system", fix="wf.prune(model, system)")
+    if not hasattr(model, "build"):
+        raise InputError(
+            f"{type(model).__name__} is no network", where="wf.prune", fix="wf.models.dense(), for example"
+        )
+    reference = settings.pop("reference", None)
+    spec = _spec(fraction, steps, dict(train or {}), settings, reference, system)
+    free = _sign_free(system)
+
+    def build(key: jax.Array) -> Wavefunction:
+        return model.build(key, system.extent, sign_free=free)
+
+    network = weights if weights is not None else build(jax.random.fold_in(jax.random.key(spec.train.seed), 0))
+    hunt = tickets_run.make_hunt(spec, system, network)
+    begin = METER.now()
+    from wavefoundry.reports.live import view
+
+    with view(quiet=not progress, json=False) as emit:
+        context = Context(emit)
+        cost = hunt_down(hunt, context)
+        jumps = checks.confirm_jumps(hunt, spec.isolate.confirm, context) if hunt.reference.energy is not None else []
+    found = {"isolation": [], "jumps": jumps, "transfer": []}
+    summary = summary_of(hunt, spec, found, cost, METER.now() - begin)
+    from wavefoundry.adapt.compact import vector
+
+    return Tickets(hunt, spec, summary, lambda key: np.asarray(vector(build(key))))
+
+
+def _sign_free(system: LatticeSystem) -> bool:
+    from wavefoundry.problems.lattice import sign_free
+
+    return sign_free(system)
+
+
+def _spec(
+    fraction: float, steps: int, train: dict[str, Any], settings: dict[str, Any], reference: Any, system: LatticeSystem
+) -> TicketsSpec:
+    """Settings with the checks and messages of a study file; the system in it only fits in size."""
+    from wavefoundry.artifacts import spec as study_file
+
+    sites = system.sites
+    data: dict[str, Any] = {
+        "kind": "tickets",
+        "system": {"model": "ising", "lattice": {"kind": "chain", "size": sites, "periodic": False}},
+        "wavefunction": {"alpha": 1000.0},
+        "train": train,
+        "prune": {"fraction": fraction, "steps": steps} | settings,
+        "evaluate": {} if reference is None else {"reference": float(reference)},
+    }
+    return study_file.from_dict(data, source="wf.prune")
+
+
+def open_run(path: str | Path) -> Tickets:
+    """The tickets of a finished run directory.
+
+    Raises:
+        InputError: no tickets there. IntegrityError: damaged files.
+    """
+    from wavefoundry.artifacts import spec as study_file
+    from wavefoundry.artifacts.bundles import read_bundle
+    from wavefoundry.artifacts.files import decode_json, read_plain
+
+    folder = Path(path).expanduser()
+    stored = folder / "artifacts" / "tickets"
+    if not stored.is_dir() or not (folder / "summary.json").is_file():
+        raise InputError(f"there are no tickets in {path}", where="wf.prune", fix="the directory of a finished run")
+    arrays, meta = read_bundle(stored)
+    spec = study_file.from_dict(meta["spec"], source=str(stored))
+    system = tickets_run.build_system(spec)
+    network, fresh = tickets_run.first_network(spec, system)
+    hunt = tickets_run.make_hunt(spec, system, network)
+    hunt.init, hunt.tickets = np.asarray(arrays["init"]), tickets_of(arrays, meta["rounds"])
+    summary = decode_json(read_plain(folder / "summary.json"), folder / "summary.json")
+    return Tickets(hunt, spec, summary, fresh)
+
+
+def isolate(
+    tickets: Tickets,
+    n: int | Sequence[int],
+    *,
+    variants: Sequence[str] = ("init", "random-init", "random-mask", "shuffled-mask", "one-shot-mask"),
+    seeds: int = 3,
+    steps: int | None = None,
+) -> list[dict[str, Any]]:
+    """Train masks on their own: found ones from old and new initial weights, and other masks of the same density.
+
+    Args:
+        tickets: from ``prune``. n: survivors of the rounds to isolate. variants: which experiments.
+        seeds: repetitions. steps: of each training; those of the dense network by default.
+
+    Returns:
+        One record per round and variant: ``errors`` of all seeds, ``mean`` (geometric) and ``log_error``.
+    """
+    from wavefoundry.artifacts.spec_tickets import IsolateTable
+
+    table = IsolateTable(variants=list(variants), seeds=seeds, steps=steps)  # type: ignore[arg-type]
+    wanted = [n] if isinstance(n, int) else list(n)
+    numbers = [tickets.ticket(count).record["round"] for count in wanted]
+    return checks.isolate(tickets.hunt, table, tickets.fresh, Context(), numbers)
+
+
+def compact(tickets: Tickets | Wavefunction, n: int | None = None) -> Wavefunction:
+    """A smaller dense network with the amplitudes of a ticket: dead units are gone, nothing else changes.
+
+    Args:
+        tickets: from ``prune``, or a pruned wavefunction. n: survivors of the round, the last one by default.
+    """
+    if isinstance(tickets, Wavefunction):
+        return without_dead(tickets)
+    return without_dead(tickets.wavefunction(tickets.rounds[-1]["n"] if n is None else n))
+
+
+def explain(tickets: Tickets, n: int | None = None) -> dict[str, Any]:
+    """What the surviving units of one dense layer say: sites, kind, parity, couplings; see ``adapt.explain``.
+
+    Args:
+        tickets: from ``prune``. n: survivors of the round, the last one by default.
+
+    Raises:
+        InputError: the network is not one dense layer.
+    """
+    count = tickets.rounds[-1]["n"] if n is None else n
+    backbone: Any = tickets.wavefunction(count).backbone
+    if not hasattr(backbone, "activation"):
+        raise InputError("only one dense layer can be explained", where="wf.explain", fix="wf.models.dense()")
+    known = geometry_of(tickets.hunt)
+    return {"n": count} | explain_kernel(np.asarray(backbone.kernel), backbone.activation, known)

@@ -1,0 +1,345 @@
+"""Study files of kind "tickets": tables, and the rules that tie their keys together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from wavefoundry.artifacts.spec_checks import Problem, near
+from wavefoundry.artifacts.spec_tables import (
+    COUPLINGS,
+    EvaluateTable,
+    OutputTable,
+    Points,
+    SystemTable,
+    Table,
+    grid,
+)
+from wavefoundry.core.shapes import auto_patch
+
+FULL_SUM_SITES = 18
+TORIC = {"star": 1.0, "plaquette": 1.0}
+"""Couplings of the toric code."""
+
+Score = Literal["magnitude", "random", "curvature", "surgeon"]
+VARIANTS = ("init", "random-init", "random-mask", "shuffled-mask", "one-shot-mask")
+"""Isolation experiments: initial weights or new ones under the found mask, initial weights under other masks."""
+OWN_KEYS = {
+    "dense": {"activation", "alpha", "init_std"},
+    "conv": {"channels", "window"},
+    "resnet": {"channels", "window", "blocks"},
+    "vit": {"patch", "width", "layers", "heads"},
+}
+"""Keys of [wavefunction] that mean something for each kind of network."""
+
+
+class TicketSystemTable(SystemTable):
+    """`[system]`: one Hamiltonian."""
+
+    model: Literal["ising", "j1j2", "toric"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        description="ising, j1j2: as for diagrams; toric: -star sum A_v - plaquette sum B_p, spins on edges of a torus"
+    )
+
+    @property
+    def sites(self) -> int:
+        """Number of spins; the toric code has two for every vertex."""
+        return self.lattice.sites * (2 if self.model == "toric" else 1)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All couplings."""
+        return known_couplings(self.model) | self.couplings
+
+
+class NetworkTable(Table):
+    """`[wavefunction]`: the network. Amplitudes are positive, but for "vit" on systems that are not sign-free."""
+
+    kind: Literal["dense", "conv", "resnet", "vit"] = Field(
+        default="dense",
+        description="dense: one layer; conv: one convolution; resnet: residual blocks; vit: transformer",
+    )
+    activation: Literal["logcosh", "relu"] = Field(default="logcosh", description="dense: of the hidden units")
+    alpha: float = Field(default=4.0, gt=0, le=1000, description="dense: hidden units per spin")
+    init_std: float = Field(default=0.1, gt=0, le=10, description="dense: standard deviation of the initial weights")
+    channels: int = Field(default=4, ge=1, le=1024, description="conv, resnet: filters of a convolution")
+    window: int = Field(default=3, ge=1, le=64, description="conv, resnet: edge of a filter")
+    blocks: int = Field(default=2, ge=1, le=64, description="resnet: residual blocks of two convolutions")
+    patch: int | None = Field(default=None, ge=1, le=4096, description="vit: sites per patch (or block edge)")
+    width: int = Field(default=16, ge=1, le=4096, description="vit: features per patch")
+    layers: int = Field(default=2, ge=1, le=64, description="vit: transformer blocks")
+    heads: int = Field(default=4, ge=1, le=4096, description="vit: attention heads; divides width")
+    precision: Literal["float32", "float64"] = Field(default="float64", description="precision of the network")
+
+
+class TrainTable(Table):
+    """`[train]`: the optimisation of the dense network, and settings of all later ones."""
+
+    steps: int = Field(default=300, ge=1, le=1_000_000, description="steps of the dense network")
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=10, description="natural-gradient step; 0.05 for a full sum, 0.02 when sampled"
+    )
+    diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
+    sampling: Literal["auto", "metropolis", "full-sum"] = Field(
+        default="auto", description="full-sum adds up all configurations (at most 18 spins); auto: up to 12 spins"
+    )
+    samples: int = Field(default=1024, ge=16, le=10_000_000, description="samples per step")
+    chains: int = Field(default=256, ge=2, le=1_000_000, description="Markov chains they come from")
+    sweeps: float = Field(default=1.0, gt=0, le=1000, description="sweeps between two samples of a chain")
+    block: int = Field(default=50, ge=1, le=10_000, description="steps per compiled block")
+    tolerance: float = Field(
+        default=0.0, ge=0, lt=1, description="full sum: a training ends early when a block gains less (relative)"
+    )
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random number of the study")
+    warm_start: Annotated[str, Field(min_length=1, max_length=4000)] | None = Field(
+        default=None, description="run directory of a diagram, or saved model, whose network is pruned (vit)"
+    )
+
+
+class PruneTable(Table):
+    """`[prune]`: what goes, how fast, and what the rest starts from again."""
+
+    fraction: float = Field(default=0.12, gt=0, lt=1, description="part of the surviving weights removed per round")
+    stop_at: int = Field(default=16, ge=1, le=10**9, description="weights left in the last round")
+    steps: int = Field(default=100, ge=1, le=1_000_000, description="training steps after each cut")
+    score: Score = Field(
+        default="magnitude",
+        description="smallest go first: |w|; random; curvature w^2 S_kk; surgeon w^2 / (S^-1)_kk",
+    )
+    schedule: Literal["iterative", "one-shot"] = Field(
+        default="iterative", description="cut again and again, or every mask at once from the dense network"
+    )
+    rewind: Literal["dense", "init", "none"] = Field(
+        default="dense", description="survivors go back to the trained dense weights, the initial ones, or stay"
+    )
+    scope: Literal["layer", "global"] = Field(default="layer", description="rank within each layer, or over all")
+    unit: Literal["weight", "neuron", "filter"] = Field(default="weight", description="what is removed")
+    fan_in: int = Field(
+        default=0,
+        ge=0,
+        le=10**6,
+        description="dense: weights beyond the so many largest of a unit go first; 0: no rule",
+    )
+    layers: list[str] = Field(
+        default=[], description='names of what is pruned, as "backbone.*"; [] is every kernel but embedding and head'
+    )
+
+
+class IsolateTable(Table):
+    """`[isolate]`: masks trained alone, from other starts, and other masks in their place."""
+
+    rounds: int = Field(default=0, ge=0, le=1000, description="rounds that are isolated, spread evenly; 0: none")
+    at: list[int] = Field(default=[], description="weights left of the rounds to isolate, instead of rounds")
+    seeds: int = Field(default=3, ge=1, le=1000, description="repetitions of every experiment")
+    steps: int | None = Field(default=None, ge=1, le=1_000_000, description="of each training; that of [train]")
+    variants: list[Literal["init", "random-init", "random-mask", "shuffled-mask", "one-shot-mask"]] = Field(
+        default=list(VARIANTS), description="which experiments"
+    )
+    confirm: float = Field(
+        default=3.0, ge=0, le=1000, description="jumps of the error are trained again so many times longer; 0: not"
+    )
+
+
+class TransferTable(Table):
+    """`[transfer]`: do tickets found here work at other couplings?"""
+
+    points: dict[str, Points] = Field(default={}, description="couplings to try the tickets at")
+    at: list[int] = Field(default=[], description="weights left of the tickets to try; [] takes three rounds")
+    train: Literal["head", "survivors"] = Field(
+        default="survivors", description="what is trained there: all surviving weights, or the head alone (vit)"
+    )
+    steps: int = Field(default=100, ge=1, le=1_000_000, description="training steps per ticket and point")
+
+
+class TicketEvaluateTable(EvaluateTable):
+    """`[evaluate]`: the numbers of every round; a full sum needs no samples."""
+
+    reference: float | None = Field(
+        default=None, ge=-1e12, le=1e12, description="reference energy (total) where no exact one is known"
+    )
+
+
+class TicketsSpec(Table):
+    """A study of kind "tickets": train densely, prune round by round, find out what survives and why.
+
+    Raises:
+        pydantic.ValidationError: for a value or a combination of values that cannot be used.
+    """
+
+    kind: Literal["tickets"] = Field(default="tickets", description="what to compute: sparse sub-networks")
+    system: TicketSystemTable = Field(description="the Hamiltonian")
+    wavefunction: NetworkTable = Field(default=NetworkTable(), description="the network")
+    train: TrainTable = Field(default=TrainTable(), description="the optimisation")
+    prune: PruneTable = Field(default=PruneTable(), description="what goes, and how")
+    isolate: IsolateTable = Field(default=IsolateTable(), description="masks on their own")
+    transfer: TransferTable = Field(default=TransferTable(), description="tickets at other couplings")
+    evaluate: TicketEvaluateTable = Field(default=TicketEvaluateTable(), description="the numbers of every round")
+    output: OutputTable = Field(default=OutputTable(), description="where results go")
+
+    def full_sum(self) -> bool:
+        """Whether all configurations are summed over."""
+        return self.train.sampling == "full-sum" or (self.train.sampling == "auto" and self.system.sites <= 12)
+
+    def learning_rate(self) -> float:
+        """Learning rate with its default resolved."""
+        return self.train.learning_rate or (0.05 if self.full_sum() else 0.02)
+
+    def sign_free(self) -> bool:
+        """Whether the ground state is positive in the sampled basis."""
+        values, model = self.system.values, self.system.model
+        if model == "ising":
+            return values["h"] >= 0
+        if model == "toric":
+            return values["star"] >= 0
+        return self.system.use_marshall and values["J1"] >= 0 and values["J2"] <= 0
+
+    def patch_edge(self) -> int:
+        """Patch of a vision transformer with its default resolved."""
+        return self.wavefunction.patch or auto_patch(self.system.lattice.shape)
+
+    def transfer_list(self) -> list[dict[str, float]]:
+        """Couplings the tickets are tried at."""
+        return grid(self.transfer.points) if self.transfer.points else []
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TicketsSpec:
+        if found := list(problems(self)):
+            raise PydanticCustomError("together", "keys do not fit together", {"problems": found})
+        return self
+
+
+def known_couplings(model: str) -> dict[str, float]:
+    """Couplings of a model with their defaults."""
+    return TORIC if model == "toric" else COUPLINGS[model]
+
+
+def problems(spec: TicketsSpec) -> Iterator[Problem]:
+    """All broken rules of a study of kind "tickets", most basic first."""
+    if found := [*_lattice(spec), *_couplings(spec)]:
+        yield from found
+        return
+    yield from _network(spec)
+    yield from _sampling(spec)
+    yield from _pruning(spec)
+
+
+def _lattice(spec: TicketsSpec) -> Iterator[Problem]:
+    from wavefoundry.artifacts import spec_checks
+
+    lattice, path = spec.system.lattice, ("system", "lattice")
+    if found := list(spec_checks._shape(spec.system)):
+        yield from found
+    elif spec.system.model == "toric":
+        if lattice.kind != "square" or not lattice.periodic:
+            yield Problem(path, "the toric code lives on a torus", fix='kind = "square", periodic = true')
+        elif min(lattice.shape) < 2:
+            yield Problem(
+                (*path, "size"), f"size = {lattice.size} is too small", "a star would hold an edge twice", "[2, 2]"
+            )
+    else:
+        yield from spec_checks._sizes(spec.system)
+        yield from spec_checks._marshall(spec.system)
+
+
+def _couplings(spec: TicketsSpec) -> Iterator[Problem]:
+    known = known_couplings(spec.system.model)
+    for path, names in (
+        (("system", "couplings"), spec.system.couplings),
+        (("transfer", "points"), spec.transfer.points),
+    ):
+        for name in names:
+            if name not in known:
+                why = f"couplings of {spec.system.model}: {', '.join(known)}"
+                yield Problem((*path, name), f"{spec.system.model} has no coupling '{name}'", why, near(name, known))
+    if not any(spec.system.values.values()):
+        yield Problem(("system", "couplings"), "the Hamiltonian vanishes", "every coupling is zero")
+
+
+def _network(spec: TicketsSpec) -> Iterator[Problem]:
+    table, lattice = spec.wavefunction, spec.system.lattice
+    for key in sorted(table.model_fields_set - {"kind", "precision"} - OWN_KEYS[table.kind]):
+        if getattr(table, key) != NetworkTable.model_fields[key].default:
+            homes = [kind for kind, keys in OWN_KEYS.items() if key in keys]
+            why = f"it belongs to kind {' or '.join(homes)}"
+            yield Problem(("wavefunction", key), f"a {table.kind} network has no {key}", why, "leave the key out")
+    if table.kind == "dense" and round(table.alpha * spec.system.sites) < 1:
+        yield Problem(("wavefunction", "alpha"), "the layer is empty", f"{table.alpha} x {spec.system.sites} units")
+    if spec.system.model == "toric" and table.kind != "dense":
+        why = "the edges of a torus are no row of sites, as windows and patches need"
+        yield Problem(
+            ("wavefunction", "kind"), f"kind = '{table.kind}' is not for the toric code", why, 'kind = "dense"'
+        )
+    if table.kind in ("conv", "resnet") and lattice.periodic and table.window > 2 * min(lattice.shape):
+        yield Problem(("wavefunction", "window"), f"window = {table.window} is wider than the lattice")
+    if table.kind == "vit":
+        if any(edge % spec.patch_edge() for edge in lattice.shape):
+            yield Problem(("wavefunction", "patch"), f"patch = {spec.patch_edge()} does not divide the lattice")
+        if table.width % table.heads:
+            yield Problem(("wavefunction", "heads"), f"heads = {table.heads} does not divide width = {table.width}")
+
+
+def _sampling(spec: TicketsSpec) -> Iterator[Problem]:
+    if spec.train.sampling == "full-sum" and spec.system.sites > FULL_SUM_SITES:
+        yield Problem(
+            ("train", "sampling"),
+            f"full-sum cannot list the states of {spec.system.sites} spins",
+            f"it is for at most {FULL_SUM_SITES} spins (2^{FULL_SUM_SITES} states)",
+            'sampling = "metropolis"',
+        )
+    if spec.train.samples % spec.train.chains:
+        yield Problem(
+            ("train", "samples"),
+            f"{spec.train.samples} samples cannot come from {spec.train.chains} chains",
+            "every chain gives equally many",
+            f"a multiple of {spec.train.chains}",
+        )
+    if spec.evaluate.samples < 4 * spec.evaluate.chains:
+        yield Problem(
+            ("evaluate", "samples"),
+            f"{spec.evaluate.samples} samples are too few for {spec.evaluate.chains} chains",
+            "error bars and R-hat need at least 4 samples from each chain",
+        )
+
+
+def _pruning(spec: TicketsSpec) -> Iterator[Problem]:
+    prune, kind = spec.prune, spec.wavefunction.kind
+    if kind == "dense":
+        total = spec.system.sites * round(spec.wavefunction.alpha * spec.system.sites)
+        if prune.stop_at >= total:
+            yield Problem(
+                ("prune", "stop_at"), f"stop_at = {prune.stop_at} prunes nothing", f"the layer has {total} weights"
+            )
+    elif prune.fan_in:
+        yield Problem(("prune", "fan_in"), "fan_in is for one dense layer", "", "leave the key out")
+    if spec.train.warm_start is not None and kind != "vit":
+        yield Problem(("train", "warm_start"), "saved models are vision transformers", "", 'kind = "vit"')
+    if spec.transfer.train == "head" and kind != "vit":
+        yield Problem(("transfer", "train"), f"a {kind} network has no head to train", "", 'train = "survivors"')
+    if prune.schedule == "one-shot" and prune.score not in ("magnitude", "random"):
+        yield Problem(("prune", "score"), "one-shot masks are cut by magnitude or at random")
+
+
+PAPER: dict[str, Any] = {
+    "system": {
+        "model": "ising",
+        "lattice": {"kind": "square", "size": [10, 10], "periodic": False},
+        "couplings": {"h": 3.04438},
+    },
+    "wavefunction": {"activation": "relu", "alpha": 5.0, "init_std": 0.05},
+    "train": {"steps": 10_000, "learning_rate": 0.008, "samples": 1024, "chains": 1024, "sampling": "metropolis"},
+    "prune": {"fraction": 0.12, "steps": 1000, "stop_at": 20},
+    "isolate": {"rounds": 12},
+    "evaluate": {"samples": 20480, "chains": 1024, "reference": -321.0980008},
+}
+"""Preset "paper": 10 x 10 sites at the critical field and 50 000 weights, for a GPU."""
+
+DESK: dict[str, Any] = {
+    "system": {
+        "model": "ising",
+        "lattice": {"kind": "square", "size": [3, 3], "periodic": False},
+        "couplings": {"h": 3.04438},
+    },
+}
+"""What a study that says nothing more than its kind means."""

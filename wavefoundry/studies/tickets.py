@@ -1,0 +1,255 @@
+"""Tickets: train densely, prune round by round, and keep every round with its numbers. Resumable at every round."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from wavefoundry.adapt import masks
+from wavefoundry.adapt.masks import Flags, Layout
+from wavefoundry.adapt.tickets import Cut, Measured, Trained, Workshop
+from wavefoundry.artifacts.spec_tickets import PruneTable
+from wavefoundry.core.meter import METER, Cost
+from wavefoundry.core.statistics import flags, relative_error, trusted
+from wavefoundry.studies.context import Context
+
+STREAM = "tickets"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """Energy that errors are taken against, and where it comes from: "exact", "given" or "none"."""
+
+    energy: float | None
+    kind: str
+
+
+class Ticket(NamedTuple):
+    """Weights and survivors of one round, and its record."""
+
+    theta: Float[np.ndarray, " P"]
+    mask: Flags
+    record: dict[str, Any]
+
+
+@dataclasses.dataclass
+class Hunt:
+    """What a hunt for tickets works with, and what it has found so far (round 0 is the dense network).
+
+    ``init`` are the weights before any training, ``keys`` the root of all random numbers.
+    """
+
+    workshop: Workshop
+    where: Layout
+    init: Float[np.ndarray, " P"]
+    key: jax.Array
+    reference: Reference
+    dense_steps: int
+    table: PruneTable
+    tickets: list[Ticket] = dataclasses.field(default_factory=list)
+
+    @property
+    def dense(self) -> Ticket:
+        """The dense network after its training."""
+        return self.tickets[0]
+
+    def fold(self, *numbers: int) -> jax.Array:
+        """The random key of a round or an experiment."""
+        key = self.key
+        for number in numbers:
+            key = jax.random.fold_in(key, number)
+        return key
+
+    def fit(
+        self, theta: np.ndarray, mask: Flags, steps: int, key: jax.Array, context: Context, **event: Any
+    ) -> Trained:
+        """Train the survivors; pruned weights are zero before and after. Reports after every block."""
+        sites = self.workshop.sites
+
+        def report(step: int, energy: float) -> None:
+            numbers = {"step": step, "steps": steps, "energy": energy, "energy_per_site": energy / sites}
+            context.emit({"event": "step", "phase": "train"} | event | numbers)
+            context.stop_if_asked()  # the round is lost, those before it are saved
+
+        return self.workshop.fit(np.where(mask, theta, 0.0), self.trained(mask), steps, key, report)
+
+    def trained(self, mask: Flags) -> Flags:
+        """What is trained: every survivor, and all weights that are never pruned."""
+        return mask
+
+    def next_mask(self, number: int) -> Flags:
+        """Survivors of round ``number``, from the ticket of the round before."""
+        table, last = self.table, self.tickets[-1]
+        if table.schedule == "one-shot":
+            basis = (
+                self.dense.theta
+                if table.score == "magnitude"
+                else np.asarray(jax.random.uniform(self.fold(7), (self.where.total,)))
+            )
+            keep = {
+                layer.name: max(1, kept - masks.removals(kept, table.fraction))
+                for layer in self.where.layers
+                for kept in [int(np.sum(last.mask[layer.place]))]
+            }
+            return masks.one_shot(self.where, basis, keep)
+        cut = Cut(table.fraction, table.fan_in)
+        score = self.workshop.scores(self.where, last.theta, last.mask, table.score, self.fold(1, number), cut)
+        return masks.prune(
+            self.where, last.mask, score, table.fraction, scope=table.scope, unit=table.unit, stop=table.stop_at
+        )
+
+    def start_of(self, mask: Flags) -> np.ndarray:
+        """Weights a round starts from."""
+        source = {"dense": lambda: self.dense.theta, "init": lambda: self.init, "none": lambda: self.tickets[-1].theta}
+        return np.where(mask, source[self.table.rewind](), 0.0)
+
+
+def hunt_down(hunt: Hunt, context: Context) -> Cost:
+    """Dense training and all rounds, from where an interrupted run stopped.
+
+    Returns:
+        What it cost, earlier parts included.
+    """
+    before, spent = METER.now(), _restore(hunt, context)
+    measured: list[Measured] = []
+
+    def close(number: int, mask: Flags, found: Trained, begin: Cost) -> None:
+        again = [_measure(hunt, i) for i in (0, number - 1) if number and not measured]
+        now = hunt.workshop.measure(found.theta, hunt.fold(2, number))
+        first, last = (measured or again or [now, now])[0], (measured or again or [now, now])[-1]
+        fidelity = (hunt.workshop.fidelity(last, now), hunt.workshop.fidelity(first, now))
+        record = round_record(hunt, number, mask, now, found, fidelity, METER.now() - begin)
+        hunt.tickets.append(Ticket(found.theta, mask, record))
+        measured[:] = [first, now]
+        context.emit({"event": "ticket", **record, "index": number})
+        _save(hunt, context, METER.now() - before + spent)
+        context.stop_if_asked()
+
+    everything = np.ones(hunt.where.total, bool)
+    if not hunt.tickets:
+        begin = METER.now()
+        context.compiling("the training step")
+        found = hunt.fit(hunt.init, everything, hunt.dense_steps, hunt.fold(3, 0), context, phase="dense")
+        close(0, everything, found, begin)
+    while True:
+        number, last = len(hunt.tickets), hunt.tickets[-1]
+        if hunt.where.count(last.mask) <= max(hunt.table.stop_at, len(hunt.where.layers)):
+            break
+        begin = METER.now()
+        mask = hunt.next_mask(number)
+        if hunt.where.count(mask) == hunt.where.count(last.mask):
+            break
+        phase = f"round {number}"
+        found = hunt.fit(hunt.start_of(mask), mask, hunt.table.steps, hunt.fold(3, number), context, phase=phase)
+        close(number, mask, found, begin)
+    return METER.now() - before + spent
+
+
+def _measure(hunt: Hunt, number: int) -> Measured:
+    return hunt.workshop.measure(hunt.tickets[number].theta, hunt.fold(2, number))
+
+
+def round_record(
+    hunt: Hunt,
+    number: int,
+    mask: Flags,
+    now: Measured,
+    found: Trained,
+    fidelity: tuple[float, float],
+    cost: Cost,
+) -> dict[str, Any]:
+    """One round as it stands in summary.json."""
+    left, sites = hunt.where.count(mask), hunt.workshop.sites
+    record = {
+        "round": number,
+        "n": left,
+        "rho": left / sites,
+        "density": left / hunt.where.count(np.ones_like(mask)),
+        "alive_neurons": alive(hunt.where, mask),
+        **energies(hunt, now),
+        "fidelity_previous": fidelity[0] if number else None,
+        "fidelity_dense": fidelity[1] if number else None,
+        "steps": found.steps,
+        "rollbacks": found.rollbacks,
+        "cost": cost.to_dict(),
+    }
+    return record
+
+
+def energies(hunt: Hunt, now: Measured) -> dict[str, Any]:
+    """Energy, errors and observables of a measured state."""
+    estimate, sites, exact = now.estimate, hunt.workshop.sites, hunt.reference.energy
+    raised = flags(estimate, exact if hunt.reference.kind == "exact" else None)
+    return {
+        "energy": estimate.mean,
+        "energy_error": estimate.error,
+        "energy_per_site": estimate.mean / sites,
+        "relative_error": None if exact is None else relative_error(estimate.mean, exact),
+        "delta_per_site": None if exact is None else (estimate.mean - exact) / sites,
+        "variance_per_site": estimate.variance / sites,
+        "v_score": estimate.v_score,
+        "r_hat": estimate.r_hat,
+        "ess": estimate.ess,
+        "observables": observables(hunt.workshop.system, now),
+        "flags": raised,
+        "trusted": trusted(raised),
+    }
+
+
+def observables(system: Any, now: Measured) -> dict[str, float]:
+    """Magnetisations per site, and what the terms of the Hamiltonian say: m_x, or stabilisers."""
+    lattice = getattr(system, "lattice", system)
+    found = dict(zip(("m_z", "abs_m", "m2"), now.magnetisation, strict=True))
+    terms = dict(zip(lattice.names, now.terms, strict=True))
+    found |= {f"term_{name}": float(value) for name, value in terms.items()}
+    if lattice.model == "ising":
+        found["m_x"] = -float(terms["h"]) / lattice.sites
+    if lattice.model == "toric":
+        found |= {name: -float(terms[name]) / (lattice.sites // 2) for name in ("star", "plaquette")}
+    return found
+
+
+def alive(where: Layout, mask: Flags) -> dict[str, int]:
+    """Neurons or filters with at least one surviving weight, by layer."""
+    return {layer.name: int(np.unique(layer.groups()[mask[layer.place]]).size) for layer in where.layers}
+
+
+def _save(hunt: Hunt, context: Context, cost: Cost) -> None:
+    context.save(STREAM, len(hunt.tickets), arrays_of(hunt), {"rounds": records(hunt), "cost": cost._asdict()})
+
+
+def arrays_of(hunt: Hunt) -> dict[str, np.ndarray]:
+    """Weights and masks of all rounds, for the store."""
+    return {
+        "init": np.asarray(hunt.init),
+        "theta": np.stack([ticket.theta for ticket in hunt.tickets]),
+        "mask": np.stack([ticket.mask for ticket in hunt.tickets]).astype(np.uint8),
+    }
+
+
+def records(hunt: Hunt) -> list[dict[str, Any]]:
+    """Records of all rounds."""
+    return [ticket.record for ticket in hunt.tickets]
+
+
+def tickets_of(arrays: dict[str, np.ndarray], rounds: list[dict[str, Any]]) -> list[Ticket]:
+    """Tickets from stored arrays and records; names may be those of ``core.tree.to_arrays``."""
+    plain = {name.strip("[]'"): value for name, value in arrays.items()}
+    return [
+        Ticket(theta, mask.astype(bool), record)
+        for theta, mask, record in zip(plain["theta"], plain["mask"], rounds, strict=True)
+    ]
+
+
+def _restore(hunt: Hunt, context: Context) -> Cost:
+    found = context.restore(STREAM)
+    if found is None:
+        return Cost()
+    _, arrays, meta = found
+    hunt.tickets = tickets_of(arrays, meta["rounds"])
+    context.say(STREAM, f"going on after round {len(hunt.tickets) - 1}")
+    return Cost(**meta["cost"])
