@@ -179,6 +179,7 @@ class Workshop:
         if self.listed is not None:
             return math.exp(2 * _log_sum(a.log + b.log) - _log_sum(2 * a.log) - _log_sum(2 * b.log))
         chunk = self.rules.options.chunk
+        assert a.xs is not None and b.xs is not None  # sampled states keep their samples
         b_on_a = np.asarray(_logs(self.network, self.system, jnp.asarray(b.theta), a.xs, chunk))
         a_on_b = np.asarray(_logs(self.network, self.system, jnp.asarray(a.theta), b.xs, chunk))
         forward, backward = b_on_a - a.log, a_on_b - b.log

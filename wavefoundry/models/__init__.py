@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
+from wavefoundry.core.errors import InputError
+
 if TYPE_CHECKING:
     import jax
 
-    from wavefoundry.core.errors import InputError
-from wavefoundry.core.types import Wavefunction
+    from wavefoundry.core.types import Wavefunction
     from wavefoundry.models.emulator import Emulator
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 import netket as nk
@@ -36,10 +38,9 @@ def toric(rows: int, columns: int, *, star: float = 1.0, plaquette: float = 1.0)
         )
     sites = 2 * rows * columns
     hilbert = nk.hilbert.Spin(0.5, sites)
+    build: Any = nk.operator.PauliStringsJax
     terms = {
-        name: nk.operator.PauliStringsJax(
-            hilbert, [_string(sites, quad, letter) for quad in quads], [-1.0] * len(quads)
-        )
+        name: build(hilbert, [_string(sites, quad, letter) for quad in quads], [-1.0] * len(quads))
         for name, quads, letter in (
             ("star", stars(rows, columns), "X"),
             ("plaquette", plaquettes(rows, columns), "Z"),

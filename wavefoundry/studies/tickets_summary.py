@@ -171,4 +171,4 @@ def explanation(hunt: Hunt, onset: dict[str, Any] | None, known: dict[str, list]
             found = explain(kernel, activation, known, couplings=False)
             kinds.append({"n": count, "kinds": found["kinds"], "covered": found["covered"]})
     small = np.count_nonzero(weights) <= 2000
-    return {"n": n} | explain(weights, activation, known, couplings=small) | {"by_round": kinds}
+    return {"n": n} | explain(weights, activation, known, couplings=bool(small)) | {"by_round": kinds}
