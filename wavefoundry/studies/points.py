@@ -90,7 +90,9 @@ class HeadTools:
         """
         width = 1 if len(starts) == 1 and not wide else WIDTH
         pad = [0] * (width - len(starts))
-        a, c = (jnp.stack([*values, *[values[0] for _ in pad]]) for values in (starts, couplings))
+        # one precision, as tuned heads have it: a pre-trained float32 head would compile a program of its own
+        heads = [jnp.asarray(np.asarray(start, np.float64)) for start in starts]
+        a, c = (jnp.stack([*values, *[values[0] for _ in pad]]) for values in (heads, couplings))
         tuned = tune_many(system, self.wavefunction.head, a, c, pool, self.rules)  # type: ignore[arg-type]
         return [tree.take(tuned, i) for i in range(len(starts))]
 
