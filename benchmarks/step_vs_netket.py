@@ -30,8 +30,8 @@ from wavefoundry.engine.sampling import Walkers, equal_weights, metropolis
 from wavefoundry.engine.vmc import Options, Schedule, block_of, local_energies, variational
 from wavefoundry.models.transformer import auto_patch, vit
 from wavefoundry.problems import lattice
-from wavefoundry.problems.lattice import LatticeSystem
 from wavefoundry.problems.observables import exact_values
+from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.pretraining import chunk_size
 
 CASES = ("ising-64", "ising-100", "j1j2-20", "j1j2-64")

@@ -18,7 +18,7 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ViTSpec
-from wavefoundry.problems.lattice import LatticeSystem, sign_free
+from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import diagram_run, run_study
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, map_points

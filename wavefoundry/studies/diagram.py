@@ -21,8 +21,8 @@ from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.sampling import Guide
-from wavefoundry.problems.lattice import LatticeSystem
 from wavefoundry.problems.observables import exact_values
+from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.plan import BASE, Wave, waves
 from wavefoundry.studies.points import Frontier, HeadTools, Outcome, adapt_point

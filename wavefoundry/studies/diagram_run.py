@@ -19,7 +19,7 @@ from wavefoundry.engine.vmc import Options
 from wavefoundry.models import ViTSpec
 from wavefoundry.problems import lattice
 from wavefoundry.problems.enumerated import enumerate_states
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, Mapper, map_points
 from wavefoundry.studies.pretraining import Trainer, Training, chunk_size, train

@@ -21,7 +21,7 @@ from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample
 from wavefoundry.core import tree
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.sampling import Guide
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.records import Meterman
 
