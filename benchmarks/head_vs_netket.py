@@ -45,6 +45,11 @@ def path_to(timed: list[float]) -> list[list[float]]:
     return [side for side in (below, above) if side]
 
 
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending."""
+    return [size for size in range(1, number + 1) if number % size == 0]
+
+
 def base_of(sites: int, arguments: argparse.Namespace) -> wf.Pretrained:
     """The pre-trained network: loaded when it was saved before, else trained."""
     system = wf.lattice.ising_chain(sites, h=BASE)
@@ -91,8 +96,10 @@ class Theirs:
         self.tuning, self.tried = theirs.Tuning("IsingJax"), []
 
     def tune(self, base: Wavefunction) -> None:
-        """Choose chunks and kernel on a smaller number of samples."""
-        samples, arguments = min(self.samples, self.arguments.tune_samples), self.arguments
+        """Choose chunks and kernel on a smaller number of samples; its fast kernel needs chunks that divide it."""
+        arguments = self.arguments
+        samples = min(size for size in divisors(self.samples) if size >= min(arguments.tune_samples, self.samples))
+        chunks = {max(size for size in divisors(samples) if size <= chunk) for chunk in arguments.chunks} - {samples}
         model, variables = theirs.twin(base, self.model.dtype)
 
         def start(option: theirs.Tuning) -> Any:
@@ -100,7 +107,7 @@ class Theirs:
             return theirs.freeze_backbone(state)
 
         repeats = 1 if arguments.quick else 3
-        self.tuning, self.tried = theirs.tune(self.system, start, arguments.chunks, repeats, self.samples)
+        self.tuning, self.tried = theirs.tune(self.system, start, sorted(chunks), repeats, self.samples)
 
     def start(self) -> None:
         """Base weights, random walkers brought to equilibrium, programs compiled; none of it is counted."""
