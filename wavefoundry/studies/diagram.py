@@ -76,6 +76,7 @@ class Mapper:
             adapt.held_out,
             adapt.ess_min,
             chains,
+            adapt.tolerance / 10,
         )
         pools = -(-evaluate.samples // (chains * per_chain))
         self.tools = HeadTools(
