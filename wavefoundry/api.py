@@ -156,7 +156,7 @@ def pretrain(
     system = system.at(**points[0])
     wavefunction = _network(model, system, table)
     chunk = chunk_size(wavefunction, system, 512)
-    training = diagram_run.training_of(table, system.sites, chunk, 10**9)
+    training = diagram_run.training_of(table, system.extent, chunk, 10**9)
     with _view(progress) as emit:
         base, cost = diagram_run.pretrain(wavefunction, system, points, training, table, Context(emit))
     mapper = diagram_run.make_mapper(base, AdaptTable(points={}), EvaluateTable(), table, chunk)

@@ -14,13 +14,13 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned
-from wavefoundry.adapt.pool import Layout, Pool, fill, guide_at, sample
+from wavefoundry.adapt.pool import Layout, Pool, fill, sample
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
 from wavefoundry.core import tree
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.engine.sampling import Guide
+from wavefoundry.engine.guided import Guide, guide_at
 from wavefoundry.problems.observables import exact_values
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context

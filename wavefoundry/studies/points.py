@@ -20,7 +20,7 @@ from wavefoundry.adapt.head import Rules, Tuned, tune_many
 from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample
 from wavefoundry.core import tree
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.engine.sampling import Guide
+from wavefoundry.engine.guided import Guide
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.records import Meterman
