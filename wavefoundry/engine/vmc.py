@@ -66,6 +66,14 @@ class Schedule(NamedTuple):
     shift: Float[Array, " steps"]
 
 
+def advance(wavefunction: Wavefunction, family: System, walkers: Walkers, options: Options) -> Walkers:
+    """Walkers after the moves between two steps."""
+    chains = jax.tree.leaves(walkers.x)[0].shape[1]
+    if options.extent is not None and chains >= 2 * math.prod(options.extent):
+        return crossed(wavefunction, family, walkers, options.extent, options.moves, options.chunk)
+    return metropolis(wavefunction, family, walkers, options.moves, options.chunk)
+
+
 def local_energies(wavefunction: Wavefunction, family: System, batch: Batch, chunk: int) -> Array:
     """Term-wise local energies of a batch: (R, S, terms)."""
 
@@ -98,11 +106,7 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
         wavefunction = eqx.combine(params, static)
         if states is not None:
             return full_sum(wavefunction, family, states, options.chunk), walkers
-        chains = jax.tree.leaves(walkers.x)[0].shape[1]
-        if options.extent is not None and chains >= 2 * math.prod(options.extent):
-            walkers = crossed(wavefunction, family, walkers, options.extent, options.moves, options.chunk)
-        else:
-            walkers = metropolis(wavefunction, family, walkers, options.moves, options.chunk)
+        walkers = advance(wavefunction, family, walkers, options)
         return equal_weights(walkers.x), walkers
 
     def step(run: Run, family: System, learning_rate: Array, shift: Array) -> tuple[Run, Info]:
