@@ -25,7 +25,7 @@ from wavefoundry.problems.observables import exact_values
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.plan import BASE, Wave, waves
-from wavefoundry.studies.points import Frontier, HeadTools, Outcome, adapt_point
+from wavefoundry.studies.points import WIDTH, Frontier, HeadTools, Outcome, adapt_point
 from wavefoundry.studies.pretraining import Trainer, Training
 from wavefoundry.studies.records import Meterman, failed_record, point_record
 
@@ -134,7 +134,7 @@ def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context)
     before = METER.now()
     names = list(points[0])
     base = np.array([mapper.base.system.values[name] for name in names])
-    plan = waves(base, np.array([[p[name] for name in names] for p in points]), 4)
+    plan = waves(base, np.array([[p[name] for name in names] for p in points]), WIDTH)
     work = _HeadWork(mapper, points, context) if mapper.adapt.method == "head" else _FullWork(mapper, points, context)
     # the first wave is tuned as wide as the widest one will be: all programs are compiled with the first point
     work.wide = plan[0] if any(len(wave.points) > 1 for wave in plan) else None

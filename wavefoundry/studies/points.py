@@ -25,8 +25,8 @@ from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.records import Meterman
 
-WIDTH = 4
-"""Heads tuned at once on one pool."""
+WIDTH = 2
+"""Heads tuned at once on one pool: along a line of couplings, one on either side."""
 
 
 class Frontier(NamedTuple):
