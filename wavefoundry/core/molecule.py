@@ -24,7 +24,7 @@ CLOSEST = 0.2
 """Two nuclei nearer than this (bohr) are one mistake, not a molecule."""
 _HEAVIER = """Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd
 Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn
-Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og""".split()
+Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"""
 _FARTHEST, _MOST_ATOMS, _MOST_ELECTRONS = 1e4, 200, 400
 
 Unit = Literal["bohr", "angstrom"]
@@ -182,7 +182,7 @@ def assemble(
 def read_xyz(path: str | Path, *, charge: int | None = None, spin: int | None = None) -> list[Molecule]:
     """All molecules of an XYZ file: a line with the number of atoms, a line of comment, one line per atom.
 
-    The unit is Angstrom, as the format has it. ``charge=...`` and ``spin=...`` (2S) in a comment count unless given here.
+    The unit is Angstrom, as the format has it. ``charge=...`` and ``spin=...`` (2S) may stand in the comment.
 
     Args:
         path: the file.
@@ -270,7 +270,7 @@ def element(word: str, where: str) -> str:
     Raises:
         InputError: for an element that does not exist, or is heavier than neon.
     """
-    known = [*ELEMENTS, *_HEAVIER]
+    known = [*ELEMENTS, *_HEAVIER.split()]
     if word.isdecimal() and 1 <= int(word) <= len(known):
         symbol = known[int(word) - 1]
     else:
