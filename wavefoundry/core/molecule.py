@@ -257,8 +257,9 @@ def _atom(line: str, where: str) -> tuple[str, Point]:
         try:
             numbers.append(float(word))
         except ValueError:
-            why = "positions are numbers: no internal coordinates"
-            raise InputError(f"{_short(word)} is not a number", where=where, why=why) from None
+            why = "positions are numbers, no internal coordinates"
+            fix = "R takes its values from scan = [...]" if "R" in word else ""
+            raise InputError(f"{_short(word)} is not a number", where=where, why=why, fix=fix) from None
     if not all(math.isfinite(number) and abs(number) <= _FARTHEST for number in numbers):
         raise InputError(f"{_short(line)}: the position is not possible", where=where, why="it must be finite")
     return symbol, (numbers[0], numbers[1], numbers[2])

@@ -1,0 +1,241 @@
+"""What energies of molecules are compared with: a table of literature values, and quantum chemistry by PySCF.
+
+A value is *exact* (within its uncertainty the ground-state energy of the clamped nuclei, without relativity), an
+*upper bound* (the best variational energy known), or that of a *method* in a finite basis.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal, NamedTuple
+
+from wavefoundry.core.errors import InputError, PhysicsError
+from wavefoundry.core.geometries import chain
+from wavefoundry.core.molecule import Molecule
+
+Kind = Literal["exact", "upper bound", "method"]
+TOLERANCE = 2e-3
+"""Largest difference of a distance (bohr) between a molecule and an entry of the table."""
+FCI_LIMIT = 3e6
+"""Determinants up to which full configuration interaction is tried."""
+CCSDT_LIMIT = 250
+"""Basis functions up to which coupled cluster is tried."""
+
+
+class Reference(NamedTuple):
+    """An energy to compare with: value (Ha), what it is, where it is from, and its uncertainty."""
+
+    value: float
+    kind: Kind
+    source: str
+    uncertainty: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A literature value and the geometry it belongs to."""
+
+    molecule: Molecule
+    reference: Reference
+
+
+LITERATURE = "complete basis, non-relativistic (literature)"
+NEAR_EXACT = "complete-basis benchmark used in arXiv 2303.09949"
+NN_VMC = "neural-network VMC, arXiv 2303.09949, 4000 fine-tuning steps"
+_ATOMS = {
+    "He": (-2.903724, 0), "Li": (-7.478060, 1), "Be": (-14.66736, 0), "B": (-24.65391, 1), "C": (-37.8450, 2),
+    "N": (-54.5892, 3), "O": (-75.0673, 2), "Ne": (-128.9376, 0),
+}  # fmt: skip
+_DIATOMICS = [
+    ("H 0 0 0; H 0 0 1.4", 0, -1.174476, "exact", LITERATURE),
+    ("H 0 0 0; H 0 0 1.8", 0, -1.155068, "exact", LITERATURE),
+    ("H 0 0 0; H 0 0 2.0", 1, -0.602634, "exact", LITERATURE),
+    ("Li 0 0 0; H 0 0 3.015", 0, -8.070548, "exact", NEAR_EXACT),
+    ("Li 0 0 0; Li 0 0 5.051048595", 0, -14.9954, "exact", NEAR_EXACT),
+    ("N 0 0 0; N 0 0 2.068", 0, -109.5423, "exact", NEAR_EXACT),
+    ("N 0 0 0; N 0 0 4.0", 0, -109.194726, "upper bound", "complete-basis estimate used in arXiv 2303.09949"),
+]
+_CHAINS = {
+    4: (-2.27820, 2e-5), 6: (-3.40525, 2e-5), 8: (-4.53386, 3e-5), 10: (-5.66323, 3e-5), 12: (-6.7929, 1e-4),
+    16: (-9.0528, 2e-4), 20: (-11.3126, 2e-4),
+}  # fmt: skip
+_H10_MRCI = {
+    (1.0, 1.8): -5.366749, (1.3, 1.5): -5.510624, (1.3, 1.9): -5.692075, (1.3, 2.3): -5.779438, (1.4, 1.4): -5.488275,
+    (1.5, 1.7): -5.662640, (1.5, 2.1): -5.763517, (1.5, 2.5): -5.814125, (1.7, 1.9): -5.699441, (1.7, 2.3): -5.753476,
+    (1.7, 2.7): -5.782132, (1.9, 2.1): -5.675031, (1.9, 2.5): -5.701346, (1.9, 2.9): -5.716692, (2.0, 2.0): -5.638634,
+    (2.0, 2.4): -5.659088, (2.0, 2.8): -5.672810, (2.1, 2.3): -5.619025, (2.1, 2.7): -5.628931, (2.2, 2.2): -5.584543,
+    (2.2, 2.6): -5.586776, (2.3, 2.5): -5.548357, (2.4, 2.4): -5.516637,
+}  # fmt: skip
+_N2 = {
+    1.6015: -109.22297, 2.1353: -109.53877, 2.6692: -109.41447, 3.2030: -109.28446, 3.7369: -109.21454,
+    4.2707: -109.18962, 4.8045: -109.18170, 5.3384: -109.17971,
+}  # fmt: skip
+
+
+def table() -> list[Entry]:
+    """All literature values. One electron around one nucleus is treated by ``lookup`` itself."""
+    found = [
+        Entry(Molecule(name, (name,), ((0.0, 0.0, 0.0),), spin=spin), Reference(value, "exact", LITERATURE))
+        for name, (value, spin) in _ATOMS.items()
+    ]
+    for text, charge, value, kind, source in _DIATOMICS:
+        found.append(Entry(Molecule.from_atoms(text, charge=charge), Reference(value, kind, source)))  # type: ignore
+    for count, (value, error) in _CHAINS.items():
+        found.append(Entry(chain(count, 1.8), Reference(value, "upper bound", NN_VMC, error)))
+    for (a, b), value in _H10_MRCI.items():
+        found.append(Entry(chain(10, a, b), Reference(value, "upper bound", "MRCI+Q/CBS, used in arXiv 2303.09949")))
+    for length, value in _N2.items():
+        molecule = Molecule.from_atoms(f"N 0 0 0; N 0 0 {length}")
+        found.append(Entry(molecule, Reference(value, "upper bound", "neural-network VMC, arXiv 2303.09949")))
+    return found
+
+
+def lookup(molecule: Molecule) -> Reference | None:
+    """The literature value of a molecule, found by elements, charge, spin and distances.
+
+    Distances tell no mirror images apart, which have the same energy. One electron on one nucleus is -Z^2 / 2.
+    """
+    if molecule.electrons == 1 and molecule.atoms == 1:
+        return Reference(-0.5 * molecule.charges[0] ** 2, "exact", "closed form, -Z^2 / 2")
+    wanted = _fingerprint(molecule)
+    for entry in table():
+        other = entry.molecule
+        same = (molecule.charge, molecule.spin) == (other.charge, other.spin)
+        if same and molecule.atoms == other.atoms and _alike(wanted, _fingerprint(other)):
+            return entry.reference
+    return None
+
+
+def _fingerprint(molecule: Molecule) -> list[tuple[int, int, float]]:
+    """Elements and distance of every pair of atoms, sorted; of a single atom the element."""
+    charges, atoms = molecule.charges, range(molecule.atoms)
+    pairs = [(i, j) for i in atoms for j in atoms if i < j] or [(0, 0)]
+    distances = molecule.distances() or [0.0]
+    return sorted(
+        (min(charges[i], charges[j]), max(charges[i], charges[j]), d)
+        for (i, j), d in zip(pairs, distances, strict=True)
+    )
+
+
+def _alike(first: list[tuple[int, int, float]], second: list[tuple[int, int, float]]) -> bool:
+    return all(a[:2] == b[:2] and abs(a[2] - b[2]) < TOLERANCE for a, b in zip(first, second, strict=True))
+
+
+def determinants(basis_functions: int, n_up: int, n_down: int) -> float:
+    """Size of the full configuration space."""
+    return float(math.comb(basis_functions, n_up)) * math.comb(basis_functions, n_down)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chemistry:
+    """Results of PySCF for one molecule in one basis (Ha); None where a method was not run."""
+
+    basis: str
+    hf: float
+    ccsd_t: float | None = None
+    fci: float | None = None
+
+    def best(self) -> Reference:
+        """The most accurate of them."""
+        for value, name in ((self.fci, "FCI"), (self.ccsd_t, "CCSD(T)")):
+            if value is not None:
+                return Reference(value, "method", f"{name}/{self.basis}")
+        return Reference(self.hf, "method", f"HF/{self.basis}")
+
+
+def chemistry(
+    molecule: Molecule, basis: str = "cc-pVDZ", methods: tuple[str, ...] = ("hf", "ccsd(t)", "fci")
+) -> Chemistry:
+    """Hartree-Fock, CCSD(T) and FCI energies of a molecule in a basis, each where its size allows.
+
+    Args:
+        molecule: the molecule.
+        basis: a basis set PySCF knows.
+        methods: of "hf", "ccsd(t)" and "fci"; Hartree-Fock always runs.
+
+    Raises:
+        InputError: the basis is unknown, or PySCF is missing.
+        PhysicsError: Hartree-Fock does not converge.
+    """
+    field = _field(molecule, basis)
+    size, up, down = field.mol.nao_nr(), molecule.n_up, molecule.n_down
+    fci = cc = None
+    if molecule.electrons == 1:
+        return Chemistry(basis, float(field.e_tot), None, float(field.e_tot))
+    if "fci" in methods and determinants(size, up, down) <= FCI_LIMIT:
+        fci = _fci(field, up, down)
+    if "ccsd(t)" in methods and size <= CCSDT_LIMIT:
+        cc = _ccsd_t(field)
+    return Chemistry(basis, float(field.e_tot), cc, fci)
+
+
+def _field(molecule: Molecule, basis: str) -> Any:
+    """A converged Hartree-Fock calculation: restricted for closed shells, else unrestricted."""
+    try:
+        from pyscf import gto, lib, scf
+    except ImportError:
+        fix = 'pip install "wavefoundry[molecules]"'
+        raise InputError("PySCF is not installed", where="references", why="it computes them", fix=fix) from None
+    lib.num_threads(1)
+    try:
+        mol = gto.M(
+            atom=molecule.text(), unit="Bohr", basis=basis, charge=molecule.charge, spin=molecule.spin, verbose=0
+        )
+    except Exception as error:
+        why = f"PySCF: {' '.join(str(error).split())[:120]}"
+        raise InputError(f"basis {basis[:40]} cannot be used", where="reference.basis", why=why) from None
+    field = (scf.RHF if molecule.spin == 0 else scf.UHF)(mol)
+    field.conv_tol = 1e-10
+    field.kernel()
+    if not field.converged:
+        field = field.newton()
+        field.kernel()
+    if not field.converged:
+        raise PhysicsError(f"Hartree-Fock of {molecule.name} in {basis} does not converge: there is no reference")
+    return field
+
+
+def _ccsd_t(field: Any) -> float | None:
+    from pyscf import cc
+
+    solver = cc.CCSD(field)
+    solver.verbose = 0
+    try:
+        solver.kernel()
+        return float(solver.e_tot + solver.ccsd_t()) if solver.converged else None
+    except (ValueError, IndexError, AssertionError, ZeroDivisionError):
+        # No virtual orbitals, or no pair to correlate.
+        return None
+
+
+def _fci(field: Any, n_up: int, n_down: int) -> float | None:
+    from pyscf import fci
+
+    solver = fci.FCI(field)
+    solver.verbose = 0
+    energy, _ = solver.kernel(nelec=(n_up, n_down))
+    return float(energy) if bool(getattr(solver, "converged", True)) else None
+
+
+def reference_for(molecule: Molecule, basis: str | None = "cc-pVDZ", methods: tuple[str, ...] = ("hf", "ccsd(t)", "fci"),
+                  literature: bool = True) -> tuple[Reference | None, Chemistry | None]:  # fmt: skip
+    """The best reference of a molecule, and what quantum chemistry says in a finite basis.
+
+    Args:
+        molecule: the molecule.
+        basis: of the calculations; None for none.
+        methods: as for ``chemistry``.
+        literature: use the table where it knows the molecule.
+
+    Raises:
+        InputError: as for ``chemistry``. A calculation that does not converge is left out.
+    """
+    known = lookup(molecule) if literature else None
+    found = None
+    if basis is not None:
+        try:
+            found = chemistry(molecule, basis, methods)
+        except PhysicsError:
+            found = None
+    return known or (found.best() if found else None), found
