@@ -66,7 +66,7 @@ def local_energies(wavefunction: Wavefunction, family: System, batch: Batch, chu
     """Term-wise local energies of a batch: (R, S, terms)."""
 
     def one(system: System, xs: PyTree) -> Array:
-        local = system.expand_batch(lambda x: wavefunction.features(system, x), xs, chunk)
+        local = system.expand_batch(wavefunction.bind(system), xs, chunk)
         return jax.vmap(lambda part: system.contract(wavefunction.head, part))(local)  # type: ignore[arg-type]
 
     return over_family(one, family, batch.x)
