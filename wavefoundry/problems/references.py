@@ -1,26 +1,20 @@
-"""What energies of molecules are compared with: a table of literature values, and quantum chemistry by PySCF.
+"""What energies of molecules are compared with: a table of literature values and curves.
 
 A value is *exact* (within its uncertainty the ground-state energy of the clamped nuclei, without relativity), an
-*upper bound* (the best variational energy known), or that of a *method* in a finite basis.
+*upper bound* (the best variational energy known), or that of a *method*, see ``chemistry``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.geometries import chain
 from wavefoundry.core.molecule import Molecule
 
 Kind = Literal["exact", "upper bound", "method"]
 TOLERANCE = 2e-3
 """Largest difference of a distance (bohr) between a molecule and an entry of the table."""
-FCI_LIMIT = 3e6
-"""Determinants up to which full configuration interaction is tried."""
-CCSDT_LIMIT = 250
-"""Basis functions up to which coupled cluster is tried."""
 
 
 class Reference(NamedTuple):
@@ -120,122 +114,3 @@ def _fingerprint(molecule: Molecule) -> list[tuple[int, int, float]]:
 
 def _alike(first: list[tuple[int, int, float]], second: list[tuple[int, int, float]]) -> bool:
     return all(a[:2] == b[:2] and abs(a[2] - b[2]) < TOLERANCE for a, b in zip(first, second, strict=True))
-
-
-def determinants(basis_functions: int, n_up: int, n_down: int) -> float:
-    """Size of the full configuration space."""
-    return float(math.comb(basis_functions, n_up)) * math.comb(basis_functions, n_down)
-
-
-@dataclasses.dataclass(frozen=True)
-class Chemistry:
-    """Results of PySCF for one molecule in one basis (Ha); None where a method was not run."""
-
-    basis: str
-    hf: float
-    ccsd_t: float | None = None
-    fci: float | None = None
-
-    def best(self) -> Reference:
-        """The most accurate of them."""
-        for value, name in ((self.fci, "FCI"), (self.ccsd_t, "CCSD(T)")):
-            if value is not None:
-                return Reference(value, "method", f"{name}/{self.basis}")
-        return Reference(self.hf, "method", f"HF/{self.basis}")
-
-
-def chemistry(
-    molecule: Molecule, basis: str = "cc-pVDZ", methods: tuple[str, ...] = ("hf", "ccsd(t)", "fci")
-) -> Chemistry:
-    """Hartree-Fock, CCSD(T) and FCI energies of a molecule in a basis, each where its size allows.
-
-    Args:
-        molecule: the molecule.
-        basis: a basis set PySCF knows.
-        methods: of "hf", "ccsd(t)" and "fci"; Hartree-Fock always runs.
-
-    Raises:
-        InputError: the basis is unknown, or PySCF is missing.
-        PhysicsError: Hartree-Fock does not converge.
-    """
-    field = _field(molecule, basis)
-    size, up, down = field.mol.nao_nr(), molecule.n_up, molecule.n_down
-    fci = cc = None
-    if molecule.electrons == 1:
-        return Chemistry(basis, float(field.e_tot), None, float(field.e_tot))
-    if "fci" in methods and determinants(size, up, down) <= FCI_LIMIT:
-        fci = _fci(field, up, down)
-    if "ccsd(t)" in methods and size <= CCSDT_LIMIT:
-        cc = _ccsd_t(field)
-    return Chemistry(basis, float(field.e_tot), cc, fci)
-
-
-def _field(molecule: Molecule, basis: str) -> Any:
-    """A converged Hartree-Fock calculation: restricted for closed shells, else unrestricted."""
-    try:
-        from pyscf import gto, lib, scf
-    except ImportError:
-        fix = 'pip install "wavefoundry[molecules]"'
-        raise InputError("PySCF is not installed", where="references", why="it computes them", fix=fix) from None
-    lib.num_threads(1)
-    try:
-        mol = gto.M(
-            atom=molecule.text(), unit="Bohr", basis=basis, charge=molecule.charge, spin=molecule.spin, verbose=0
-        )
-    except Exception as error:
-        why = f"PySCF: {' '.join(str(error).split())[:120]}"
-        raise InputError(f"basis {basis[:40]} cannot be used", where="reference.basis", why=why) from None
-    field = (scf.RHF if molecule.spin == 0 else scf.UHF)(mol)
-    field.conv_tol = 1e-10
-    field.kernel()
-    if not field.converged:
-        field = field.newton()
-        field.kernel()
-    if not field.converged:
-        raise PhysicsError(f"Hartree-Fock of {molecule.name} in {basis} does not converge: there is no reference")
-    return field
-
-
-def _ccsd_t(field: Any) -> float | None:
-    from pyscf import cc
-
-    solver = cc.CCSD(field)
-    solver.verbose = 0
-    try:
-        solver.kernel()
-        return float(solver.e_tot + solver.ccsd_t()) if solver.converged else None
-    except (ValueError, IndexError, AssertionError, ZeroDivisionError):
-        # No virtual orbitals, or no pair to correlate.
-        return None
-
-
-def _fci(field: Any, n_up: int, n_down: int) -> float | None:
-    from pyscf import fci
-
-    solver = fci.FCI(field)
-    solver.verbose = 0
-    energy, _ = solver.kernel(nelec=(n_up, n_down))
-    return float(energy) if bool(getattr(solver, "converged", True)) else None
-
-
-def reference_for(molecule: Molecule, basis: str | None = "cc-pVDZ", methods: tuple[str, ...] = ("hf", "ccsd(t)", "fci"),
-                  literature: bool = True) -> tuple[Reference | None, Chemistry | None]:  # fmt: skip
-    """The best reference of a molecule, and what quantum chemistry says in a finite basis.
-
-    Args:
-        molecule: the molecule.
-        basis: of the calculations; None for none.
-        methods: as for ``chemistry``.
-        literature: use the table where it knows the molecule.
-
-    Raises:
-        InputError: as for ``chemistry``. A calculation that does not converge is left out.
-    """
-    known = lookup(molecule) if literature else None
-    found = None
-    if basis is not None:
-        try:
-            found = chemistry(molecule, basis, methods)
-        except PhysicsError:
-            found = None
-    return known or (found.best() if found else None), found
