@@ -9,11 +9,22 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from wavefoundry.adapt.orbitals import matching
+from wavefoundry.core import tree
+from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.types import Process, Run
-from wavefoundry.problems.electrons import ElectronSystem
+from wavefoundry.engine import families as engine
+from wavefoundry.engine import laplacian
+from wavefoundry.engine.sampling import Walkers
+from wavefoundry.engine.vmc import Schedule, local_energies
+from wavefoundry.problems.electrons import ElectronSystem, electron_system
+from wavefoundry.problems.hartree_fock import hartree_fock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Prepared:
 
     @property
     def compound(self) -> tuple[int, int, int]:
+        """(n_up, n_down, atoms)."""
         return self.system.compound
 
 
@@ -42,74 +54,180 @@ class Stack:
     families: tuple[ElectronSystem, ...]
     places: tuple[tuple[int, ...], ...]
 
+    def in_order(self, values: Sequence[Array]) -> np.ndarray:
+        """Values of all families, members along the last axis, in the order of the list given to ``stack``."""
+        order = np.argsort([place for places in self.places for place in places])
+        return np.concatenate([np.asarray(v) for v in values], axis=-1)[..., order]
 
-class TrainOptions(NamedTuple):
-    """Compiled-in settings of training (lengths in bohr)."""
 
-    walkers: int = 256  # per molecule
-    moves: int = 8  # Metropolis moves between steps
-    subset: int = 0  # molecules of each compound in a step; 0: all
-    max_age: float = 1.5  # x members: a molecule not visited for longer is visited next
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """Compiled-in settings of training.
+
+    walkers: per molecule. moves: Metropolis moves between steps. subset: molecules of each compound in a step, 0 for
+    all; max_age: in rounds, a molecule not visited for longer is visited next. norm: largest norm of the change of all
+    weights in a step. clip: window of local energies in mean absolute deviations. chunk: configurations at a time.
+    """
+
+    walkers: int = 256
+    moves: int = 8
+    subset: int = 0
+    max_age: float = 1.5
     momentum: float = 0.95
-    norm: float = 0.1  # largest norm of an update
-    clip: float = 5.0  # window of local energies: median +- clip x mean absolute deviation
-
-
-class Infos(NamedTuple):
-    """What a block reports: leading axes (steps,), then molecules in the order given to ``stack``. NaN: not visited."""
-
-    energy: Float[Array, "T M"]  # Ha, mean of the clipped-free local energies of this step
-    variance: Float[Array, "T M"]
-    acceptance: Float[Array, "T M"]
-    spread: Float[Array, " T"]  # rms change of log psi made by the step
-    rejected: Float[Array, " T"]  # steps refused so far (not finite)
+    norm: float = 0.1
+    clip: float = 5.0
+    chunk: int = 64
 
 
 class Samples(NamedTuple):
-    """Fresh samples of one family: leading axes (members R, chains C, samples S)."""
+    """Samples of one family: leading axes (members R, chains C, samples S)."""
 
-    energies: Float[Array, "R C S"]
-    x: Float[Array, "R C S n 3"]
+    energies: Float[Array, "R C S"]  # Ha
+    terms: Float[Array, "R C S 4"]  # kinetic, electron-nucleus, electron-electron, nucleus-nucleus
+    x: Float[Array, "R C S n 3"]  # bohr
     acceptance: Float[Array, " R"]
-    runaway: Float[Array, " R"]  # share of samples with an electron farther out than is physical
+    far: Float[Array, " R"]  # share of samples with an electron farther than 20 bohr from every nucleus
 
 
-def prepare(molecule: Any) -> Prepared:
-    """Hartree-Fock, localisation, descriptors (PySCF, silent). Raises InputError or PhysicsError."""
-    raise NotImplementedError
+def prepare(
+    molecule: Molecule, *, method: laplacian.Method = "loop", electrons_per_move: int = 0
+) -> Prepared:
+    """Hartree-Fock, localisation, descriptors (PySCF, silent).
+
+    Args:
+        molecule: nuclei, charge and spin.
+        method: of the Laplacian, see ``engine.laplacian``.
+        electrons_per_move: of a Metropolis move; 0: all.
+
+    Raises:
+        InputError: unsupported element, impossible spin, or Hartree-Fock that does not converge.
+    """
+    positions = np.asarray(molecule.positions, float)
+    orbitals = hartree_fock(molecule.symbols, positions, charge=molecule.charge, spin=molecule.spin)
+    system = electron_system(
+        orbitals,
+        np.asarray(molecule.charges),
+        positions,
+        laplacian.METHODS[method],
+        electrons_per_move=electrons_per_move,
+    )
+    return Prepared(molecule.name, system, orbitals.energy)
 
 
 def stack(molecules: Sequence[Prepared]) -> Stack:
     """Group molecules by compound."""
-    raise NotImplementedError
+    groups: dict[Any, list[int]] = {}
+    for place, prepared in enumerate(molecules):
+        groups.setdefault((prepared.compound, prepared.system.derivatives), []).append(place)
+    families = tuple(tree.stack([molecules[p].system for p in places]) for places in groups.values())
+    return Stack(families, tuple(map(tuple, groups.values())))
 
 
-def pretraining(static: Any, options: TrainOptions) -> Process:
-    """Supervised matching of Hartree-Fock orbitals: ``init(key, params, families) -> Run``,
-    ``step(run, families, learning_rate) -> (Run, loss)``."""
-    raise NotImplementedError
+def schedule(
+    steps: int, *, first: int = 0, learning_rate: float = 0.025, decay: float = 300.0, shift: float = 1e-3
+) -> Schedule:
+    """Learning rate lr / (1 + t / decay) for steps t = first, first + 1, ...; constant damping."""
+    t = first + jnp.arange(steps)
+    return Schedule(learning_rate / (1 + t / decay), jnp.full(steps, shift))
 
 
-def training(static: Any, options: TrainOptions) -> Process:
-    """Natural gradient with all molecules in every step.
+def pretraining(static: PyTree, options: TrainOptions) -> Process:
+    """Matching of Hartree-Fock orbitals, see ``adapt.orbitals.matching``: ``init(key, params, families, chains)``."""
+    return matching(static, options.moves, options.chunk)
 
-    ``init(key, params, families, walkers=None) -> Run`` (walkers: ``run.sampler`` of a pre-training, or None),
-    ``step(run, families, learning_rate, shift) -> (Run, Infos)``.
+
+def training(static: PyTree, trainable: PyTree, options: TrainOptions) -> Process:
+    """Natural gradient with all molecules in every step, see ``engine.families.stacked``.
+
+    ``init(key, params, families, chains, walkers=None) -> Run`` (walkers: ``run.sampler`` of a pre-training),
+    ``step(run, families, learning_rate, shift) -> (Run, Info)``.
     """
-    raise NotImplementedError
+    settings = engine.Options(
+        moves=options.moves,
+        subset=options.subset,
+        max_age=options.max_age,
+        momentum=options.momentum,
+        norm=options.norm,
+        clip=options.clip,
+        chunk=options.chunk,
+    )
+    return engine.stacked(static, trainable, settings)
 
 
-def block_of(process: Process) -> Any:
-    """``block(run, families, schedule) -> (Run, Infos)``: as many steps as the schedule is long, compiled once."""
-    raise NotImplementedError
+def pretraining_block(process: Process) -> Any:
+    """``block(run, families, learning_rates) -> (Run, losses)``: one compiled loop; axis 0 = steps."""
+
+    @jax.jit
+    def block(run: Run, families: Any, learning_rates: Array) -> tuple[Run, Array]:
+        return jax.lax.scan(lambda r, lr: process.step(r, families, lr), run, learning_rates)
+
+    return block
+
+
+def training_block(process: Process) -> Any:
+    """``block(run, families, schedule) -> (Run, Info)``: one compiled loop; axis 0 = steps."""
+
+    @jax.jit
+    def block(run: Run, families: Any, plan: Schedule) -> tuple[Run, engine.Info]:
+        return jax.lax.scan(lambda r, s: process.step(r, families, s.learning_rate, s.shift), run, plan)
+
+    return block
+
+
+@eqx.filter_jit
+def _advance(wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: int, rounds: int, chunk: int) -> Walkers:
+    """Burn-in with adapting widths: ``rounds`` times ``moves`` moves."""
+    return jax.lax.fori_loop(0, rounds, lambda _, w: engine.sample(wavefunction, family, w, moves, chunk), walkers)
+
+
+@eqx.filter_jit
+def _collect(
+    wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: int, samples: int, chunk: int
+) -> tuple[Walkers, Any]:
+    """Samples with local energies, ``moves`` moves apart; widths stay as they are."""
+    from wavefoundry.engine.sampling import equal_weights, metropolis
+
+    def one(w: Walkers, _: None) -> tuple[Walkers, Any]:
+        w = metropolis(wavefunction, family, w, moves, chunk)
+        return w, (local_energies(wavefunction, family, equal_weights(w.x), chunk), w.x, w.acceptance)
+
+    return jax.lax.scan(one, walkers, None, length=samples)
 
 
 def evaluate(
-    wavefunction: Any, family: ElectronSystem, key: PRNGKeyArray, *, chains: int, samples: int, burn_in: int, moves: int,
-    walkers: Any = None,
-) -> Samples:  # fmt: skip
-    """Samples of |psi|^2 for every member, ``moves`` apart, with local energies; records are made by core.statistics."""
-    raise NotImplementedError
+    wavefunction: Any,
+    family: ElectronSystem,
+    key: PRNGKeyArray,
+    *,
+    chains: int = 256,
+    samples: int = 80,
+    burn_in: int = 40,
+    moves: int = 10,
+    walkers: Walkers | None = None,
+    chunk: int = 64,
+) -> tuple[Samples, Walkers]:
+    """Samples of |psi|^2 for every member with their local energies.
+
+    Args:
+        wavefunction: the network. family: one family of a ``Stack``. key: random key.
+        chains: Markov chains per molecule. samples: per chain. burn_in: rounds of ``moves`` moves before the first
+            sample, during which widths adapt. moves: between samples.
+        walkers: where to go on; None: new ones from the atoms.
+        chunk: configurations evaluated at a time.
+    """
+    if walkers is None:
+        (walkers,) = engine.start(key, (family,), chains)
+    walkers = _advance(wavefunction, family, walkers, moves, burn_in, chunk)
+    walkers, (terms, x, acceptance) = _collect(wavefunction, family, walkers, moves, samples, chunk)
+    terms, x = jnp.moveaxis(terms, 0, 2), jnp.moveaxis(x, 0, 2)  # (R, C, S, ...)
+    return Samples(jnp.sum(terms, axis=-1), terms, x, jnp.mean(acceptance, axis=0), far_away(family, x)), walkers
 
 
-__all__ = ["Infos", "Prepared", "Run", "Samples", "Stack", "TrainOptions", "jax"]
+def far_away(family: ElectronSystem, x: Float[Array, "R C S n 3"], limit: float = 20.0) -> Float[Array, " R"]:
+    """Share of samples in which an electron is farther than ``limit`` bohr from every nucleus: a walker that ran away."""
+
+    def one(positions: Array, xs: Array) -> Array:
+        nearest = jnp.min(jnp.linalg.norm(xs[..., None, :] - positions, axis=-1), axis=-1)
+        return jnp.mean(jnp.any(nearest > limit, axis=-1))
+
+    return jax.vmap(one)(family.positions, x)

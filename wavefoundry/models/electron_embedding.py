@@ -128,7 +128,7 @@ class Embedding(eqx.Module):
         weight = first.weight_electrons[..., None]
         if self.small:
             weight = weight * (1 - jnp.eye(n, dtype=x.dtype))[..., None]
-        z = self.table[charges.astype(int) - 1]
+        z = self.table[jnp.round(charges).astype(int) - 1]
         h = jnp.ones((n, 1), x.dtype)
         for layer in self.layers:
             filters = alike * jnp.tanh(layer.same(g)) + (1 - alike) * jnp.tanh(layer.different(g))

@@ -55,6 +55,11 @@ class ElectronSystem(System):
         return self.n_up + self.n_down
 
     @property
+    def scale(self) -> int:
+        """What energies are divided by where molecules of different size are trained together."""
+        return self.electrons
+
+    @property
     def couplings(self) -> Float[Array, "4"]:
         """All terms count as they are."""
         return jnp.ones(len(TERMS))

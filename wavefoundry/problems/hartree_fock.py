@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from wavefoundry.core.errors import InputError, PhysicsError
+from wavefoundry.core.errors import InputError
 
 SYMBOLS = ("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne")
 """Elements with at most five functions in the minimal basis, in order of their charge."""
@@ -57,8 +57,7 @@ def hartree_fock(
         localise: False keeps the canonical orbitals.
 
     Raises:
-        InputError: an element without basis, no electron, or a spin that does not fit.
-        PhysicsError: the self-consistent field did not converge.
+        InputError: an element without basis, no electron, a spin that does not fit, or no convergence.
 
     Source: arXiv 2303.09949 (descriptors).
     """
@@ -149,11 +148,11 @@ def _solve(symbols: Sequence[str], positions: np.ndarray, charge: int, spin: int
             method = method.newton()
             method.kernel(mo_coeff=method.mo_coeff, mo_occ=method.mo_occ)
     if not method.converged or not np.isfinite(method.e_tot):
-        raise PhysicsError(
-            f"Hartree-Fock did not converge for {' '.join(symbols)} (last energy {method.e_tot:.6f} Ha)\n"
-            "  where: molecule.atoms\n"
-            "  why:   without converged orbitals the wavefunction of this molecule is not defined\n"
-            "  fix:   check distances, charge and spin; strongly stretched bonds may need another spin"
+        raise InputError(
+            f"Hartree-Fock did not converge for {' '.join(symbols)} (last energy {method.e_tot:.6f} Ha)",
+            where="molecule.atoms",
+            why="without converged orbitals the wavefunction of this molecule is not defined",
+            fix="check distances, charge and spin; strongly stretched bonds may need another spin",
         )
     return method, molecule
 

@@ -1,0 +1,207 @@
+"""Natural gradient with several stacked families in every step, for systems in continuous space.
+
+A step constrains the wavefunction only where it has samples: a step taken for one molecule alone moves all others
+freely. So rows of all members are centred and scaled by themselves, put below each other, and solved for once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from wavefoundry.core.types import Process, Run, System
+from wavefoundry.engine.gradient import centred_rows, log_jacobian, natural_gradient, select
+from wavefoundry.engine.sampling import Walkers, equal_weights, init_walkers, members, metropolis
+from wavefoundry.engine.vmc import Optimiser, guarded, local_energies
+
+Families = tuple[System, ...]
+
+
+class Options(NamedTuple):
+    """Compiled-in settings.
+
+    moves: Metropolis moves between steps. subset: members of each family in a step, 0 for all. first_rounds: visits to
+    every member before spreads decide; max_age: in units of the time in which all members could be visited once, a
+    member not visited for longer comes next. norm: largest norm of the change of all weights in a step; trust: largest
+    rms change of log psi. clip: local energies outside median +- clip x (mean absolute deviation) are moved to the edge,
+    for every member by itself. target: acceptance the widths of moves are adapted to. chunk: configurations at a time.
+    """
+
+    moves: int = 8
+    subset: int = 0
+    first_rounds: int = 3
+    max_age: float = 1.5
+    momentum: float = 0.95
+    norm: float = 0.1
+    trust: float = 1.0
+    clip: float = 5.0
+    target: float = 0.5
+    chunk: int = 64
+    solver: str = "auto"
+
+
+class Visits(NamedTuple):
+    """When and how often every member of a family was part of a step, and the spread of its local energies then."""
+
+    last: Int[Array, " R"]
+    count: Int[Array, " R"]
+    spread: Float[Array, " R"]
+
+
+class State(NamedTuple):
+    """The sampler of a run: walkers and visits of every family."""
+
+    walkers: tuple[Walkers, ...]
+    visits: tuple[Visits, ...]
+
+
+class FamilyInfo(NamedTuple):
+    """What a step says about one family, NaN for members it left out; leading axis R."""
+
+    energy: Float[Array, " R"]
+    variance: Float[Array, " R"]
+    acceptance: Float[Array, " R"]
+    width: Float[Array, " R"]
+
+
+class Info(NamedTuple):
+    """What one step reports."""
+
+    families: tuple[FamilyInfo, ...]
+    spread: Float[Array, ""]  # rms change of log psi made by the step
+    shift: Float[Array, ""]
+    rejected: Array  # steps refused so far
+
+
+def choose(visits: Visits, step: Array, options: Options) -> Int[Array, " k"]:
+    """Members that take part in a step: first rounds in turn, then those that waited too long, then the largest spreads.
+
+    Deterministic: ties go to the lower number.
+
+    Source: arXiv 2303.09949 (largest standard deviation of the local energy, with a largest age).
+    """
+    r = visits.last.shape[0]
+    if not 0 < options.subset < r:
+        return jnp.arange(r)
+    age = step - visits.last
+    overdue = age > options.max_age * r / options.subset
+    early = visits.count < options.first_rounds
+    # three classes, the first served first; within a class: fewest visits, oldest, largest spread
+    rank = jnp.where(early, 0, jnp.where(overdue, 1, 2))
+    key = jnp.where(early, visits.count.astype(float), jnp.where(overdue, -age.astype(float), -visits.spread))
+    return jnp.sort(jnp.lexsort((jnp.arange(r), key, rank))[: options.subset])
+
+
+def start(key: PRNGKeyArray, families: Families, chains: int, width: float = 0.3) -> tuple[Walkers, ...]:
+    """Walkers of every family, with a width of moves for every member."""
+    out = []
+    for k, family in zip(jax.random.split(key, len(families)), families, strict=True):
+        walkers, r = init_walkers(k, family, chains), members(family)
+        out.append(walkers._replace(width=jnp.full(r, width), acceptance=jnp.zeros(r)))
+    return tuple(out)
+
+
+def sample(wavefunction: Any, family: System, walkers: Walkers, moves: int, chunk: int, target: float = 0.5) -> Walkers:
+    """Metropolis moves, after which the width of every member goes towards the wanted acceptance."""
+    moved = metropolis(wavefunction, family, walkers, moves, chunk)
+    factor = jnp.exp(0.2 * (moved.acceptance - target))
+    return moved._replace(width=jnp.clip(moved.width * factor, 0.01, 2.0))
+
+
+def clip(local: Float[Array, "R S"], window: float) -> Float[Array, "R S"]:
+    """Local energies moved to the edge of median +- window x mean absolute deviation, for every member by itself."""
+    centre = jnp.median(local, axis=1, keepdims=True)
+    reach = window * jnp.mean(jnp.abs(local - centre), axis=1, keepdims=True)
+    return jnp.clip(local, centre - reach, centre + reach)
+
+
+def part(family: System, index: Array) -> System:
+    """Some members of a family."""
+    varying, shared = eqx.partition(family, family.varying())
+    return eqx.combine(jax.tree.map(lambda leaf: leaf[index], varying), shared)
+
+
+def stacked(static: PyTree, trainable: PyTree, options: Options) -> Process:
+    """Optimisation of one wavefunction for several families.
+
+    Args:
+        static: the non-array part of the wavefunction.
+        trainable: pytree of booleans, see ``engine.gradient.select``.
+        options: compiled-in settings.
+
+    Returns:
+        ``init(key, params, families, chains, walkers=None)`` and ``step(run, families, learning_rate, shift)``. Energies
+        of a family are divided by ``scale`` of its systems (electrons) before they are put together.
+    """
+    selection = select(trainable)
+
+    def init(
+        key: PRNGKeyArray, params: PyTree, families: Families, chains: int, walkers: tuple[Walkers, ...] | None = None
+    ) -> Run:
+        opt = Optimiser(jnp.zeros(selection.vector(params).shape[0]), jnp.ones(()), jnp.zeros((), int))
+        visits = tuple(_unvisited(members(family)) for family in families)
+        walkers = start(key, families, chains) if walkers is None else walkers
+        return Run(params, State(walkers, visits), opt, jnp.zeros((), int))
+
+    def one(
+        run: Run, family: System, walkers: Walkers, visits: Visits
+    ) -> tuple[Array, Array, Array, Walkers, Visits, FamilyInfo]:
+        """Rows, residuals and whether all is finite, of one family; and what it becomes."""
+        wavefunction = eqx.combine(run.params, static)
+        index = choose(visits, run.step, options)
+        some = part(family, index)
+        mine = Walkers(walkers.x[index], walkers.key, walkers.width[index], walkers.acceptance[index])
+        mine = sample(wavefunction, some, mine, options.moves, options.chunk, options.target)
+        batch = equal_weights(mine.x)
+        terms = local_energies(wavefunction, some, batch, options.chunk)
+        local = jnp.sum(terms, axis=-1)
+        jacobian = log_jacobian(run.params, static, selection, some, batch, max(1, options.chunk // 2))
+        rows, residual = centred_rows(jacobian, clip(local, options.clip), batch.weight)
+        variance = jnp.var(local, axis=1)
+        blank = jnp.full(members(family), jnp.nan)
+        info = FamilyInfo(
+            *(blank.at[index].set(v) for v in (jnp.mean(local, axis=1), variance, mine.acceptance, mine.width))
+        )
+        spread = jnp.where(jnp.isfinite(variance), jnp.sqrt(variance), jnp.inf)
+        seen = Visits(
+            visits.last.at[index].set(run.step), visits.count.at[index].add(1), visits.spread.at[index].set(spread)
+        )
+        walkers = Walkers(
+            walkers.x.at[index].set(mine.x), mine.key, walkers.width.at[index].set(mine.width),
+            walkers.acceptance.at[index].set(mine.acceptance),
+        )  # fmt: skip
+        return rows, residual / family.scale, jnp.all(jnp.isfinite(local)), walkers, seen, info  # type: ignore[attr-defined]
+
+    def step(run: Run, families: Families, learning_rate: Array, shift: Array) -> tuple[Run, Info]:
+        parts = zip(families, run.sampler.walkers, run.sampler.visits, strict=True)
+        rows, residuals, finite, walkers, visits, infos = zip(*(one(run, *p) for p in parts), strict=True)
+        shares = [_share(options, family) for family in families]
+        # every member counts the same, whichever family it belongs to
+        factors = [(share / sum(shares)) ** 0.5 for share in shares]
+        row = jnp.concatenate([r * f for r, f in zip(rows, factors, strict=True)])
+        residual = jnp.concatenate([r * f for r, f in zip(residuals, factors, strict=True)])
+        found = natural_gradient(row, residual, shift, run.opt.update, options.momentum, options.solver)
+        rate = learning_rate * run.opt.scale
+        length = rate * jnp.linalg.norm(found.update)
+        rate = rate * jnp.minimum(1.0, options.norm / jnp.maximum(length, 1e-30))
+        rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
+        good = jnp.all(jnp.stack(finite)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
+        params, opt, good = guarded(selection, run, found, rate, good)
+        info = Info(infos, jnp.where(good, rate * found.spread, 0.0), found.shift, opt.rejected)
+        return Run(params, State(walkers, visits), opt, run.step + 1), info
+
+    return Process(init, step)
+
+
+def _share(options: Options, family: System) -> int:
+    """Members of a family in a step."""
+    r = members(family)
+    return options.subset if 0 < options.subset < r else r
+
+
+def _unvisited(r: int) -> Visits:
+    return Visits(jnp.zeros(r, int), jnp.zeros(r, int), jnp.full(r, jnp.inf))
