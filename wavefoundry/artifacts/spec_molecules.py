@@ -33,19 +33,27 @@ class MoleculesTrainTable(FamilyTable):
     )
     steps: int = Field(default=300, ge=0, le=10_000_000, description="natural-gradient steps")
     hf_steps: int = Field(default=300, ge=0, le=1_000_000, description="steps of the Hartree-Fock pre-training before")
+    hf_learning_rate: float = Field(default=3e-3, gt=0, le=1, description="of these steps (Adam)")
     walkers: int = Field(default=256, ge=16, le=1_000_000, description="walkers of each molecule, one sample per step")
     moves: int = Field(default=8, ge=1, le=1000, description="Metropolis moves of every walker between steps")
-    burn_in: int = Field(default=0, ge=0, le=1_000_000, description="moves before the first step")
+    burn_in: int = Field(
+        default=20, ge=0, le=1_000_000, description="rounds of moves before a training without Hartree-Fock steps"
+    )
+    electrons_per_move: int = Field(default=0, ge=0, le=1000, description="electrons moved at once; 0: all")
     subset: int = Field(
         default=0, ge=0, le=100_000, description="molecules of each compound in a step, widest spread first; 0: all"
     )
     max_age: float = Field(default=1.5, gt=0, le=1000, description="subset: none waits longer than so many rounds")
-    learning_rate: float = Field(default=0.05, gt=0, le=10, description="natural-gradient step")
+    learning_rate: float = Field(default=0.025, gt=0, le=10, description="natural-gradient step")
     decay: float = Field(default=300.0, gt=0, le=1e9, description="learning rate falls as 1 / (1 + step / decay)")
     diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
     momentum: float = Field(default=0.95, ge=0, lt=1, description="SPRING momentum; 0 is plain natural gradient")
     norm: float = Field(default=0.1, gt=0, le=100, description="largest norm of an update")
     clip: float = Field(default=5.0, gt=0, le=1000, description="local energies: median +- clip mean deviations")
+    laplacian: Literal["loop", "vmap", "folx"] = Field(
+        default="loop", description="loop: little memory; vmap: all directions at once; folx: forward Laplacian"
+    )
+    chunk: int = Field(default=64, ge=1, le=1_000_000, description="configurations evaluated at a time")
     block: int = Field(default=10, ge=1, le=10_000, description="steps per compiled block; how often numbers appear")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random number of the study")
     warm_start: PathText | None = Field(default=None, description="run directory or saved model to start from")
@@ -84,7 +92,7 @@ class MoleculesAdaptTable(FamilyTable):
     molecules: list[MoleculeTable] = Field(default=[], max_length=1000, description="molecules to get energies of")
     steps: int = Field(default=100, ge=1, le=1_000_000, description="full: natural-gradient steps for each molecule")
     together: bool = Field(default=False, description="full: one model for all molecules, instead of one for each")
-    learning_rate: float | None = Field(default=None, gt=0, le=10, description="full: 0.02 by default")
+    learning_rate: float | None = Field(default=None, gt=0, le=10, description="full: that of [train] by default")
     decay: float | None = Field(default=None, gt=0, le=1e9, description="full: that of [train] by default")
     scratch: bool = Field(default=False, description="train the same network from scratch too, to compare")
     scratch_steps: int | None = Field(
@@ -98,7 +106,7 @@ class MoleculesEvaluateTable(Table):
     samples: int = Field(default=20_480, ge=256, le=100_000_000, description="samples of each molecule")
     chains: int = Field(default=256, ge=32, le=1_000_000, description="walkers; at least 4 samples from each")
     moves: int = Field(default=10, ge=1, le=10_000, description="Metropolis moves between two samples")
-    burn_in: int = Field(default=300, ge=0, le=1_000_000, description="moves before the first sample")
+    burn_in: int = Field(default=40, ge=0, le=1_000_000, description="rounds of moves before the first sample")
     trained: bool = Field(default=True, description="evaluate the molecules of [train] too")
     dipole: bool = Field(default=True, description="measure the dipole moment")
     density: bool = Field(default=True, description="measure the electron density along the longest axis")
@@ -126,7 +134,6 @@ class MoleculesOutput(Table):
     title: str | None = Field(default=None, min_length=1, max_length=200, description="title of the report")
     report: bool = Field(default=True, description="write report.html")
     checkpoint_every: int = Field(default=50, ge=1, le=1_000_000, description="steps between checkpoints")
-    memory_mib: int = Field(default=512, ge=16, le=1_048_576, description="memory for chunks of samples, MiB")
 
 
 class MoleculesSpec(Table):
@@ -215,15 +222,17 @@ PAPER = {
         "hf_steps": 1000,
         "walkers": 2048,
         "moves": 40,
-        "burn_in": 2000,
+        "burn_in": 50,
+        "laplacian": "folx",
+        "chunk": 2048,
         "subset": 1,
         "learning_rate": 0.1,
         "decay": 20_000.0,
         "block": 50,
     },
     "adapt": {"steps": 4000, "decay": 6000.0},
-    "evaluate": {"samples": 1_024_000, "chains": 2048, "moves": 50, "burn_in": 2000},
-    "output": {"checkpoint_every": 1000, "memory_mib": 16_384},
+    "evaluate": {"samples": 1_024_000, "chains": 2048, "moves": 50, "burn_in": 50},
+    "output": {"checkpoint_every": 1000},
 }
 """Defaults of the published size, for a GPU."""
 

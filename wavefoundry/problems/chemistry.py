@@ -174,7 +174,8 @@ def reference_for(
 
     Args:
         molecule: the molecule.
-        basis: as for ``chemistry``; None for no calculation. "auto" computes nothing where the literature has a value.
+        basis: as for ``chemistry``; None for no calculation. "auto" runs Hartree-Fock alone where the literature has
+            a value.
         methods: as for ``chemistry``.
         literature: use tabulated values where the molecule is known.
 
@@ -182,8 +183,10 @@ def reference_for(
         InputError: as for ``chemistry``. A calculation that does not converge is left out.
     """
     known = lookup(molecule) if literature else None
-    if basis is None or (known is not None and basis == "auto"):
+    if basis is None:
         return known, None
+    if known is not None and basis == "auto":
+        basis, methods = "cc-pVTZ", ("hf",)
     try:
         found = chemistry(molecule, basis, methods)
     except PhysicsError:

@@ -39,7 +39,7 @@ NEAR_EXACT = "complete-basis benchmark used in arXiv 2303.09949"
 NN_VMC = "neural-network VMC, arXiv 2303.09949, 4000 fine-tuning steps"
 _ATOMS = {
     "He": (-2.903724, 0), "Li": (-7.478060, 1), "Be": (-14.66736, 0), "B": (-24.65391, 1), "C": (-37.8450, 2),
-    "N": (-54.5892, 3), "O": (-75.0673, 2), "Ne": (-128.9376, 0),
+    "N": (-54.5892, 3), "O": (-75.0673, 2), "F": (-99.7339, 1), "Ne": (-128.9376, 0),
 }  # fmt: skip
 _DIATOMICS = [
     ("H 0 0 0; H 0 0 1.4", 0, -1.174476, "exact", LITERATURE),
@@ -114,3 +114,10 @@ def _fingerprint(molecule: Molecule) -> list[tuple[int, int, float]]:
 
 def _alike(first: list[tuple[int, int, float]], second: list[tuple[int, int, float]]) -> bool:
     return all(a[:2] == b[:2] and abs(a[2] - b[2]) < TOLERANCE for a, b in zip(first, second, strict=True))
+
+
+def atom_energy(symbol: str) -> float | None:
+    """Literature energy of a neutral atom in its ground state (Ha); None where it is not tabulated."""
+    if symbol == "H":
+        return -0.5
+    return _ATOMS[symbol][0] if symbol in _ATOMS else None
