@@ -76,7 +76,7 @@ class TrainOptions:
     momentum: float = 0.95
     norm: float = 0.1
     clip: float = 5.0
-    chunk: int = 64
+    chunk: int = 32
 
 
 class Samples(NamedTuple):
@@ -90,7 +90,7 @@ class Samples(NamedTuple):
 
 
 def prepare(
-    molecule: Molecule, *, method: laplacian.Method = "loop", electrons_per_move: int = 0
+    molecule: Molecule, *, method: laplacian.Method = "folx", electrons_per_move: int = 0
 ) -> Prepared:
     """Hartree-Fock, localisation, descriptors (PySCF, silent).
 
@@ -204,7 +204,7 @@ def evaluate(
     burn_in: int = 40,
     moves: int = 10,
     walkers: Walkers | None = None,
-    chunk: int = 64,
+    chunk: int = 32,
 ) -> tuple[Samples, Walkers]:
     """Samples of |psi|^2 for every member with their local energies.
 

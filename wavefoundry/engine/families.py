@@ -28,7 +28,8 @@ class Options(NamedTuple):
     every member before spreads decide; max_age: in units of the time in which all members could be visited once, a
     member not visited for longer comes next. norm: largest norm of the change of all weights in a step; trust: largest
     rms change of log psi. clip: local energies outside median +- clip x (mean absolute deviation) are moved to the edge,
-    for every member by itself. target: acceptance the widths of moves are adapted to. chunk: configurations at a time.
+    for every member by itself. target: acceptance the widths of moves are adapted to. chunk: configurations differentiated at a time (moves: four times
+    as many).
     """
 
     moves: int = 8
@@ -40,7 +41,7 @@ class Options(NamedTuple):
     trust: float = 1.0
     clip: float = 5.0
     target: float = 0.5
-    chunk: int = 64
+    chunk: int = 32
     solver: str = "auto"
 
 
@@ -135,7 +136,7 @@ def stacked(static: PyTree, trainable: PyTree, options: Options) -> Process:
 
     Returns:
         ``init(key, params, families, chains, walkers=None)`` and ``step(run, families, learning_rate, shift)``. Energies
-        of a family are divided by ``scale`` of its systems (electrons) before they are put together.
+        of a family are divided by ``scale`` of its systems (electrons) relative to the mean scale of the step.
     """
     selection = select(trainable)
 
@@ -155,7 +156,7 @@ def stacked(static: PyTree, trainable: PyTree, options: Options) -> Process:
         index = choose(visits, run.step, options)
         some = part(family, index)
         mine = Walkers(walkers.x[index], walkers.key, walkers.width[index], walkers.acceptance[index])
-        mine = sample(wavefunction, some, mine, options.moves, options.chunk, options.target)
+        mine = sample(wavefunction, some, mine, options.moves, 4 * options.chunk, options.target)
         batch = equal_weights(mine.x)
         terms = local_energies(wavefunction, some, batch, options.chunk)
         local = jnp.sum(terms, axis=-1)
@@ -183,7 +184,9 @@ def stacked(static: PyTree, trainable: PyTree, options: Options) -> Process:
         # every member counts the same, whichever family it belongs to
         factors = [(share / sum(shares)) ** 0.5 for share in shares]
         row = jnp.concatenate([r * f for r, f in zip(rows, factors, strict=True)])
-        residual = jnp.concatenate([r * f for r, f in zip(residuals, factors, strict=True)])
+        # energies per electron, on the scale of a whole molecule
+        mean = sum(s * f.scale for s, f in zip(shares, families, strict=True)) / sum(shares)  # type: ignore[attr-defined]
+        residual = jnp.concatenate([r * f * mean for r, f in zip(residuals, factors, strict=True)])
         found = natural_gradient(row, residual, shift, run.opt.update, options.momentum, options.solver)
         rate = learning_rate * run.opt.scale
         length = rate * jnp.linalg.norm(found.update)
