@@ -29,7 +29,9 @@ def mismatch(wavefunction: Any, system: ElectronSystem, x: Float[Array, "S n 3"]
         found, _ = wavefunction.matrices(bound, r.astype(wavefunction.dtype))
         up, down = system.orbitals(r)
         electrons = jnp.arange(r.shape[0])[:, None]
-        wanted = jnp.concatenate([jnp.where(electrons < n_up, up, 0.0), jnp.where(electrons >= n_up, down, 0.0)], axis=1)
+        wanted = jnp.concatenate(
+            [jnp.where(electrons < n_up, up, 0.0), jnp.where(electrons >= n_up, down, 0.0)], axis=1
+        )
         return jnp.mean((found - wanted.astype(found.dtype)) ** 2)
 
     return jnp.mean(jax.vmap(one)(x))
@@ -60,9 +62,7 @@ def matching(static: PyTree, moves: int, chunk: int) -> Process:
         return jnp.concatenate(each)
 
     def step(run: Run, families: Families, learning_rate: Array) -> tuple[Run, Array]:
-        walkers = tuple(
-            sample(guide, family, w, moves, chunk) for family, w in zip(families, run.sampler, strict=True)
-        )
+        walkers = tuple(sample(guide, family, w, moves, chunk) for family, w in zip(families, run.sampler, strict=True))
 
         def mean(params: PyTree) -> tuple[Array, Array]:
             every = losses(params, families, walkers)

@@ -89,9 +89,7 @@ class Samples(NamedTuple):
     far: Float[Array, " R"]  # share of samples with an electron farther than 20 bohr from every nucleus
 
 
-def prepare(
-    molecule: Molecule, *, method: laplacian.Method = "folx", electrons_per_move: int = 0
-) -> Prepared:
+def prepare(molecule: Molecule, *, method: laplacian.Method = "folx", electrons_per_move: int = 0) -> Prepared:
     """Hartree-Fock, localisation, descriptors (PySCF, silent).
 
     Args:
@@ -175,7 +173,9 @@ def training_block(process: Process) -> Any:
 
 
 @eqx.filter_jit
-def _advance(wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: int, rounds: int, chunk: int) -> Walkers:
+def _advance(
+    wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: int, rounds: int, chunk: int
+) -> Walkers:
     """Burn-in with adapting widths: ``rounds`` times ``moves`` moves."""
     return jax.lax.fori_loop(0, rounds, lambda _, w: engine.sample(wavefunction, family, w, moves, chunk), walkers)
 

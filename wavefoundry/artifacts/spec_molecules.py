@@ -51,7 +51,7 @@ class MoleculesTrainTable(FamilyTable):
     norm: float = Field(default=0.1, gt=0, le=100, description="largest norm of an update")
     clip: float = Field(default=5.0, gt=0, le=1000, description="local energies: median +- clip mean deviations")
     laplacian: Literal["loop", "vmap", "folx"] = Field(
-        default="loop", description="loop: little memory; vmap: all directions at once; folx: forward Laplacian"
+        default="folx", description="folx: forward Laplacian; loop: less memory; vmap: all directions at once"
     )
     chunk: int = Field(default=64, ge=1, le=1_000_000, description="configurations evaluated at a time")
     block: int = Field(default=10, ge=1, le=10_000, description="steps per compiled block; how often numbers appear")
@@ -223,7 +223,6 @@ PAPER = {
         "walkers": 2048,
         "moves": 40,
         "burn_in": 50,
-        "laplacian": "folx",
         "chunk": 2048,
         "subset": 1,
         "learning_rate": 0.1,

@@ -90,6 +90,10 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         from wavefoundry.reports import tickets_html
 
         return environment.get_template("tickets.html.j2").render(tickets_html.context(summary))
+    if summary.get("kind") == "molecules":
+        from wavefoundry.reports import molecules_html
+
+        return environment.get_template("molecules.html.j2").render(molecules_html.context(summary))
     rows = view.rows(summary)
     names = view.axes(summary, rows)
     context = {

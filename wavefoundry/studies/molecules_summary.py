@@ -12,7 +12,7 @@ from wavefoundry.studies.molecules import reached
 from wavefoundry.studies.molecules_state import Curve, State
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 
-CONVENTION = "total energies in Hartree with the repulsion of the nuclei; all electrons, clamped nuclei; lengths in bohr"
+CONVENTION = "total energies in Hartree with nuclear repulsion; all electrons, clamped nuclei; lengths in bohr"
 PER_ATOM = 1e-3
 """The error (Ha per atom) up to which steps are counted."""
 
