@@ -208,7 +208,9 @@ class ElectronsSpec:
         return module.electrons(key, module.resolve(self.preset, dict(self.options)), self.precision)
 
 
-def electrons(preset: str = "small", precision: Literal["float32", "float64"] = "float32", **options: Any) -> ElectronsSpec:
+def electrons(
+    preset: str = "small", precision: Literal["float32", "float64"] = "float32", **options: Any
+) -> ElectronsSpec:
     """A wavefunction of electrons for any molecule: ``electrons(width=32, layers=2, determinants=4)``; the published
     size with ``electrons(preset="paper")``."""
     return ElectronsSpec(preset, precision, tuple(sorted(options.items())))

@@ -92,7 +92,10 @@ def occupation(symbols: Sequence[str], charge: int, spin: int) -> tuple[int, int
     electrons = sum(SYMBOLS.index(symbol) + 1 for symbol in symbols) - charge
     if electrons < 1:
         raise InputError(
-            f"{electrons} electrons", where="molecule.charge", why=f"charge {charge} leaves none", fix="lower the charge"
+            f"{electrons} electrons",
+            where="molecule.charge",
+            why=f"charge {charge} leaves none",
+            fix="lower the charge",
         )
     if abs(spin) > electrons or (electrons - spin) % 2:
         fitting = "0, 2, 4, ..." if electrons % 2 == 0 else "1, 3, 5, ..."
@@ -129,7 +132,14 @@ def _solve(symbols: Sequence[str], positions: np.ndarray, charge: int, spin: int
         warnings.simplefilter("ignore")
         atoms = [(s, tuple(p)) for s, p in zip(symbols, positions, strict=True)]
         molecule = gto.M(
-            atom=atoms, basis="sto-6g", unit="bohr", charge=charge, spin=spin, verbose=0, dump_input=False, parse_arg=False
+            atom=atoms,
+            basis="sto-6g",
+            unit="bohr",
+            charge=charge,
+            spin=spin,
+            verbose=0,
+            dump_input=False,
+            parse_arg=False,
         )
         method = (scf.RHF if spin == 0 else scf.UHF)(molecule)
         method.conv_tol, method.conv_tol_grad, method.max_cycle = 1e-11, 1e-7, 200
@@ -147,9 +157,7 @@ def _solve(symbols: Sequence[str], positions: np.ndarray, charge: int, spin: int
     return method, molecule
 
 
-def _fingerprint(
-    c: np.ndarray, fock: np.ndarray, dipole: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _fingerprint(c: np.ndarray, fock: np.ndarray, dipole: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Localised orbitals (functions, n) in order of their energies, signs fixed, and these energies."""
     if dipole is not None and c.shape[1] > 1:
         c = c @ foster_boys(np.einsum("pi,xpq,qj->xij", c, dipole, c))
