@@ -64,7 +64,7 @@ class Stack:
 class TrainOptions:
     """Compiled-in settings of training.
 
-    walkers: per molecule. moves: Metropolis moves between steps, with drift or plain Gaussian. subset: molecules of each
+    walkers: per molecule. moves: Metropolis moves between steps, with drift or Gaussian. subset: molecules of each
     compound in a step, 0 for all; max_age: in rounds, a molecule not visited for longer is visited next. norm: largest
     norm of the change of all weights in a step. clip: window of local energies in mean absolute deviations. chunk:
     configurations at a time.

@@ -29,8 +29,8 @@ class Options(NamedTuple):
     member before spreads decide; max_age: in units of the time in which all members could be visited once, a
     member not visited for longer comes next. norm: largest norm of the change of all weights in a step; trust: largest
     rms change of log psi. clip: local energies outside median +- clip x (mean absolute deviation) are moved to the
-    edge, for every member by itself. drift: Langevin moves instead of Gaussian ones. target: acceptance the widths of moves
-    are adapted to. chunk: configurations differentiated at a time (moves: four times as many).
+    edge, for every member by itself. drift: Langevin moves instead of Gaussian ones. target: acceptance the widths of
+    moves are adapted to. chunk: configurations differentiated at a time (moves: four times as many).
     """
 
     moves: int = 8

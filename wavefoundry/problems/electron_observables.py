@@ -130,3 +130,61 @@ def planar_density(x: np.ndarray, axes: tuple[int, int], edges: tuple[np.ndarray
     samples = x.size // (3 * x.shape[-2])
     counts, _, _ = np.histogram2d(x[..., axes[0]].reshape(-1), x[..., axes[1]].reshape(-1), bins=edges)  # type: ignore[call-overload]
     return counts / np.outer(np.diff(edges[0]), np.diff(edges[1])) / samples
+
+
+class LineDensity(NamedTuple):
+    """Electrons per bohr along the axis of a molecule (projected on it), or of distance from the nucleus of an atom."""
+
+    grid: np.ndarray  # centres of the bins, bohr
+    values: np.ndarray
+    errors: np.ndarray
+
+
+def line_density(system: ElectronSystem, x: np.ndarray, bins: int = 80, margin: float = 6.0) -> LineDensity:
+    """Density along the longest axis of the nuclei, measured from their mean; of an atom over the distance from it.
+
+    Args:
+        x: samples, (C, S, n, 3). bins: number of them. margin: beyond the outermost nuclei, bohr.
+    """
+    nuclei = np.asarray(system.positions)
+    centre = nuclei.mean(axis=0)
+    if len(nuclei) == 1:
+        where, low, high = np.linalg.norm(np.asarray(x) - centre, axis=-1), 0.0, margin
+    else:
+        axis = np.linalg.svd(nuclei - centre)[2][0]
+        axis = axis * (1.0 if axis[np.argmax(np.abs(axis))] > 0 else -1.0)
+        where, along = (np.asarray(x) - centre) @ axis, (nuclei - centre) @ axis
+        low, high = along.min() - margin, along.max() + margin
+    edges = np.linspace(low, high, bins + 1)
+    each = np.stack([np.histogram(chain.reshape(-1), bins=edges)[0] for chain in where])
+    each = each / (edges[1] - edges[0]) / where.shape[1]
+    errors = each.std(axis=0, ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.full(bins, np.inf)
+    return LineDensity((edges[1:] + edges[:-1]) / 2, each.mean(axis=0), errors)
+
+
+OBSERVABLES = ("dipole", "spin", "forces", "density")
+
+
+def measure(
+    wavefunction: Any, system: ElectronSystem, x: Float[Array, "C S n 3"], names: tuple[str, ...] = OBSERVABLES
+) -> dict[str, Any]:
+    """Samples of observables.
+
+    Args:
+        wavefunction, system: of one molecule. x: its samples. names: of ``OBSERVABLES``.
+
+    Returns:
+        "dipole" (C, S, 3) in e bohr; "spin" (C, S), local S^2; "forces" (C, S, atoms, 3) in Ha/bohr, whose means over
+        all samples are the forces (local energies clipped at 10 mean absolute deviations); "density": ``LineDensity``.
+    """
+    x, found = jnp.asarray(x), {}
+    if "dipole" in names:
+        found["dipole"] = np.asarray(over_samples(dipole, system, x))
+    if "spin" in names:
+        found["spin"] = np.asarray(over_samples(eqx.Partial(spin_squared, wavefunction), system, x))
+    if "forces" in names:
+        terms = over_samples(eqx.Partial(force_terms, wavefunction), system, x, chunk=16)
+        found["forces"] = np.asarray(forces(terms, clip=10.0))
+    if "density" in names:
+        found["density"] = line_density(system, np.asarray(x))
+    return found
