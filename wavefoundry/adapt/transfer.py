@@ -75,7 +75,7 @@ class TrainOptions:
     subset: int = 0
     max_age: float = 1.5
     momentum: float = 0.95
-    norm: float = 0.1
+    norm: float = 0.2
     clip: float = 5.0
     drift: bool = False
     chunk: int = 32
@@ -124,7 +124,7 @@ def stack(molecules: Sequence[Prepared]) -> Stack:
 
 
 def schedule(
-    steps: int, *, first: int = 0, learning_rate: float = 0.025, decay: float = 300.0, shift: float = 1e-3
+    steps: int, *, first: int = 0, learning_rate: float = 0.05, decay: float = 300.0, shift: float = 1e-3
 ) -> Schedule:
     """Learning rate lr / (1 + t / decay) for steps t = first, first + 1, ...; constant damping."""
     t = first + jnp.arange(steps)

@@ -38,7 +38,7 @@ class Options(NamedTuple):
     first_rounds: int = 3
     max_age: float = 1.5
     momentum: float = 0.95
-    norm: float = 0.1
+    norm: float = 0.2
     trust: float = 1.0
     clip: float = 5.0
     drift: bool = False
