@@ -11,8 +11,8 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.types import Process, Run
-from wavefoundry.engine.families import sample, start
-from wavefoundry.engine.sampling import Walkers, members, over_family
+from wavefoundry.engine.families import Moves, sample, start
+from wavefoundry.engine.sampling import Walkers, over_family
 from wavefoundry.problems.electrons import ElectronSystem, HartreeFockState
 
 Families = tuple[ElectronSystem, ...]
@@ -37,11 +37,11 @@ def mismatch(wavefunction: Any, system: ElectronSystem, x: Float[Array, "S n 3"]
     return jnp.mean(jax.vmap(one)(x))
 
 
-def matching(static: PyTree, moves: int, chunk: int) -> Process:
+def matching(static: PyTree, moves: Moves) -> Process:
     """Adam on the orbitals of all members of all families, with samples of the Hartree-Fock determinants.
 
     Args:
-        static: the non-array part of the wavefunction. moves: Metropolis moves between steps. chunk: as in the engine.
+        static: the non-array part of the wavefunction. moves: between steps.
 
     Returns:
         ``init(key, params, families, chains) -> Run`` and ``step(run, families, learning_rate) -> (Run, losses)``, with
@@ -62,7 +62,7 @@ def matching(static: PyTree, moves: int, chunk: int) -> Process:
         return jnp.concatenate(each)
 
     def step(run: Run, families: Families, learning_rate: Array) -> tuple[Run, Array]:
-        walkers = tuple(sample(guide, family, w, moves, chunk) for family, w in zip(families, run.sampler, strict=True))
+        walkers = tuple(sample(guide, family, w, moves) for family, w in zip(families, run.sampler, strict=True))
 
         def mean(params: PyTree) -> tuple[Array, Array]:
             every = losses(params, families, walkers)
@@ -74,8 +74,3 @@ def matching(static: PyTree, moves: int, chunk: int) -> Process:
         return Run(params, walkers, opt, run.step + 1), every
 
     return Process(init, step)
-
-
-def count_members(families: Families) -> int:
-    """Molecules in all families."""
-    return sum(members(family) for family in families)

@@ -21,7 +21,7 @@ from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.types import Process, Run
 from wavefoundry.engine import families as engine
 from wavefoundry.engine import laplacian
-from wavefoundry.engine.sampling import Walkers
+from wavefoundry.engine.sampling import Walkers, equal_weights
 from wavefoundry.engine.vmc import Schedule, local_energies
 from wavefoundry.problems.electrons import ElectronSystem, electron_system
 from wavefoundry.problems.hartree_fock import hartree_fock
@@ -64,9 +64,10 @@ class Stack:
 class TrainOptions:
     """Compiled-in settings of training.
 
-    walkers: per molecule. moves: Metropolis moves between steps. subset: molecules of each compound in a step, 0 for
-    all; max_age: in rounds, a molecule not visited for longer is visited next. norm: largest norm of the change of all
-    weights in a step. clip: window of local energies in mean absolute deviations. chunk: configurations at a time.
+    walkers: per molecule. moves: Metropolis moves between steps, with drift or Gaussian. subset: molecules of each
+    compound in a step, 0 for all; max_age: in rounds, a molecule not visited for longer is visited next. norm: largest
+    norm of the change of all weights in a step. clip: window of local energies in mean absolute deviations. chunk:
+    configurations at a time.
     """
 
     walkers: int = 256
@@ -74,8 +75,9 @@ class TrainOptions:
     subset: int = 0
     max_age: float = 1.5
     momentum: float = 0.95
-    norm: float = 0.1
+    norm: float = 0.2
     clip: float = 5.0
+    drift: bool = False
     chunk: int = 32
 
 
@@ -122,7 +124,7 @@ def stack(molecules: Sequence[Prepared]) -> Stack:
 
 
 def schedule(
-    steps: int, *, first: int = 0, learning_rate: float = 0.025, decay: float = 300.0, shift: float = 1e-3
+    steps: int, *, first: int = 0, learning_rate: float = 0.05, decay: float = 300.0, shift: float = 1e-3
 ) -> Schedule:
     """Learning rate lr / (1 + t / decay) for steps t = first, first + 1, ...; constant damping."""
     t = first + jnp.arange(steps)
@@ -131,7 +133,7 @@ def schedule(
 
 def pretraining(static: PyTree, options: TrainOptions) -> Process:
     """Matching of Hartree-Fock orbitals, see ``adapt.orbitals.matching``: ``init(key, params, families, chains)``."""
-    return matching(static, options.moves, options.chunk)
+    return matching(static, engine.Moves(options.moves, 4 * options.chunk))
 
 
 def training(static: PyTree, trainable: PyTree, options: TrainOptions) -> Process:
@@ -147,6 +149,7 @@ def training(static: PyTree, trainable: PyTree, options: TrainOptions) -> Proces
         momentum=options.momentum,
         norm=options.norm,
         clip=options.clip,
+        drift=options.drift,
         chunk=options.chunk,
     )
     return engine.stacked(static, trainable, settings)
@@ -173,23 +176,21 @@ def training_block(process: Process) -> Any:
 
 
 @eqx.filter_jit
-def _advance(
-    wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: int, rounds: int, chunk: int
-) -> Walkers:
-    """Burn-in with adapting widths: ``rounds`` times ``moves`` moves."""
-    return jax.lax.fori_loop(0, rounds, lambda _, w: engine.sample(wavefunction, family, w, moves, chunk), walkers)
+def _advance(wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: engine.Moves, rounds: int) -> Walkers:
+    """Burn-in: ``rounds`` times ``moves``, the widths adapting."""
+    return jax.lax.fori_loop(0, rounds, lambda _, w: engine.sample(wavefunction, family, w, moves), walkers)
 
 
 @eqx.filter_jit
 def _collect(
-    wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: int, samples: int, chunk: int
+    wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: engine.Moves, samples: int
 ) -> tuple[Walkers, Any]:
-    """Samples with local energies, ``moves`` moves apart; widths stay as they are."""
-    from wavefoundry.engine.sampling import equal_weights, metropolis
+    """Samples with local energies, ``moves`` apart; widths stay as they are."""
 
     def one(w: Walkers, _: None) -> tuple[Walkers, Any]:
-        w = metropolis(wavefunction, family, w, moves, chunk)
-        return w, (local_energies(wavefunction, family, equal_weights(w.x), chunk), w.x, w.acceptance)
+        w = moves(wavefunction, family, w)
+        terms = local_energies(wavefunction, family, equal_weights(w.x), moves.chunk // 4)
+        return w, (terms, w.x, w.acceptance)
 
     return jax.lax.scan(one, walkers, None, length=samples)
 
@@ -204,6 +205,7 @@ def evaluate(
     burn_in: int = 40,
     moves: int = 10,
     walkers: Walkers | None = None,
+    drift: bool = False,
     chunk: int = 32,
 ) -> tuple[Samples, Walkers]:
     """Samples of |psi|^2 for every member with their local energies.
@@ -213,18 +215,19 @@ def evaluate(
         chains: Markov chains per molecule. samples: per chain. burn_in: rounds of ``moves`` moves before the first
             sample, during which widths adapt. moves: between samples.
         walkers: where to go on; None: new ones from the atoms.
-        chunk: configurations evaluated at a time.
+        drift: Langevin moves instead of Gaussian ones. chunk: configurations differentiated at a time.
     """
     if walkers is None:
         (walkers,) = engine.start(key, (family,), chains)
-    walkers = _advance(wavefunction, family, walkers, moves, burn_in, chunk)
-    walkers, (terms, x, acceptance) = _collect(wavefunction, family, walkers, moves, samples, chunk)
+    how = engine.Moves(moves, 4 * chunk, drift)
+    walkers = _advance(wavefunction, family, walkers, how, burn_in)
+    walkers, (terms, x, acceptance) = _collect(wavefunction, family, walkers, how, samples)
     terms, x = jnp.moveaxis(terms, 0, 2), jnp.moveaxis(x, 0, 2)  # (R, C, S, ...)
     return Samples(jnp.sum(terms, axis=-1), terms, x, jnp.mean(acceptance, axis=0), far_away(family, x)), walkers
 
 
 def far_away(family: ElectronSystem, x: Float[Array, "R C S n 3"], limit: float = 20.0) -> Float[Array, " R"]:
-    """Share of samples in which an electron is farther than ``limit`` bohr from every nucleus: a walker that ran away."""
+    """Share of samples with an electron farther than ``limit`` bohr from every nucleus: a walker that ran away."""
 
     def one(positions: Array, xs: Array) -> Array:
         nearest = jnp.min(jnp.linalg.norm(xs[..., None, :] - positions, axis=-1), axis=-1)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from wavefoundry.core.types import Process, Run, System
 from wavefoundry.engine.gradient import centred_rows, log_jacobian, natural_gradient, select
+from wavefoundry.engine.langevin import langevin
 from wavefoundry.engine.sampling import Walkers, equal_weights, init_walkers, members, metropolis
 from wavefoundry.engine.vmc import Optimiser, guarded, local_energies
 
@@ -24,12 +25,12 @@ Families = tuple[System, ...]
 class Options(NamedTuple):
     """Compiled-in settings.
 
-    moves: Metropolis moves between steps. subset: members of each family in a step, 0 for all. first_rounds: visits to
-    every member before spreads decide; max_age: in units of the time in which all members could be visited once, a
+    moves: between steps. subset: members of each family in a step, 0 for all. first_rounds: visits to every
+    member before spreads decide; max_age: in units of the time in which all members could be visited once, a
     member not visited for longer comes next. norm: largest norm of the change of all weights in a step; trust: largest
-    rms change of log psi. clip: local energies outside median +- clip x (mean absolute deviation) are moved to the edge,
-    for every member by itself. target: acceptance the widths of moves are adapted to. chunk: configurations differentiated at a time (moves: four times
-    as many).
+    rms change of log psi. clip: local energies outside median +- clip x (mean absolute deviation) are moved to the
+    edge, for every member by itself. drift: Langevin moves instead of Gaussian ones. target: acceptance the widths of
+    moves are adapted to. chunk: configurations differentiated at a time (moves: four times as many).
     """
 
     moves: int = 8
@@ -37,9 +38,10 @@ class Options(NamedTuple):
     first_rounds: int = 3
     max_age: float = 1.5
     momentum: float = 0.95
-    norm: float = 0.1
+    norm: float = 0.2
     trust: float = 1.0
     clip: float = 5.0
+    drift: bool = False
     target: float = 0.5
     chunk: int = 32
     solver: str = "auto"
@@ -79,7 +81,7 @@ class Info(NamedTuple):
 
 
 def choose(visits: Visits, step: Array, options: Options) -> Int[Array, " k"]:
-    """Members that take part in a step: first rounds in turn, then those that waited too long, then the largest spreads.
+    """Members that take part in a step: first rounds in turn, then who waited too long, then the largest spreads.
 
     Deterministic: ties go to the lower number.
 
@@ -106,9 +108,22 @@ def start(key: PRNGKeyArray, families: Families, chains: int, width: float = 0.3
     return tuple(out)
 
 
-def sample(wavefunction: Any, family: System, walkers: Walkers, moves: int, chunk: int, target: float = 0.5) -> Walkers:
-    """Metropolis moves, after which the width of every member goes towards the wanted acceptance."""
-    moved = metropolis(wavefunction, family, walkers, moves, chunk)
+class Moves(NamedTuple):
+    """How walkers move between samples: number of moves, drift or plain Gaussian, configurations at a time."""
+
+    count: int
+    chunk: int
+    drift: bool = False
+
+    def __call__(self, wavefunction: Any, family: System, walkers: Walkers) -> Walkers:
+        """Walkers after the moves, widths as they were."""
+        advance = langevin if self.drift else metropolis
+        return advance(wavefunction, family, walkers, self.count, self.chunk)
+
+
+def sample(wavefunction: Any, family: System, walkers: Walkers, moves: Moves, target: float = 0.5) -> Walkers:
+    """Moves, after which the width of every member goes towards the wanted acceptance."""
+    moved = moves(wavefunction, family, walkers)
     factor = jnp.exp(0.2 * (moved.acceptance - target))
     return moved._replace(width=jnp.clip(moved.width * factor, 0.01, 2.0))
 
@@ -135,10 +150,11 @@ def stacked(static: PyTree, trainable: PyTree, options: Options) -> Process:
         options: compiled-in settings.
 
     Returns:
-        ``init(key, params, families, chains, walkers=None)`` and ``step(run, families, learning_rate, shift)``. Energies
-        of a family are divided by ``scale`` of its systems (electrons) relative to the mean scale of the step.
+        ``init(key, params, families, chains, walkers=None)`` and ``step(run, families, learning_rate, shift)``.
+        Energies of a family are divided by ``scale`` of its systems (electrons) relative to the mean scale of the step.
     """
     selection = select(trainable)
+    moves = Moves(options.moves, 4 * options.chunk, options.drift)
 
     def init(
         key: PRNGKeyArray, params: PyTree, families: Families, chains: int, walkers: tuple[Walkers, ...] | None = None
@@ -156,7 +172,7 @@ def stacked(static: PyTree, trainable: PyTree, options: Options) -> Process:
         index = choose(visits, run.step, options)
         some = part(family, index)
         mine = Walkers(walkers.x[index], walkers.key, walkers.width[index], walkers.acceptance[index])
-        mine = sample(wavefunction, some, mine, options.moves, 4 * options.chunk, options.target)
+        mine = sample(wavefunction, some, mine, moves, options.target)
         batch = equal_weights(mine.x)
         terms = local_energies(wavefunction, some, batch, options.chunk)
         local = jnp.sum(terms, axis=-1)

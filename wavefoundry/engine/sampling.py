@@ -60,7 +60,9 @@ def init_walkers(key: PRNGKeyArray, family: System, chains: int) -> Walkers:
 def metropolis(wavefunction: Wavefunction, family: System, walkers: Walkers, moves: int, chunk: int) -> Walkers:
     """Advance every chain by ``moves`` Metropolis-Hastings moves with target |psi|^2.
 
-    Where every member has a width of its own, the acceptance is given for every member too. Chains run in groups of ``chunk``, each group to the end before the next: its activations stay in the cache.
+    Where every member has a width of its own, the acceptance is given for every member too.
+
+    Chains run in groups of ``chunk``, each group to the end before the next: its activations stay in the cache.
     """
     key, k_run = jax.random.split(walkers.key)
     chains = jax.tree.leaves(walkers.x)[0].shape[1]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import jax
 
     from wavefoundry.core.types import Wavefunction
-    from wavefoundry.models.electrons import ElectronWavefunction
+    from wavefoundry.models.electron_wavefunction import ElectronWavefunction
     from wavefoundry.models.emulator import Emulator
 
 

@@ -97,7 +97,7 @@ def _edges(positions: Float[Array, "atoms 3"]) -> Float[Array, "atoms atoms 64"]
 
 
 class Orbitals(eqx.Module):
-    """Features (atoms, k, 2, determinants, width) and exponents (atoms, k, 2, determinants) of the orbitals of one spin.
+    """Features (atoms, k, 2, determinants, width) and exponents (the same without width) of the orbitals of one spin.
 
     The axis of length 2: seen by an electron of the orbital's spin, or of the other.
     """

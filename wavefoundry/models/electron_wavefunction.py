@@ -1,7 +1,9 @@
 """A wavefunction of electrons that is the same for every molecule.
 
-psi(r) = exp(J) sum_d det Phi^d,  Phi^d_ik = sum_I f^d(c_Ik) . h_i exp(-a^d(c_Ik) |r_i - R_I|), with c_Ik the coefficients
-of localised Hartree-Fock orbital k on atom I and h_i the embedding of electron i. Source: arXiv 2303.09949.
+psi(r) = exp(J) sum_d det Phi^d,  Phi^d_ik = sum_I f^d(c_Ik) . h_i exp(-a^d(c_Ik) |r_i - R_I|), with c_Ik the
+coefficients of localised Hartree-Fock orbital k on atom I and h_i the embedding of electron i.
+
+Source: arXiv 2303.09949.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ def cusp(x: Float[Array, "n 3"], n_up: int, reach: Float[Array, "2"]) -> Float[A
 
 
 class ElectronWavefunction(eqx.Module):
-    """psi of any molecule. ``psi(system, x)`` as for any wavefunction; ``bind`` does what depends on the molecule alone."""
+    """psi of any molecule, ``psi(system, x)``. ``bind`` does beforehand what depends on the molecule alone."""
 
     embedding: Embedding
     orbitals: tuple[Orbitals, ...]  # one for both spins, or one for each
