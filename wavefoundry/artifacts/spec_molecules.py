@@ -32,28 +32,29 @@ class MoleculesTrainTable(FamilyTable):
         min_length=1, max_length=1000, description="molecules and families to train on"
     )
     steps: int = Field(default=300, ge=0, le=10_000_000, description="natural-gradient steps")
-    hf_steps: int = Field(default=300, ge=0, le=1_000_000, description="steps of the Hartree-Fock pre-training before")
-    hf_learning_rate: float = Field(default=3e-3, gt=0, le=1, description="of these steps (Adam)")
+    hf_steps: int = Field(default=200, ge=0, le=1_000_000, description="steps of the Hartree-Fock pre-training before")
+    hf_learning_rate: float = Field(default=3e-3, gt=0, le=1, description="of these (Adam); falls to 0")
     walkers: int = Field(default=256, ge=16, le=1_000_000, description="walkers of each molecule, one sample per step")
     moves: int = Field(default=8, ge=1, le=1000, description="Metropolis moves of every walker between steps")
     burn_in: int = Field(
         default=20, ge=0, le=1_000_000, description="rounds of moves before a training without Hartree-Fock steps"
     )
+    drift: bool = Field(default=False, description="Langevin moves, along the gradient, instead of Gaussian ones")
     electrons_per_move: int = Field(default=0, ge=0, le=1000, description="electrons moved at once; 0: all")
     subset: int = Field(
         default=0, ge=0, le=100_000, description="molecules of each compound in a step, widest spread first; 0: all"
     )
     max_age: float = Field(default=1.5, gt=0, le=1000, description="subset: none waits longer than so many rounds")
-    learning_rate: float = Field(default=0.025, gt=0, le=10, description="natural-gradient step")
+    learning_rate: float = Field(default=0.05, gt=0, le=10, description="natural-gradient step")
     decay: float = Field(default=300.0, gt=0, le=1e9, description="learning rate falls as 1 / (1 + step / decay)")
     diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
     momentum: float = Field(default=0.95, ge=0, lt=1, description="SPRING momentum; 0 is plain natural gradient")
-    norm: float = Field(default=0.1, gt=0, le=100, description="largest norm of an update")
+    norm: float = Field(default=0.2, gt=0, le=100, description="largest norm of an update")
     clip: float = Field(default=5.0, gt=0, le=1000, description="local energies: median +- clip mean deviations")
     laplacian: Literal["loop", "vmap", "folx"] = Field(
         default="folx", description="folx: forward Laplacian; loop: less memory; vmap: all directions at once"
     )
-    chunk: int = Field(default=64, ge=1, le=1_000_000, description="configurations evaluated at a time")
+    chunk: int = Field(default=32, ge=4, le=1_000_000, description="configurations differentiated at a time")
     block: int = Field(default=10, ge=1, le=10_000, description="steps per compiled block; how often numbers appear")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random number of the study")
     warm_start: PathText | None = Field(default=None, description="run directory or saved model to start from")

@@ -91,7 +91,8 @@ class Workshop:
         self.checkpoint_every = checkpoint_every
         options = TrainOptions(
             walkers=table.walkers, moves=table.moves, subset=table.subset, max_age=table.max_age,
-            momentum=table.momentum, norm=table.norm, clip=table.clip, chunk=table.chunk,
+            momentum=table.momentum, norm=table.norm, clip=table.clip, drift=table.drift,
+            chunk=table.chunk,
         )  # fmt: skip
         self.matching = transfer.pretraining(self.static, options)
         self.training = transfer.training(self.static, tree.all_weights(self.params), options)
@@ -135,7 +136,7 @@ class Workshop:
         return tuple(
             transfer.evaluate(
                 wavefunction, family, k, chains=table.walkers, samples=1, burn_in=table.burn_in, moves=table.moves,
-                chunk=table.chunk,
+                drift=table.drift, chunk=table.chunk,
             )[1]
             for k, family in zip(keys, stack.families, strict=True)
         )  # fmt: skip
@@ -152,7 +153,8 @@ class Workshop:
         clock = _Clock(int(run.step), plan.hf_steps)
         while (step := int(run.step)) < plan.hf_steps:
             size = min(self.table.block, plan.hf_steps - step)
-            run, losses = self._match_block(run, stack.families, jnp.full(size, self.table.hf_learning_rate))
+            rates = self.table.hf_learning_rate * (1 - (step + np.arange(size)) / plan.hf_steps)
+            run, losses = self._match_block(run, stack.families, jnp.asarray(rates))
             step += size
             event = {"event": "step", "phase": "hf", "task": plan.name, "step": step, "steps": plan.hf_steps}
             self.context.emit(event | {"loss": float(np.mean(losses[-1])), "seconds_left": clock.left(step)})
@@ -221,7 +223,7 @@ class Workshop:
             part, walkers = transfer.evaluate(
                 wavefunction, family, key, chains=table.chains, samples=size,
                 burn_in=table.burn_in if number == 0 else 0, moves=table.moves, walkers=walkers,
-                chunk=self.table.chunk,
+                drift=self.table.drift, chunk=self.table.chunk,
             )  # fmt: skip
             parts.append(jax.tree.map(np.asarray, part))
             self.context.stop_if_asked()
