@@ -122,7 +122,7 @@ class Workshop:
                 params, walkers = self._match(plan, params, stack, k_match, state)
             else:
                 walkers = self._walk(params, stack, k_walk)
-        run = self.training.init(k_run, params, stack.families, self.table.walkers, walkers)
+        run = _strong(self.training.init(k_run, params, stack.families, self.table.walkers, walkers))
         if saved is not None:
             run = tree.from_arrays(run, saved)
         if int(run.step) < plan.steps:
@@ -144,7 +144,7 @@ class Workshop:
     def _match(self, plan: Plan, params: PyTree, stack: Stack, key: jax.Array, state: State) -> tuple[PyTree, Any]:
         """Orbitals like those of Hartree-Fock; returns weights and walkers."""
         phase = f"{plan.name}/hf"
-        run = self.matching.init(key, params, stack.families, self.table.walkers)
+        run = _strong(self.matching.init(key, params, stack.families, self.table.walkers))
         saved = state.resumed(phase)
         if saved is not None:
             run = tree.from_arrays(run, saved)
@@ -230,6 +230,16 @@ class Workshop:
         joined = [np.concatenate(arrays, axis=2)[0] for arrays in list(zip(*parts, strict=True))[:3]]
         means = [np.mean(arrays) for arrays in list(zip(*parts, strict=True))[3:]]
         return Samples(*joined, *means)  # type: ignore[arg-type]
+
+
+def _strong(run: Run) -> Run:
+    """The run without weak types, which the first block would lose: the second would be compiled anew for that."""
+
+    def one(leaf: Any) -> Any:
+        key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return leaf if key else jax.lax.convert_element_type(leaf, np.dtype(leaf.dtype))
+
+    return jax.tree.map(one, run)
 
 
 class _Clock:
