@@ -113,8 +113,16 @@ def base_folder(path: str | os.PathLike[str]) -> Path:
     return folder / "artifacts" / BASE if (folder / "artifacts" / BASE).is_dir() else folder
 
 
+def cache_programs() -> None:
+    """Keep compiled programs on disk: compiling takes longer than many a study. A cache of the user stays."""
+    if jax.config.jax_compilation_cache_dir is None:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "wavefoundry" / "jax"))
+
+
 def run(spec: MoleculesSpec, context: Context) -> dict[str, Any]:
     """Train, adapt, evaluate, and put the records together."""
+    cache_programs()
     desk = set_up(spec, context)
     params = train_base(desk)
     if spec.evaluate.trained:
