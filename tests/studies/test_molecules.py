@@ -20,6 +20,7 @@ from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.molecule import Molecule
+from wavefoundry.problems.electron_observables import DEBYE
 from wavefoundry.problems.references import Reference
 from wavefoundry.studies import molecules_records as records
 from wavefoundry.studies import run_study
@@ -262,8 +263,9 @@ def samples(mean: float, std: float, *, far: float = 0.0, acceptance: float = 0.
 
 def judged(found: Samples, reference: Reference | None = None, settled: bool | None = None) -> dict:
     (prepared,) = prepare([Named(HYDROGEN)], study_file.loads(STUDY).train)
+    seen = records.observables_of(None, HYDROGEN, prepared, found, TABLE)
     return records.record_of(
-        HYDROGEN, prepared, found, (reference, None), TABLE, method="zero-shot", steps=0, cost=Cost(), settled=settled
+        HYDROGEN, prepared, found, (reference, None), seen, method="zero-shot", steps=0, cost=Cost(), settled=settled
     )
 
 
@@ -310,19 +312,24 @@ def test_the_record_compares_with_the_reference():
 
 def test_dipole_of_a_displaced_cloud():
     """One electron at a distance d of the proton: d e bohr; 3 sigma of 2560 unit normal samples is 0.15 D."""
-    shifted = samples(-0.5, 0.02).x + np.array([0.0, 0.0, 2.0])
-    found = records.dipole(HYDROGEN, shifted)
-    assert found["vector"] == pytest.approx([0, 0, -2.0 * records.DEBYE], abs=0.16)
-    assert found["value"] == pytest.approx(2.0 * records.DEBYE, abs=0.16)
+    found = samples(-0.5, 0.02)
+    dipole = judged(found._replace(x=found.x + np.array([0.0, 0.0, 2.0])))["observables"]["dipole"]
+    assert dipole["vector"] == pytest.approx([0, 0, -2.0 * DEBYE], abs=0.16)
+    assert dipole["value"] == pytest.approx(2.0 * DEBYE, abs=0.16)
 
 
-def test_density_of_a_gaussian_cloud():
-    found = records.density(HYDROGEN, samples(-0.5, 0.02).x)
-    position, value = np.array(found["position"]), np.array(found["value"])
-    expected = np.exp(-(position**2) / 2) / np.sqrt(2 * np.pi)
-    # Bins of a sixteenth of a bohr with 2560 samples: error bars near 0.05 at the top; 5 sigma.
-    assert np.abs(value - expected).max() < 0.25
-    assert value.sum() * (position[1] - position[0]) == pytest.approx(1.0, abs=1e-3)
+def test_the_density_is_drawn_with_the_nuclei_where_they_are():
+    pair = Molecule.from_atoms("H 0 0 0; H 0 0 2.0")
+    cloud = np.random.default_rng(0).normal(size=(64, 40, 2, 3)) * 0.1 + np.asarray(pair.positions)
+    terms = np.full((64, 40, 4), 0.5)
+    found = Samples(terms.sum(-1), terms, cloud, np.float64(0.5), np.float64(0))  # type: ignore[arg-type]
+    (prepared,) = prepare([Named(pair)], study_file.loads(STUDY).train)
+    density = records.observables_of(None, pair, prepared, found, TABLE)["density"]
+    assert sorted(density["nuclei"]) == [-1.0, 1.0]
+    position, value = np.array(density["position"]), np.array(density["value"])
+    width = position[1] - position[0]
+    assert value.sum() * width == pytest.approx(2.0)
+    assert value[np.abs(np.abs(position) - 1) < 0.5].sum() * width == pytest.approx(2.0, abs=1e-3)
 
 
 def test_steps_to_a_goal_are_counted_at_the_end_of_the_window():

@@ -15,17 +15,15 @@ from wavefoundry.core.meter import Cost
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.statistics import Estimate, energy_statistics, flags, mean_and_error, trusted, v_score
 from wavefoundry.problems.chemistry import Chemistry, reference_for
+from wavefoundry.problems.electron_observables import DEBYE, LineDensity, measure
 from wavefoundry.problems.references import Reference, atom_energy
 from wavefoundry.studies.molecules import WINDOW, running_mean
 from wavefoundry.studies.molecules_state import Curve
 
-DEBYE = 2.541746473
-"""Debye in one e bohr."""
 MILLI = 1000.0
 VARIANCE = 0.1
 """Variance of the local energy per electron (Ha^2) above which a state counts as unconverged; refused at ten times."""
 ACCEPTANCE = (0.05, 0.99)
-GRID = 160
 _POINTS = 60
 
 
@@ -42,7 +40,7 @@ def record_of(
     prepared: Prepared,
     samples: Samples,
     known: tuple[Reference | None, Chemistry | None],
-    table: MoleculesEvaluateTable,
+    observables: dict[str, Any],
     *,
     method: str,
     steps: int,
@@ -53,7 +51,7 @@ def record_of(
 
     Args:
         molecule: the molecule. prepared: what the network is told about it. samples: fresh ones.
-        known: reference and quantum chemistry. table: what is measured.
+        known: reference and quantum chemistry. observables: from ``observables_of``.
         method: "trained", "zero-shot", "full" or "scratch". steps: made for it. cost: of them and the samples.
         settled: whether the training had settled; None: not known.
     """
@@ -84,7 +82,7 @@ def record_of(
         "error_mha_error": MILLI * estimate.error,
         "correlation_share": _share(estimate.mean, reference, chemistry),
         "atomisation": _atomisation(molecule, estimate),
-        "observables": _observables(molecule, samples, table),
+        "observables": observables,
         "flags": raised,
         "trusted": trusted(raised),
     }
@@ -161,62 +159,64 @@ def _atomisation(molecule: Molecule, estimate: Estimate) -> dict[str, float] | N
     return {"value": sum(atoms) - estimate.mean, "error": estimate.error}  # type: ignore[arg-type]
 
 
-def _observables(molecule: Molecule, samples: Samples, table: MoleculesEvaluateTable) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if table.dipole:
-        found["dipole"] = dipole(molecule, samples.x)
-    if table.density:
-        found["density"] = density(molecule, samples.x)
+def observables_of(
+    wavefunction: Any, molecule: Molecule, prepared: Prepared, samples: Samples, table: MoleculesEvaluateTable
+) -> dict[str, Any]:
+    """What the samples say beyond the energy; empty where a local energy is not finite.
+
+    Args:
+        wavefunction: the network the samples are of. molecule, prepared: the molecule. samples: without members.
+        table: what to measure. Forces and spin cost more and take every tenth and every fourth sample.
+    """
     terms = np.asarray(samples.terms, float)
-    if np.all(np.isfinite(terms)):
-        kinetic, error = mean_and_error(terms[..., 0])
-        potential = float(terms[..., 1:].sum(axis=-1).mean())
-        found["kinetic"] = {"value": kinetic, "error": error}
-        found["virial"] = {"value": -potential / kinetic}
+    if not np.all(np.isfinite(terms)):
+        return {}
+    kinetic, error = mean_and_error(terms[..., 0])
+    found: dict[str, Any] = {"kinetic": {"value": kinetic, "error": error}}
+    found["virial"] = {"value": -float(terms[..., 1:].sum(axis=-1).mean()) / kinetic}
+    for name, thin in (("dipole", 1), ("density", 1), ("spin", 4), ("forces", 10)):
+        if getattr(table, name):
+            part = samples.x[:, ::thin] if samples.x.shape[1] >= 4 * thin else samples.x
+            value = measure(wavefunction, prepared.system, part, (name,))[name]
+            found[name] = _RECORDS[name](molecule, value)
     return found
 
 
-def dipole(molecule: Molecule, x: np.ndarray) -> dict[str, Any]:
-    """Dipole moment (debye) about the centre of the nuclear charges: vector with error bars, and length.
-
-    Args:
-        molecule: the molecule.
-        x: electrons, (chains, samples, n, 3) in bohr.
-    """
-    charges, positions = np.asarray(molecule.charges, float), np.asarray(molecule.positions, float)
-    centre = charges @ positions / charges.sum()
-    each = charges @ (positions - centre) - (np.asarray(x, float) - centre).sum(axis=2)
+def _dipole(molecule: Molecule, each: np.ndarray) -> dict[str, Any]:
+    """Dipole moment in debye: vector with error bars, and its length."""
     means, errors = zip(*(mean_and_error(DEBYE * each[..., k]) for k in range(3)), strict=True)
     length = math.sqrt(sum(m * m for m in means))
     along = math.sqrt(sum((m * e) ** 2 for m, e in zip(means, errors, strict=True))) / length if length else 0.0
     return {"value": length, "error": along, "vector": list(means), "vector_error": list(errors), "unit": "D"}
 
 
-def density(molecule: Molecule, x: np.ndarray) -> dict[str, Any]:
-    """Electrons per bohr along the longest axis of the molecule, integrated over the other two directions.
-
-    Args:
-        molecule: the molecule.
-        x: electrons, (chains, samples, n, 3) in bohr.
-    """
+def _density(molecule: Molecule, line: LineDensity) -> dict[str, Any]:
+    """Electrons per bohr along the longest axis; of an atom over the distance from the nucleus."""
     positions = np.asarray(molecule.positions, float)
-    centre = positions.mean(axis=0)
-    axis = np.array([0.0, 0.0, 1.0])
+    nuclei = np.zeros(1)
     if molecule.atoms > 1:
-        axis = np.linalg.svd(positions - centre)[2][0]
-        axis = axis * (1.0 if axis[np.argmax(np.abs(axis))] > 0 else -1.0)
-    nuclei = (positions - centre) @ axis
-    edges = np.linspace(nuclei.min() - 5.0, nuclei.max() + 5.0, GRID + 1)
-    along = ((np.asarray(x, float) - centre) @ axis).reshape(x.shape[0], -1)
-    counts = np.stack([np.histogram(chain, bins=edges)[0] for chain in along])
-    per_bohr = counts / (x.shape[1] * (edges[1] - edges[0]))
-    error = per_bohr.std(axis=0, ddof=1) / math.sqrt(len(per_bohr))
-    return {
-        "position": np.round(0.5 * (edges[1:] + edges[:-1]), 6).tolist(),
-        "value": per_bohr.mean(axis=0).round(6).tolist(),
-        "error": error.round(6).tolist(),
-        "nuclei": np.round(nuclei, 6).tolist(),
-    }
+        centred = positions - positions.mean(axis=0)
+        axis = np.linalg.svd(centred)[2][0]
+        nuclei = centred @ (axis * (1.0 if axis[np.argmax(np.abs(axis))] > 0 else -1.0))
+    rows = {"position": line.grid, "value": line.values, "error": line.errors, "nuclei": nuclei}
+    return {name: np.round(values, 6).tolist() for name, values in rows.items()}
+
+
+def _spin(molecule: Molecule, each: np.ndarray) -> dict[str, Any]:
+    """Expectation value of S^2, and that of a pure state with the lowest S."""
+    value, error = mean_and_error(each)
+    half = molecule.spin / 2
+    return {"value": value, "error": error, "pure": half * (half + 1)}
+
+
+def _forces(molecule: Molecule, each: np.ndarray) -> dict[str, Any]:
+    """Force on every nucleus in Ha/bohr, with error bars."""
+    pairs = [[mean_and_error(each[:, :, atom, k]) for k in range(3)] for atom in range(molecule.atoms)]
+    value, error = ([[float(pair[part]) for pair in row] for row in pairs] for part in (0, 1))
+    return {"value": value, "error": error, "unit": "Ha/bohr"}
+
+
+_RECORDS = {"dipole": _dipole, "density": _density, "spin": _spin, "forces": _forces}
 
 
 def settled(curve: Curve, column: int = 0) -> bool | None:

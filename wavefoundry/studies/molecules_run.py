@@ -203,9 +203,10 @@ def measure(
     begin = before or METER.now()
     table = desk.spec.evaluate
     samples = desk.workshop.sample(params, task.prepared, key, table, max(4 * table.chains, table.samples // share))
-    known = desk.known(task.named)
+    known, network = desk.known(task.named), desk.workshop.with_weights(params)
+    seen = records.observables_of(network, task.named.molecule, task.prepared, samples, table) if share == 1 else {}
     record = records.record_of(
-        task.named.molecule, task.prepared, samples, known, table,
+        task.named.molecule, task.prepared, samples, known, seen,
         method=task.method, steps=task.steps, cost=METER.now() - begin, settled=settled,
     )  # fmt: skip
     state.records[task.name] = record
