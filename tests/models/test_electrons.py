@@ -47,7 +47,7 @@ def open_shell() -> ElectronSystem:
 
 VARIANTS = {
     "small": {},
-    "reach": {"reach": 4.0},
+    "dense": {"reach": float("inf")},
     "messages": {"messages": 2, "symbols": ("H", "Li", "B")},
     "paper": {
         "preset": "paper",
@@ -128,7 +128,7 @@ def test_slopes_of_the_cusp_where_two_electrons_meet():
         assert float(jax.grad(at)(1e-9)) == pytest.approx(slope, abs=1e-6)
 
 
-@pytest.mark.parametrize("options", [{}, {"reach": 4.0}])
+@pytest.mark.parametrize("options", [{}, {"reach": float("inf")}])
 def test_local_energy_stays_finite_where_unlike_electrons_meet(lih, options):
     """The exact cusp cancels 1/r for any weights: with a wrong slope s the energy would be (1 - 2 s) / r > 1e4."""
     psi = generic(**options)

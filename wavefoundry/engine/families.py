@@ -104,7 +104,7 @@ def start(key: PRNGKeyArray, families: Families, chains: int, width: float = 0.3
     out = []
     for k, family in zip(jax.random.split(key, len(families)), families, strict=True):
         walkers, r = init_walkers(k, family, chains), members(family)
-        out.append(walkers._replace(width=jnp.full(r, width), acceptance=jnp.zeros(r)))
+        out.append(walkers._replace(width=jnp.full(r, width, float), acceptance=jnp.zeros(r)))
     return tuple(out)
 
 
@@ -223,4 +223,4 @@ def _share(options: Options, family: System) -> int:
 
 
 def _unvisited(r: int) -> Visits:
-    return Visits(jnp.zeros(r, int), jnp.zeros(r, int), jnp.full(r, jnp.inf))
+    return Visits(jnp.zeros(r, int), jnp.zeros(r, int), jnp.full(r, jnp.inf, float))

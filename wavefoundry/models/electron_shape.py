@@ -52,6 +52,8 @@ SMALL = Shape(
     small=True,
     share_spins=True,
     messages=0,
+    # what is farther away does not count: a long chain looks to every electron like the short ones of the training
+    reach=4.0,
 )
 
 PAPER = Shape(
