@@ -185,7 +185,8 @@ def _keys(path: tuple[str, ...], entry: MoleculeTable) -> Iterator[Problem]:
         yield Problem(path, f"{' and '.join(given)} exclude each other", f"an entry has one of {known}", "two entries")
         return
     source = given[0]
-    for key in sorted(entry.model_fields_set - {source} - COMMON - SOURCES[source]):
+    given_keys = {key for key in entry.model_fields_set if getattr(entry, key) is not None}
+    for key in sorted(given_keys - {source} - COMMON - SOURCES[source]):
         homes = [home for home, keys in SOURCES.items() if key in keys]
         yield Problem((*path, key), f"{key} means nothing beside {source}", f"it belongs to {' or '.join(homes)}")
     yield from _numbers(path, entry, source)

@@ -159,7 +159,7 @@ def train_base(desk: Desk) -> PyTree:
     params = workshop.train(plan, workshop.params, desk.prepared["train"], desk.key(1), state)
     state.weights[BASE] = tree.to_arrays(params)
     state.notes["base_cost"] = state.cost()._asdict()
-    meta = {"kind": "molecules", "spec": spec.model_dump(mode="json"), "molecules": names}
+    meta = {"kind": "molecules", "spec": spec.model_dump(mode="json", exclude_none=True), "molecules": names}
     desk.context.save_artifact(BASE, tree.to_arrays(workshop.with_weights(params), "wavefunction"), meta)
     state.finish(BASE)
     return params
