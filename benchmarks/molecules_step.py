@@ -1,9 +1,9 @@
 """A step on lithium hydride and the time to 5 mHa: stacked SPRING against KFAC (kfac-jax) on an equal network.
 
 The network, its start after Hartree-Fock pre-training, walkers, moves, Laplacian and clipping are the same on both
-sides; only the optimiser differs. KFAC has the settings of FermiNet (learning rate 0.05 / (1 + t / 10000), damping 1e-3,
-norm constraint 1e-3, moving average 0.95, no momentum, inverse in every step); ``--kfac-rate`` and ``--kfac-norm`` change
-them. Compilation is not counted. Needs ``pip install kfac-jax``; without it only our side runs.
+sides; only the optimiser differs. KFAC has the settings of FermiNet: learning rate 0.05 / (1 + t / 10000), damping
+1e-3, norm constraint 1e-3, moving average 0.95, no momentum, inverse in every step; ``--kfac-rate`` and ``--kfac-norm``
+change them. Compilation is not counted. Needs ``pip install kfac-jax``; without it only our side runs.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,7 +30,10 @@ from wavefoundry.studies.molecules_state import Curve
 
 pytest.importorskip("pyscf")
 
-SIZES = {"width": 6, "pair": 4, "convolution": 4, "hidden": [4], "exponents": [4], "jastrow": 4, "determinants": 1}
+SIZES: dict[str, Any] = {
+    "width": 6, "layers": 1, "pair": 4, "convolution": 4, "hidden": (4,), "exponents": (4,), "jastrow": 4,
+    "determinants": 1,
+}  # fmt: skip
 STUDY = """\
 kind = "molecules"
 [train]
@@ -196,6 +200,17 @@ def test_from_python(run, tmp_path):
     frame = first.to_pandas()
     assert frame.loc[0, "name"] == "H2 1.4" and frame.loc[0, "reference.kind"] == "exact"
     assert first.plot().axes and first.to_html(tmp_path / "map.html").is_file()
+
+
+def test_training_from_python_gives_the_weights_of_the_study(run):
+    folder, _ = run
+    train = wf.molecules("H 0 0 0; H 0 0 R", scan=[1.2, 1.8])
+    settings = {"steps": 8, "hf_steps": 8, "walkers": 32, "moves": 4, "block": 4, "laplacian": "loop"}
+    base = wf.pretrain(train, wf.models.electrons(**SIZES), **settings)
+    stored = wf.load(folder / "run")
+    assert base.parameters == stored.parameters
+    for mine, other in zip(jax.tree.leaves(base.wavefunction), jax.tree.leaves(stored.wavefunction), strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 def test_molecules_by_every_way(tmp_path):
