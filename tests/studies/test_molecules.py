@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from wavefoundry.problems.electron_observables import DEBYE
 from wavefoundry.problems.references import Reference
 from wavefoundry.studies import molecules_records as records
 from wavefoundry.studies import run_study
-from wavefoundry.studies.molecules import Workshop, describe, prepare, reached, running_mean
+from wavefoundry.studies.molecules import Workshop, describe, prepare, reached, running_mean, selection
 from wavefoundry.studies.molecules_state import Curve
 
 pytest.importorskip("pyscf")
@@ -259,6 +260,18 @@ def test_hartree_fock_that_does_not_converge_is_refused_before_anything_is_writt
     shown = capsys.readouterr().err
     assert "H2 1.2" in shown and "converge" in shown and "Traceback" not in shown
     assert not (tmp_path / "run").exists()
+
+
+def test_a_part_of_the_weights_is_tuned_and_the_rest_stays():
+    params = eqx.filter(wf.models.electrons(**SIZES).build(jax.random.key(0)), eqx.is_array)
+    chosen = selection(params, ["jastrow*", "embedding.layers.0.update.*"])
+    names = {jax.tree_util.keystr(path): flag for path, flag in jax.tree_util.tree_leaves_with_path(chosen)}
+    assert any(names.values()) and not all(names.values())
+    for name, flag in names.items():
+        assert flag == (name.startswith(".jastrow") or name.startswith(".embedding.layers[0].update."))
+    assert all(jax.tree.leaves(selection(params, [])))
+    with pytest.raises(InputError, match="no weights are called heads"):
+        selection(params, ["heads"])
 
 
 # Records from made-up samples.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
+import re
 import time
 import warnings
 from collections.abc import Sequence
@@ -37,7 +39,7 @@ class Plan:
 
     name: of the task. hf_steps: towards the Hartree-Fock orbitals before. steps: natural-gradient steps.
     learning_rate, decay: of these. goal: energy (Ha) of a single molecule at which to stop. coarse: note the means of
-    blocks instead of every step.
+    blocks instead of every step. tuned: patterns of names of the weights that are trained; empty: all.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Plan:
     decay: float
     goal: float | None = None
     coarse: bool = False
+    tuned: tuple[str, ...] = ()
 
 
 def describe(spec: MoleculesSpec) -> ElectronsSpec:
@@ -76,6 +79,30 @@ def prepare(named: Sequence[Named], table: MoleculesTrainTable) -> list[Prepared
     return found
 
 
+def selection(params: PyTree, tuned: Sequence[str]) -> PyTree[bool]:
+    """The weights whose names match a pattern, as ``orbitals*`` or ``embedding.layers.1.*``; all without patterns.
+
+    Raises:
+        InputError: a pattern matches nothing.
+    """
+    everything = tree.all_weights(params)
+    if not tuned:
+        return everything
+    names = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    for pattern in tuned:
+        if not fnmatch.filter(names, pattern):
+            known = ", ".join(sorted({name.split(".")[0] for name in names}))
+            why = f"names begin with {known}"
+            raise InputError(f"no weights are called {pattern}", where="adapt.layers", why=why, fix='"orbitals*"')
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf and any(fnmatch.fnmatchcase(_name(path), pattern) for pattern in tuned), everything
+    )
+
+
+def _name(path: Any) -> str:
+    return re.sub(r"\[(\w+)\]", r".\1", jax.tree_util.keystr(path)).lstrip(".")
+
+
 class Workshop:
     """Trains and samples; compiles each program once per set of compounds.
 
@@ -95,13 +122,20 @@ class Workshop:
             chunk=table.chunk,
         )  # fmt: skip
         self.matching = transfer.pretraining(self.static, options)
-        self.training = transfer.training(self.static, tree.all_weights(self.params), options)
+        self._options = options
+        self._trainings: dict[tuple[str, ...], tuple[Any, Any]] = {}
         self._match_block = transfer.pretraining_block(self.matching)
-        self._block = transfer.training_block(self.training)
 
     def with_weights(self, params: PyTree) -> Any:
         """The network with other weights."""
         return eqx.combine(params, self.static)
+
+    def training(self, tuned: tuple[str, ...]) -> tuple[Any, Any]:
+        """The optimisation of some weights, and its compiled block."""
+        if tuned not in self._trainings:
+            process = transfer.training(self.static, selection(self.params, tuned), self._options)
+            self._trainings[tuned] = process, transfer.training_block(process)
+        return self._trainings[tuned]
 
     def train(self, plan: Plan, params: PyTree, molecules: Sequence[Prepared], key: jax.Array, state: State) -> PyTree:
         """Train on all molecules together, going on where an interrupted run stopped; the curve goes into the state.
@@ -122,7 +156,8 @@ class Workshop:
                 params, walkers = self._match(plan, params, stack, k_match, state)
             else:
                 walkers = self._walk(params, stack, k_walk)
-        run = _strong(self.training.init(k_run, params, stack.families, self.table.walkers, walkers))
+        process, _ = self.training(plan.tuned)
+        run = _strong(process.init(k_run, params, stack.families, self.table.walkers, walkers))
         if saved is not None:
             run = tree.from_arrays(run, saved)
         if int(run.step) < plan.steps:
@@ -163,14 +198,14 @@ class Workshop:
 
     def _descend(self, plan: Plan, run: Run, stack: Stack, state: State) -> Run:
         """Natural-gradient steps until the last one, or the goal."""
-        phase, curve = f"{plan.name}/vmc", state.curves[plan.name]
+        phase, curve, (_, block) = f"{plan.name}/vmc", state.curves[plan.name], self.training(plan.tuned)
         clock = _Clock(int(run.step), plan.steps)
         while (step := int(run.step)) < plan.steps:
             size = min(self.table.block, plan.steps - step)
             schedule = transfer.schedule(
                 size, first=step, learning_rate=plan.learning_rate, decay=plan.decay, shift=self.table.diagonal_shift
             )
-            run, info = self._block(run, stack.families, schedule)
+            run, info = block(run, stack.families, schedule)
             energy = stack.in_order([part.energy for part in info.families])
             variance = stack.in_order([part.variance for part in info.families])
             acceptance = stack.in_order([part.acceptance for part in info.families])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
@@ -21,7 +22,7 @@ from wavefoundry.problems.chemistry import Chemistry
 from wavefoundry.problems.references import Reference
 from wavefoundry.studies import molecules_records as records
 from wavefoundry.studies.context import Context
-from wavefoundry.studies.molecules import Plan, Workshop, describe, prepare
+from wavefoundry.studies.molecules import Plan, Workshop, describe, prepare, selection
 from wavefoundry.studies.molecules_state import Curve, State
 from wavefoundry.studies.molecules_summary import goal_of, summary_of
 
@@ -76,7 +77,7 @@ def refuse(spec: MoleculesSpec) -> None:
             prepare(named, spec.train)
         except InputError as error:
             raise InputError(error.what, where=f"{unique}.molecules", why=error.why, fix=error.fix) from None
-    first_network(spec)
+    selection(eqx.partition(first_network(spec), eqx.is_array)[0], spec.adapt.layers)
 
 
 def first_network(spec: MoleculesSpec) -> Any:
@@ -253,7 +254,8 @@ def _fine_tune(desk: Desk, name: str, params: PyTree, molecules: Sequence[Prepar
     if name in state.done:
         return tree.from_arrays(desk.workshop.params, state.weights[name])
     rate, decay = table.learning_rate or train.learning_rate, table.decay or train.decay
-    tuned = desk.workshop.train(Plan(name, 0, table.steps, rate, decay), params, molecules, key, state)
+    plan = Plan(name, 0, table.steps, rate, decay, tuned=tuple(table.layers))
+    tuned = desk.workshop.train(plan, params, molecules, key, state)
     state.weights[name] = tree.to_arrays(tuned)
     state.finish(name)
     return tuned
@@ -271,7 +273,7 @@ def from_scratch(desk: Desk) -> None:
         begin = METER.now()
         if name not in state.done:
             network = fresh.build(jax.random.fold_in(key, 0))
-            start, _ = _split(network)
+            start, _ = eqx.partition(network, eqx.is_array)
             goal = goal_of(named.molecule.atoms, desk.known(named)[0])
             plan = Plan(
                 name, spec.train.hf_steps, spec.scratch_steps(), spec.train.learning_rate, spec.train.decay, goal
@@ -284,12 +286,6 @@ def from_scratch(desk: Desk) -> None:
         task = Task(record_name, named, desk.prepared["adapt"][index], "scratch", len(curve.steps), index)
         measure(desk, task, params, desk.key(7, index), settled=records.settled(curve), before=begin)
         state.weights.pop(name, None)
-
-
-def _split(network: Any) -> tuple[PyTree, PyTree]:
-    import equinox as eqx
-
-    return eqx.partition(network, eqx.is_array)
 
 
 def _listed(names: Sequence[str], most: int = 6) -> str:
