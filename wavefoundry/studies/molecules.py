@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import functools
 import re
 import time
 import warnings
@@ -22,6 +23,7 @@ from wavefoundry.artifacts.spec_geometry import Named
 from wavefoundry.artifacts.spec_molecules import MoleculesEvaluateTable, MoleculesSpec, MoleculesTrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError, PhysicsError
+from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.types import Run
 from wavefoundry.models import ElectronsSpec
 from wavefoundry.studies.context import Context
@@ -68,15 +70,19 @@ def prepare(named: Sequence[Named], table: MoleculesTrainTable) -> list[Prepared
     for one in named:
         molecule = one.molecule
         try:
-            found.append(
-                transfer.prepare(molecule, method=table.laplacian, electrons_per_move=table.electrons_per_move)
-            )
+            found.append(_prepared(molecule, table.laplacian, table.electrons_per_move))
         except (PhysicsError, InputError) as error:
             first = str(error).splitlines()[0]
             why = getattr(error, "why", "") or "the network describes a molecule by its Hartree-Fock orbitals"
             fix = getattr(error, "fix", "") or "check distances, charge and spin"
             raise InputError(f"{molecule.name}: {first}", where="molecules", why=why, fix=fix) from None
     return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _prepared(molecule: Molecule, method: Any, electrons_per_move: int) -> Prepared:
+    """As ``transfer.prepare``; a study asks twice, before and after anything is written."""
+    return transfer.prepare(molecule, method=method, electrons_per_move=electrons_per_move)
 
 
 def selection(params: PyTree, tuned: Sequence[str]) -> PyTree[bool]:
