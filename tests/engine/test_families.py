@@ -82,7 +82,10 @@ def process(**options):
 def test_one_set_of_weights_solves_all_members_of_all_families(options):
     run, block = process(momentum=0.5, norm=1.0, **options)
     run, info = block(run, PLAN)
-    np.testing.assert_allclose(run.params.weights, [0.0, 1.0, 0.0], atol=0.02)
+    strengths = np.concatenate([np.asarray(family.strength) for family in FAMILIES])
+    # what is sampled is determined, the three weights are not quite: they are nearly dependent on these strengths
+    found = np.vander(strengths, 3, increasing=True) @ np.asarray(run.params.weights)
+    np.testing.assert_allclose(found, strengths, atol=0.03)
     # an eigenstate has no variance: the last energies are those of the oscillators, and no step was refused
     for family, found in zip(FAMILIES, info.families, strict=True):
         last = np.nanmean(found.energy[-15:], axis=0)
@@ -151,7 +154,7 @@ def test_windows_of_clipping_belong_to_the_member():
 def test_langevin_moves_sample_the_density():
     """Variance of each coordinate of exp(-k r^2) is 1 / (2 k): 4 x 64 x 50 samples, relative error 1%; 5 sigma."""
     psi, family = Gaussian(jnp.array([0.0, 1.0, 0.0])), FAMILIES[1]
-    (walkers,) = families.start(jax.random.key(3), (family,), 128, width=0.7)
+    (walkers,) = families.start(jax.random.key(3), (family,), 128, width=0.45)
 
     @jax.jit
     def run(walkers):
@@ -165,4 +168,4 @@ def test_langevin_moves_sample_the_density():
     assert np.all((np.asarray(acceptance) > 0.5) & (np.asarray(acceptance) < 1.0))
     found = np.var(np.asarray(x[10:]), axis=(0, 2, 3, 4))
     np.testing.assert_allclose(found, 1 / (2 * np.asarray(family.strength)), rtol=0.05)
-    # a wrong ratio shows: without the correction the variance is off by tau k / 4 = 12% and more
+    # a wrong ratio shows: without the correction the variance is off by about tau k / 2 = 9% and more

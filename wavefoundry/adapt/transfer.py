@@ -124,11 +124,25 @@ def stack(molecules: Sequence[Prepared]) -> Stack:
 
 
 def schedule(
-    steps: int, *, first: int = 0, learning_rate: float = 0.05, decay: float = 300.0, shift: float = 1e-3
+    steps: int,
+    *,
+    first: int = 0,
+    total: int = 0,
+    learning_rate: float = 0.05,
+    decay: float = 300.0,
+    shift: float = 1e-3,
+    tail: float = 0.3,
 ) -> Schedule:
-    """Learning rate lr / (1 + t / decay) for steps t = first, first + 1, ...; constant damping."""
+    """Learning rate and damping of the steps first, first + 1, ..., first + steps - 1.
+
+    The rate is lr / (1 + t / decay); where the ``total`` number of steps of the training is given, it falls linearly to
+    zero over the last ``tail`` of them, which averages the noise of the samples out. The damping is constant.
+    """
     t = first + jnp.arange(steps)
-    return Schedule(learning_rate / (1 + t / decay), jnp.full(steps, shift))
+    rate = learning_rate / (1 + t / decay)
+    if total:
+        rate = rate * jnp.clip((total - t) / max(tail * total, 1.0), 0.0, 1.0)
+    return Schedule(rate, jnp.full(steps, shift, float))
 
 
 def pretraining(static: PyTree, options: TrainOptions) -> Process:
