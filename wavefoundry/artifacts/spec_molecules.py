@@ -46,7 +46,9 @@ class MoleculesTrainTable(FamilyTable):
     )
     max_age: float = Field(default=1.5, gt=0, le=1000, description="subset: none waits longer than so many rounds")
     learning_rate: float = Field(default=0.05, gt=0, le=10, description="natural-gradient step")
-    decay: float = Field(default=300.0, gt=0, le=1e9, description="learning rate falls as 1 / (1 + step / decay)")
+    decay: float = Field(
+        default=300.0, gt=0, le=1e9, description="learning rate falls as 1 / (1 + step / decay), at last to 0"
+    )
     diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
     momentum: float = Field(default=0.95, ge=0, lt=1, description="SPRING momentum; 0 is plain natural gradient")
     norm: float = Field(default=0.2, gt=0, le=100, description="largest norm of an update")
@@ -94,7 +96,8 @@ class MoleculesAdaptTable(FamilyTable):
     steps: int = Field(default=100, ge=1, le=1_000_000, description="full: natural-gradient steps for each molecule")
     together: bool = Field(default=False, description="full: one model for all molecules, instead of one for each")
     layers: list[str] = Field(default=[], description='full: weights to tune, as "orbitals*"; [] is all of them')
-    learning_rate: float | None = Field(default=None, gt=0, le=10, description="full: that of [train] by default")
+    learning_rate: float = Field(default=0.02, gt=0, le=10, description="full: natural-gradient step")
+    norm: float = Field(default=0.1, gt=0, le=100, description="full: largest norm of an update")
     decay: float | None = Field(default=None, gt=0, le=1e9, description="full: that of [train] by default")
     scratch: bool = Field(default=False, description="train the same network from scratch too, to compare")
     scratch_steps: int | None = Field(

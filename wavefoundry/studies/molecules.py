@@ -42,6 +42,7 @@ class Plan:
     name: of the task. hf_steps: towards the Hartree-Fock orbitals before. steps: natural-gradient steps.
     learning_rate, decay: of these. goal: energy (Ha) of a single molecule at which to stop. coarse: note the means of
     blocks instead of every step. tuned: patterns of names of the weights that are trained; empty: all.
+    norm: largest norm of an update, that of the base by default.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Plan:
     goal: float | None = None
     coarse: bool = False
     tuned: tuple[str, ...] = ()
+    norm: float | None = None
 
 
 def describe(spec: MoleculesSpec) -> ElectronsSpec:
@@ -129,19 +131,21 @@ class Workshop:
         )  # fmt: skip
         self.matching = transfer.pretraining(self.static, options)
         self._options = options
-        self._trainings: dict[tuple[str, ...], tuple[Any, Any]] = {}
+        self._trainings: dict[Any, tuple[Any, Any]] = {}
         self._match_block = transfer.pretraining_block(self.matching)
 
     def with_weights(self, params: PyTree) -> Any:
         """The network with other weights."""
         return eqx.combine(params, self.static)
 
-    def training(self, tuned: tuple[str, ...]) -> tuple[Any, Any]:
-        """The optimisation of some weights, and its compiled block."""
-        if tuned not in self._trainings:
-            process = transfer.training(self.static, selection(self.params, tuned), self._options)
-            self._trainings[tuned] = process, transfer.training_block(process)
-        return self._trainings[tuned]
+    def training(self, plan: Plan) -> tuple[Any, Any]:
+        """The optimisation a plan asks for, and its compiled block."""
+        norm = plan.norm or self._options.norm
+        if (plan.tuned, norm) not in self._trainings:
+            options = dataclasses.replace(self._options, norm=norm)
+            process = transfer.training(self.static, selection(self.params, plan.tuned), options)
+            self._trainings[plan.tuned, norm] = process, transfer.training_block(process)
+        return self._trainings[plan.tuned, norm]
 
     def train(self, plan: Plan, params: PyTree, molecules: Sequence[Prepared], key: jax.Array, state: State) -> PyTree:
         """Train on all molecules together, going on where an interrupted run stopped; the curve goes into the state.
@@ -162,7 +166,7 @@ class Workshop:
                 params, walkers = self._match(plan, params, stack, k_match, state)
             else:
                 walkers = self._walk(params, stack, k_walk)
-        process, _ = self.training(plan.tuned)
+        process, _ = self.training(plan)
         run = _strong(process.init(k_run, params, stack.families, self.table.walkers, walkers))
         if saved is not None:
             run = tree.from_arrays(run, saved)
@@ -204,13 +208,14 @@ class Workshop:
 
     def _descend(self, plan: Plan, run: Run, stack: Stack, state: State) -> Run:
         """Natural-gradient steps until the last one, or the goal."""
-        phase, curve, (_, block) = f"{plan.name}/vmc", state.curves[plan.name], self.training(plan.tuned)
+        phase, curve, (_, block) = f"{plan.name}/vmc", state.curves[plan.name], self.training(plan)
         clock = _Clock(int(run.step), plan.steps)
         while (step := int(run.step)) < plan.steps:
             size = min(self.table.block, plan.steps - step)
             schedule = transfer.schedule(
-                size, first=step, learning_rate=plan.learning_rate, decay=plan.decay, shift=self.table.diagonal_shift
-            )
+                size, first=step, total=plan.steps, learning_rate=plan.learning_rate, decay=plan.decay,
+                shift=self.table.diagonal_shift,
+            )  # fmt: skip
             run, info = block(run, stack.families, schedule)
             energy = stack.in_order([part.energy for part in info.families])
             variance = stack.in_order([part.variance for part in info.families])

@@ -253,8 +253,15 @@ def _fine_tune(desk: Desk, name: str, params: PyTree, molecules: Sequence[Prepar
     table, train, state = desk.spec.adapt, desk.spec.train, desk.state
     if name in state.done:
         return tree.from_arrays(desk.workshop.params, state.weights[name])
-    rate, decay = table.learning_rate or train.learning_rate, table.decay or train.decay
-    plan = Plan(name, 0, table.steps, rate, decay, tuned=tuple(table.layers))
+    plan = Plan(
+        name,
+        0,
+        table.steps,
+        table.learning_rate,
+        table.decay or train.decay,
+        tuned=tuple(table.layers),
+        norm=table.norm,
+    )
     tuned = desk.workshop.train(plan, params, molecules, key, state)
     state.weights[name] = tree.to_arrays(tuned)
     state.finish(name)
