@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.core.meter import Cost
 from wavefoundry.problems.references import Reference
@@ -15,6 +17,8 @@ from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 CONVENTION = "total energies in Hartree with nuclear repulsion; all electrons, clamped nuclei; lengths in bohr"
 PER_ATOM = 1e-3
 """The error (Ha per atom) up to which steps are counted."""
+MOST_POINTS = 300
+"""Points of the training that the summary keeps."""
 
 
 def summary_of(spec: MoleculesSpec, state: State, trained: list[str], cost: Cost, weights: int) -> dict[str, Any]:
@@ -50,9 +54,10 @@ def training_of(state: State, names: list[str]) -> dict[str, Any]:
     spent = Cost(**state.notes["base_cost"]).to_dict() if "base_cost" in state.notes else None
     if curve is None or not len(curve.steps):
         return {"steps": [], "energy": {}, "cost": spent}
-    each = {name: _plain(curve.energy[:, k]) for k, name in enumerate(names)}
-    spread = {name: _plain(curve.variance[:, k]) for k, name in enumerate(names)}
-    return {"steps": [int(s) for s in curve.steps], "energy": each, "variance": spread, "cost": spent}
+    take = np.unique(np.linspace(0, len(curve.steps) - 1, min(MOST_POINTS, len(curve.steps))).astype(int))
+    each = {name: _plain(curve.energy[take, k]) for k, name in enumerate(names)}
+    spread = {name: _plain(curve.variance[take, k]) for k, name in enumerate(names)}
+    return {"steps": curve.steps[take].tolist(), "energy": each, "variance": spread, "cost": spent}
 
 
 def _plain(column: Any) -> list[float | None]:
