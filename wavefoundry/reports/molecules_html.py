@@ -128,8 +128,10 @@ def _pictures(summary: dict[str, Any]) -> dict[str, Any]:
 
     from wavefoundry.reports import style
 
+    in_curves = {id(record) for records in figures.scans(summary).values() for record in records}
+    others = [record for record in summary.get("molecules") or [] if id(record) not in in_curves]
     drawn = {
-        "errors": figures.errors_figure(summary) if not figures.scans(summary) else None,
+        "errors": figures.errors_figure({"molecules": others}),
         "steps": figures.steps_figure(summary),
         "size": figures.size_figure(summary),
         "training": figures.training_figure(summary),
