@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from wavefoundry.core.types import Process, Run, System
-from wavefoundry.engine.gradient import centred_rows, log_jacobian, natural_gradient, select
+from wavefoundry.engine.gradient import Selection, centred_rows, log_jacobian, natural_gradient, select
 from wavefoundry.engine.langevin import langevin
 from wavefoundry.engine.sampling import Walkers, equal_weights, init_walkers, members, metropolis
 from wavefoundry.engine.vmc import Optimiser, guarded, local_energies
@@ -141,6 +141,25 @@ def part(family: System, index: Array) -> System:
     return eqx.combine(jax.tree.map(lambda leaf: leaf[index], varying), shared)
 
 
+class _Fixed(NamedTuple):
+    """What does not change during a training."""
+
+    static: PyTree
+    selection: Selection
+    options: Options
+
+
+class _Part(NamedTuple):
+    """One family in one step: rows, residuals, whether all energies are finite; and what it goes on with."""
+
+    rows: Array
+    residual: Array
+    finite: Array
+    walkers: Walkers
+    visits: Visits
+    info: FamilyInfo
+
+
 def stacked(static: PyTree, trainable: PyTree, options: Options) -> Process:
     """Optimisation of one wavefunction for several families.
 
@@ -153,67 +172,77 @@ def stacked(static: PyTree, trainable: PyTree, options: Options) -> Process:
         ``init(key, params, families, chains, walkers=None)`` and ``step(run, families, learning_rate, shift)``.
         Energies of a family are divided by ``scale`` of its systems (electrons) relative to the mean scale of the step.
     """
-    selection = select(trainable)
-    moves = Moves(options.moves, 4 * options.chunk, options.drift)
+    fixed = _Fixed(static, select(trainable), options)
 
     def init(
         key: PRNGKeyArray, params: PyTree, families: Families, chains: int, walkers: tuple[Walkers, ...] | None = None
     ) -> Run:
-        opt = Optimiser(jnp.zeros(selection.vector(params).shape[0]), jnp.ones(()), jnp.zeros((), int))
+        opt = Optimiser(jnp.zeros(fixed.selection.vector(params).shape[0]), jnp.ones(()), jnp.zeros((), int))
         visits = tuple(_unvisited(members(family)) for family in families)
         walkers = start(key, families, chains) if walkers is None else walkers
         return Run(params, State(walkers, visits), opt, jnp.zeros((), int))
 
-    def one(
-        run: Run, family: System, walkers: Walkers, visits: Visits
-    ) -> tuple[Array, Array, Array, Walkers, Visits, FamilyInfo]:
-        """Rows, residuals and whether all is finite, of one family; and what it becomes."""
-        wavefunction = eqx.combine(run.params, static)
-        index = choose(visits, run.step, options)
-        some = part(family, index)
-        mine = Walkers(walkers.x[index], walkers.key, walkers.width[index], walkers.acceptance[index])
-        mine = sample(wavefunction, some, mine, moves, options.target)
-        batch = equal_weights(mine.x)
-        terms = local_energies(wavefunction, some, batch, options.chunk)
-        local = jnp.sum(terms, axis=-1)
-        jacobian = log_jacobian(run.params, static, selection, some, batch, max(1, options.chunk // 2))
-        rows, residual = centred_rows(jacobian, clip(local, options.clip), batch.weight)
-        variance = jnp.var(local, axis=1)
-        blank = jnp.full(members(family), jnp.nan)
-        info = FamilyInfo(
-            *(blank.at[index].set(v) for v in (jnp.mean(local, axis=1), variance, mine.acceptance, mine.width))
-        )
-        spread = jnp.where(jnp.isfinite(variance), jnp.sqrt(variance), jnp.inf)
-        seen = Visits(
-            visits.last.at[index].set(run.step), visits.count.at[index].add(1), visits.spread.at[index].set(spread)
-        )
-        walkers = Walkers(
-            walkers.x.at[index].set(mine.x), mine.key, walkers.width.at[index].set(mine.width),
-            walkers.acceptance.at[index].set(mine.acceptance),
-        )  # fmt: skip
-        return rows, residual / family.scale, jnp.all(jnp.isfinite(local)), walkers, seen, info  # type: ignore[attr-defined]
-
     def step(run: Run, families: Families, learning_rate: Array, shift: Array) -> tuple[Run, Info]:
-        parts = zip(families, run.sampler.walkers, run.sampler.visits, strict=True)
-        rows, residuals, finite, walkers, visits, infos = zip(*(one(run, *p) for p in parts), strict=True)
-        shares = [_share(options, family) for family in families]
-        # every member counts the same, whichever family it belongs to
-        factors = [(share / sum(shares)) ** 0.5 for share in shares]
-        row = jnp.concatenate([r * f for r, f in zip(rows, factors, strict=True)])
-        # energies per electron, on the scale of a whole molecule
-        mean = sum(s * f.scale for s, f in zip(shares, families, strict=True)) / sum(shares)  # type: ignore[attr-defined]
-        residual = jnp.concatenate([r * f * mean for r, f in zip(residuals, factors, strict=True)])
-        found = natural_gradient(row, residual, shift, run.opt.update, options.momentum, options.solver)
+        parts = [
+            _visit(fixed, run, *each) for each in zip(families, run.sampler.walkers, run.sampler.visits, strict=True)
+        ]
+        rows, residual = _together(parts, families, options)
+        found = natural_gradient(rows, residual, shift, run.opt.update, options.momentum, options.solver)
         rate = learning_rate * run.opt.scale
         length = rate * jnp.linalg.norm(found.update)
         rate = rate * jnp.minimum(1.0, options.norm / jnp.maximum(length, 1e-30))
         rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
-        good = jnp.all(jnp.stack(finite)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
-        params, opt, good = guarded(selection, run, found, rate, good)
+        good = jnp.all(jnp.stack([part.finite for part in parts])) & jnp.isfinite(found.spread)
+        params, opt, good = guarded(fixed.selection, run, found, rate, good & jnp.isfinite(found.shift))
+        state = State(tuple(part.walkers for part in parts), tuple(part.visits for part in parts))
+        infos = tuple(part.info for part in parts)
         info = Info(infos, jnp.where(good, rate * found.spread, 0.0), found.shift, opt.rejected)
-        return Run(params, State(walkers, visits), opt, run.step + 1), info
+        return Run(params, state, opt, run.step + 1), info
 
     return Process(init, step)
+
+
+def _visit(fixed: _Fixed, run: Run, family: System, walkers: Walkers, visits: Visits) -> _Part:
+    """Moves, local energies and derivatives of the members of a family whose turn it is."""
+    options, wavefunction = fixed.options, eqx.combine(run.params, fixed.static)
+    index = choose(visits, run.step, options)
+    some = part(family, index)
+    mine = Walkers(walkers.x[index], walkers.key, walkers.width[index], walkers.acceptance[index])
+    moves = Moves(options.moves, 4 * options.chunk, options.drift)
+    mine = sample(wavefunction, some, mine, moves, options.target)
+    batch = equal_weights(mine.x)
+    local = jnp.sum(local_energies(wavefunction, some, batch, options.chunk), axis=-1)
+    chunk = max(1, options.chunk // 2)
+    jacobian = log_jacobian(run.params, fixed.static, fixed.selection, some, batch, chunk)
+    rows, residual = centred_rows(jacobian, clip(local, options.clip), batch.weight)
+    variance = jnp.var(local, axis=1)
+    blank = jnp.full(members(family), jnp.nan, float)
+    seen = (jnp.mean(local, axis=1), variance, mine.acceptance, mine.width)
+    spread = jnp.where(jnp.isfinite(variance), jnp.sqrt(variance), jnp.inf)
+    return _Part(
+        rows,
+        residual / family.scale,  # type: ignore[attr-defined]
+        jnp.all(jnp.isfinite(local)),
+        Walkers(
+            walkers.x.at[index].set(mine.x),
+            mine.key,
+            walkers.width.at[index].set(mine.width),
+            walkers.acceptance.at[index].set(mine.acceptance),
+        ),
+        Visits(visits.last.at[index].set(run.step), visits.count.at[index].add(1), visits.spread.at[index].set(spread)),
+        FamilyInfo(*(blank.at[index].set(value) for value in seen)),
+    )
+
+
+def _together(parts: list[_Part], families: Families, options: Options) -> tuple[Array, Array]:
+    """Rows and residuals of all families below each other; every member counts the same, whatever its family."""
+    shares = [_share(options, family) for family in families]
+    factors = [(share / sum(shares)) ** 0.5 for share in shares]
+    # energies per electron, on the scale of a whole molecule
+    mean = sum(s * f.scale for s, f in zip(shares, families, strict=True)) / sum(shares)  # type: ignore[attr-defined]
+    rows = jnp.concatenate([part.rows * f for part, f in zip(parts, factors, strict=True)])
+    residual = jnp.concatenate([part.residual * f * mean for part, f in zip(parts, factors, strict=True)])
+    return rows, residual
 
 
 def _share(options: Options, family: System) -> int:
