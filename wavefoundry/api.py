@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,9 @@ from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, Pretrai
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER
+from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.models import ViTSpec
+from wavefoundry.models import ElectronsSpec, ViTSpec
 from wavefoundry.problems.lattice import LatticeSystem, sign_free
 from wavefoundry.studies import diagram_run, run_study
 from wavefoundry.studies.context import Context
@@ -89,7 +90,11 @@ class Pretrained:
         return Path(path)
 
 
-def load(path: str | Path, system: LatticeSystem | None = None) -> Any:
+@overload
+def load(path: str | Path, system: LatticeSystem) -> Pretrained: ...
+@overload
+def load(path: str | Path) -> MoleculeModel: ...
+def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | MoleculeModel:
     """Read what ``save`` of a pre-trained model wrote, or the pre-trained state of a finished run.
 
     Args:
@@ -139,6 +144,12 @@ def _table(kind: type, where: str, fields: dict[str, Any]) -> Any:
         raise InputError(f"{first['msg']}: {key} = {first.get('input')!r}", where=where) from None
 
 
+@overload
+def pretrain(system: LatticeSystem, model: ViTSpec | None = None, **settings: Any) -> Pretrained: ...
+@overload
+def pretrain(
+    system: Sequence[Molecule] | Molecule, model: ElectronsSpec | None = None, **settings: Any
+) -> MoleculeModel: ...
 def pretrain(
     system: Any,
     model: Any = None,
@@ -146,7 +157,7 @@ def pretrain(
     at: Sequence[Mapping[str, float]] | None = None,
     progress: bool = False,
     **settings: Any,
-) -> Any:
+) -> Pretrained | MoleculeModel:
     """Optimise a wavefunction at the couplings of ``system``, or for many molecules together.
 
     Args:
@@ -230,6 +241,17 @@ class Diagram:
         return Path(path)
 
 
+@overload
+def map(
+    base: Pretrained,
+    points: Mapping[str, float | Sequence[float] | np.ndarray],
+    method: str | None = None,
+    **settings: Any,
+) -> Diagram: ...
+@overload
+def map(
+    base: MoleculeModel, points: Sequence[Molecule] | Molecule, method: str | None = None, **settings: Any
+) -> MoleculeMap: ...
 def map(  # noqa: A001 - wf.map is the name users know this step by
     base: Any,
     points: Any,
@@ -238,7 +260,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     evaluate: Mapping[str, Any] | None = None,
     progress: bool = False,
     **settings: Any,
-) -> Any:
+) -> Diagram | MoleculeMap:
     """Adapt a pre-trained wavefunction to other couplings, or a model of molecules to other molecules.
 
     Args:

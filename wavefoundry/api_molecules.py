@@ -253,12 +253,10 @@ class MoleculeMap:
         """One row per molecule; nested fields become dotted columns, long lists are left out."""
         import pandas
 
+        from wavefoundry.reports.molecules_lines import numbers
         from wavefoundry.reports.tables import flatten
 
-        rows = [{key: value for key, value in record.items() if key != "geometry"} for record in self.molecules]
-        for row in rows:
-            row["observables"] = {k: v for k, v in row["observables"].items() if k != "density"}
-        return pandas.DataFrame([flatten(row) for row in rows])
+        return pandas.DataFrame([flatten(numbers(record)) for record in self.molecules])
 
     def plot(self) -> Figure:
         """Potential curves where lengths vary, else errors against the reference."""

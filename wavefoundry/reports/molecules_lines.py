@@ -34,6 +34,13 @@ def cells(record: Mapping[str, Any]) -> dict[str, str]:
     return dict(zip(HEADS, values, strict=True))
 
 
+def numbers(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record for a table: without its geometry, density and forces, which are long lists."""
+    found = {name: value for name, value in record.items() if name != "geometry"}
+    seen = found.get("observables") or {}
+    return found | {"observables": {name: value for name, value in seen.items() if name not in ("density", "forces")}}
+
+
 def source(reference: Mapping[str, Any]) -> str:
     """What an energy is compared with, in a few words."""
     kind, text = reference.get("kind"), str(reference.get("source") or "")

@@ -79,4 +79,8 @@ def _tables(summary: dict[str, Any]) -> dict[str, str]:
         return {"cases.csv": cases_csv(summary)}
     from wavefoundry.reports.tables import write_csv
 
-    return {f"{name}.csv": write_csv(summary[name]) for name in ("points", "rounds", "molecules") if name in summary}
+    if summary["kind"] == "molecules":
+        from wavefoundry.reports.molecules_lines import numbers
+
+        return {"molecules.csv": write_csv([numbers(record) for record in summary["molecules"]])}
+    return {f"{name}.csv": write_csv(summary[name]) for name in ("points", "rounds") if name in summary}
