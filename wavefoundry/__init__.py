@@ -21,6 +21,7 @@ _MODULES = {
     "toric": "wavefoundry.problems.toric",
 }
 _NAMES = ("pretrain", "map", "load", "run_study", "Diagram", "Pretrained")
+_NAMES += ("molecules", "MoleculeMap", "MoleculeModel")
 _NAMES += ("prune", "isolate", "compact", "explain", "Tickets")
 
 _EMULATION = {
@@ -38,6 +39,7 @@ _EMULATION = {
 if TYPE_CHECKING:
     from wavefoundry import models
     from wavefoundry.api import Diagram, Pretrained, load, map, pretrain, run_study
+    from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
     from wavefoundry.api_tickets import Tickets, compact, explain, isolate, prune
     from wavefoundry.problems import exact, lattice, toric
     from wavefoundry.problems.grid import Grid1D, Grid2D
@@ -54,6 +56,8 @@ __all__ = [
     "Diagram",
     "Grid1D",
     "Grid2D",
+    "MoleculeMap",
+    "MoleculeModel",
     "Packet",
     "Pretrained",
     "Student",
@@ -73,6 +77,7 @@ __all__ = [
     "load_student",
     "map",
     "models",
+    "molecules",
     "pretrain",
     "propagate",
     "rollout",

@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wavefoundry import api_molecules
+from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_tickets import Tickets, compact, explain, isolate, prune
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER
+from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.models import ViTSpec
+from wavefoundry.models import ElectronsSpec, ViTSpec
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import diagram_run, run_study
 from wavefoundry.studies.context import Context
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Diagram",
+    "MoleculeMap",
+    "MoleculeModel",
     "Pretrained",
     "Tickets",
     "compact",
@@ -37,6 +42,7 @@ __all__ = [
     "isolate",
     "load",
     "map",
+    "molecules",
     "pretrain",
     "prune",
     "run_study",
@@ -84,12 +90,19 @@ class Pretrained:
         return Path(path)
 
 
-def load(path: str | Path, system: LatticeSystem) -> Pretrained:
-    """Read what ``Pretrained.save`` wrote, or the pre-trained state of a finished run.
+@overload
+def load(path: str | Path, system: LatticeSystem) -> Pretrained: ...
+@overload
+def load(path: str | Path) -> MoleculeModel: ...
+def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | MoleculeModel:
+    """Read what ``save`` of a pre-trained model wrote, or the pre-trained state of a finished run.
 
     Args:
         path: the folder, or a run directory.
-        system: the family of Hamiltonians it belongs to (operators are code and are not stored).
+        system: of lattices, the family of Hamiltonians it belongs to (operators are code and are not stored).
+
+    Returns:
+        ``Pretrained``, or ``MoleculeModel`` where the folder holds a model of molecules.
 
     Raises:
         InputError: nothing to load there. IntegrityError: damaged, or weights of another network.
@@ -100,6 +113,11 @@ def load(path: str | Path, system: LatticeSystem) -> Pretrained:
     folder = folder / "artifacts" / "base" if (folder / "artifacts" / "base").is_dir() else folder
     if not folder.is_dir():
         raise InputError(f"there is no saved model at {path}", where="wf.load")
+    if api_molecules.is_stored(folder):
+        return api_molecules.load(folder)
+    if system is None:
+        fix = "wf.load(path, system)"
+        raise InputError("a model of a lattice needs its system", where="wf.load: system", why="it is code", fix=fix)
     arrays, meta = read_bundle(folder)
     model, settings = ViTSpec(**meta["model"]), PretrainTable(**meta["settings"])
     system = system.at(**meta["record"]["couplings"])
@@ -126,27 +144,39 @@ def _table(kind: type, where: str, fields: dict[str, Any]) -> Any:
         raise InputError(f"{first['msg']}: {key} = {first.get('input')!r}", where=where) from None
 
 
+@overload
+def pretrain(system: LatticeSystem, model: ViTSpec | None = None, **settings: Any) -> Pretrained: ...
+@overload
 def pretrain(
-    system: LatticeSystem,
-    model: ViTSpec | None = None,
+    system: Sequence[Molecule] | Molecule, model: ElectronsSpec | None = None, **settings: Any
+) -> MoleculeModel: ...
+def pretrain(
+    system: Any,
+    model: Any = None,
     *,
     at: Sequence[Mapping[str, float]] | None = None,
     progress: bool = False,
     **settings: Any,
-) -> Pretrained:
-    """Optimise a wavefunction at the couplings of ``system``.
+) -> Pretrained | MoleculeModel:
+    """Optimise a wavefunction at the couplings of ``system``, or for many molecules together.
 
     Args:
-        system: from ``wavefoundry.lattice``.
-        model: network description, default ``models.vit()``.
+        system: from ``wavefoundry.lattice``, or molecules from ``wf.molecules``.
+        model: network description, default ``models.vit()``; of molecules ``models.electrons()``.
         at: several couplings to train together (for a conditioned network); default: those of ``system``.
         progress: show progress lines.
         settings: ``steps``, ``walkers``, ``learning_rate``, ``diagonal_shift``, ``momentum``, ``sweeps``, ``solver``,
-            ``sampling``, ``block``, ``seed``, as in the ``[pretrain]`` table of a study file.
+            ``sampling``, ``block``, ``seed``, as in the ``[pretrain]`` table of a study file; of molecules those of the
+            ``[train]`` table.
+
+    Returns:
+        ``Pretrained``, or ``MoleculeModel``.
 
     Raises:
         InputError: a setting is unknown or out of bounds.
     """
+    if not isinstance(system, LatticeSystem):
+        return api_molecules.pretrain(system, model, progress=progress, **settings)
     model = model or ViTSpec()
     if "warm_start" in settings:
         raise InputError("warm_start belongs to study files", where="wf.pretrain", fix="use wf.load and wf.map")
@@ -211,28 +241,48 @@ class Diagram:
         return Path(path)
 
 
-def map(  # noqa: A001 - wf.map is the name users know this step by
+@overload
+def map(
     base: Pretrained,
     points: Mapping[str, float | Sequence[float] | np.ndarray],
-    method: str = "head",
+    method: str | None = None,
+    **settings: Any,
+) -> Diagram: ...
+@overload
+def map(
+    base: MoleculeModel, points: Sequence[Molecule] | Molecule, method: str | None = None, **settings: Any
+) -> MoleculeMap: ...
+def map(  # noqa: A001 - wf.map is the name users know this step by
+    base: Any,
+    points: Any,
+    method: str | None = None,
     *,
     evaluate: Mapping[str, Any] | None = None,
     progress: bool = False,
     **settings: Any,
-) -> Diagram:
-    """Adapt a pre-trained wavefunction to other couplings.
+) -> Diagram | MoleculeMap:
+    """Adapt a pre-trained wavefunction to other couplings, or a model of molecules to other molecules.
 
     Args:
         base: from ``pretrain`` or ``load``.
-        points: values of one or several couplings; several make a grid.
-        method: "head" (on pools), "full" (all weights) or "zero-shot".
+        points: values of one or several couplings, several make a grid; or molecules.
+        method: "head" (on pools, the default for couplings), "full" (all weights) or "zero-shot" (the default for
+            molecules).
         evaluate: ``samples``, ``chains``, ``observables``, ``exact``, as in the ``[evaluate]`` table.
         progress: show progress lines.
         settings: ``steps``, ``samples``, ``rounds``, ``tolerance``, ... as in the ``[adapt]`` table.
 
+    Returns:
+        ``Diagram``, or ``MoleculeMap``.
+
     Raises:
         InputError: unknown coupling or setting.
     """
+    if isinstance(base, MoleculeModel):
+        return api_molecules.map_molecules(
+            base, points, method or "zero-shot", evaluate=evaluate, progress=progress, **settings
+        )
+    method = method or "head"
     values = {name: np.atleast_1d(np.asarray(v, float)).tolist() for name, v in points.items()}
     if not values or not all(values.values()):
         raise InputError("no couplings to map", where="wf.map: points", fix='for example {"h": [0.8, 1.2]}')

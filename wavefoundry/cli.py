@@ -278,6 +278,9 @@ def _read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
     rounds = {event.get("round"): event for event in events if event.get("event") == "ticket"}
     if rounds:
         return {"kind": "tickets", "status": "unfinished", "rounds": list(rounds.values()), "last_event": last}, notes
+    molecules = [event for event in events if event.get("event") == "molecule"]
+    if molecules:
+        return {"kind": "molecules", "status": "unfinished", "molecules": molecules, "last_event": last}, notes
     return {"status": "unfinished", "points": list(points.values()), "last_event": last}, notes
 
 

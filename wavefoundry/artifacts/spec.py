@@ -21,6 +21,8 @@ from pydantic_core import PydanticCustomError
 from wavefoundry.artifacts.spec_checks import near, problems
 from wavefoundry.artifacts.spec_emulation import EmulationSpec
 from wavefoundry.artifacts.spec_errors import short, short_line, to_input_error
+from wavefoundry.artifacts.spec_molecules import PAPER as PAPER_MOLECULES
+from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
 from wavefoundry.artifacts.spec_tables import (
     COUPLINGS,
     AdaptTable,
@@ -94,11 +96,16 @@ class DiagramSpec(Table):
         return self
 
 
-KINDS: dict[str, type[Any]] = {"diagram": DiagramSpec, "emulation": EmulationSpec, "tickets": TicketsSpec}
+KINDS: dict[str, type[Any]] = {
+    "diagram": DiagramSpec,
+    "emulation": EmulationSpec,
+    "molecules": MoleculesSpec,
+    "tickets": TicketsSpec,
+}
 """Study kinds by the value of ``kind``, which decides how the rest of a file is read."""
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "desk": {"diagram": {}, "emulation": {}, "tickets": DESK},
+    "desk": {"diagram": {}, "emulation": {}, "molecules": {}, "tickets": DESK},
     "paper": {
         "emulation": {
             "curriculum": {"preset": "paper-full"},
@@ -112,6 +119,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "evaluate": {"samples": 65536, "chains": 1024},
             "output": {"memory_mib": 4096},
         },
+        "molecules": PAPER_MOLECULES,
         "tickets": PAPER,
     },
 }
@@ -146,7 +154,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
             where=f"{path}, key {table}.warm_start",
             fix="a path, seen from the current directory",
         )
-    return spec
+    return self_contained(spec) if isinstance(spec, MoleculesSpec) else spec
 
 
 def _require_files(spec: EmulationSpec, source: str) -> None:

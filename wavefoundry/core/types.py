@@ -124,6 +124,10 @@ class Wavefunction(eqx.Module):
         condition = system.couplings[np.array(self.conditioned)] if self.conditioned else None
         return self.backbone(condition, x)  # type: ignore[operator]
 
+    def bind(self, system: System) -> Callable[[Config], Float[Array, " width"]]:
+        """Features as a function of the configuration; what depends on the system alone may be computed beforehand."""
+        return lambda x: self.features(system, x)
+
     def __call__(self, system: System, x: Config) -> Psi:
         """Amplitude of one configuration."""
         return self.head(self.features(system, x))  # type: ignore[operator]

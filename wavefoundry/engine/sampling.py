@@ -18,8 +18,8 @@ class Walkers(NamedTuple):
 
     x: Config
     key: PRNGKeyArray
-    width: Float[Array, ""]
-    acceptance: Float[Array, ""]  # of the last call
+    width: Float[Array, "*R"]  # of moves in continuous space: one for all, or one for every member
+    acceptance: Float[Array, "*R"]  # of the last call
 
 
 def over_family(f: Callable[..., Any], family: System, *args: Any) -> Any:
@@ -47,20 +47,25 @@ def init_walkers(key: PRNGKeyArray, family: System, chains: int) -> Walkers:
 def metropolis(wavefunction: Wavefunction, family: System, walkers: Walkers, moves: int, chunk: int) -> Walkers:
     """Advance every chain by ``moves`` Metropolis-Hastings moves with target |psi|^2.
 
+    Where every member has a width of its own, the acceptance is given for every member too.
+
     Chains run in groups of ``chunk``, each group to the end before the next: its activations stay in the cache.
     """
     key, k_run = jax.random.split(walkers.key)
     chains = jax.tree.leaves(walkers.x)[0].shape[1]
     keys = jax.random.split(k_run, (members(family), chains))
+    own = walkers.width.ndim > 0
 
-    def one(system: System, xs: Config, ks: PRNGKeyArray) -> tuple[Config, Array]:
+    def one(system: System, xs: Config, ks: PRNGKeyArray, *widths: Array) -> tuple[Config, Array]:
+        features, width = wavefunction.bind(system), widths[0] if own else walkers.width
+
         def log_abs(x: Config) -> Array:
-            return wavefunction(system, x).log
+            return wavefunction.head(features(x)).log  # type: ignore[operator]
 
         def move(_: int, state: tuple) -> tuple:
             x, log, k, accepted = state
             k, k_propose, k_accept = jax.random.split(k, 3)
-            y, log_ratio = system.propose(k_propose, x, walkers.width)
+            y, log_ratio = system.propose(k_propose, x, width)
             new = log_abs(y)
             # a proposal that is not finite is refused, never accepted by accident
             go = jnp.log(jax.random.uniform(k_accept)) < 2 * (new - log).astype(jnp.float64) + log_ratio
@@ -74,8 +79,8 @@ def metropolis(wavefunction: Wavefunction, family: System, walkers: Walkers, mov
 
         return jax.lax.map(chain, (xs, ks), batch_size=min(chunk, chains))
 
-    x, acceptance = over_family(one, family, walkers.x, keys)
-    return Walkers(x, key, walkers.width, jnp.mean(acceptance))
+    x, acceptance = over_family(one, family, walkers.x, keys, *((walkers.width,) if own else ()))
+    return Walkers(x, key, walkers.width, jnp.mean(acceptance, axis=1) if own else jnp.mean(acceptance))
 
 
 def equal_weights(x: Config) -> Batch:

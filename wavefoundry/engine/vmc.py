@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.types import Batch, Process, Run, System, Wavefunction
-from wavefoundry.engine.gradient import centred_rows, log_jacobian, natural_gradient, select
+from wavefoundry.engine.gradient import Direction, Selection, centred_rows, log_jacobian, natural_gradient, select
 from wavefoundry.engine.guided import crossed
 from wavefoundry.engine.sampling import (
     Walkers,
@@ -78,10 +78,32 @@ def local_energies(wavefunction: Wavefunction, family: System, batch: Batch, chu
     """Term-wise local energies of a batch: (R, S, terms)."""
 
     def one(system: System, xs: PyTree) -> Array:
-        local = system.expand_batch(lambda x: wavefunction.features(system, x), xs, chunk)
+        local = system.expand_batch(wavefunction.bind(system), xs, chunk)
         return jax.vmap(lambda part: system.contract(wavefunction.head, part))(local)  # type: ignore[arg-type]
 
     return over_family(one, family, batch.x)
+
+
+def guarded(
+    selection: Selection, run: Run, found: Direction, rate: Array, good: Array
+) -> tuple[PyTree, Optimiser, Array]:
+    """Weights and optimiser after a step of size ``rate``; where anything is not finite, after no step at all.
+
+    A refused step halves the scale of the learning rate, which then recovers by 2% a step, and forgets the momentum.
+
+    Returns:
+        Weights, optimiser, and whether the step was made.
+    """
+    vector = selection.vector(run.params).astype(jnp.float64) - rate * found.update
+    new = selection.replace(run.params, vector)
+    good &= jnp.all(jnp.isfinite(selection.vector(new)))
+    params = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, run.params)
+    opt = Optimiser(
+        jnp.where(good, found.update, 0.0),
+        jnp.where(good, jnp.minimum(1.0, run.opt.scale * 1.02), run.opt.scale * 0.5),
+        run.opt.rejected + ~good,
+    )
+    return params, opt, good
 
 
 def variational(static: PyTree, trainable: PyTree, options: Options, states: Any = None) -> Process:
@@ -124,15 +146,7 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
         rate = learning_rate * run.opt.scale
         rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
         good = jnp.all(jnp.isfinite(local)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
-        vector = selection.vector(run.params).astype(jnp.float64) - rate * found.update
-        new = selection.replace(run.params, vector)
-        good &= jnp.all(jnp.isfinite(selection.vector(new)))
-        params = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, run.params)
-        opt = Optimiser(
-            jnp.where(good, found.update, 0.0),
-            jnp.where(good, jnp.minimum(1.0, run.opt.scale * 1.02), run.opt.scale * 0.5),
-            run.opt.rejected + ~good,
-        )
+        params, opt, _ = guarded(selection, run, found, rate, good)
         info = Info(energy, variance, local, walkers.acceptance, found.shift, rate * found.spread, opt.rejected)
         return Run(params, walkers, opt, run.step + 1), info
 

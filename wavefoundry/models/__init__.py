@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from wavefoundry.core.errors import InputError
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import jax
 
     from wavefoundry.core.types import Wavefunction
+    from wavefoundry.models.electron_wavefunction import ElectronWavefunction
     from wavefoundry.models.emulator import Emulator
 
 
@@ -188,6 +189,33 @@ def linear(**options: object) -> EmulatorSpec:
     return _emulator("linear", options)
 
 
+@dataclasses.dataclass(frozen=True)
+class ElectronsSpec:
+    """Description of a wavefunction of electrons, see ``wavefoundry.models.electron_shape.Shape`` for the options."""
+
+    preset: str = "small"
+    precision: Literal["float32", "float64"] = "float32"
+    options: tuple[tuple[str, object], ...] = ()
+
+    def build(self, key: jax.Array) -> ElectronWavefunction:
+        """The network with random weights; it fits every molecule of its elements.
+
+        Raises:
+            InputError: an unknown preset, option or element.
+        """
+        from wavefoundry.models import electron_wavefunction as module
+
+        return module.electrons(key, module.resolve(self.preset, dict(self.options)), self.precision)
+
+
+def electrons(
+    preset: str = "small", precision: Literal["float32", "float64"] = "float32", **options: Any
+) -> ElectronsSpec:
+    """A wavefunction of electrons for any molecule: ``electrons(width=32, layers=2, determinants=4)``; the published
+    size with ``electrons(preset="paper")``."""
+    return ElectronsSpec(preset, precision, tuple(sorted(options.items())))
+
+
 def as_emulator(model: EmulatorSpec | DenseSpec | ConvSpec) -> EmulatorSpec:
     """What an emulator's training is given: ``dense()`` and ``conv()`` without options are the emulators there.
 
@@ -203,6 +231,6 @@ def as_emulator(model: EmulatorSpec | DenseSpec | ConvSpec) -> EmulatorSpec:
 
 
 __all__ = [
-    "ConvSpec", "DenseSpec", "EmulatorSpec", "ResNetSpec", "ViTSpec", "as_emulator", "conv", "dense", "gru", "kernel",
-    "linear", "resnet", "unitary", "vit",
+    "ConvSpec", "DenseSpec", "ElectronsSpec", "EmulatorSpec", "ResNetSpec", "ViTSpec", "as_emulator", "conv", "dense",
+    "electrons", "gru", "kernel", "linear", "resnet", "unitary", "vit",
 ]  # fmt: skip

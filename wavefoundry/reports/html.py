@@ -75,6 +75,10 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         from wavefoundry.reports import tickets_html
 
         return page.render("tickets.html.j2", tickets_html.context(summary))
+    if summary.get("kind") == "molecules":
+        from wavefoundry.reports import molecules_html
+
+        return page.render("molecules.html.j2", molecules_html.context(summary))
     rows = view.rows(summary)
     names = view.axes(summary, rows)
     context = {

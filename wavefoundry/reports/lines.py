@@ -37,9 +37,9 @@ def event_line(event: Event) -> str:
         numbers = "  ".join(f"{head} {cells[head]}" for head in HEADS if cells[head] not in ("", NOT_AVAILABLE))
         left = duration(event.get("seconds_left"))
         return f"{_place(event, event.get('couplings'))}  {numbers}" + (f"  {left} left" if left else "")
-    from wavefoundry.reports import tickets_lines
+    from wavefoundry.reports import molecules_lines, tickets_lines
 
-    return emulation_tables.event_line(event) or tickets_lines.line(event)
+    return emulation_tables.event_line(event) or tickets_lines.line(event) or molecules_lines.line(event)
 
 
 def final_line(summary: Event) -> str:
@@ -50,6 +50,10 @@ def final_line(summary: Event) -> str:
         from wavefoundry.reports import tickets_lines
 
         return tickets_lines.final_line(summary)
+    if summary.get("kind") == "molecules":
+        from wavefoundry.reports import molecules_lines
+
+        return molecules_lines.final_line(summary)
     points = list(summary.get("points") or [])
     trusted = sum(bool(point.get("trusted")) for point in points)
     errors = [abs(error) for point in points if (error := _finite(point.get("relative_error"))) is not None]
@@ -144,6 +148,8 @@ def step_numbers(event: Event) -> str:
     texts = {
         "loss": _number(event.get("loss")),
         "E": format_value_error(_finite(event.get("energy")), _finite(event.get("energy_error"))),
+        "mean E": _number(event.get("energy_mean"), 7),
+        "std": _number(event.get("std")),
         "E/site": format_value_error(*per_site(event)),
         "V-score": _number(event.get("v_score")),
         "R-hat": _number(event.get("r_hat"), 4),

@@ -62,6 +62,10 @@ def final_table(summary: Event) -> RenderableType:
         from wavefoundry.reports import tickets_lines
 
         return tickets_lines.final_table(summary, lines.cost_line(summary))
+    if summary.get("kind") == "molecules":
+        from wavefoundry.reports import molecules_lines
+
+        return molecules_lines.final_table(summary, lines.cost_line(summary))
     points = list(summary.get("points") or [])
     parts: list[RenderableType] = [_table([lines.point_cells(point) for point in points])] if points else []
     parts += [Text(line) for line in (lines.pretrain_line(summary), lines.cost_line(summary)) if line]
@@ -152,9 +156,13 @@ class Screen:
             from wavefoundry.reports import tickets_lines
 
             self._rows[event.get("round")] = tickets_lines.cells(event)
+        elif kind == "molecule":
+            from wavefoundry.reports import molecules_lines
+
+            self._rows[event.get("index")] = molecules_lines.cells(event)
         elif kind in ("isolated", "jump", "transferred"):
             self._text = lines.event_line(event)
-        if kind in ("step", "round", "point", "ticket", "done"):
+        if kind in ("step", "round", "point", "ticket", "molecule", "done"):
             self._compiling = ""
 
     def render(self) -> RenderableType:

@@ -27,13 +27,20 @@ def run_study(
     """
     from importlib import import_module
 
-    kinds = {"diagram": "diagram_run", "emulation": "emulation_run", "tickets": "tickets_run"}
+    kinds = {
+        "diagram": "diagram_run",
+        "emulation": "emulation_run",
+        "molecules": "molecules_run",
+        "tickets": "tickets_run",
+    }
     from wavefoundry.artifacts import signals
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.store import RunDirectory
     from wavefoundry.studies.context import Context
 
-    folder = Path(out)
+    folder, study = Path(out), import_module(f"wavefoundry.studies.{kinds[spec.kind]}")
+    if hasattr(study, "refuse") and not resume:
+        study.refuse(spec)  # what only a calculation can tell, before anything is written
     if resume:
         directory = RunDirectory.open(folder, write=True)
     else:
@@ -43,7 +50,7 @@ def run_study(
         if resume:
             study_file.require_same(spec, directory.spec_text, folder)
             _rewind_log(directory)
-        summary = import_module(f"wavefoundry.studies.{kinds[spec.kind]}").run(spec, context)
+        summary = study.run(spec, context)
         for text in directory.warnings:
             context.warn(text)
         summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
@@ -56,7 +63,7 @@ def run_study(
 
 def _rewind_log(directory: Any) -> None:
     """Drop log lines beyond the state that is gone back to: newest stream first."""
-    for stream in ("isolate", "tickets", "adapt", "pretrain", "emulation"):
+    for stream in ("isolate", "tickets", "adapt", "pretrain", "emulation", "molecules"):
         found = directory.latest(stream)
         if found is not None:
             directory.truncate_log(found[2])
@@ -72,4 +79,8 @@ def _tables(summary: dict[str, Any]) -> dict[str, str]:
         return {"cases.csv": cases_csv(summary)}
     from wavefoundry.reports.tables import write_csv
 
+    if summary["kind"] == "molecules":
+        from wavefoundry.reports.molecules_lines import numbers
+
+        return {"molecules.csv": write_csv([numbers(record) for record in summary["molecules"]])}
     return {f"{name}.csv": write_csv(summary[name]) for name in ("points", "rounds") if name in summary}

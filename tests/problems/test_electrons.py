@@ -1,0 +1,215 @@
+"""The electron system: local energies of known functions pointwise, Hartree-Fock by sampling, observables, forces."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wavefoundry.core.statistics import mean_and_error
+from wavefoundry.core.types import Psi
+from wavefoundry.engine import families, laplacian
+from wavefoundry.engine.sampling import equal_weights, metropolis
+from wavefoundry.engine.vmc import local_energies
+from wavefoundry.problems import electron_observables as observables
+from wavefoundry.problems.electrons import ElectronSystem, HartreeFockState, electron_system, homes
+from wavefoundry.problems.hartree_fock import SYMBOLS, hartree_fock
+
+
+def molecule(symbols: list[str], positions: list, charge: int = 0, spin: int = 0, **options) -> ElectronSystem:
+    charges = np.array([SYMBOLS.index(s) + 1 for s in symbols])
+    orbitals = hartree_fock(symbols, np.array(positions, float), charge=charge, spin=spin)
+    return electron_system(orbitals, charges, np.array(positions, float), laplacian.folx, **options)
+
+
+class Closed(eqx.Module):
+    """A wavefunction given by a formula log psi(system, x)."""
+
+    log: object = eqx.field(static=True)
+
+    def bind(self, system):
+        return lambda x: jnp.stack([self.log(system, x), 0.0])
+
+    def head(self, z):
+        return Psi(z[0], z[1])
+
+
+def slater(exponent: float) -> Closed:
+    return Closed(lambda s, x: -exponent * jnp.sum(jnp.linalg.norm(x[:, None] - s.positions, axis=-1)))
+
+
+def energy(psi, system, x):
+    return jnp.sum(system.contract(psi.head, system.expand(psi.bind(system), x)))
+
+
+def samples(psi, system, chains=512, count=40, moves=10, seed=0):
+    family = jax.tree.map(lambda leaf: leaf[None] if eqx.is_array(leaf) else leaf, system)
+    (walkers,) = families.start(jax.random.key(seed), (family,), chains, width=0.6)
+
+    @jax.jit
+    def run(walkers):
+        burnt = jax.lax.fori_loop(0, 60, lambda _, w: families.sample(psi, family, w, moves, chains), walkers)
+
+        def one(w, _):
+            w = metropolis(psi, family, w, moves, chains)
+            return w, (jnp.sum(local_energies(psi, family, equal_weights(w.x), 64), axis=-1)[0], w.x[0])
+
+        return jax.lax.scan(one, burnt, None, length=count)[1]
+
+    energies, x = run(walkers)
+    return np.asarray(energies).T, np.moveaxis(np.asarray(x), 0, 1)
+
+
+def test_hydrogen_is_exact_at_every_point():
+    system = molecule(["Be"], [[0.1, 0.2, 0.3]], charge=3, spin=1)  # one electron at charge 4
+    psi = slater(4.0)
+    x = jax.vmap(system.init)(jax.random.split(jax.random.key(0), 20))
+    values = jax.vmap(lambda y: energy(psi, system, y))(x)
+    np.testing.assert_allclose(values, -8.0, atol=1e-10)
+
+
+def test_helium_pointwise_and_on_average():
+    system, zeta = molecule(["He"], [[0, 0, 0]]), 27 / 16
+    psi = slater(zeta)
+    x = system.init(jax.random.key(1))
+    r, r12 = jnp.linalg.norm(x, axis=-1), jnp.linalg.norm(x[0] - x[1])
+    expected = -(zeta**2) + (zeta - 2) * jnp.sum(1 / r) + 1 / r12
+    assert float(energy(psi, system, x)) == pytest.approx(float(expected), abs=1e-10)
+    energies, _ = samples(psi, system)
+    mean, error = mean_and_error(energies)
+    assert error < 0.01
+    assert abs(mean + 2.84765625) < 4 * error  # false alarm 6e-5
+
+
+@pytest.fixture(scope="module")
+def lih():
+    return molecule(["Li", "H"], [[0, 0, 0], [0, 0, 2.6]])
+
+
+@pytest.fixture(scope="module")
+def hartree_fock_samples(lih):
+    return samples(HartreeFockState(), lih)
+
+
+def gradient_of_pyscf():
+    from pyscf import gto, scf
+
+    mol = gto.M(atom="Li 0 0 0; H 0 0 2.6", basis="sto-6g", unit="bohr", verbose=0)
+    method = scf.RHF(mol).run(conv_tol=1e-12)
+    return method.nuc_grad_method().kernel(), method.dip_moment(unit="AU", verbose=0), method.e_tot
+
+
+def test_the_determinant_has_the_energy_dipole_and_forces_of_hartree_fock(lih, hartree_fock_samples):
+    """Four standard errors for each of 6 numbers: false alarm 4e-4 in all."""
+    gradient, dipole, total = gradient_of_pyscf()
+    energies, x = hartree_fock_samples
+    mean, error = mean_and_error(energies)
+    assert error < 0.02
+    assert abs(mean - total) < 4 * error
+    found = observables.over_samples(observables.dipole, lih, jnp.asarray(x))
+    for axis in range(3):
+        mean, error = mean_and_error(np.asarray(found[..., axis]))
+        assert error < 0.02
+        assert abs(mean - dipole[axis]) < 4 * error
+    terms = observables.over_samples(
+        eqx.Partial(observables.force_terms, HartreeFockState()), lih, jnp.asarray(x[:, ::4])
+    )
+    force = np.asarray(observables.forces(terms))
+    for atom in (0, 1):
+        mean, error = mean_and_error(force[..., atom, 2])
+        assert error < 0.03
+        assert abs(mean + gradient[atom, 2]) < 4 * error
+
+
+def test_forces_of_an_exact_state_have_no_variance():
+    """One electron and one nucleus: the energy does not depend on where the nucleus is."""
+    system = molecule(["H"], [[0.3, 0, 0]], spin=1)
+    terms = observables.force_terms(slater(1.0), system, system.init(jax.random.key(2)))
+    assert float(terms.energy) == pytest.approx(-0.5, abs=1e-10)
+    np.testing.assert_allclose(terms.slope, 0.0, atol=1e-9)
+
+
+def test_forces_are_the_derivative_of_the_energy_of_a_known_function():
+    """H2+ with exp(-|r-A|) + exp(-|r-B|): energy from closed integrals, differentiated numerically; 4 sigma."""
+    distance = 2.0
+    system = molecule(["H", "H"], [[0, 0, 0], [0, 0, distance]], charge=1, spin=1)
+    psi = Closed(lambda s, x: jnp.log(jnp.sum(jnp.exp(-jnp.linalg.norm(x[0] - s.positions, axis=-1)))))
+
+    def exact(d: float) -> float:
+        s = np.exp(-d) * (1 + d + d * d / 3)
+        j = -1 / d + np.exp(-2 * d) * (1 + 1 / d)
+        k = -np.exp(-d) * (1 + d)
+        return -0.5 + (j + k) / (1 + s) + 1 / d
+
+    energies, x = samples(psi, system, count=80)
+    mean, error = mean_and_error(energies)
+    assert abs(mean - exact(distance)) < 4 * error
+    terms = observables.over_samples(eqx.Partial(observables.force_terms, psi), system, jnp.asarray(x))
+    mean, error = mean_and_error(np.asarray(observables.forces(terms))[..., 1, 2])
+    slope = (exact(distance + 1e-4) - exact(distance - 1e-4)) / 2e-4
+    assert error < 0.01
+    assert abs(mean + slope) < 4 * error
+
+
+class Signed(Closed):
+    """A wavefunction given by its value."""
+
+    def bind(self, system):
+        def features(x):
+            value = self.log(system, x)
+            return jnp.stack([jnp.log(jnp.abs(value)), jnp.where(value < 0, jnp.pi, 0.0)])
+
+        return features
+
+
+def test_spin_of_pure_states(lih):
+    singlet = observables.spin_squared(HartreeFockState(), lih, lih.init(jax.random.key(3)))
+    assert float(singlet) == pytest.approx(0.0, abs=1e-9)
+    alone = molecule(["H"], [[0, 0, 0]], spin=1)
+    assert float(observables.spin_squared(HartreeFockState(), alone, alone.init(jax.random.key(5)))) == 0.75
+    # two electrons without z component of the spin: antisymmetric in space is the triplet
+    system = molecule(["He"], [[0, 0, 0]])
+    triplet = Signed(lambda s, y: (y[0, 2] - y[1, 2]) * jnp.exp(-jnp.sum(y**2)))
+    local = observables.spin_squared(triplet, system, system.init(jax.random.key(6)))
+    assert float(local) == pytest.approx(2.0, abs=1e-9)
+
+
+def test_densities_count_the_electrons(lih, hartree_fock_samples):
+    _, x = hartree_fock_samples
+    edges = np.linspace(0, 40, 400)
+    assert np.sum(observables.radial_density(x, np.zeros(3), edges) * np.diff(edges)) == pytest.approx(4.0, abs=1e-6)
+    plane = np.linspace(-40, 40, 81)
+    found = observables.planar_density(x, (0, 2), (plane, plane))
+    assert np.sum(found) == pytest.approx(4.0, abs=1e-6)
+    one = samples(slater(1.0), molecule(["H"], [[0, 0, 0]], spin=1))[1]
+    edges = np.linspace(0, 4, 9)
+    mass = lambda r: 1 - np.exp(-2 * r) * (1 + 2 * r + 2 * r * r)  # noqa: E731
+    # 20 000 samples, of which about 1 in 2 is independent: 0.02 is more than five standard errors of every bin
+    np.testing.assert_allclose(
+        observables.radial_density(one, np.zeros(3), edges) * np.diff(edges), np.diff(mass(edges)), atol=0.02
+    )
+
+
+@pytest.mark.parametrize(
+    ("charges", "n_up", "n_down"),
+    [([1] * 6, 3, 3), ([3, 1], 2, 2), ([8, 8], 9, 7), ([4], 3, 2), ([1, 1], 1, 0), ([7], 5, 2)],
+)
+def test_electrons_start_at_their_atoms(charges, n_up, n_down):
+    home = homes(np.array(charges), n_up, n_down)
+    assert home.shape == (n_up + n_down,)
+    around = np.bincount(home, minlength=len(charges))
+    assert np.all(np.abs(around - charges) <= 1)
+    if charges == [1] * 6:
+        assert sorted(home[:3]) == [0, 2, 4]  # neighbours with opposite spin
+
+
+def test_some_electrons_per_move(lih):
+    system = molecule(["Li", "H"], [[0, 0, 0], [0, 0, 2.6]], electrons_per_move=2)
+    x = system.init(jax.random.key(7))
+    y, ratio = system.propose(jax.random.key(8), x, jnp.asarray(0.3))
+    assert int(jnp.sum(jnp.any(y != x, axis=-1))) == 2
+    assert float(ratio) == 0.0
+    y, _ = lih.propose(jax.random.key(8), x, jnp.asarray(0.3))
+    assert bool(jnp.all(y != x))

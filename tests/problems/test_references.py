@@ -1,0 +1,97 @@
+"""Reference energies: found by geometry, and computed by PySCF as other programs compute them."""
+
+import math
+
+import pytest
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.geometries import chain, compound
+from wavefoundry.core.molecule import Molecule
+from wavefoundry.problems import references
+from wavefoundry.problems.chemistry import chemistry, complete_basis, reference_for, resolve
+from wavefoundry.problems.references import CURVES, lookup
+
+pytest.importorskip("pyscf")
+
+
+def lih(length: float) -> Molecule:
+    return Molecule.from_atoms(f"Li 0 0 0; H 0 0 {length}")
+
+
+def test_lookup_does_not_care_where_a_molecule_is():
+    turned = Molecule.from_atoms(f"H 1 1 1; Li 1 {1 + 3.015 / math.sqrt(2)} {1 - 3.015 / math.sqrt(2)}")
+    assert lookup(turned) == lookup(lih(3.015))
+    found = lookup(turned)
+    assert found is not None and found.kind == "exact" and found.value == -8.070548
+
+
+def test_lookup_tells_charge_spin_and_length_apart():
+    pair = "H 0 0 0; H 0 0 2.0"
+    neutral, ion = lookup(Molecule.from_atoms(pair)), lookup(Molecule.from_atoms(pair, charge=1))
+    assert neutral is not None and ion is not None and ion.value == -0.602634 and neutral.value == -1.13813
+    assert lookup(Molecule.from_atoms(pair, spin=2)) is None
+    assert lookup(Molecule.from_atoms("Be 0 0 0", spin=2)) is None
+    assert lookup(compound("H2O")) is None
+
+
+def test_one_electron_and_one_nucleus_is_known_in_closed_form():
+    for text, charge, value in (("H 0 0 0", 0, -0.5), ("Be 1 0 0", 3, -8.0)):
+        found = lookup(Molecule.from_atoms(text, charge=charge))
+        assert found is not None and (found.kind, found.value) == ("exact", value)
+
+
+def test_bounds_are_not_called_exact():
+    assert {entry.reference.kind for entry in references.table()} == {"exact", "upper bound"}
+    for molecule in (chain(8, 1.8), chain(10, 1.4, 1.4), Molecule.from_atoms("N 0 0 0; N 0 0 3.203")):
+        found = lookup(molecule)
+        assert found is not None and found.kind == "upper bound"
+
+
+def test_between_the_points_of_a_curve():
+    """A spline through the points of H2 misses a left-out one by less than 1 mHa, the uncertainty it claims twice."""
+    at = lookup(Molecule.from_atoms("H 0 0 0; H 0 0 1.5"))
+    assert at is not None and at.kind == "method" and "interpolated" in at.source
+    # Variational calculations give -1.1728550 at 1.5 bohr.
+    assert at.value == pytest.approx(-1.172855, abs=3e-4)
+
+
+@pytest.mark.parametrize("length", [1.0, 1.4, 2.6])
+def test_the_curve_of_hydrogen_against_the_basis_limit(length):
+    found = complete_basis(Molecule.from_atoms(f"H 0 0 0; H 0 0 {length}"))
+    assert found.ccsd_t == pytest.approx(CURVES[0].energies[length], abs=4e-4)
+
+
+def test_energies_in_a_basis():
+    """Values of independent calculations in the same bases."""
+    found = chemistry(chain(4, 1.8), "sto-6g")
+    assert (found.hf, found.ccsd_t, found.fci) == pytest.approx((-2.127887, -2.190414, -2.190384), abs=2e-6)
+    found = chemistry(lih(3.015), "cc-pVDZ", ("hf", "fci"))
+    assert (found.hf, found.fci) == pytest.approx((-7.983619, -8.014730), abs=2e-6)
+    assert found.ccsd_t is None and found.best().source == "FCI/cc-pVDZ"
+
+
+def test_open_shells_and_single_electrons():
+    ion = chemistry(Molecule.from_atoms("H 0 0 0; H 0 0 2.0", charge=1), "cc-pVTZ")
+    assert ion.hf == ion.fci == pytest.approx(-0.6026, abs=2e-3)
+    lithium = chemistry(Molecule.from_atoms("Li 0 0 0"), "cc-pVDZ")
+    assert lithium.fci is not None and lithium.fci < lithium.hf < -7.43
+
+
+def test_too_large_calculations_are_left_out():
+    found = chemistry(chain(10, 1.8), "cc-pVDZ", ("hf", "fci"))
+    assert found.fci is None and found.hf == pytest.approx(-5.382305, abs=2e-6)
+    assert (resolve(lih(3.0), "auto"), resolve(compound("C2H4"), "auto")) == ("cbs", "cc-pVTZ")
+
+
+def test_an_unknown_basis_is_refused():
+    with pytest.raises(InputError, match="cannot be used"):
+        chemistry(lih(3.0), "cc-pVZZ")
+
+
+def test_the_reference_of_a_known_molecule_is_the_literature():
+    found, computed = reference_for(chain(4, 1.8))
+    assert found is not None and found.kind == "upper bound"
+    assert computed is not None and computed.ccsd_t is None and computed.hf == pytest.approx(-2.178951, abs=2e-6)
+    found, computed = reference_for(chain(2, 1.4), "sto-6g", literature=False)
+    assert found is not None and found.source == "FCI/sto-6g"
+    assert reference_for(compound("H2O"), None) == (None, None)

@@ -1,0 +1,412 @@
+"""A study of molecules on the real engine: from the command to the report, stopped and resumed, and from Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+
+import wavefoundry as wf
+from wavefoundry.adapt.transfer import Samples
+from wavefoundry.artifacts import spec as study_file
+from wavefoundry.artifacts.spec_geometry import Named
+from wavefoundry.artifacts.spec_molecules import MoleculesEvaluateTable
+from wavefoundry.cli import main
+from wavefoundry.core.errors import InputError, Interrupted
+from wavefoundry.core.meter import Cost
+from wavefoundry.core.molecule import Molecule
+from wavefoundry.problems.electron_observables import DEBYE
+from wavefoundry.problems.references import Reference
+from wavefoundry.studies import molecules_records as records
+from wavefoundry.studies import run_study
+from wavefoundry.studies.molecules import Workshop, _prepared, describe, prepare, reached, running_mean, selection
+from wavefoundry.studies.molecules_state import Curve
+
+pytest.importorskip("pyscf")
+
+SIZES: dict[str, Any] = {
+    "width": 6, "layers": 1, "pair": 4, "convolution": 4, "hidden": (4,), "exponents": (4,), "jastrow": 4,
+    "determinants": 1,
+}  # fmt: skip
+STUDY = """\
+kind = "molecules"
+[train]
+molecules = [{ atoms = "H 0 0 0; H 0 0 1.8" }]
+steps = 8
+hf_steps = 8
+walkers = 32
+moves = 4
+block = 4
+laplacian = "loop"
+[wavefunction]
+width = 6
+layers = 1
+pair = 4
+convolution = 4
+hidden = [4]
+exponents = [4]
+jastrow = 4
+determinants = 1
+[adapt]
+method = "full"
+molecules = [{ atoms = "H 0 0 0; H 0 0 1.4" }]
+steps = 8
+norm = 0.2
+scratch = true
+scratch_steps = 8
+[evaluate]
+samples = 256
+chains = 32
+moves = 4
+burn_in = 10
+[reference]
+basis = "none"
+[output]
+checkpoint_every = 4
+"""
+# One molecule at a time and one size of steps: training, tuning and training from scratch share their programs.
+TOGETHER = STUDY.replace('H 0 0 1.8" }', 'H 0 0 R", scan = [1.2, 1.8] }, { atoms = "H 0 0 0" }')
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run by the command line: its directory and its summary."""
+    folder = tmp_path_factory.mktemp("molecules")
+    (folder / "study.toml").write_text(STUDY)
+    assert main(["run", str(folder / "study.toml"), "--out", str(folder / "run"), "--quiet"]) == 0
+    return folder, json.loads((folder / "run" / "summary.json").read_text())
+
+
+def test_summary(run):
+    _, summary = run
+    assert (summary["kind"], summary["status"], summary["schema"]) == ("molecules", "complete", 1)
+    found = [(record["name"], record["method"], record["steps"]) for record in summary["molecules"]]
+    assert found == [
+        ("H2 1.2", "trained", 8),
+        ("H2 1.8", "trained", 8),
+        ("H2 1.4", "full", 8),
+        ("H2 1.4", "scratch", 8),
+    ]
+    for record in summary["molecules"]:
+        assert {"geometry", "charge", "electrons", "variance", "reference", "error_mha", "observables", "cost"} <= set(
+            record
+        )
+        assert np.isfinite(record["energy"]) and record["energy_error"] > 0
+        assert record["electrons"] == 2 and record["samples"] == 256
+        # An upper bound, within five error bars: one false alarm in a million.
+        exact = record["reference"]["value"] if record["reference"] else -1.1750
+        assert record["energy"] > exact - 5 * record["energy_error"]
+        assert record["observables"]["density"]["value"] != []
+    (entry,) = summary["transfer"]
+    assert entry["target"] == "H2 1.4" and entry["from"] == ["H2 1.8"] and entry["scratch_steps_made"] == 8
+    assert {(curve["target"], curve["start"]) for curve in summary["curves"]} == {
+        ("H2 1.4", "transfer"), ("H2 1.4", "scratch")
+    }  # fmt: skip
+    assert summary["train"]["steps"] == [4, 8] and set(summary["train"]["energy"]) == {"H2 1.8"}
+    assert summary["cost"]["compilations"] > 0
+
+
+def test_the_density_holds_all_electrons(run):
+    _, summary = run
+    for record in summary["molecules"]:
+        density = record["observables"]["density"]
+        width = density["position"][1] - density["position"][0]
+        # Walkers of a hardly trained network are rarely farther out than 5 bohr, where the grid ends.
+        assert sum(density["value"]) * width == pytest.approx(2.0, abs=0.02)
+
+
+def test_files_and_commands(run, capsys):
+    folder, _ = run
+    assert main(["verify", str(folder / "run")]) == 0
+    assert main(["inspect", str(folder / "run")]) == 0
+    assert "H2 1.4" in capsys.readouterr().out
+    page = (folder / "run" / "report.html").read_text()
+    assert "<svg" in page and "One neural wavefunction" in page
+    assert (folder / "run" / "molecules.csv").read_text().count("\n") == 4
+
+
+def without_costs(summary: dict) -> dict:
+    molecules = [{k: v for k, v in record.items() if k != "cost"} for record in summary["molecules"]]
+    return {"molecules": molecules, "transfer": summary["transfer"], "curves": summary["curves"]}
+
+
+def stop_at(wanted):
+    """An ``emit`` that sends the signal of Ctrl-C at the first event for which ``wanted`` holds."""
+
+    def emit(event):
+        if wanted(event):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return emit
+
+
+def resumed_until_done(spec, out: Path, moments) -> dict:
+    """Run a study, stopped at every one of the moments and resumed after it."""
+    for number, moment in enumerate(moments):
+        with pytest.raises(Interrupted):
+            run_study(spec, out, resume=number > 0, emit=stop_at(moment))
+    return run_study(spec, out, resume=True)
+
+
+def at(**fields):
+    return lambda event: all(event.get(name) == value for name, value in fields.items())
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(run, tmp_path):
+    _, summary = run
+    moments = [at(phase="hf", step=4, task="base"), at(phase="train", step=4, task="adapt/0")]
+    again = resumed_until_done(study_file.loads(STUDY), tmp_path / "run", moments)
+    assert without_costs(again) == without_costs(summary)
+
+
+@pytest.mark.slow
+def test_several_compounds_in_one_model(tmp_path):
+    """Two geometries and an atom with a single electron; records and curves are those of their molecules."""
+    summary = run_study(study_file.loads(TOGETHER), tmp_path / "run")
+    names = ["H2 1.2", "H2 1.8", "H"]
+    assert [record["name"] for record in summary["molecules"][:3]] == summary["trained_on"] == names
+    for record in summary["molecules"][:3]:
+        last = summary["train"]["energy"][record["name"]][-1]
+        # Block and fresh samples of a hardly trained network: both within five error bars of a block of 4 x 32.
+        assert abs(last - record["energy"]) < 5 * np.sqrt(record["variance"] * 2 / 128) + 0.1
+    assert abs(summary["molecules"][2]["energy"] + 0.5) < 0.2
+
+
+@pytest.mark.slow
+def test_stopped_at_every_event(tmp_path):
+    spec, out, seen = study_file.loads(TOGETHER), tmp_path / "run", set()
+    summary = run_study(spec, tmp_path / "whole")
+    for number in range(60):
+
+        def emit(event):
+            key = tuple(str(event.get(name)) for name in ("event", "phase", "step", "task", "name", "method"))
+            if event["event"] in ("step", "molecule") and key not in seen:
+                seen.add(key)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        try:
+            again = run_study(spec, out, resume=number > 0, emit=emit)
+            break
+        except Interrupted:
+            continue
+    else:
+        pytest.fail("the run never ended")
+    assert number > 10
+    assert without_costs(again) == without_costs(summary)
+
+
+def test_from_python(run, tmp_path):
+    folder, summary = run
+    base = wf.load(folder / "run")
+    assert isinstance(base, wf.MoleculeModel) and [m.name for m in base.trained_on] == ["H2 1.8"]
+    base.save(tmp_path / "model")
+    again = wf.load(tmp_path / "model")
+    target = wf.molecules("H 0 0 0; H 0 0 1.4")
+    settings = {"samples": 256, "chains": 32, "moves": 4, "burn_in": 10}
+    first = wf.map(base, target, evaluate=settings, reference={"basis": "none"})
+    second = wf.map(again, target, evaluate=settings, reference={"basis": "none"})
+    assert first.molecules[0]["energy"] == second.molecules[0]["energy"]
+    assert first.molecules[0]["method"] == "zero-shot"
+    frame = first.to_pandas()
+    assert frame.loc[0, "name"] == "H2 1.4" and frame.loc[0, "reference.kind"] == "exact"
+    assert first.plot().axes and first.to_html(tmp_path / "map.html").is_file()
+
+
+def test_training_from_python_gives_the_weights_of_the_study(run):
+    folder, _ = run
+    train = wf.molecules("H 0 0 0; H 0 0 1.8")
+    settings = {"steps": 8, "hf_steps": 8, "walkers": 32, "moves": 4, "block": 4, "laplacian": "loop"}
+    base = wf.pretrain(train, wf.models.electrons(**SIZES), **settings)
+    stored = wf.load(folder / "run")
+    assert base.parameters == stored.parameters
+    for mine, other in zip(jax.tree.leaves(base.wavefunction), jax.tree.leaves(stored.wavefunction), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_molecules_by_every_way(tmp_path):
+    (tmp_path / "a.xyz").write_text("1\n\nHe 0 0 0\n")
+    found = wf.molecules("H 0 0 0", tmp_path / "a.xyz", {"chain": 3, "spacing": 2.0}, Molecule.from_atoms("Be 0 0 0"))
+    assert [one.formula for one in found] == ["H", "He", "H3", "Be"]
+    assert len(wf.molecules(chain=[4, 6], spacing=np.array([1.6, 1.8]))) == 4
+    lengths = [m.distances()[0] for m in wf.molecules("N 0 0 0; N 0 0 R", scan=np.linspace(2, 3, 3))]
+    assert lengths == [2.0, 2.5, 3.0]
+    with pytest.raises(InputError, match="names no molecule"):
+        wf.molecules(3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="did you mean 'spacing'"):
+        wf.molecules(chain=4, spacin=1.8)
+
+
+def test_wrong_arguments_in_python():
+    with pytest.raises(InputError, match="did you mean 'steps'"):
+        wf.pretrain(wf.molecules("H 0 0 0"), wf.models.electrons(), stepps=3)
+    with pytest.raises(InputError, match="no molecules"):
+        wf.pretrain([])
+    with pytest.raises(InputError, match="there is no saved model"):
+        wf.load("nowhere")
+
+
+def test_weights_of_another_size_are_refused(run, tmp_path):
+    folder, _ = run
+    changed = STUDY.replace("width = 6", "width = 7").replace(
+        "steps = 8\nhf", f'warm_start = "{folder}/run"\nsteps = 8\nhf'
+    )
+    with pytest.raises(InputError, match="other sizes"):
+        run_study(study_file.loads(changed), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_hartree_fock_that_does_not_converge_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):
+    from pyscf import scf
+    from pyscf.soscf import newton_ah
+
+    def never(self, *args, **kwargs):
+        self.converged, self.e_tot = False, -1.0
+        return -1.0
+
+    _prepared.cache_clear()
+    monkeypatch.setattr(scf.hf.SCF, "kernel", never)
+    monkeypatch.setattr(newton_ah._CIAH_SOSCF, "kernel", never)
+    (tmp_path / "study.toml").write_text(STUDY)
+    assert main(["run", str(tmp_path / "study.toml"), "--out", str(tmp_path / "run"), "--quiet"]) == 2
+    shown = capsys.readouterr().err
+    assert "H2 1.8" in shown and "converge" in shown and "Traceback" not in shown
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_part_of_the_weights_is_tuned_and_the_rest_stays():
+    params = eqx.filter(wf.models.electrons(**SIZES).build(jax.random.key(0)), eqx.is_array)
+    chosen = selection(params, ["jastrow*", "embedding.layers.0.update.*"])
+    names = {jax.tree_util.keystr(path): flag for path, flag in jax.tree_util.tree_leaves_with_path(chosen)}
+    assert any(names.values()) and not all(names.values())
+    for name, flag in names.items():
+        assert flag == (name.startswith(".jastrow") or name.startswith(".embedding.layers[0].update."))
+    assert all(jax.tree.leaves(selection(params, [])))
+    with pytest.raises(InputError, match="no weights are called heads"):
+        selection(params, ["heads"])
+
+
+# Records from made-up samples.
+
+HYDROGEN = Molecule.from_atoms("H 0 0 0")
+TABLE = MoleculesEvaluateTable()
+
+
+def samples(mean: float, std: float, *, far: float = 0.0, acceptance: float = 0.5, trend: float = 0.0) -> Samples:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(64, 40))
+    energies = mean + std * (noise - noise.mean()) + trend * np.linspace(-1, 1, 64)[:, None]
+    terms = np.zeros((64, 40, 4))
+    terms[..., 0], terms[..., 1] = 0.5, energies - 0.5
+    x = rng.normal(size=(64, 40, 1, 3))
+    return Samples(energies, terms, x, np.float64(acceptance), np.float64(far))  # type: ignore[arg-type]
+
+
+def judged(found: Samples, reference: Reference | None = None, settled: bool | None = None) -> dict:
+    (prepared,) = prepare([Named(HYDROGEN)], study_file.loads(STUDY).train)
+    seen = records.observables_of(None, HYDROGEN, prepared, found, TABLE)
+    return records.record_of(
+        HYDROGEN, prepared, found, (reference, None), seen, method="zero-shot", steps=0, cost=Cost(), settled=settled
+    )
+
+
+EXACT = Reference(-0.5, "exact", "closed form")
+
+
+@pytest.mark.parametrize(
+    ("found", "reference", "settled", "flags"),
+    [
+        (samples(-0.499, 0.02), EXACT, True, []),
+        (samples(-0.51, 0.02), EXACT, None, ["BELOW-EXACT!"]),
+        (samples(-0.51, 0.02), Reference(-0.5, "upper bound", "VMC"), None, []),
+        (samples(-0.51, 0.02), Reference(-0.49, "method", "HF/x"), None, []),
+        (samples(-0.3, 0.02), EXACT, None, ["ABOVE-HF!"]),
+        (samples(-0.5, 0.4), EXACT, None, ["HIGH-VARIANCE"]),
+        (samples(-0.5, 2.0), EXACT, None, ["HIGH-VARIANCE!"]),
+        (samples(-0.5, 0.02, far=1e-4), EXACT, None, ["RUNAWAY"]),
+        (samples(-0.5, 0.02, far=0.1), EXACT, None, ["RUNAWAY!"]),
+        (samples(-0.5, 0.02, acceptance=0.999), EXACT, None, ["UNMIXED!"]),
+        (samples(-0.5, 0.02, trend=0.1), EXACT, None, ["R-HAT!", "LOW-ESS!"]),
+        (samples(-0.5, 0.02), EXACT, False, ["NOT-CONVERGED"]),
+        (samples(np.nan, 0.02), EXACT, None, ["NOT-FINITE!"]),
+    ],
+)
+def test_flags(found, reference, settled, flags):
+    record = judged(found, reference, settled)
+    assert set(flags) <= set(record["flags"])
+    assert flags or not record["flags"]
+    assert record["trusted"] == (not any(flag.endswith("!") for flag in record["flags"]))
+
+
+def test_an_energy_a_little_below_exact_is_not_flagged():
+    """Two error bars below: 0.02 / sqrt(64 * 40) = 4e-4 each."""
+    assert judged(samples(-0.5006, 0.02), EXACT)["flags"] == []
+
+
+def test_the_record_compares_with_the_reference():
+    record = judged(samples(-0.49, 0.02), EXACT)
+    assert record["error_mha"] == pytest.approx(1000 * (record["energy"] + 0.5))
+    assert record["reference"] == {"value": -0.5, "kind": "exact", "source": "closed form", "uncertainty": 0.0}
+    assert judged(samples(-0.49, 0.02), None)["error_mha"] is None
+    assert record["observables"]["virial"]["value"] == pytest.approx(-(record["energy"] - 0.5) / 0.5, abs=1e-6)
+
+
+def test_dipole_of_a_displaced_cloud():
+    """One electron at a distance d of the proton: d e bohr; 3 sigma of 2560 unit normal samples is 0.15 D."""
+    found = samples(-0.5, 0.02)
+    dipole = judged(found._replace(x=found.x + np.array([0.0, 0.0, 2.0])))["observables"]["dipole"]
+    assert dipole["vector"] == pytest.approx([0, 0, -2.0 * DEBYE], abs=0.16)
+    assert dipole["value"] == pytest.approx(2.0 * DEBYE, abs=0.16)
+
+
+def test_the_density_is_drawn_with_the_nuclei_where_they_are():
+    pair = Molecule.from_atoms("H 0 0 0; H 0 0 2.0")
+    cloud = np.random.default_rng(0).normal(size=(64, 40, 2, 3)) * 0.1 + np.asarray(pair.positions)
+    terms = np.full((64, 40, 4), 0.5)
+    found = Samples(terms.sum(-1), terms, cloud, np.float64(0.5), np.float64(0))  # type: ignore[arg-type]
+    (prepared,) = prepare([Named(pair)], study_file.loads(STUDY).train)
+    density = records.observables_of(None, pair, prepared, found, TABLE)["density"]
+    assert sorted(density["nuclei"]) == [-1.0, 1.0]
+    position, value = np.array(density["position"]), np.array(density["value"])
+    width = position[1] - position[0]
+    assert value.sum() * width == pytest.approx(2.0)
+    assert value[np.abs(np.abs(position) - 1) < 0.5].sum() * width == pytest.approx(2.0, abs=1e-3)
+
+
+def test_steps_to_a_goal_are_counted_at_the_end_of_the_window():
+    energy = np.concatenate([np.full(30, 1.0), np.full(30, 0.0)])[:, None]
+    curve = Curve(np.arange(60), energy, energy)
+    steps, means = running_mean(curve)
+    assert (steps[0], means[0]) == (20, 1.0) and (steps[-1], means[-1]) == (60, 0.0)
+    assert reached(curve, 0.5) == 40  # ten of twenty steps lie at 0
+    assert reached(curve, -0.1) is None
+
+
+def test_a_training_that_still_falls_is_not_settled():
+    noise = 1e-3 * np.random.default_rng(1).normal(size=200)
+    falling = (noise - 0.1 * np.arange(200) / 200)[:, None]
+    flat = noise[:, None]
+    assert records.settled(Curve(np.arange(200), falling, flat)) is False
+    assert records.settled(Curve(np.arange(200), flat, flat)) is True
+    assert records.settled(Curve(np.arange(5), flat[:5], flat[:5])) is None
+
+
+def test_programs_are_compiled_once():
+    """Another geometry of the compound runs the programs of the first one."""
+    from wavefoundry.core.meter import METER
+    from wavefoundry.studies.context import Context
+
+    spec = study_file.loads(STUDY)
+    table = MoleculesEvaluateTable(samples=256, chains=32, moves=4, burn_in=10)
+    workshop = Workshop(describe(spec).build(jax.random.key(0)), spec.train, Context())
+    both = prepare([Named(Molecule.from_atoms(f"H 0 0 0; H 0 0 {r}")) for r in (1.3, 1.7)], spec.train)
+    workshop.sample(workshop.params, both[0], jax.random.key(1), table)
+    before = METER.now().compilations
+    workshop.sample(workshop.params, both[1], jax.random.key(1), table)
+    assert METER.now().compilations <= before + 1  # the places where walkers start are no compiled function

@@ -1,0 +1,250 @@
+"""One wavefunction for many molecules: preparation, stacking, training of families, evaluation.
+
+Arrays and plain values only: files, printing and plans belong to the studies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from wavefoundry.adapt.orbitals import matching
+from wavefoundry.core import tree
+from wavefoundry.core.molecule import Molecule
+from wavefoundry.core.types import Process, Run
+from wavefoundry.engine import families as engine
+from wavefoundry.engine import laplacian
+from wavefoundry.engine.sampling import Walkers, equal_weights
+from wavefoundry.engine.vmc import Schedule, local_energies
+from wavefoundry.problems.electrons import ElectronSystem, electron_system
+from wavefoundry.problems.hartree_fock import hartree_fock
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A molecule ready for a network: its system (arrays) and what Hartree-Fock says about it.
+
+    ``compound`` = (n_up, n_down, atoms): prepared molecules with the same compound share compiled programs.
+    """
+
+    name: str
+    system: ElectronSystem
+    energy_hf: float  # Ha, STO-6G
+
+    @property
+    def compound(self) -> tuple[int, int, int]:
+        """(n_up, n_down, atoms)."""
+        return self.system.compound
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """Molecules grouped by compound: one family (leading axis R) per compound, in order of first appearance.
+
+    ``places[g][r]`` is the position, in the list given to ``stack``, of member r of family g.
+    """
+
+    families: tuple[ElectronSystem, ...]
+    places: tuple[tuple[int, ...], ...]
+
+    def in_order(self, values: Sequence[Array]) -> np.ndarray:
+        """Values of all families, members along the last axis, in the order of the list given to ``stack``."""
+        order = np.argsort([place for places in self.places for place in places])
+        return np.concatenate([np.asarray(v) for v in values], axis=-1)[..., order]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """Compiled-in settings of training.
+
+    walkers: per molecule. moves: Metropolis moves between steps, with drift or Gaussian. subset: molecules of each
+    compound in a step, 0 for all; max_age: in rounds, a molecule not visited for longer is visited next. norm: largest
+    norm of the change of all weights in a step. clip: window of local energies in mean absolute deviations. chunk:
+    configurations at a time.
+    """
+
+    walkers: int = 256
+    moves: int = 8
+    subset: int = 0
+    max_age: float = 1.5
+    momentum: float = 0.95
+    norm: float = 0.2
+    clip: float = 5.0
+    drift: bool = False
+    chunk: int = 32
+
+
+class Samples(NamedTuple):
+    """Samples of one family: leading axes (members R, chains C, samples S)."""
+
+    energies: Float[Array, "R C S"]  # Ha
+    terms: Float[Array, "R C S 4"]  # kinetic, electron-nucleus, electron-electron, nucleus-nucleus
+    x: Float[Array, "R C S n 3"]  # bohr
+    acceptance: Float[Array, " R"]
+    far: Float[Array, " R"]  # share of samples with an electron farther than 20 bohr from every nucleus
+
+
+def prepare(molecule: Molecule, *, method: laplacian.Method = "folx", electrons_per_move: int = 0) -> Prepared:
+    """Hartree-Fock, localisation, descriptors (PySCF, silent).
+
+    Args:
+        molecule: nuclei, charge and spin.
+        method: of the Laplacian, see ``engine.laplacian``.
+        electrons_per_move: of a Metropolis move; 0: all.
+
+    Raises:
+        InputError: unsupported element, impossible spin, or Hartree-Fock that does not converge.
+    """
+    positions = np.asarray(molecule.positions, float)
+    orbitals = hartree_fock(molecule.symbols, positions, charge=molecule.charge, spin=molecule.spin)
+    system = electron_system(
+        orbitals,
+        np.asarray(molecule.charges),
+        positions,
+        laplacian.METHODS[method],
+        electrons_per_move=electrons_per_move,
+    )
+    return Prepared(molecule.name, system, orbitals.energy)
+
+
+def stack(molecules: Sequence[Prepared]) -> Stack:
+    """Group molecules by compound."""
+    groups: dict[Any, list[int]] = {}
+    for place, prepared in enumerate(molecules):
+        groups.setdefault((prepared.compound, prepared.system.derivatives), []).append(place)
+    families = tuple(tree.stack([molecules[p].system for p in places]) for places in groups.values())
+    return Stack(families, tuple(map(tuple, groups.values())))
+
+
+def schedule(
+    steps: int,
+    *,
+    first: int = 0,
+    total: int = 0,
+    learning_rate: float = 0.05,
+    decay: float = 300.0,
+    shift: float = 1e-3,
+    tail: float = 0.3,
+) -> Schedule:
+    """Learning rate and damping of the steps first, first + 1, ..., first + steps - 1.
+
+    The rate is lr / (1 + t / decay); where the ``total`` number of steps of the training is given, it falls linearly to
+    zero over the last ``tail`` of them, which averages the noise of the samples out. The damping is constant.
+    """
+    t = first + jnp.arange(steps)
+    rate = learning_rate / (1 + t / decay)
+    if total:
+        rate = rate * jnp.clip((total - t) / max(tail * total, 1.0), 0.0, 1.0)
+    return Schedule(rate, jnp.full(steps, shift, float))
+
+
+def pretraining(static: PyTree, options: TrainOptions) -> Process:
+    """Matching of Hartree-Fock orbitals, see ``adapt.orbitals.matching``: ``init(key, params, families, chains)``."""
+    return matching(static, engine.Moves(options.moves, 4 * options.chunk))
+
+
+def training(static: PyTree, trainable: PyTree, options: TrainOptions) -> Process:
+    """Natural gradient with all molecules in every step, see ``engine.families.stacked``.
+
+    ``init(key, params, families, chains, walkers=None) -> Run`` (walkers: ``run.sampler`` of a pre-training),
+    ``step(run, families, learning_rate, shift) -> (Run, Info)``.
+    """
+    settings = engine.Options(
+        moves=options.moves,
+        subset=options.subset,
+        max_age=options.max_age,
+        momentum=options.momentum,
+        norm=options.norm,
+        clip=options.clip,
+        drift=options.drift,
+        chunk=options.chunk,
+    )
+    return engine.stacked(static, trainable, settings)
+
+
+def pretraining_block(process: Process) -> Any:
+    """``block(run, families, learning_rates) -> (Run, losses)``: one compiled loop; axis 0 = steps."""
+
+    @jax.jit
+    def block(run: Run, families: Any, learning_rates: Array) -> tuple[Run, Array]:
+        return jax.lax.scan(lambda r, lr: process.step(r, families, lr), run, learning_rates)
+
+    return block
+
+
+def training_block(process: Process) -> Any:
+    """``block(run, families, schedule) -> (Run, Info)``: one compiled loop; axis 0 = steps."""
+
+    @jax.jit
+    def block(run: Run, families: Any, plan: Schedule) -> tuple[Run, engine.Info]:
+        return jax.lax.scan(lambda r, s: process.step(r, families, s.learning_rate, s.shift), run, plan)
+
+    return block
+
+
+@eqx.filter_jit
+def _advance(wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: engine.Moves, rounds: int) -> Walkers:
+    """Burn-in: ``rounds`` times ``moves``, the widths adapting."""
+    return jax.lax.fori_loop(0, rounds, lambda _, w: engine.sample(wavefunction, family, w, moves), walkers)
+
+
+@eqx.filter_jit
+def _collect(
+    wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: engine.Moves, samples: int
+) -> tuple[Walkers, Any]:
+    """Samples with local energies, ``moves`` apart; widths stay as they are."""
+
+    def one(w: Walkers, _: None) -> tuple[Walkers, Any]:
+        w = moves(wavefunction, family, w)
+        terms = local_energies(wavefunction, family, equal_weights(w.x), moves.chunk // 4)
+        return w, (terms, w.x, w.acceptance)
+
+    return jax.lax.scan(one, walkers, None, length=samples)
+
+
+def evaluate(
+    wavefunction: Any,
+    family: ElectronSystem,
+    key: PRNGKeyArray,
+    *,
+    chains: int = 256,
+    samples: int = 80,
+    burn_in: int = 40,
+    moves: int = 10,
+    walkers: Walkers | None = None,
+    drift: bool = False,
+    chunk: int = 32,
+) -> tuple[Samples, Walkers]:
+    """Samples of |psi|^2 for every member with their local energies.
+
+    Args:
+        wavefunction: the network. family: one family of a ``Stack``. key: random key.
+        chains: Markov chains per molecule. samples: per chain. burn_in: rounds of ``moves`` moves before the first
+            sample, during which widths adapt. moves: between samples.
+        walkers: where to go on; None: new ones from the atoms.
+        drift: Langevin moves instead of Gaussian ones. chunk: configurations differentiated at a time.
+    """
+    if walkers is None:
+        (walkers,) = engine.start(key, (family,), chains)
+    how = engine.Moves(moves, 4 * chunk, drift)
+    walkers = _advance(wavefunction, family, walkers, how, burn_in)
+    walkers, (terms, x, acceptance) = _collect(wavefunction, family, walkers, how, samples)
+    terms, x = jnp.moveaxis(terms, 0, 2), jnp.moveaxis(x, 0, 2)  # (R, C, S, ...)
+    return Samples(jnp.sum(terms, axis=-1), terms, x, jnp.mean(acceptance, axis=0), far_away(family, x)), walkers
+
+
+def far_away(family: ElectronSystem, x: Float[Array, "R C S n 3"], limit: float = 20.0) -> Float[Array, " R"]:
+    """Share of samples with an electron farther than ``limit`` bohr from every nucleus: a walker that ran away."""
+
+    def one(positions: Array, xs: Array) -> Array:
+        nearest = jnp.min(jnp.linalg.norm(xs[..., None, :] - positions, axis=-1), axis=-1)
+        return jnp.mean(jnp.any(nearest > limit, axis=-1))
+
+    return jax.vmap(one)(family.positions, x)

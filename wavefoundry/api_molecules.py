@@ -1,0 +1,279 @@
+"""The Python interface to molecules: name them, train one model for many, get energies of others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+
+from wavefoundry.artifacts import spec_geometry
+from wavefoundry.artifacts.spec_geometry import MoleculeTable
+from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
+from wavefoundry.core import tree
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.molecule import Molecule
+from wavefoundry.models import ElectronsSpec
+from wavefoundry.studies import molecules_run as study
+from wavefoundry.studies.context import Context
+from wavefoundry.studies.molecules_summary import summary_of
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+Source = str | Path | Molecule | Mapping[str, Any]
+
+
+def molecules(*sources: Source, unit: Literal["bohr", "angstrom"] = "bohr", **settings: Any) -> list[Molecule]:
+    """Molecules by any of the ways a study file knows.
+
+    Args:
+        sources: atoms (``"Li 0 0 0; H 0 0 3.015"``), paths of XYZ files (``"more/*.xyz"``), molecules, or tables as in
+            a study file (``{"chain": 4, "spacing": 1.8}``).
+        unit: of positions and lengths; XYZ files are in Angstrom.
+        settings: keys for all sources: ``scan``, ``charge``, ``spin``, ``distort``, ``seed``, ... Without a source they
+            name the molecules themselves: ``wf.molecules(chain=4, spacing=[1.6, 1.8])``.
+
+    Returns:
+        One or more molecules, with names that occur once.
+
+    Raises:
+        InputError: a source cannot be read, or stands for an impossible molecule.
+    """
+    rows = [_entry(source, settings) for source in sources] or [_entry({}, settings)]
+    found = spec_geometry.expand(_checked(rows, unit), unit)
+    return [named.molecule for named in found]
+
+
+def _entry(source: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(source, Molecule):
+        return spec_geometry.entry_of(spec_geometry.Named(source)) | dict(settings)
+    if isinstance(source, Mapping):
+        return dict(source) | dict(settings)
+    if isinstance(source, Path) or (isinstance(source, str) and source.strip().lower().endswith(".xyz")):
+        return {"xyz": str(source)} | dict(settings)
+    if isinstance(source, str):
+        return {"atoms": source} | dict(settings)
+    what = f"{type(source).__name__} names no molecule"
+    raise InputError(what, where="wf.molecules", fix='atoms as "Li 0 0 0; H 0 0 3.015", or the path of an XYZ file')
+
+
+def _checked(rows: list[dict[str, Any]], unit: str) -> list[MoleculeTable]:
+    """Entries with the checks and messages of a study file."""
+    from wavefoundry.artifacts import spec as study_file
+
+    data = {"kind": "molecules", "train": {"unit": unit, "molecules": [_plain(row) for row in rows]}}
+    return self_contained(study_file.from_dict(data, source="wf.molecules")).train.molecules
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays and tuples as the lists of a study file."""
+    return {
+        key: [float(v) for v in value] if key in ("scan", "spacing", "gap") and hasattr(value, "__len__")
+        and not isinstance(value, Mapping) else value
+        for key, value in row.items()
+    }  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class MoleculeModel:
+    """A model trained on some molecules: the start of every transfer."""
+
+    wavefunction: Any
+    spec: MoleculesSpec
+    cost: dict[str, Any] | None = None
+
+    @property
+    def trained_on(self) -> list[Molecule]:
+        """Molecules of the training."""
+        return [named.molecule for named in self.spec.training()]
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return tree.count(self.wavefunction)
+
+    def save(self, path: str | Path) -> Path:
+        """Write weights and description into a folder (safetensors and JSON, checksummed)."""
+        from wavefoundry.artifacts.bundles import write_bundle
+
+        names = [molecule.name for molecule in self.trained_on]
+        meta = {"kind": "molecules", "spec": self.spec.model_dump(mode="json", exclude_none=True), "molecules": names}
+        write_bundle(Path(path), tree.to_arrays(self.wavefunction, "wavefunction"), meta)
+        return Path(path)
+
+
+def load(path: str | Path) -> MoleculeModel:
+    """Read what ``MoleculeModel.save`` wrote, or the model of a finished run.
+
+    Raises:
+        InputError: nothing to load there. IntegrityError: damaged.
+    """
+    from wavefoundry.artifacts import spec as study_file
+    from wavefoundry.artifacts.bundles import read_bundle
+
+    folder = study.base_folder(path)
+    if not folder.is_dir():
+        raise InputError(f"there is no saved model at {path}", where="wf.load")
+    _, meta = read_bundle(folder)
+    spec = study_file.from_dict(meta["spec"], source=str(folder))
+    empty = study.describe(spec).build(jax.random.key(0))
+    return MoleculeModel(study.stored_weights(empty, folder), spec)
+
+
+def is_stored(path: str | Path) -> bool:
+    """Whether a folder holds a model of molecules (and not one of a lattice)."""
+    from wavefoundry.artifacts.bundles import read_bundle
+    from wavefoundry.core.errors import WavefoundryError
+
+    try:
+        return read_bundle(study.base_folder(path))[1].get("kind") == "molecules"
+    except WavefoundryError:
+        return False
+
+
+def pretrain(
+    systems: Sequence[Molecule] | Molecule,
+    model: ElectronsSpec | None = None,
+    *,
+    progress: bool = False,
+    **settings: Any,
+) -> MoleculeModel:
+    """Train one model on all molecules together: Hartree-Fock orbitals first, then natural gradient.
+
+    Args:
+        systems: molecules, from ``wf.molecules``.
+        model: network description, default ``wf.models.electrons()``.
+        progress: show progress lines.
+        settings: keys of the ``[train]`` table: ``steps``, ``hf_steps``, ``walkers``, ``learning_rate``, ``seed``, ...
+
+    Raises:
+        InputError: a setting is unknown or out of bounds, or a molecule has no Hartree-Fock solution.
+    """
+    rows = _rows([systems] if isinstance(systems, Molecule) else systems, "wf.pretrain")
+    spec = _spec({"train": {"molecules": rows, **settings}}, model or ElectronsSpec(), "wf.pretrain")
+    with _view(progress) as emit:
+        desk = study.set_up(spec, Context(emit))
+        params = study.train_base(desk)
+    return MoleculeModel(desk.workshop.with_weights(params), spec, desk.state.cost().to_dict())
+
+
+def map_molecules(
+    base: MoleculeModel,
+    systems: Sequence[Molecule] | Molecule,
+    method: str = "zero-shot",
+    *,
+    evaluate: Mapping[str, Any] | None = None,
+    reference: Mapping[str, Any] | None = None,
+    progress: bool = False,
+    **settings: Any,
+) -> MoleculeMap:
+    """Energies of other molecules from a trained model.
+
+    Args:
+        base: from ``wf.pretrain`` or ``wf.load``.
+        systems: molecules, from ``wf.molecules``.
+        method: "zero-shot", or "full" with ``steps``.
+        evaluate: keys of the ``[evaluate]`` table. reference: of the ``[reference]`` table.
+        progress: show progress lines.
+        settings: keys of the ``[adapt]`` table: ``steps``, ``together``, ``scratch``, ...
+
+    Raises:
+        InputError: a setting is unknown or out of bounds.
+    """
+    rows = _rows([systems] if isinstance(systems, Molecule) else systems, "wf.map")
+    train = base.spec.train.model_dump(exclude_none=True)
+    tables = {
+        "train": train,
+        "adapt": {"method": method, "molecules": rows, **settings},
+        "evaluate": {"trained": False, **dict(evaluate or {})},
+        "reference": dict(reference or {}),
+    }
+    table = base.spec.wavefunction
+    spec = _spec(tables, ElectronsSpec(table.preset, table.precision, tuple(table.options().items())), "wf.map")
+    log: list[dict[str, Any]] = []
+    with _view(progress) as emit:
+        context = Context(lambda event: (log.append(event), emit(event))[0])
+        desk = study.set_up(spec, context, base.wavefunction)
+        study.adapt_all(desk, desk.workshop.params)
+        if spec.adapt.scratch:
+            study.from_scratch(desk)
+    names = [molecule.name for molecule in base.trained_on]
+    summary = summary_of(spec, desk.state, names, desk.state.cost(), base.parameters)
+    return MoleculeMap(summary, log)
+
+
+def _rows(systems: Sequence[Molecule], where: str) -> list[dict[str, Any]]:
+    if not systems or not all(isinstance(one, Molecule) for one in systems):
+        raise InputError("no molecules", where=where, fix='wf.molecules("Li 0 0 0; H 0 0 3.015"), for example')
+    return [spec_geometry.entry_of(spec_geometry.Named(one)) for one in systems]
+
+
+def _spec(tables: dict[str, Any], model: ElectronsSpec, where: str) -> MoleculesSpec:
+    """A study with the checks and messages of a study file."""
+    from wavefoundry.artifacts import spec as study_file
+
+    options = {key: list(value) if isinstance(value, tuple) else value for key, value in model.options}
+    network = {"preset": model.preset, "precision": model.precision} | options
+    return study_file.from_dict({"kind": "molecules", "wavefunction": network, **tables}, source=where)
+
+
+def _view(progress: bool) -> Any:
+    from wavefoundry.reports.live import view
+
+    return view(quiet=not progress, json=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class MoleculeMap:
+    """Energies of molecules: one record each, see docs/results.md, and how to look at them."""
+
+    summary: dict[str, Any]
+    log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    @property
+    def molecules(self) -> list[dict[str, Any]]:
+        """Records in the order the molecules were given."""
+        return self.summary["molecules"]
+
+    @property
+    def transfer(self) -> list[dict[str, Any]]:
+        """Steps from the model and from scratch."""
+        return self.summary["transfer"]
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """CPU and wall seconds."""
+        return self.summary["cost"]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row per molecule; nested fields become dotted columns, long lists are left out."""
+        import pandas
+
+        from wavefoundry.reports.molecules_lines import numbers
+        from wavefoundry.reports.tables import flatten
+
+        return pandas.DataFrame([flatten(numbers(record)) for record in self.molecules])
+
+    def plot(self) -> Figure:
+        """Potential curves where lengths vary, else errors against the reference."""
+        from wavefoundry.reports.molecules_figures import main_figure
+
+        figure = main_figure(self.summary)
+        if figure is None:
+            raise InputError("nothing to draw", where="plot", why="no molecule has an energy")
+        return figure
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write a self-contained report."""
+        from wavefoundry.artifacts.files import write_atomic
+        from wavefoundry.reports.html import render
+
+        write_atomic(Path(path), render(self.summary, self.log).encode())
+        return Path(path)
+
+
+__all__ = ["MoleculeMap", "MoleculeModel", "is_stored", "load", "map_molecules", "molecules", "pretrain"]

@@ -1,0 +1,190 @@
+"""What samples of a molecule say beyond its energy: dipole moment, density, spin, forces. Atomic units.
+
+Functions of one configuration are vmapped by ``over_samples``; means and error bars are those of ``core.statistics``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from wavefoundry.problems.electrons import ElectronSystem
+
+DEBYE = 2.541746473
+"""One atomic unit of the dipole moment in debye."""
+
+
+def dipole(system: ElectronSystem, x: Float[Array, "n 3"]) -> Float[Array, "3"]:
+    """Dipole moment sum_I Z_I R_I - sum_i r_i in e bohr; of a charged molecule about its centre of nuclear charge."""
+    total = jnp.sum(system.charges)
+    centre = system.charges @ system.positions / total
+    return jnp.sum(system.charges) * centre - jnp.sum(x, axis=0) - (total - system.electrons) * centre
+
+
+def spin_squared(wavefunction: Any, system: ElectronSystem, x: Float[Array, "n 3"]) -> Float[Array, ""]:
+    """Local value of S^2 = S_z (S_z + 1) + n_down - sum_{up i, down j} psi(i <-> j) / psi."""
+    sz, features = (system.n_up - system.n_down) / 2, wavefunction.bind(system)
+    start = wavefunction.head(features(x))
+    i, j = (a.reshape(-1) for a in np.meshgrid(range(system.n_up), range(system.n_up, system.electrons), indexing="ij"))
+    if not len(i):
+        return jnp.asarray(sz * (sz + 1.0))
+
+    def ratio(a: Array, b: Array) -> Array:
+        psi = wavefunction.head(features(x.at[a].set(x[b]).at[b].set(x[a])))
+        return jnp.exp((psi.log - start.log).astype(float)) * jnp.cos(psi.phase - start.phase)
+
+    return sz * (sz + 1.0) + system.n_down - jnp.sum(jax.vmap(ratio)(jnp.asarray(i), jnp.asarray(j)))
+
+
+class ForceTerms(NamedTuple):
+    """Of one configuration: energy, its derivative along every nuclear coordinate with the electrons carried along, and
+    the derivative of the logarithm of the sampled density."""
+
+    energy: Float[Array, ""]
+    slope: Float[Array, "atoms 3"]
+    score: Float[Array, "atoms 3"]
+
+
+def force_terms(wavefunction: Any, system: ElectronSystem, x: Float[Array, "n 3"]) -> ForceTerms:
+    """What forces are made of. Electrons follow the nucleus they are close to, which keeps the variance finite.
+
+    The Hartree-Fock coefficients are held fixed: for a converged wavefunction the energy does not depend on them to
+    first order. For the exact wavefunction the slope is the same everywhere (zero variance).
+
+    Source: space-warp transformation, Umrigar, Int. J. Quantum Chem. 36, 217 (1989); Sorella and Capriotti,
+    arXiv 1009.3107.
+    """
+
+    def carried(shift: Array, r: Array) -> Array:
+        weight = 1 / jnp.sum((r - system.positions) ** 2, axis=-1) ** 2
+        return r + (weight / jnp.sum(weight)) @ shift
+
+    def at(shift: Array) -> tuple[Array, Array]:
+        moved = eqx.tree_at(lambda s: s.positions, system, system.positions + shift)
+        features = wavefunction.bind(moved)
+        y = jax.vmap(lambda r: carried(shift, r))(x)
+        energy = jnp.sum(moved.contract(wavefunction.head, moved.expand(features, y)))
+        volume = jax.vmap(lambda r: jnp.linalg.slogdet(jax.jacfwd(lambda s: carried(shift, s))(r))[1])(x)
+        return energy, 2 * wavefunction.head(features(y)).log.astype(float) + jnp.sum(volume)
+
+    start = jnp.zeros_like(system.positions)
+
+    def along(direction: Array) -> tuple[Array, Array]:
+        return jax.jvp(at, (start,), (direction.reshape(start.shape),))[1]
+
+    slope, score = jax.lax.map(along, jnp.eye(start.size))
+    return ForceTerms(at(start)[0], slope.reshape(start.shape), score.reshape(start.shape))
+
+
+def forces(terms: ForceTerms, clip: float = 0.0) -> Float[Array, "C S atoms 3"]:
+    """Samples of the force -dE/dR in Ha/bohr, whose mean is the force: -slope - (E_loc - mean) (score - its mean).
+
+    Args:
+        terms: of samples, leading axes (chains, samples).
+        clip: window of local energies and slopes in mean absolute deviations about the median; 0: none.
+    """
+    energy, slope = terms.energy[..., None, None], terms.slope
+    if clip:
+        energy, slope = (_clip(v, clip) for v in (energy, slope))
+    centred = energy - jnp.mean(energy, axis=(0, 1), keepdims=True)
+    return -slope - centred * (terms.score - jnp.mean(terms.score, axis=(0, 1), keepdims=True))
+
+
+def _clip(values: Array, window: float) -> Array:
+    centre = jnp.median(values, axis=(0, 1), keepdims=True)
+    reach = window * jnp.mean(jnp.abs(values - centre), axis=(0, 1), keepdims=True)
+    return jnp.clip(values, centre - reach, centre + reach)
+
+
+@eqx.filter_jit
+def over_samples(f: Callable[..., Any], system: ElectronSystem, x: Float[Array, "C S n 3"], chunk: int = 64) -> Any:
+    """``f(system, x)`` for every sample; leading axes (C, S). Hand in ``eqx.Partial(spin_squared, wavefunction)``."""
+    flat = x.reshape(-1, *x.shape[2:])
+    found = jax.lax.map(lambda y: f(system, y), flat, batch_size=min(chunk, flat.shape[0]))
+    return jax.tree.map(lambda leaf: leaf.reshape(*x.shape[:2], *leaf.shape[1:]), found)
+
+
+def radial_density(x: np.ndarray, centre: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Electrons per bohr of distance from a point, 4 pi r^2 rho(r) averaged over directions.
+
+    Args:
+        x: samples, shape (..., n, 3). centre: (3,). edges: of the bins, ascending, in bohr.
+
+    Returns:
+        (bins,); its integral over all distances is the number of electrons.
+    """
+    r = np.linalg.norm(np.asarray(x) - np.asarray(centre), axis=-1)
+    counts, _ = np.histogram(r.reshape(-1), bins=edges)
+    return counts / np.diff(edges) / (r.size / r.shape[-1])
+
+
+def planar_density(x: np.ndarray, axes: tuple[int, int], edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Electrons per bohr^2 in a plane of two Cartesian axes, integrated over the third; shape of the bins."""
+    x = np.asarray(x)
+    samples = x.size // (3 * x.shape[-2])
+    counts, _, _ = np.histogram2d(x[..., axes[0]].reshape(-1), x[..., axes[1]].reshape(-1), bins=edges)  # type: ignore[call-overload]
+    return counts / np.outer(np.diff(edges[0]), np.diff(edges[1])) / samples
+
+
+class LineDensity(NamedTuple):
+    """Electrons per bohr along the axis of a molecule (projected on it), or of distance from the nucleus of an atom."""
+
+    grid: np.ndarray  # centres of the bins, bohr
+    values: np.ndarray
+    errors: np.ndarray
+
+
+def line_density(system: ElectronSystem, x: np.ndarray, bins: int = 80, margin: float = 6.0) -> LineDensity:
+    """Density along the longest axis of the nuclei, measured from their mean; of an atom over the distance from it.
+
+    Args:
+        x: samples, (C, S, n, 3). bins: number of them. margin: beyond the outermost nuclei, bohr.
+    """
+    nuclei = np.asarray(system.positions)
+    centre = nuclei.mean(axis=0)
+    if len(nuclei) == 1:
+        where, low, high = np.linalg.norm(np.asarray(x) - centre, axis=-1), 0.0, margin
+    else:
+        axis = np.linalg.svd(nuclei - centre)[2][0]
+        axis = axis * (1.0 if axis[np.argmax(np.abs(axis))] > 0 else -1.0)
+        where, along = (np.asarray(x) - centre) @ axis, (nuclei - centre) @ axis
+        low, high = along.min() - margin, along.max() + margin
+    edges = np.linspace(low, high, bins + 1)
+    each = np.stack([np.histogram(chain.reshape(-1), bins=edges)[0] for chain in where])
+    each = each / (edges[1] - edges[0]) / where.shape[1]
+    errors = each.std(axis=0, ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.full(bins, np.inf)
+    return LineDensity((edges[1:] + edges[:-1]) / 2, each.mean(axis=0), errors)
+
+
+OBSERVABLES = ("dipole", "spin", "forces", "density")
+
+
+def measure(
+    wavefunction: Any, system: ElectronSystem, x: Float[Array, "C S n 3"], names: tuple[str, ...] = OBSERVABLES
+) -> dict[str, Any]:
+    """Samples of observables.
+
+    Args:
+        wavefunction, system: of one molecule. x: its samples. names: of ``OBSERVABLES``.
+
+    Returns:
+        "dipole" (C, S, 3) in e bohr; "spin" (C, S), local S^2; "forces" (C, S, atoms, 3) in Ha/bohr, whose means over
+        all samples are the forces (local energies clipped at 10 mean absolute deviations); "density": ``LineDensity``.
+    """
+    x, found = jnp.asarray(x), {}
+    if "dipole" in names:
+        found["dipole"] = np.asarray(over_samples(dipole, system, x))
+    if "spin" in names:
+        found["spin"] = np.asarray(over_samples(eqx.Partial(spin_squared, wavefunction), system, x))
+    if "forces" in names:
+        terms = over_samples(eqx.Partial(force_terms, wavefunction), system, x, chunk=16)
+        found["forces"] = np.asarray(forces(terms, clip=10.0))
+    if "density" in names:
+        found["density"] = line_density(system, np.asarray(x))
+    return found

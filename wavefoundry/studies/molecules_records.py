@@ -1,0 +1,254 @@
+"""Records of molecules: energy with error bar and checks, reference, observables, comparison with training anew."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from wavefoundry.adapt.transfer import Prepared, Samples
+from wavefoundry.artifacts.spec_geometry import Named
+from wavefoundry.artifacts.spec_molecules import MoleculesEvaluateTable, ReferenceTable
+from wavefoundry.core.errors import PhysicsError
+from wavefoundry.core.meter import Cost
+from wavefoundry.core.molecule import Molecule
+from wavefoundry.core.statistics import Estimate, energy_statistics, mean_and_error, v_score
+from wavefoundry.core.trust import flags, trusted
+from wavefoundry.problems.chemistry import Chemistry, reference_for
+from wavefoundry.problems.electron_observables import DEBYE, LineDensity, measure
+from wavefoundry.problems.references import Reference, atom_energy
+from wavefoundry.studies.molecules import WINDOW, running_mean
+from wavefoundry.studies.molecules_state import Curve
+
+MILLI = 1000.0
+VARIANCE = 0.1
+"""Variance of the local energy per electron (Ha^2) above which a state counts as unconverged; refused at ten times."""
+ACCEPTANCE = (0.05, 0.99)
+_POINTS = 60
+
+
+def reference_of(named: Named, table: ReferenceTable) -> tuple[Reference | None, Chemistry | None]:
+    """The energy a molecule is compared with: given in the study, from the literature, or computed."""
+    basis = None if table.basis == "none" else table.basis
+    if named.reference is not None:
+        return Reference(named.reference, "method", "given in the study"), None
+    return reference_for(named.molecule, basis, table.methods, table.literature)
+
+
+def record_of(
+    molecule: Molecule,
+    prepared: Prepared,
+    samples: Samples,
+    known: tuple[Reference | None, Chemistry | None],
+    observables: dict[str, Any],
+    *,
+    method: str,
+    steps: int,
+    cost: Cost,
+    settled: bool | None = None,
+) -> dict[str, Any]:
+    """One molecule as it stands in summary.json.
+
+    Args:
+        molecule: the molecule. prepared: what the network is told about it. samples: fresh ones.
+        known: reference and quantum chemistry. observables: from ``observables_of``.
+        method: "trained", "zero-shot", "full" or "scratch". steps: made for it. cost: of them and the samples.
+        settled: whether the training had settled; None: not known.
+    """
+    reference, chemistry = known
+    record = _identity(molecule, method, steps, reference, chemistry) | {"cost": cost.to_dict()}
+    record["energy_hf_minimal"] = prepared.energy_hf
+    try:
+        estimate = energy_statistics(np.asarray(samples.energies, float), None)
+    except PhysicsError:
+        return record | _nothing()
+    raised = _flags(estimate, molecule, prepared, samples, reference)
+    if settled is False:
+        raised.append("NOT-CONVERGED")
+    value = None if reference is None else reference.value
+    return record | {
+        "energy": estimate.mean,
+        "energy_error": estimate.error,
+        "energy_per_atom": estimate.mean / molecule.atoms,
+        "variance": estimate.variance,
+        "v_score": v_score(estimate.mean, estimate.variance, molecule.electrons),
+        "r_hat": estimate.r_hat,
+        "r_hat_limit": estimate.r_hat_limit,
+        "tau": estimate.tau,
+        "ess": estimate.ess,
+        "samples": estimate.samples,
+        "acceptance": float(samples.acceptance),
+        "error_mha": None if value is None else MILLI * (estimate.mean - value),
+        "error_mha_error": MILLI * estimate.error,
+        "correlation_share": _share(estimate.mean, reference, chemistry),
+        "atomisation": _atomisation(molecule, estimate),
+        "observables": observables,
+        "flags": raised,
+        "trusted": trusted(raised),
+    }
+
+
+def _identity(
+    molecule: Molecule, method: str, steps: int, reference: Reference | None, chemistry: Chemistry | None
+) -> dict[str, Any]:
+    known = None
+    if reference is not None:
+        known = {"value": reference.value, "source": reference.source, "kind": reference.kind}
+        known["uncertainty"] = reference.uncertainty
+    computed = None
+    if chemistry is not None:
+        computed = {"basis": chemistry.basis, "hf": chemistry.hf, "ccsd_t": chemistry.ccsd_t, "fci": chemistry.fci}
+    return {
+        "name": molecule.name,
+        "formula": molecule.formula,
+        "geometry": [[symbol, *point] for symbol, point in zip(molecule.symbols, molecule.positions, strict=True)],
+        "charge": molecule.charge,
+        "spin": molecule.spin,
+        "electrons": molecule.electrons,
+        "atoms": molecule.atoms,
+        "method": method,
+        "steps": steps,
+        "reference": known,
+        "chemistry": computed,
+    }
+
+
+def _nothing() -> dict[str, Any]:
+    """A molecule without a usable number: local energies were not finite."""
+    names = (
+        "energy", "energy_error", "energy_per_atom", "variance", "v_score", "r_hat", "r_hat_limit", "tau", "ess",
+        "samples", "acceptance", "error_mha", "error_mha_error", "correlation_share", "atomisation",
+    )  # fmt: skip
+    return dict.fromkeys(names) | {"observables": {}, "flags": ["NOT-FINITE!"], "trusted": False}
+
+
+def _flags(
+    estimate: Estimate, molecule: Molecule, prepared: Prepared, samples: Samples, reference: Reference | None
+) -> list[str]:
+    """Everything that is doubtful about an energy."""
+    exact = reference.value if reference is not None and reference.kind == "exact" else None
+    if exact is not None and reference is not None:
+        exact -= reference.uncertainty
+    raised = flags(estimate, exact)
+    spread = estimate.variance / molecule.electrons
+    if spread > VARIANCE:
+        raised.append("HIGH-VARIANCE!" if spread > 10 * VARIANCE else "HIGH-VARIANCE")
+    if estimate.mean - 3 * estimate.error > prepared.energy_hf:
+        raised.append("ABOVE-HF!")
+    if float(samples.far) > 0:
+        raised.append("RUNAWAY!" if float(samples.far) > 1e-3 else "RUNAWAY")
+    if not ACCEPTANCE[0] < float(samples.acceptance) < ACCEPTANCE[1]:
+        raised.append("UNMIXED!")
+    return raised
+
+
+def _share(energy: float, reference: Reference | None, chemistry: Chemistry | None) -> float | None:
+    """Part of the correlation energy that is recovered, where the Hartree-Fock limit is known well enough."""
+    if reference is None or chemistry is None or chemistry.hf <= reference.value + 1e-4:
+        return None
+    return (energy - chemistry.hf) / (reference.value - chemistry.hf)
+
+
+def _atomisation(molecule: Molecule, estimate: Estimate) -> dict[str, float] | None:
+    """Energy needed to take the molecule apart (Ha), with literature energies of the atoms."""
+    if molecule.atoms == 1 or molecule.charge:
+        return None
+    atoms = [atom_energy(symbol) for symbol in molecule.symbols]
+    if any(energy is None for energy in atoms):
+        return None
+    return {"value": sum(atoms) - estimate.mean, "error": estimate.error}  # type: ignore[arg-type]
+
+
+def observables_of(
+    wavefunction: Any, molecule: Molecule, prepared: Prepared, samples: Samples, table: MoleculesEvaluateTable
+) -> dict[str, Any]:
+    """What the samples say beyond the energy; empty where a local energy is not finite.
+
+    Args:
+        wavefunction: the network the samples are of. molecule, prepared: the molecule. samples: without members.
+        table: what to measure. Forces and spin cost more and take every tenth and every fourth sample.
+    """
+    terms = np.asarray(samples.terms, float)
+    if not np.all(np.isfinite(terms)):
+        return {}
+    kinetic, error = mean_and_error(terms[..., 0])
+    found: dict[str, Any] = {"kinetic": {"value": kinetic, "error": error}}
+    found["virial"] = {"value": -float(terms[..., 1:].sum(axis=-1).mean()) / kinetic}
+    for name, thin in (("dipole", 1), ("density", 1), ("spin", 4), ("forces", 10)):
+        if getattr(table, name):
+            part = samples.x[:, ::thin] if samples.x.shape[1] >= 4 * thin else samples.x
+            value = measure(wavefunction, prepared.system, part, (name,))[name]
+            found[name] = _RECORDS[name](molecule, value)
+    return found
+
+
+def _dipole(molecule: Molecule, each: np.ndarray) -> dict[str, Any]:
+    """Dipole moment in debye: vector with error bars, and its length."""
+    means, errors = zip(*(mean_and_error(DEBYE * each[..., k]) for k in range(3)), strict=True)
+    length = math.sqrt(sum(m * m for m in means))
+    along = math.sqrt(sum((m * e) ** 2 for m, e in zip(means, errors, strict=True))) / length if length else 0.0
+    return {"value": length, "error": along, "vector": list(means), "vector_error": list(errors), "unit": "D"}
+
+
+def _density(molecule: Molecule, line: LineDensity) -> dict[str, Any]:
+    """Electrons per bohr along the longest axis; of an atom over the distance from the nucleus."""
+    positions = np.asarray(molecule.positions, float)
+    nuclei = np.zeros(1)
+    if molecule.atoms > 1:
+        centred = positions - positions.mean(axis=0)
+        axis = np.linalg.svd(centred)[2][0]
+        nuclei = centred @ (axis * (1.0 if axis[np.argmax(np.abs(axis))] > 0 else -1.0))
+    rows = {"position": line.grid, "value": line.values, "error": line.errors, "nuclei": nuclei}
+    return {name: np.round(values, 6).tolist() for name, values in rows.items()}
+
+
+def _spin(molecule: Molecule, each: np.ndarray) -> dict[str, Any]:
+    """Expectation value of S^2, and that of a pure state with the lowest S."""
+    value, error = mean_and_error(each)
+    half = molecule.spin / 2
+    return {"value": value, "error": error, "pure": half * (half + 1)}
+
+
+def _forces(molecule: Molecule, each: np.ndarray) -> dict[str, Any]:
+    """Force on every nucleus in Ha/bohr, with error bars."""
+    pairs = [[mean_and_error(each[:, :, atom, k]) for k in range(3)] for atom in range(molecule.atoms)]
+    value, error = ([[float(pair[part]) for pair in row] for row in pairs] for part in (0, 1))
+    return {"value": value, "error": error, "unit": "Ha/bohr"}
+
+
+_RECORDS = {"dipole": _dipole, "density": _density, "spin": _spin, "forces": _forces}
+
+
+def settled(curve: Curve, column: int = 0) -> bool | None:
+    """Whether the last fifth of a training lies no lower than the fifth before, within noise; None: too short."""
+    energy = curve.energy[:, column]
+    energy = energy[np.isfinite(energy)]
+    part = len(energy) // 5
+    if part < 2:
+        return None
+    before, after = energy[-2 * part : -part], energy[-part:]
+    noise = math.sqrt((before.var(ddof=1) + after.var(ddof=1)) / part)
+    return not before.mean() - after.mean() > max(3 * noise, 1e-3)
+
+
+def curve_of(
+    curve: Curve, target: str, start: str, reference: Reference | None, zero: dict[str, Any] | None
+) -> dict[str, Any]:
+    """A training of one molecule as it stands in summary.json: running means, thinned out.
+
+    Args:
+        curve: energies of every step. target: name of the molecule. start: "transfer" or "scratch".
+        reference: what the error is relative to. zero: record of the energy before the first step.
+    """
+    steps, energy = running_mean(curve)
+    take = np.unique(np.geomspace(1, len(steps), _POINTS).astype(int) - 1) if len(steps) else np.zeros(0, int)
+    points = [(int(steps[i]), float(energy[i])) for i in take]
+    if zero is not None and zero["energy"] is not None:
+        points.insert(0, (0, zero["energy"]))
+    energies = [e for _, e in points]
+    errors = None if reference is None else [MILLI * (e - reference.value) for e in energies]
+    return {
+        "target": target, "start": start, "steps": [s for s, _ in points], "energy": energies, "error_mha": errors,
+        "window": min(WINDOW, len(curve.steps)),
+    }  # fmt: skip

@@ -1,0 +1,146 @@
+"""The summary of a study of molecules: records, curves, and what the transfer saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wavefoundry.artifacts.spec_molecules import MoleculesSpec
+from wavefoundry.core.meter import Cost
+from wavefoundry.problems.references import Reference
+from wavefoundry.studies import molecules_records as records
+from wavefoundry.studies.molecules import reached
+from wavefoundry.studies.molecules_state import Curve, State
+from wavefoundry.studies.provenance import SCHEMA, hardware, versions
+
+CONVENTION = "total energies in Hartree with nuclear repulsion; all electrons, clamped nuclei; lengths in bohr"
+PER_ATOM = 1e-3
+"""The error (Ha per atom) up to which steps are counted."""
+MOST_POINTS = 300
+"""Points of the training that the summary keeps."""
+
+
+def summary_of(spec: MoleculesSpec, state: State, trained: list[str], cost: Cost, weights: int) -> dict[str, Any]:
+    """The machine-readable result, see docs/results.md."""
+    shown = ["trained", "zero-shot", "full", "scratched"]
+    if spec.adapt.method == "full":
+        shown.remove("zero-shot")
+    names = [name for kind in shown for name in state.records if name.startswith(f"{kind}/")]
+    found = [state.records[name] for name in names]
+    usable = sum(record["energy"] is not None for record in found)
+    return {
+        "schema": SCHEMA,
+        "kind": "molecules",
+        "status": "complete" if usable == len(found) else "partial" if usable else "failed",
+        "title": spec.output.title,
+        "convention": CONVENTION,
+        "parameters": {"total": weights},
+        "trained_on": trained,
+        "train": training_of(state, trained),
+        "molecules": found,
+        "transfer": transfer_of(spec, state, trained),
+        "curves": curves_of(spec, state),
+        "cost": cost.to_dict(),
+        "settings": spec.model_dump(mode="json", exclude_none=True),
+        "versions": versions() | molecule_versions(),
+        "hardware": hardware(),
+    }
+
+
+def training_of(state: State, names: list[str]) -> dict[str, Any]:
+    """The training of the base: mean energies of blocks for every molecule, and its cost."""
+    curve = state.curves.get("base")
+    spent = Cost(**state.notes["base_cost"]).to_dict() if "base_cost" in state.notes else None
+    if curve is None or not len(curve.steps):
+        return {"steps": [], "energy": {}, "cost": spent}
+    take = np.unique(np.linspace(0, len(curve.steps) - 1, min(MOST_POINTS, len(curve.steps))).astype(int))
+    each = {name: _plain(curve.energy[take, k]) for k, name in enumerate(names)}
+    spread = {name: _plain(curve.variance[take, k]) for k, name in enumerate(names)}
+    return {"steps": curve.steps[take].tolist(), "energy": each, "variance": spread, "cost": spent}
+
+
+def _plain(column: Any) -> list[float | None]:
+    return [float(value) if value == value else None for value in column]
+
+
+def transfer_of(spec: MoleculesSpec, state: State, trained: list[str]) -> list[dict[str, Any]]:
+    """Steps to 1 mHa per atom for every molecule of [adapt]: from the base, from scratch, and their ratio.
+
+    The energy is the running mean over twenty steps; no step is counted where fresh samples of the base are within the
+    error already. None where it was not reached, or not asked for.
+    """
+    found = []
+    for index, _ in enumerate(spec.targets()):
+        zero = state.records.get(f"zero-shot/{index}")
+        if zero is None:
+            continue
+        scratch = state.records.get(f"scratched/{index}")
+        tuned = state.curves.get(f"adapt/{index}")
+        goal = goal_of(zero["atoms"], _reference(zero))
+        steps = _steps(zero, tuned, goal)
+        anew = None if scratch is None or goal is None else reached(state.curves[f"scratch/{index}"], goal)
+        most = None if scratch is None else scratch["steps"]
+        ratio = anew / max(steps, 1) if anew is not None and steps is not None else None
+        found.append(
+            {
+                "target": zero["name"],
+                "from": trained if spec.train.warm_start is None else [spec.train.warm_start],
+                "steps_to_1mha_per_atom": steps,
+                "scratch_steps": anew,
+                "scratch_steps_made": most,
+                "ratio": ratio,
+                "ratio_at_least": None if ratio is not None or steps is None or most is None else most / max(steps, 1),
+                "zero_shot_error_mha": zero["error_mha"],
+                "goal": goal,
+            }
+        )
+    return found
+
+
+def goal_of(atoms: int, reference: Reference | None) -> float | None:
+    """Energy 1 mHa per atom above the reference (Ha); None where that is a calculation in one finite basis."""
+    if reference is None:
+        return None
+    near = reference.kind != "method" or "CBS" in reference.source or reference.source == "given in the study"
+    return reference.value + PER_ATOM * atoms if near else None
+
+
+def _reference(record: dict[str, Any]) -> Reference | None:
+    known = record["reference"]
+    return None if known is None else Reference(known["value"], known["kind"], known["source"])
+
+
+def _steps(zero: dict[str, Any], tuned: Curve | None, goal: float | None) -> int | None:
+    if goal is None or zero["energy"] is None:
+        return None
+    if zero["energy"] <= goal:
+        return 0
+    return None if tuned is None else reached(tuned, goal)
+
+
+def curves_of(spec: MoleculesSpec, state: State) -> list[dict[str, Any]]:
+    """Error against steps of every training for one molecule."""
+    found = []
+    for index, _ in enumerate(spec.targets()):
+        zero = state.records.get(f"zero-shot/{index}")
+        for name, start in ((f"adapt/{index}", "transfer"), (f"scratch/{index}", "scratch")):
+            curve = state.curves.get(name)
+            if curve is None or zero is None or not len(curve.steps):
+                continue
+            first = zero if start == "transfer" else None
+            found.append(records.curve_of(curve, zero["name"], start, _reference(zero), first))
+    return found
+
+
+def molecule_versions() -> dict[str, str]:
+    """Versions of what only molecules need."""
+    import importlib.metadata
+
+    found = {}
+    for name in ("pyscf", "folx"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
