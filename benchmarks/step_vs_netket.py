@@ -2,7 +2,7 @@
 
 Both sides move every chain between steps, one sample per chain, evaluate local energies, and take a natural-gradient
 step in kernel form with the same learning rate and damping. NetKet makes one sweep of N proposals. wavefoundry, where
-there are chains enough, makes proposals by a pair model of log|psi| until about four of them have been accepted; its
+there are chains enough, makes proposals by a pair model of log|psi| until about two of them have been accepted; its
 walkers then move farther than in a sweep. Compilation is not counted. NetKet's
 chunk sizes, operator and kernel are tuned by measurement before the clock starts; ours are the defaults. NetKet runs
 in double precision, its default, and for comparison in single precision; ours in both as well.

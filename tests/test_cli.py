@@ -161,7 +161,8 @@ def test_errors_become_messages_and_exit_codes(study, stub, error, code, capsys)
     stub.error = error
     assert main(["run", study, "--json"]) == code
     shown = capsys.readouterr()
-    assert shown.out == "" and shown.err == f"error: {error}\n"
+    said = str(error) if isinstance(error, Interrupted) else f"error: {error}"  # a stop on request is none
+    assert shown.out == "" and shown.err == f"{said}\n"
 
 
 def test_a_defect_of_ours_is_one_line_and_a_file(study, stub, capsys, tmp_path, monkeypatch):

@@ -105,12 +105,12 @@ def test_walkers_guided_by_each_other_are_distributed_as_the_wavefunction(
     network: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ):
     """Proposals by the pair model of the other half of the chains, each accepted or not by the network."""
-    monkeypatch.setattr(guided, "PROPOSALS", 1)  # six sites are too few for it to pay otherwise
+    monkeypatch.setattr(guided, "STEP_PROPOSALS", 1)  # six sites are too few for it to pay otherwise
     system = MOVES_OF[name]()
     wavefunction, family = smooth(network, system), system.family([{}])
     code, expected = probabilities(system, wavefunction)
     walkers = init_walkers(jax.random.key(0), family, CHAINS)
-    guide = guided.guides_at(wavefunction, family, walkers.x, system.extent, 512, 6)
+    guide = guided.guides_at(wavefunction, family, walkers.x, system.extent, 512, 6, 1)
     assert int(guide.rounds[0]) > 0, "the model is in use"
     step = eqx.filter_jit(lambda w: guided.crossed(wavefunction, family, w, system.extent, 6, 512))
     for _ in range(40):

@@ -18,7 +18,9 @@ from wavefoundry.core.types import Config, System, Wavefunction
 from wavefoundry.engine.sampling import Walkers, members, over_family
 
 PROPOSALS = 4
-"""Accepted proposals, each of a sweep of the model's moves, between two samples."""
+"""Accepted proposals, each of a sweep of the model's moves, between two samples of a pool."""
+STEP_PROPOSALS = 2
+"""The same between two steps of a training, whose samples need not be independent of those of the step before."""
 
 
 class Guide(NamedTuple):
@@ -108,7 +110,7 @@ def crossed(
     half = jax.tree.leaves(walkers.x)[0].shape[1] // 2
 
     def advance(key: PRNGKeyArray, x: Config, others: Config) -> Walkers:
-        guide = guides_at(wavefunction, family, others, extent, chunk, moves)
+        guide = guides_at(wavefunction, family, others, extent, chunk, moves, STEP_PROPOSALS)
         return guided(wavefunction, family, walkers._replace(x=x, key=key), guide, chunk)
 
     first, second = jax.tree.map(lambda a: a[:, :half], walkers.x), jax.tree.map(lambda a: a[:, half:], walkers.x)
@@ -124,6 +126,7 @@ def fit_guide(
     weight: Float[Array, " M"],
     extent: tuple[int, ...],
     moves: int | None = None,
+    proposals: int = PROPOSALS,
 ) -> Guide:
     """Pair model of log|psi| for the proposals of ``guided``, and how to use it.
 
@@ -134,7 +137,7 @@ def fit_guide(
     Args:
         xs: spins +-1, samples of a density near |psi|^2; not those the chains start from afterwards.
         log: log|psi| of them. weight: importance weights, summing to 1. extent: of the lattice.
-        moves: ordinary moves that a sweep stands for; by default one per site.
+        moves: ordinary moves that a sweep stands for; by default one per site. proposals: accepted ones in a sweep.
     """
     sites = xs.shape[-1]
     moves = moves or sites
@@ -149,7 +152,7 @@ def fit_guide(
     left = 4 * (weight @ (target - pairs @ coefficients) ** 2)  # variance of log |psi / exp g|^2
     left = left / jnp.maximum(1 - (sites // 2) * jnp.sum(weight**2), 0.1)  # the fit has taken its share
     acceptance = jax.lax.erfc(0.5 * jnp.sqrt(left))
-    rounds = jnp.ceil(PROPOSALS * (moves / sites) / jnp.maximum(acceptance, 1e-3)).astype(int)
+    rounds = jnp.ceil(proposals * (moves / sites) / jnp.maximum(acceptance, 1e-3)).astype(int)
     good = jnp.isfinite(left) & (2 * rounds < moves)
     place = np.stack(np.unravel_index(np.arange(sites), extent), axis=-1)
     apart = (place[None] - place[:, None]) % np.array(extent)
@@ -169,12 +172,13 @@ def guides_at(
     extent: tuple[int, ...],
     chunk: int,
     moves: int | None = None,
+    proposals: int = PROPOSALS,
 ) -> Guide:
     """Proposals for every member (leading axis R) from equally weighted samples (R, M, ...) of its |psi|^2."""
 
     def one(system: System, xs: PyTree) -> Guide:
         log = jax.lax.map(lambda x: wavefunction(system, x).log.astype(jnp.float64), xs, batch_size=chunk)
-        return fit_guide(xs, log, jnp.full(log.shape, 1.0 / log.shape[0]), extent, moves)
+        return fit_guide(xs, log, jnp.full(log.shape, 1.0 / log.shape[0]), extent, moves, proposals)
 
     return over_family(one, family, xs)
 
