@@ -50,7 +50,9 @@ def samples(psi, system, chains=512, count=40, moves=10, seed=0):
 
     @jax.jit
     def run(walkers):
-        burnt = jax.lax.fori_loop(0, 60, lambda _, w: families.sample(psi, family, w, moves, chains), walkers)
+        burnt = jax.lax.fori_loop(
+            0, 60, lambda _, w: families.sample(psi, family, w, families.Moves(moves, chains)), walkers
+        )
 
         def one(w, _):
             w = metropolis(psi, family, w, moves, chains)
