@@ -92,7 +92,7 @@ def lih():
 
 @pytest.fixture(scope="module")
 def hartree_fock_samples(lih):
-    return samples(HartreeFockState(), lih)
+    return samples(HartreeFockState(), lih, count=100)
 
 
 def gradient_of_pyscf():
@@ -116,12 +116,12 @@ def test_the_determinant_has_the_energy_dipole_and_forces_of_hartree_fock(lih, h
         assert error < 0.02
         assert abs(mean - dipole[axis]) < 4 * error
     terms = observables.over_samples(
-        eqx.Partial(observables.force_terms, HartreeFockState()), lih, jnp.asarray(x[:, ::4])
+        eqx.Partial(observables.force_terms, HartreeFockState()), lih, jnp.asarray(x[:, ::10])
     )
     force = np.asarray(observables.forces(terms))
     for atom in (0, 1):
         mean, error = mean_and_error(force[..., atom, 2])
-        assert error < 0.03
+        assert error < 0.05
         assert abs(mean + gradient[atom, 2]) < 4 * error
 
 
