@@ -40,7 +40,7 @@ test-slow: setup  ## run the tests that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 bench: setup  ## run every benchmark in its short form
-	@set -e; for script in benchmarks/*.py; do \
+	@set -e; for script in benchmarks/[!_]*.py; do \
 	  test -e "$$script" || continue; \
 	  echo "== $$script"; $(BIN)/python "$$script" --quick; \
 	done

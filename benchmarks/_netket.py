@@ -23,7 +23,7 @@ from flax import linen as nn
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.heads import ComplexHead, RealHead
 from wavefoundry.models.transformer import displacements
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.spins import LatticeSystem
 
 HEAD = ("re", "im")  # layers of the head; everything else is the backbone
 xavier = nn.initializers.xavier_uniform()

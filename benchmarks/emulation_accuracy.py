@@ -38,7 +38,8 @@ def stretched(data: Trajectories, factor: int) -> Trajectories:
 
 def scaled(student: Student, frame_step: float) -> Any:
     """The emulator of a student with all phases stretched to another frame step."""
-    ratio, emulator = frame_step / student.frame_step, student.emulator
+    emulator: Any = student.emulator
+    ratio = frame_step / student.frame_step
     emulator = eqx.tree_at(lambda e: (e.phases, e.taps), emulator, (emulator.phases * ratio, emulator.taps * ratio))
     return dataclasses.replace(emulator, frame_step=frame_step)
 

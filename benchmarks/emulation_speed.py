@@ -74,7 +74,9 @@ def main() -> None:
     trained = []
     for kind in KINDS[:2] if quick else KINDS:
         say(f"student {kind} ...")
-        settings = {"steps": 40, "polish": 1 if kind == "unitary" else 0} if quick else {"polish": DESK[kind].polish}
+        settings: dict[str, Any] = (
+            {"steps": 40, "polish": 1 if kind == "unitary" else 0} if quick else {"polish": DESK[kind].polish}
+        )
         student = wf.distill(data, EmulatorSpec(kind), seed=arguments.seed, **settings)
         trained.append((kind, student, judging.judge(student, truth)[0]))
     found = speed.table(trained, truth)

@@ -5,10 +5,12 @@ network and weights, as many samples per step as one step on a pool uses, the sa
 coupling starts from its neighbour's head, outward from h = 1.
 
 NetKet stops at a coupling as soon as fresh samples show the relative error that wavefoundry reached there, give or
-take one standard error of the difference. It is asked every ten steps, and looking costs it nothing. NetKet is NOT run
-at all nine couplings: it is timed at 0.8, 0.9 and 1.2, at 1.1 because 1.2 starts from it, and the mean over these is
-multiplied by nine. Its compilation is left out. Our seconds are those of the whole call: pools, tuning, the
-final evaluation and compilation included.
+take one standard error of the difference. It is asked every ten steps; the look that ends a coupling is its final
+evaluation and counts, the others cost it nothing. NetKet is NOT run at all nine couplings: it is timed at 0.8, 0.9 and
+1.2, at 1.1 because 1.2 starts from it, and the mean over these is multiplied by nine.
+
+Our seconds are those of the whole call: pools, tuning and final evaluation. Compilation is left out on both sides, by
+mapping the diagram twice and counting the second time, and reported apart.
 """
 
 from __future__ import annotations
@@ -45,6 +47,11 @@ def path_to(timed: list[float]) -> list[list[float]]:
     return [side for side in (below, above) if side]
 
 
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending."""
+    return [size for size in range(1, number + 1) if number % size == 0]
+
+
 def base_of(sites: int, arguments: argparse.Namespace) -> wf.Pretrained:
     """The pre-trained network: loaded when it was saved before, else trained."""
     system = wf.lattice.ising_chain(sites, h=BASE)
@@ -66,18 +73,21 @@ def ours(base: wf.Pretrained, arguments: argparse.Namespace) -> tuple[list[dict[
     evaluate = {"samples": arguments.fresh}
     if arguments.quick:
         evaluate["chains"] = 16
-    before = clock()
-    diagram = wf.map(
-        base, {"h": list(POINTS)}, method="head", diagonal_shift=arguments.shift, evaluate=evaluate, **settings
-    )
-    spent = clock() - before
+    calls = []
+    for _ in range(2):  # the first call compiles
+        before = clock()
+        diagram = wf.map(
+            base, {"h": list(POINTS)}, method="head", diagonal_shift=arguments.shift, evaluate=evaluate, **settings
+        )
+        calls.append(clock() - before)
+    first, spent = calls
     for point in diagram.points:
         finite(point["energy"], f"our energy at {point['couplings']}")
     used = diagram.summary["settings"]
     chains, held = used["evaluate"]["chains"], used["adapt"]["held_out"]
     pool = diagram.points[0]["pool"]["samples"]
     trained = pool - pool // chains * max(1, round(held * chains))
-    cost = {**diagram.cost, "cpu_seconds_of_the_call": spent.cpu, "wall_seconds_of_the_call": spent.wall}
+    cost = {"cpu_seconds": spent.cpu, "wall_seconds": spent.wall, "cpu_seconds_with_compilation": first.cpu}
     return diagram.points, cost, trained
 
 
@@ -91,8 +101,10 @@ class Theirs:
         self.tuning, self.tried = theirs.Tuning("IsingJax"), []
 
     def tune(self, base: Wavefunction) -> None:
-        """Choose chunks and kernel on a smaller number of samples."""
-        samples, arguments = min(self.samples, self.arguments.tune_samples), self.arguments
+        """Choose chunks and kernel on a smaller number of samples; its fast kernel needs chunks that divide it."""
+        arguments = self.arguments
+        samples = min(size for size in divisors(self.samples) if size >= min(arguments.tune_samples, self.samples))
+        chunks = {max(size for size in divisors(samples) if size <= chunk) for chunk in arguments.chunks} - {samples}
         model, variables = theirs.twin(base, self.model.dtype)
 
         def start(option: theirs.Tuning) -> Any:
@@ -100,7 +112,7 @@ class Theirs:
             return theirs.freeze_backbone(state)
 
         repeats = 1 if arguments.quick else 3
-        self.tuning, self.tried = theirs.tune(self.system, start, arguments.chunks, repeats, self.samples)
+        self.tuning, self.tried = theirs.tune(self.system, start, sorted(chunks), repeats, self.samples)
 
     def start(self) -> None:
         """Base weights, random walkers brought to equilibrium, programs compiled; none of it is counted."""
@@ -152,14 +164,17 @@ class Theirs:
                 jax.block_until_ready(stepper())
             cost = clock() - begin
             spent, steps = Seconds(spent.cpu + cost.cpu, spent.wall + cost.wall), steps + self.arguments.check_every
+            begin = clock()
             energy, bar = theirs.fresh_energy(self.state, self.operator(h), max(2, sweeps))
+            look = clock() - begin
             error, bar = 1 - finite(energy, f"NetKet's energy at h = {h}") / exact, bar / abs(exact)
             reached = error <= goal + float(np.hypot(bar, our_bar))
             say(f"  NetKet h = {h}: {steps} steps, error {error:.1e} +- {bar:.0e}, ours {goal:.1e} +- {our_bar:.0e}")
             if reached or steps >= self.arguments.max_steps:
                 return {
-                    "steps": steps, "cpu_seconds": spent.cpu, "wall_seconds": spent.wall, "relative_error": error,
-                    "relative_error_bar": bar, "reached": reached,
+                    "steps": steps, "cpu_seconds": spent.cpu + look.cpu, "wall_seconds": spent.wall + look.wall,
+                    "evaluation_cpu_seconds": look.cpu, "relative_error": error, "relative_error_bar": bar,
+                    "reached": reached,
                 }  # fmt: skip
 
 
@@ -170,7 +185,7 @@ def compare(sites: int, arguments: argparse.Namespace) -> dict[str, Any]:
     say(f"  {base.cost['cpu_seconds']:.0f} CPU s, relative error {base.record['relative_error']:.1e}")
     points, cost, trained = ours(base, arguments)
     by_field = {point["couplings"]["h"]: point for point in points}
-    say(f"  wavefoundry: nine points, {cost['cpu_seconds_of_the_call']:.0f} CPU s; {trained} samples per step")
+    say(f"  wavefoundry: nine points, {cost['cpu_seconds']:.0f} CPU s; {trained} samples per step")
 
     samples = arguments.netket_samples or trained
     side = Theirs(base, samples, "float64", arguments)
@@ -204,8 +219,9 @@ def compare(sites: int, arguments: argparse.Namespace) -> dict[str, Any]:
             "scaled_cpu_seconds": total,
             "scaled_from": f"the mean over {len(visited)} couplings, times {len(POINTS)}",
         },
-        "ratio": total / cost["cpu_seconds_of_the_call"],
-        "ratio_netket_float32": total * per_step["float32"] / per_step["float64"] / cost["cpu_seconds_of_the_call"],
+        "ratio": total / cost["cpu_seconds"],
+        "ratio_with_our_compilation": total / cost["cpu_seconds_with_compilation"],
+        "ratio_netket_float32": total * per_step["float32"] / per_step["float64"] / cost["cpu_seconds"],
         "all_targets_reached": all(record["reached"] for record in visited.values()),
     }
     report(sites, by_field, visited, result)
@@ -225,11 +241,12 @@ def report(sites: int, by_field: dict[float, Any], visited: dict[float, Any], re
     table(f"{sites} sites, errors from fresh samples", columns, rows)
     if not result["all_targets_reached"]:
         print("NetKet gave up before our error at some couplings: its cost is a lower bound.")
-    mine, netket = result["ours"]["cost"]["cpu_seconds_of_the_call"], result["netket"]
+    mine, netket = result["ours"]["cost"]["cpu_seconds"], result["netket"]
     print(
         f"nine points: wavefoundry {mine:.1f} CPU s, NetKet {netket['scaled_cpu_seconds']:.0f} CPU s"
         f" ({netket['scaled_from']}): ratio {result['ratio']:.1f}"
-        f" ({result['ratio_netket_float32']:.1f} if NetKet ran as many steps in single precision)"
+        f" ({result['ratio_netket_float32']:.1f} if NetKet ran as many steps in single precision,"
+        f" {result['ratio_with_our_compilation']:.1f} if only our compilation is counted)"
     )
 
 
@@ -241,7 +258,7 @@ def main() -> None:
     parser.add_argument("--walkers", type=int, default=512, help="walkers of the pre-training (default 512)")
     parser.add_argument("--samples", type=int, default=2048, help="samples in our pools (default 2048)")
     parser.add_argument("--netket-samples", type=int, help="samples per step of NetKet (default: as many as ours)")
-    parser.add_argument("--fresh", type=int, default=4096, help="fresh samples for every judgement (default 4096)")
+    parser.add_argument("--fresh", type=int, default=2048, help="fresh samples for every judgement (default 2048)")
     parser.add_argument("--learning-rate", type=float, default=0.15, help="of both (default 0.15)")
     parser.add_argument("--shift", type=float, default=0.01, help="diagonal shift of both (default 0.01)")
     parser.add_argument("--timed", type=float, nargs="+", default=list(TIMED), help="couplings NetKet is timed at")
@@ -263,7 +280,7 @@ def main() -> None:
         arguments.timed, arguments.repeats, arguments.warm_up = [0.9, 1.1], 1, 2
     results = {str(sites): compare(sites, arguments) for sites in arguments.sites}
     rows = [
-        [sites, r["ours"]["cost"]["cpu_seconds_of_the_call"], r["netket"]["scaled_cpu_seconds"], r["ratio"]]
+        [sites, r["ours"]["cost"]["cpu_seconds"], r["netket"]["scaled_cpu_seconds"], r["ratio"]]
         for sites, r in results.items()
     ]
     table("Nine-point diagram", ["sites", "wavefoundry, CPU s", "NetKet, CPU s", "ratio"], rows)

@@ -100,8 +100,8 @@ def _bind(equation: Any, values: list[Any]) -> list[Any]:
 
 def kfac(start: Start, arguments: argparse.Namespace) -> Course:
     """The same network and samples with the optimiser of FermiNet."""
-    import kfac_jax
-    from kfac_jax._src import tag_graph_matcher
+    import kfac_jax  # type: ignore[import-not-found]
+    from kfac_jax._src import tag_graph_matcher  # type: ignore[import-not-found]
 
     tag_graph_matcher.eval_jaxpr_eqn = _bind  # kfac-jax 0.0.8 expects the bind parameters of JAX before 0.10
     leaves, shape = jax.tree.flatten(start.params)

@@ -22,7 +22,7 @@ SPACINGS = [1.6, 1.8, 2.0]
 def study(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Training and transfer; returns the summary and the cost of the training."""
     model = wf.models.electrons(width=arguments.width, layers=arguments.layers)
-    small = {"width": 6, "layers": 1, "pair": 4, "convolution": 4, "determinants": 1, "jastrow": 4}
+    small: dict[str, Any] = {"width": 6, "layers": 1, "pair": 4, "convolution": 4, "determinants": 1, "jastrow": 4}
     if arguments.quick:
         model = wf.models.electrons(**small, hidden=(4,), exponents=(4,))
     train = wf.molecules(

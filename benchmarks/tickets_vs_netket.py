@@ -49,7 +49,7 @@ class Masked(nn.Module):
 def ours(edge: int, dense_steps: int, steps: int) -> tuple[list[float], Any]:
     """Relative energies of every round, and the seconds of a second, compiled run."""
     system = enumerate_states(lattice.ising((edge, edge), h=3.04438, periodic=False))
-    network = dense(jax.random.key(0), (edge, edge), alpha=4)
+    network: Any = dense(jax.random.key(0), (edge, edge), alpha=4)
     workshop = Workshop(network, system, Rules(Options(0, 1024), RATE, SHIFT))
     where, key = masks.layout(network), jax.random.key(1)
 
@@ -76,9 +76,9 @@ def theirs(edge: int, dense_steps: int, steps: int) -> tuple[list[float], Any]:
     system = lattice.ising((edge, edge), h=3.04438, periodic=False)
     hamiltonian = system.operator()
     model = Masked(4 * edge * edge)
-    state = nk.vqs.FullSumState(system.hilbert, model, seed=0)
-    network = dense(jax.random.key(0), (edge, edge), alpha=4)
-    state.parameters = {"kernel": network.backbone.kernel}  # type: ignore[attr-defined]
+    state: Any = nk.vqs.FullSumState(system.hilbert, model, seed=0)
+    network: Any = dense(jax.random.key(0), (edge, edge), alpha=4)
+    state.parameters = {"kernel": network.backbone.kernel}
     driver: Any = nk.driver.VMC_SR(hamiltonian, nk.optimizer.Sgd(RATE), variational_state=state, diag_shift=SHIFT)
     where = masks.layout(network)
 
@@ -86,7 +86,7 @@ def theirs(edge: int, dense_steps: int, steps: int) -> tuple[list[float], Any]:
         driver.run(count, out=None, show_progress=False)
 
     advance(2)
-    state.parameters = {"kernel": network.backbone.kernel}  # type: ignore[attr-defined]
+    state.parameters = {"kernel": network.backbone.kernel}
     begin, energies = clock(), []
     advance(dense_steps)
     trained = np.asarray(state.parameters["kernel"]).reshape(-1)
@@ -109,7 +109,7 @@ def _minus(end: Any, begin: Any) -> Any:
 def steps_by_density(samples: int = 1024, repeats: int = 5) -> list[list[Any]]:
     """CPU seconds of Jacobian and solve for 2048 weights, 16 spins, with fewer and fewer survivors."""
     system = lattice.ising((4, 4), h=3.04438, periodic=False)
-    network = dense(jax.random.key(0), (4, 4), alpha=8)
+    network: Any = dense(jax.random.key(0), (4, 4), alpha=8)
     key = jax.random.key(2)
     xs = jax.random.rademacher(key, (samples, 16), jnp.int8)
     local = jax.random.normal(key, (samples,))
@@ -127,7 +127,7 @@ def steps_by_density(samples: int = 1024, repeats: int = 5) -> list[list[Any]]:
 
 def inference(batch: int = 4096, repeats: int = 9) -> list[list[Any]]:
     """CPU seconds of an evaluation with all 288 units and with the 29 that are alive, made smaller."""
-    network = dense(jax.random.key(0), (6, 6), alpha=8, precision="float32")
+    network: Any = dense(jax.random.key(0), (6, 6), alpha=8, precision="float32")
     alive = jnp.arange(288) % 10 == 0
     pruned = eqx.tree_at(lambda w: w.backbone.kernel, network, network.backbone.kernel * alive)  # type: ignore[attr-defined]
     small = without_dead(pruned)

@@ -66,7 +66,7 @@ IN_THE_FILE = {
     "unknown key, another table's": ("at = {", "width = 9\nat = {", "pretrain.width", "[wavefunction]"),
     "unknown table": ("[adapt]", "[adpat]", "adpat", "'adapt'"),
     "unknown kind": ('"diagram"', '"diagramm"', "kind", "'diagram'"),
-    "kind of a later release": ('"diagram"', '"tickets"', "kind", "known kinds"),
+    "kind of a later release": ('"diagram"', '"spectra"', "kind", "known kinds"),
     "no kind": ('kind = "diagram"\n', "", "kind", "missing"),
     "no model": ('model = "ising"\n', "", "system.model", "missing"),
     "text for a number": ("at = {", 'walkers = "many"\nat = {', "pretrain.walkers", "whole number"),

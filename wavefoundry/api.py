@@ -21,7 +21,7 @@ from wavefoundry.core.meter import METER
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ElectronsSpec, ViTSpec
-from wavefoundry.problems.lattice import LatticeSystem, sign_free
+from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import diagram_run, run_study
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, map_points
@@ -186,7 +186,7 @@ def pretrain(
     system = system.at(**points[0])
     wavefunction = _network(model, system, table)
     chunk = chunk_size(wavefunction, system, 512)
-    training = diagram_run.training_of(table, system.sites, chunk, 10**9)
+    training = diagram_run.training_of(table, system.extent, chunk, 10**9)
     with _view(progress) as emit:
         base, cost = diagram_run.pretrain(wavefunction, system, points, training, table, Context(emit))
     mapper = diagram_run.make_mapper(base, AdaptTable(points={}), EvaluateTable(), table, chunk)

@@ -17,7 +17,7 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.shrink import without_dead
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies import tickets_checks as checks
 from wavefoundry.studies import tickets_run
 from wavefoundry.studies.context import Context
@@ -145,7 +145,7 @@ def prune(
 
 
 def _sign_free(system: LatticeSystem) -> bool:
-    from wavefoundry.problems.lattice import sign_free
+    from wavefoundry.problems.spins import sign_free
 
     return sign_free(system)
 

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 
 from wavefoundry.artifacts import spec as studies_file
-from wavefoundry.core.errors import InputError, IntegrityError, WavefoundryError
+from wavefoundry.core.errors import InputError, IntegrityError, Interrupted, WavefoundryError
 
 app = typer.Typer(
     help="Neural quantum states that are trained once and adapted everywhere else.",
@@ -62,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         app(args=None if argv is None else list(argv), prog_name="wavefoundry")
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return stop.exit_code
     except WavefoundryError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

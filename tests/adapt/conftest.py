@@ -19,7 +19,7 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.heads import make_head
 from wavefoundry.models.layers import Dense
 from wavefoundry.problems import exact
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.spins import LatticeSystem
 
 
 class Perceptron(eqx.Module):

@@ -18,14 +18,14 @@ from wavefoundry.adapt.pool import (
     combine,
     contract,
     fill,
-    fit_guide,
     log_psi,
     resample,
     sample,
     weights,
 )
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.engine.sampling import Guide, equal_weights
+from wavefoundry.engine.guided import Guide, fit_guide
+from wavefoundry.engine.sampling import equal_weights
 from wavefoundry.engine.vmc import local_energies
 from wavefoundry.problems import lattice
 

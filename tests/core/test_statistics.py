@@ -23,17 +23,16 @@ from wavefoundry.core.statistics import (
     chain_z,
     effective_sample_size,
     energy_statistics,
-    flags,
     importance_ess,
     mean_and_error,
     r_hat_threshold,
     relative_error,
     split_r_hat,
-    trusted,
     v_score,
     weighted_mean_and_error,
     within_chain_time,
 )
+from wavefoundry.core.trust import flags, trusted
 
 GOOD = Estimate(-10.0, 0.01, 0.1, 1e-4, 1e-5, 1.001, 1.01, 1.5, 2000.0, 64, 3000, 0.2)
 

@@ -18,6 +18,7 @@ import pytest
 from scipy import stats
 
 from wavefoundry.core.types import Psi, Wavefunction
+from wavefoundry.engine import guided
 from wavefoundry.engine.sampling import Walkers, equal_weights, full_sum, init_walkers, members, metropolis
 from wavefoundry.problems import exact, lattice
 
@@ -97,6 +98,26 @@ def test_walkers_are_distributed_as_the_wavefunction(network: Any, name: str):
         states = exact.basis(system.hilbert)
         biased = expected * np.sum(states[:, i] != states[:, j], axis=1)
         assert chi_square(found, code, biased / biased.sum()) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["single flips and now and then all", "exchanges"])
+def test_walkers_guided_by_each_other_are_distributed_as_the_wavefunction(
+    network: Any, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Proposals by the pair model of the other half of the chains, each accepted or not by the network."""
+    monkeypatch.setattr(guided, "PROPOSALS", 1)  # six sites are too few for it to pay otherwise
+    system = MOVES_OF[name]()
+    wavefunction, family = smooth(network, system), system.family([{}])
+    code, expected = probabilities(system, wavefunction)
+    walkers = init_walkers(jax.random.key(0), family, CHAINS)
+    guide = guided.guides_at(wavefunction, family, walkers.x, system.extent, 512, 6)
+    assert int(guide.rounds[0]) > 0, "the model is in use"
+    step = eqx.filter_jit(lambda w: guided.crossed(wavefunction, family, w, system.extent, 6, 512))
+    for _ in range(40):
+        walkers = step(walkers)
+    found = codes(walkers.x[0])
+    assert chi_square(found, code, expected) > FALSE_ALARM
+    assert 0.2 < float(walkers.acceptance) < 0.999
 
 
 def test_exchanges_keep_the_magnetisation():

@@ -25,7 +25,7 @@ from wavefoundry.engine.sampling import equal_weights, full_sum
 from wavefoundry.engine.vmc import local_energies
 from wavefoundry.models.transformer import vit
 from wavefoundry.problems import lattice
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.spins import LatticeSystem
 
 SHIFT = 1e-3
 

@@ -23,7 +23,8 @@ class Rules(NamedTuple):
 
     steps: natural-gradient steps at most. learning_rate, shift: as in the engine. trust: largest rms change of
     log psi in one step. held_out: fraction of the chains kept for judging. ess_min: ESS/M below which the pool is
-    stale. chains: chains of the pool.
+    stale. chains: chains of the pool. tolerance, patience: tuning ends when held-out energy has not improved by this
+    relative amount in so many steps.
     """
 
     steps: int
@@ -33,6 +34,8 @@ class Rules(NamedTuple):
     held_out: float
     ess_min: float
     chains: int
+    tolerance: float
+    patience: int = 5
 
 
 class Judgement(NamedTuple):
@@ -124,6 +127,16 @@ def paired_error(difference: Float[Array, " chains"]) -> Float[Array, ""]:
     return jnp.sqrt(n / jnp.maximum(n - 1, 1) * jnp.sum((difference - jnp.mean(difference)) ** 2))
 
 
+class _Judged(NamedTuple):
+    """One head on both parts of a pool; weights, local energies and pre-activations of the training part."""
+
+    train: Judgement
+    held: Judgement
+    p: Array
+    local: Array
+    y: Array
+
+
 class _State(NamedTuple):
     weights: Array
     best: Array
@@ -131,77 +144,96 @@ class _State(NamedTuple):
     start_held: Judgement
     ratio_start: Array
     energy: Array
+    mark: Array  # held-out energy when progress was last made
     step: Array
-    worse: Array
+    idle: Array  # steps since then
     stale: Array
     overfit: Array
+
+
+def _judge_parts(system: System, head: Head, weights: Array, couplings: Array, pool: Pool, rules: Rules) -> _Judged:
+    """Training and held-out part of a pool; without a held-out part the training part judges itself."""
+    held_chains, cut = _held_out(pool, rules)
+    there = head.with_weights(weights.astype(pool.local.z.dtype))
+    local = contract(system, there, pool) @ couplings
+    y = _with_one(pool.local.z) @ weights.astype(pool.local.z.dtype)
+    log = jax.vmap(lambda v: there.outer(v).log)(y).astype(jnp.float64)
+    train, p = judge(local[:cut], log[:cut], pool.log_q[:cut], rules.chains - held_chains)
+    held = judge(local[cut:], log[cut:], pool.log_q[cut:], held_chains)[0] if held_chains else train
+    return _Judged(train, held, p, local[:cut], y[:cut])
+
+
+def _held_out(pool: Pool, rules: Rules) -> tuple[int, int]:
+    """Number of held-out chains, and of training samples (they come first)."""
+    held_chains = max(1, round(rules.held_out * rules.chains)) if rules.held_out > 0 else 0
+    return held_chains, (rules.chains - held_chains) * (pool.log_q.shape[0] // rules.chains)
+
+
+def _with_one(z: Array) -> Array:
+    return jnp.concatenate([z, jnp.ones_like(z[:, :1])], axis=1)
+
+
+def _doubts(found: _Judged, s: _State, rules: Rules) -> tuple[Array, Array, Array]:
+    """Whether the pool is stale, whether its held-out part contradicts the training part, ratio of variances."""
+    train, held = found.train, found.held
+    finite = jnp.isfinite(train.energy) & jnp.isfinite(held.energy)
+    stale = ~finite | (jnp.minimum(train.ess, held.ess) < rules.ess_min)
+    # from whole chains, so that autocorrelation counts; both parts are noisy
+    sigma = jnp.hypot(paired_error(held.influence), paired_error(train.influence))
+    # heavy tails make the variances of the two parts differ before any tuning: what counts is that they drift apart
+    ratio = held.variance / jnp.maximum(train.variance, 1e-300)
+    ratio_start = jnp.where(s.step == 0, ratio, s.ratio_start)
+    apart = ratio > 2 * jnp.maximum(1.0, ratio_start)
+    overfit = ((held.energy - train.energy > 3 * sigma) | apart) & (s.step > 0) & (rules.held_out > 0)
+    return stale, overfit, ratio_start
 
 
 def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool, rules: Rules) -> Tuned:
     """Tune one head for one coupling on one pool.
 
-    Stops when the pool is stale, when the held-out part no longer agrees, when held-out energy has not improved for
-    a third of the steps, or after ``rules.steps``. Returns the best head on held-out evidence.
+    Stops when the pool is stale, when the held-out part contradicts the training part, when held-out energy has
+    improved by less than the tolerance in ``rules.patience`` steps, or after ``rules.steps``. Returns the best head
+    on held-out evidence.
 
     Args:
         system: any member of the family (its couplings are not used).
         head: structure of the head. start: its initial weights. couplings: (terms,).
         pool: samples with features. rules: settings.
     """
-    held_chains = max(1, round(rules.held_out * rules.chains)) if rules.held_out > 0 else 0
-    per_chain = pool.log_q.shape[0] // rules.chains
-    cut = (rules.chains - held_chains) * per_chain
-    u = jnp.concatenate([pool.local.z, jnp.ones_like(pool.local.z[:, :1])], axis=1)
-
-    def judged(w: Array) -> tuple[Judgement, Judgement, Array, Array, Array]:
-        there = head.with_weights(w.astype(pool.local.z.dtype))
-        local = contract(system, there, pool) @ couplings
-        y = u @ w.astype(u.dtype)
-        log = jax.vmap(lambda v: there.outer(v).log)(y).astype(jnp.float64)
-        train, p = judge(local[:cut], log[:cut], pool.log_q[:cut], rules.chains - held_chains)
-        held = train
-        if held_chains:
-            held, _ = judge(local[cut:], log[cut:], pool.log_q[cut:], held_chains)
-        return train, held, p, local[:cut], y[:cut]
+    held_chains, cut = _held_out(pool, rules)
+    u = _with_one(pool.local.z[:cut])
 
     def body(s: _State) -> _State:
-        train, held, p, local, y = judged(s.weights)
-        finite = jnp.isfinite(train.energy) & jnp.isfinite(held.energy)
-        stale = ~finite | (jnp.minimum(train.ess, held.ess) < rules.ess_min)
-        # from whole chains, so that autocorrelation counts; both parts are noisy
-        sigma = jnp.hypot(paired_error(held.influence), paired_error(train.influence))
-        # heavy tails make the variances of the two parts differ before any tuning: what counts is that they drift apart
-        ratio = held.variance / jnp.maximum(train.variance, 1e-300)
-        ratio_start = jnp.where(s.step == 0, ratio, s.ratio_start)
-        apart = ratio > 2 * jnp.maximum(1.0, ratio_start)
-        overfit = ((held.energy - train.energy > 3 * sigma) | apart) & (s.step > 0) & (held_chains > 0)
-        better = finite & ~stale & ((held.energy < s.best_held.energy) | (s.step == 0))
+        found = _judge_parts(system, head, s.weights, couplings, pool, rules)
+        held, first = found.held, s.step == 0
+        stale, overfit, ratio_start = _doubts(found, s, rules)
+        better = ~stale & ((held.energy < s.best_held.energy) | first)
+        progress = better & (first | (held.energy < s.mark - rules.tolerance * jnp.abs(held.energy)))
         keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)  # noqa: E731
-        first = jax.tree.map(lambda a, b: jnp.where(s.step == 0, a, b), held, s.start_held)
-        t = cotangents(head.with_weights(s.weights.astype(u.dtype)), y)
-        update, spread = direction(t, u[:cut], p, local, rules.shift)
+        t = cotangents(head.with_weights(s.weights.astype(u.dtype)), found.y)
+        update, spread = direction(t, u, found.p, found.local, rules.shift)
         rate = rules.learning_rate * jnp.minimum(1.0, rules.trust / jnp.maximum(rules.learning_rate * spread, 1e-30))
-        go = ~(stale | overfit)
         return _State(
-            jnp.where(go, s.weights - rate * update, s.weights),
+            jnp.where(stale | overfit, s.weights, s.weights - rate * update),
             keep(s.weights, s.best),
             keep(held, s.best_held),
-            first,
+            jax.tree.map(lambda a, b: jnp.where(first, a, b), held, s.start_held),
             ratio_start,
-            keep(train.energy, s.energy),
+            keep(found.train.energy, s.energy),
+            jnp.where(progress, held.energy, s.mark),
             s.step + 1,
-            jnp.where(better, 0, s.worse + 1),
+            jnp.where(progress, 0, s.idle + 1),
             s.stale | stale,
             s.overfit | overfit,
         )
 
     def going(s: _State) -> Array:
-        return (s.step < rules.steps) & ~s.stale & ~s.overfit & (s.worse < max(3, rules.steps // 3))
+        return (s.step < rules.steps) & ~s.stale & ~s.overfit & (s.idle < rules.patience)
 
-    start = start.astype(jnp.float64)
-    blank = Judgement(jnp.array(jnp.inf), jnp.array(0.0), jnp.array(0.0), jnp.zeros(held_chains or rules.chains))
+    start, inf = start.astype(jnp.float64), jnp.array(jnp.inf)
+    blank = Judgement(inf, jnp.array(0.0), jnp.array(0.0), jnp.zeros(held_chains or rules.chains))
     zero, no = jnp.array(0), jnp.array(False)
-    state = _State(start, start, blank, blank, jnp.ones(()), jnp.array(jnp.inf), zero, zero, no, no)
+    state = _State(start, start, blank, blank, jnp.ones(()), inf, inf, zero, zero, no, no)
     end = jax.lax.while_loop(going, body, state)
     gain = end.start_held.energy - end.best_held.energy
     error = paired_error(end.start_held.influence - end.best_held.influence)

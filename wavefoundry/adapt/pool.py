@@ -11,14 +11,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.types import Head, System, Wavefunction
-from wavefoundry.engine.sampling import Guide, Walkers, guided, over_family
-
-GUIDED_PROPOSALS = 4
-"""Accepted proposals, each of a sweep of the model's moves, between two samples."""
+from wavefoundry.engine.guided import Guide, fit_guide, guided
+from wavefoundry.engine.sampling import Walkers
 
 
 class Pool(NamedTuple):
@@ -55,9 +52,10 @@ def sample(
     Args:
         wavefunction: state to be sampled. family: of one member, what the network is conditioned on.
         x: starting configurations of the chains (C, ...). key: random key.
-        guide: proposals, see ``fit_guide``. layout: shape of the pool.
+        guide: proposals, see ``engine.guided``. layout: shape of the pool.
     """
-    walkers = Walkers(jax.tree.map(lambda a: a[None], x), key, jnp.ones(()), jnp.zeros(()))
+    x, guide = jax.tree.map(lambda a: a[None], (x, guide))
+    walkers = Walkers(x, key, jnp.ones(()), jnp.zeros(()))
 
     def sweep(walkers: Walkers) -> Walkers:
         return guided(wavefunction, family, walkers, guide, layout.chunk)
@@ -70,43 +68,6 @@ def sample(
     _, (xs, acceptance) = jax.lax.scan(next_sample, walkers, sweeps)
     xs = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1).reshape(-1, *a.shape[2:]), xs)
     return xs, jnp.mean(acceptance)
-
-
-def fit_guide(
-    xs: Int[Array, "M sites"], log: Float[Array, " M"], weight: Float[Array, " M"], extent: tuple[int, ...]
-) -> Guide:
-    """Pair model of log|psi| for the proposals of ``sample``, and how to use it.
-
-    Least squares on spin products at every periodic displacement. The variance the model leaves unexplained fixes
-    the expected acceptance, and with it the number of proposals that make up a sweep. Where the model is no good,
-    chains walk by ordinary moves.
-
-    Args:
-        xs: spins +-1, samples of a density near |psi|^2; not those the chains start from afterwards.
-        log: log|psi| of them. weight: importance weights, summing to 1. extent: of the lattice.
-    """
-    sites = xs.shape[-1]
-    axes = tuple(range(1, 1 + len(extent)))
-    spins = xs.reshape(-1, *extent).astype(jnp.float64)
-    pairs = jnp.fft.ifftn(jnp.abs(jnp.fft.fftn(spins, axes=axes)) ** 2, axes=axes).real.reshape(-1, sites)
-    pairs = pairs - weight @ pairs
-    target = log - weight @ log
-    gram = (pairs * weight[:, None]).T @ pairs
-    ridge = 1e-6 * jnp.trace(gram) + 1e-12
-    coefficients = jnp.linalg.solve(gram + ridge * jnp.eye(sites), (pairs * weight[:, None]).T @ target)
-    left = 4 * (weight @ (target - pairs @ coefficients) ** 2)  # variance of log |psi / exp g|^2
-    acceptance = jax.lax.erfc(0.5 * jnp.sqrt(left))
-    rounds = jnp.ceil(GUIDED_PROPOSALS / jnp.maximum(acceptance, 1e-3)).astype(int)
-    good = jnp.isfinite(left) & (2 * rounds < sites)
-    place = np.stack(np.unravel_index(np.arange(sites), extent), axis=-1)
-    apart = (place[None] - place[:, None]) % np.array(extent)
-    displacement = np.ravel_multi_index(tuple(np.moveaxis(apart, -1, 0)), extent)
-    return Guide(
-        jnp.where(good, coefficients[displacement], 0.0).astype(jnp.float32),
-        jnp.where(good, rounds, 0),
-        jnp.asarray(sites),
-        jnp.where(good, max(1, sites // 16), sites),
-    )
 
 
 @eqx.filter_jit
@@ -142,17 +103,6 @@ def resample(key: PRNGKeyArray, pool: Pool, head: Head, chains: int, extent: tup
     positions = (jnp.arange(chains) + jax.random.uniform(key)) / chains
     index = jnp.clip(jnp.searchsorted(jnp.cumsum(w), positions), 0, w.shape[0] - 1)
     return jax.tree.map(lambda a: a[index], pool.x), fit_guide(pool.x, log, w, extent)
-
-
-@eqx.filter_jit
-def guide_at(wavefunction: Wavefunction, family: System, xs: PyTree, extent: tuple[int, ...], chunk: int) -> Guide:
-    """Proposals for a wavefunction from equally weighted samples of its |psi|^2, e.g. the walkers of a training."""
-
-    def logs(system: System) -> Array:
-        return jax.lax.map(lambda x: wavefunction(system, x).log.astype(jnp.float64), xs, batch_size=chunk)
-
-    log = over_family(logs, family)[0]
-    return fit_guide(xs, log, jnp.full(log.shape, 1.0 / log.shape[0]), extent)
 
 
 def combine(pools: tuple[Pool, ...], heads: tuple[Head, ...], rounds: int = 20) -> Pool:

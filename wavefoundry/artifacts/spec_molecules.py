@@ -205,14 +205,12 @@ def _elements(spec: MoleculesSpec) -> Iterator[Problem]:
     """The published network knows four elements only."""
     if spec.wavefunction.preset != "paper":
         return
-    for table, entries, unit in (
-        ("train", spec.train.molecules, spec.train.unit),
-        ("adapt", spec.adapt.molecules, spec.adapt.unit),
-    ):
-        for named in spec_geometry.expand(entries, unit, files=False):
+    tables = {"train": spec.train, "adapt": spec.adapt}
+    for name, table in tables.items():
+        for named in spec_geometry.expand(table.molecules, table.unit, files=False):
             if others := set(named.molecule.symbols) - PAPER_ELEMENTS:
                 yield Problem(
-                    (table, "molecules"),
+                    (name, "molecules"),
                     f"{named.molecule.name} holds {', '.join(sorted(others))}",
                     "the published network describes H, C, N and O",
                     'preset = "small" in [wavefunction]',

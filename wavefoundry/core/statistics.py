@@ -2,30 +2,11 @@
 
 Arrays hold one row per Markov chain: shape ``[chains, samples]``. Energies are totals (not per site). The
 autocorrelation time ``tau`` is 1 for independent samples; the effective sample size is samples / ``tau``.
-
-Flags and what raises them. A bare name is a warning; a name that ends in ``!`` says that the number must not
-be used (``trusted`` is then False).
-
-=============  ====================================  ========================  =============================
-flag           quantity                              warning                   refused (``!``)
-=============  ====================================  ========================  =============================
-R-HAT          split R-hat (rank, folded)            > r_hat_threshold         > limit + 0.1, single chain
-LOW-ESS        effective sample size                 < 400                     < 100
-SHORT-CHAINS   samples per chain / tau, if chains    < 50                      < 10, or no error bar at all
-               are fewer than 32
-BELOW-EXACT    (energy - exact) / error              < -3                      < -4
-IMAG           abs(Im energy) / its error            > 3                       > 5
-HIGH-VARIANCE  V-score                               > 1e-2                    > 0.1
-=============  ====================================  ========================  =============================
-
-Customary limits: R-hat 1.01, 50 samples per tau, 32 chains; the others are choices of this package. R-hat
-judges the sampling, never the optimisation; the V-score judges the state, but vanishes for every eigenstate.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -314,7 +295,7 @@ def energy_statistics(
         ess=energies.size / tau,
         chains=chains,
         samples=energies.size,
-        imag_z=_z(imaginary, imaginary_error, mean),
+        imag_z=z_score(imaginary, imaginary_error, mean),
     )
 
 
@@ -328,7 +309,7 @@ def _full_sum(local_energies: np.ndarray, n_dof: float | None, weights: np.ndarr
     variance = float((w * np.abs(energies - mean) ** 2).sum())
     score, score_error = (None, None) if n_dof is None else (v_score(mean.real, variance, n_dof, e_inf), 0.0)
     checks = (None, None, 1.0, float(w.size), 0, w.size)  # no chains: nothing to mix, nothing correlated
-    return Estimate(mean.real, 0.0, variance, score, score_error, *checks, _z(mean.imag, 0.0, mean.real))
+    return Estimate(mean.real, 0.0, variance, score, score_error, *checks, z_score(mean.imag, 0.0, mean.real))
 
 
 def v_score(energy: float, variance: float, n_dof: float, e_inf: float = 0.0) -> float:
@@ -348,41 +329,7 @@ def relative_error(energy: float, exact: float) -> float:
     return abs(energy - exact) / abs(exact)
 
 
-def flags(estimate: Estimate, exact: float | None = None) -> list[str]:
-    """Names of everything that is doubtful about an energy (table above); empty when all is well.
-
-    Args:
-        estimate: from ``energy_statistics``.
-        exact: ground-state energy, where known. An energy below it means walkers that miss configurations, a
-            wrong error bar, or another Hamiltonian.
-    """
-    raised = []
-    if estimate.chains > 0:
-        r_hat, limit, single = estimate.r_hat or 1.0, estimate.r_hat_limit or 1.0, estimate.chains == 1
-        raised += _flag("R-HAT", r_hat > limit or single, r_hat > max(1.1, limit + 0.1) or single)
-        raised += _flag("LOW-ESS", estimate.ess < 400, estimate.ess < 100)
-        few, blind = estimate.chains < MIN_CHAINS, not math.isfinite(estimate.error)
-        length = estimate.samples / estimate.chains / estimate.tau
-        raised += _flag("SHORT-CHAINS", few and length < 50 or blind, few and length < 10 or blind)
-    if exact is not None:
-        z = _z(estimate.mean - exact, estimate.error, exact)
-        raised += _flag("BELOW-EXACT", z < -3, z < -4)
-    raised += _flag("IMAG", abs(estimate.imag_z) > 3, abs(estimate.imag_z) > 5)
-    score = estimate.v_score or 0.0
-    raised += _flag("HIGH-VARIANCE", score > 1e-2, score > 0.1)
-    return raised
-
-
-def trusted(flags: Iterable[str]) -> bool:
-    """Whether the number may be used: no flag, of this or another origin, ends in ``!``."""
-    return not any(flag.endswith("!") for flag in flags)
-
-
-def _flag(name: str, warn: bool, refuse: bool) -> list[str]:
-    return [name + "!"] if refuse else [name] if warn else []
-
-
-def _z(difference: float, error: float, scale: float) -> float:
+def z_score(difference: float, error: float, scale: float) -> float:
     """Difference in error bars; rounding relative to ``scale`` counts as an error bar too."""
     width = math.hypot(error, ROUNDING * abs(scale))
     return difference / width if width > 0.0 else 0.0

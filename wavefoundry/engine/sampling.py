@@ -22,19 +22,6 @@ class Walkers(NamedTuple):
     acceptance: Float[Array, "*R"]  # of the last call
 
 
-class Guide(NamedTuple):
-    """A cheap model g(x) = x . pair . x of log|psi|, and how chains are to use it.
-
-    One sweep of ``guided`` makes ``rounds`` proposals, each the end of ``moves`` Metropolis moves among which the model
-    decides, then ``plain`` ordinary moves. A zero model with ``rounds`` = 0 is ordinary Metropolis.
-    """
-
-    pair: Float[Array, "sites sites"]
-    rounds: Array
-    moves: Array
-    plain: Array
-
-
 def over_family(f: Callable[..., Any], family: System, *args: Any) -> Any:
     """Apply ``f(system, *args)`` to every member of a family, one after the other, with one compiled body.
 
@@ -94,61 +81,6 @@ def metropolis(wavefunction: Wavefunction, family: System, walkers: Walkers, mov
 
     x, acceptance = over_family(one, family, walkers.x, keys, *((walkers.width,) if own else ()))
     return Walkers(x, key, walkers.width, jnp.mean(acceptance, axis=1) if own else jnp.mean(acceptance))
-
-
-def guided(wavefunction: Wavefunction, family: System, walkers: Walkers, guide: Guide, chunk: int) -> Walkers:
-    """Advance every chain by one sweep whose proposals are made by a cheap model of log|psi|.
-
-    The model's own chain leaves |exp g|^2 invariant, so accepting where it ended with
-    min(1, |psi(y) exp g(x)|^2 / |psi(x) exp g(y)|^2) leaves |psi|^2 invariant however good or bad the model is. The
-    network is evaluated once per proposal instead of once per move.
-
-    Args:
-        wavefunction, family, walkers, chunk: as for ``metropolis``. guide: arrays, so that it may change without
-        recompilation; it must not depend on the present walkers.
-
-    Source: delayed acceptance with a learnt model, arXiv 1610.03137.
-    """
-    key, k_run = jax.random.split(walkers.key)
-    chains = jax.tree.leaves(walkers.x)[0].shape[1]
-    keys = jax.random.split(k_run, (members(family), chains))
-    total = guide.rounds + guide.plain
-
-    def one(system: System, xs: Config, ks: PRNGKeyArray) -> tuple[Config, Array]:
-        def log_abs(x: Config) -> Array:
-            return wavefunction(system, x).log.astype(jnp.float64)
-
-        def model(x: Config, scale: Array) -> Array:
-            spins = x.astype(guide.pair.dtype)
-            return scale * (spins @ guide.pair @ spins).astype(jnp.float64)
-
-        def move(scale: Array, state: tuple) -> tuple:
-            x, g, k = state
-            k, k_propose, k_accept = jax.random.split(k, 3)
-            y, log_ratio = system.propose(k_propose, x, walkers.width)
-            new = model(y, scale)
-            go = jnp.log(jax.random.uniform(k_accept)) < 2 * (new - g) + log_ratio
-            return jnp.where(go, y, x), jnp.where(go, new, g), k
-
-        def proposal(i: Array, state: tuple) -> tuple:
-            x, log, k, accepted = state
-            scale = jnp.where(i < guide.rounds, 1.0, 0.0)
-            g, moves = model(x, scale), jnp.where(i < guide.rounds, guide.moves, 1)
-            y, g_new, k = jax.lax.fori_loop(0, moves, lambda _, s: move(scale, s), (x, g, k))
-            k, k_accept = jax.random.split(k)
-            new = log_abs(y)
-            go = jnp.log(jax.random.uniform(k_accept)) < 2 * (new - log - g_new + g)
-            return jnp.where(go, y, x), jnp.where(go, new, log), k, accepted + go
-
-        def chain(state: tuple[Config, PRNGKeyArray]) -> tuple[Config, Array]:
-            x, k = state
-            x, _, _, accepted = jax.lax.fori_loop(0, total, proposal, (x, log_abs(x), k, jnp.zeros((), int)))
-            return x, accepted / jnp.maximum(total, 1)
-
-        return jax.lax.map(chain, (xs, ks), batch_size=min(chunk, chains))
-
-    x, acceptance = over_family(one, family, walkers.x, keys)
-    return Walkers(x, key, walkers.width, jnp.mean(acceptance))
 
 
 def equal_weights(x: Config) -> Batch:

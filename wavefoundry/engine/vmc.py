@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.types import Batch, Process, Run, System, Wavefunction
 from wavefoundry.engine.gradient import Direction, Selection, centred_rows, log_jacobian, natural_gradient, select
+from wavefoundry.engine.guided import crossed
 from wavefoundry.engine.sampling import (
     Walkers,
     equal_weights,
@@ -45,7 +47,8 @@ class Options(NamedTuple):
     """Settings of the process that are compiled in.
 
     moves: Metropolis moves between steps. chunk: configurations evaluated at a time. trust: largest rms change of
-    log psi in one step (the update is scaled down to it).
+    log psi in one step (the update is scaled down to it). extent: of a lattice of spins; where there are chains enough
+    to fit a pair model, it makes the proposals (``engine.guided``). None: ordinary moves.
     """
 
     moves: int
@@ -53,6 +56,7 @@ class Options(NamedTuple):
     solver: str = "auto"
     momentum: float = 0.0
     trust: float = 0.3
+    extent: tuple[int, ...] | None = None
 
 
 class Schedule(NamedTuple):
@@ -60,6 +64,14 @@ class Schedule(NamedTuple):
 
     learning_rate: Float[Array, " steps"]
     shift: Float[Array, " steps"]
+
+
+def advance(wavefunction: Wavefunction, family: System, walkers: Walkers, options: Options) -> Walkers:
+    """Walkers after the moves between two steps."""
+    chains = jax.tree.leaves(walkers.x)[0].shape[1]
+    if options.extent is not None and chains >= 2 * math.prod(options.extent):
+        return crossed(wavefunction, family, walkers, options.extent, options.moves, options.chunk)
+    return metropolis(wavefunction, family, walkers, options.moves, options.chunk)
 
 
 def local_energies(wavefunction: Wavefunction, family: System, batch: Batch, chunk: int) -> Array:
@@ -116,7 +128,7 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
         wavefunction = eqx.combine(params, static)
         if states is not None:
             return full_sum(wavefunction, family, states, options.chunk), walkers
-        walkers = metropolis(wavefunction, family, walkers, options.moves, options.chunk)
+        walkers = advance(wavefunction, family, walkers, options)
         return equal_weights(walkers.x), walkers
 
     def step(run: Run, family: System, learning_rate: Array, shift: Array) -> tuple[Run, Info]:

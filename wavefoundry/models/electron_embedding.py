@@ -139,7 +139,7 @@ class Embedding(eqx.Module):
                 parts[1:1] = [jnp.broadcast_to(_mean(h[:n_up]), h.shape), jnp.broadcast_to(_mean(h[n_up:]), h.shape)]
             new = jnp.tanh(layer.update(jnp.concatenate(parts, axis=-1)))
             h = residual(h, new) if self.small else new
-            if layer.pair_same is not None:
+            if layer.pair_same is not None and layer.pair_different is not None and layer.pair_nuclei is not None:
                 both = alike * jnp.tanh(layer.pair_same(g)) + (1 - alike) * jnp.tanh(layer.pair_different(g))
                 g, q = residual(g, both), residual(q, jnp.tanh(layer.pair_nuclei(q)))
         return h

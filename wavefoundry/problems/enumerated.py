@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Local, Psi, System
 from wavefoundry.problems import exact
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.spins import LatticeSystem
 
 LARGEST = 2**18
 """Most configurations that are listed."""

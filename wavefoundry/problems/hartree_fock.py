@@ -65,7 +65,7 @@ def hartree_fock(
     positions = np.asarray(positions, dtype=float).reshape(-1, 3)
     n_up, n_down = occupation(symbols, charge, spin)
     solution, molecule = _solve(symbols, positions, charge, spin)
-    coefficients, fock = np.asarray(solution.mo_coeff), np.asarray(solution.get_fock())
+    coefficients, fock = np.asarray(solution.mo_coeff), np.asarray(solution.get_fock())  # type: ignore[attr-defined]
     if coefficients.ndim == 2:
         coefficients, fock = np.stack([coefficients] * 2), np.stack([fock] * 2)
     dipole = molecule.intor_symmetric("int1e_r", comp=3)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 if TYPE_CHECKING:
-    from wavefoundry.problems.lattice import LatticeSystem
+    from wavefoundry.problems.spins import LatticeSystem
 
 
 def names(system: LatticeSystem) -> list[str]:

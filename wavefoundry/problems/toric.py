@@ -11,7 +11,8 @@ import numpy as np
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.torus import plaquettes, stars
-from wavefoundry.problems.lattice import LatticeSystem, from_netket
+from wavefoundry.problems.lattice import from_netket
+from wavefoundry.problems.spins import LatticeSystem
 
 
 def toric(rows: int, columns: int, *, star: float = 1.0, plaquette: float = 1.0) -> LatticeSystem:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from wavefoundry.core.errors import InputError, IntegrityError, StorageError
-from wavefoundry.reports import content
+from wavefoundry.reports import content, page
 from wavefoundry.reports import emulation_figures as figures
 from wavefoundry.reports.content import Table
 from wavefoundry.reports.emulation_tables import HEADS, correlation, number, rows, solver_name
 
-TEMPLATES = Path(__file__).parent / "templates"
 FRAMES = "_frames"
 TITLES = {
     "one_step": "one-step error", "linearity": "superposition", "phase": "global phase", "amplitude": "amplitude",
@@ -29,13 +27,6 @@ FLAGS = {
     "OUT-OF-RANGE": "the potential leaves the range the student was trained in",
     "FAST-PACKET": "more than a thousandth of the initial state has momenta beyond those trained",
 }
-
-
-class Picture(NamedTuple):
-    """A figure of the report: its SVG and the sentence that describes it."""
-
-    svg: Any
-    caption: str
 
 
 class Shown(NamedTuple):
@@ -62,20 +53,12 @@ def attach_frames(summary: dict[str, Any], run_dir: Path) -> None:
     summary[FRAMES] = found
 
 
-def render(summary: Mapping[str, Any], log: list[dict[str, Any]]) -> str:
-    """The report as one HTML document; any part of the summary may be missing."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["text"] = content.text
+def context(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything the template needs; any part of the summary may be missing."""
     settings = dict(summary.get("settings") or {})
     lists = {key: json.dumps(settings.pop(key), default=str) for key in ("students",) if key in settings}
     raised = {flag.rstrip("!") for s in figures.judged(summary) for case in s["cases"] for flag in case["flags"]}
-    context = {
-        "style": _page_style(),
+    return {
         "title": summary.get("title") or "Emulated quantum dynamics",
         "convention": str(summary.get("convention") or ""),
         "verdict": verdict(summary),
@@ -96,16 +79,6 @@ def render(summary: Mapping[str, Any], log: list[dict[str, Any]]) -> str:
         "cost": content.pairs(summary.get("cost")),
         "command": str(summary.get("command") or ""),
     }
-    return environment.get_template("emulation.html.j2").render(context)
-
-
-def _page_style() -> Any:
-    """The style sheet of the other reports, so that all look alike."""
-    from markupsafe import Markup
-
-    page = (TEMPLATES / "report.html.j2").read_text(encoding="utf-8")
-    found = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
-    return Markup(found[1] if found else "")
 
 
 def verdict(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,12 +118,8 @@ CAPTIONS = {
 }
 
 
-def pictures(summary: Mapping[str, Any]) -> dict[str, Any]:
+def pictures(summary: Mapping[str, Any]) -> dict[str, page.Picture]:
     """The figures that there is something for, by name."""
-    from markupsafe import Markup
-
-    from wavefoundry.reports import style
-
     drawn = {
         "errors": figures.errors_figure(summary),
         "heat": figures.heat_figure(summary),
@@ -161,25 +130,17 @@ def pictures(summary: Mapping[str, Any]) -> dict[str, Any]:
         "importance": figures.importance_figure(summary),
         "speed": figures.speed_figure(summary),
     }
-    return {
-        name: Picture(Markup(style.to_svg(figure, name)), CAPTIONS[name])
-        for name, figure in drawn.items()
-        if figure is not None
-    }
+    return page.pictures(drawn, CAPTIONS)
 
 
 def shown(summary: Mapping[str, Any]) -> list[Shown]:
     """Animations and space-time pictures of every student that has stored densities."""
-    from markupsafe import Markup
-
-    from wavefoundry.reports import style
-
     found = []
     for student, (arrays, meta) in (summary.get(FRAMES) or {}).items():
         for index, case in meta.get("cases", {}).items():
             data = base64.b64encode(figures.animation(arrays, index, meta)).decode()
             picture = figures.spacetime_figure(case, arrays, index, meta)
-            svg = Markup(style.to_svg(picture, f"st-{student}-{index}"))
+            svg = page.svg(picture, f"st-{student}-{index}")
             found.append(Shown(student, case, f"data:image/gif;base64,{data}", svg))
     return found
 

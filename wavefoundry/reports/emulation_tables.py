@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from wavefoundry.reports.tables import NOT_AVAILABLE, format_number
+from wavefoundry.reports.tables import NOT_AVAILABLE, csv_text, format_number
 
 COLUMNS = (
     "student", "name", "class", "corr_mean", "corr_final", "mae", "rel_l2", "rel_l2_mean", "norm_drift",
@@ -131,21 +129,11 @@ def solver_name(rung: Mapping[str, Any]) -> str:
 
 def cases_csv(summary: Mapping[str, Any]) -> str:
     """Every case of every student as CSV; what is missing is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    records = []
     for student in summary.get("students") or []:
         for case in student.get("cases") or []:
             flat = {**case, "student": student.get("name"), "flags": ";".join(case.get("flags") or [])}
             for key, value in (case.get("against_three_point") or {}).items():
                 flat[f"against_three_point.{key}"] = value
-            writer.writerow([_cell(flat.get(name)) for name in COLUMNS])
-    return text.getvalue()
-
-
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
+            records.append(flat)
+    return csv_text(COLUMNS, records)

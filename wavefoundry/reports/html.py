@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
 from wavefoundry.core.errors import InputError, IntegrityError
-from wavefoundry.reports import content, view
+from wavefoundry.reports import content, page, view
+from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-TEMPLATES = Path(__file__).parent / "templates"
-
-
-class Picture(NamedTuple):
-    """A figure of the report: its SVG and the sentence that describes it."""
-
-    svg: Any
-    caption: str
 
 
 def read_run(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -62,9 +54,9 @@ def write_report(run_dir: Path) -> Path:
         IntegrityError: ``summary.json`` is not a JSON object.
         StorageError: the file system refused.
     """
-    page = render(*read_run(run_dir))
+    text = render(*read_run(run_dir))
     path = Path(run_dir) / "report.html"
-    files.write_atomic(path, page.encode())
+    files.write_atomic(path, text.encode())
     return path
 
 
@@ -75,25 +67,18 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         summary: content of ``summary.json``; any part may be missing or null.
         log: events of ``log.jsonl``, or an empty list.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     if summary.get("kind") == "emulation":
         from wavefoundry.reports import emulation
 
-        return emulation.render(summary, log)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["text"] = content.text
+        return page.render("emulation.html.j2", emulation.context(summary))
     if summary.get("kind") == "tickets":
         from wavefoundry.reports import tickets_html
 
-        return environment.get_template("tickets.html.j2").render(tickets_html.context(summary))
+        return page.render("tickets.html.j2", tickets_html.context(summary))
     if summary.get("kind") == "molecules":
         from wavefoundry.reports import molecules_html
 
-        return environment.get_template("molecules.html.j2").render(molecules_html.context(summary))
+        return page.render("molecules.html.j2", molecules_html.context(summary))
     rows = view.rows(summary)
     names = view.axes(summary, rows)
     context = {
@@ -113,7 +98,7 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         "hardware": content.pairs(summary.get("hardware")),
         "command": str(summary.get("command") or ""),
     }
-    return environment.get_template("report.html.j2").render(context)
+    return page.render("report.html.j2", context)
 
 
 CAPTIONS = {
@@ -133,9 +118,7 @@ CAPTIONS = {
 
 def pictures(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Picture]:
     """The figures that this run has something for, by name."""
-    from markupsafe import Markup
-
-    from wavefoundry.reports import figures, style
+    from wavefoundry.reports import figures
 
     rows = view.rows(summary)
     drawn: dict[str, Figure | None] = {
@@ -149,12 +132,7 @@ def pictures(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Pi
         "cost": figures.cost_figure(summary),
     }
     captions = {"diagram": _diagram_caption(summary, rows), **CAPTIONS}
-    # All text inside these SVGs is drawn as outlines, so no name from the run can become markup.
-    return {
-        name: Picture(Markup(style.to_svg(figure, name)), captions[name])
-        for name, figure in drawn.items()
-        if figure is not None
-    }
+    return page.pictures(drawn, captions)
 
 
 def _diagram_caption(summary: dict[str, Any], rows: list[Row]) -> str:

@@ -174,7 +174,8 @@ def steps_figure(summary: Record) -> Figure | None:
         steps, good = np.asarray(curve["steps"], float), error > 0
         anew = curve.get("start") == "scratch"
         label = f"{literal(str(curve['target']))}, {'from scratch' if anew else 'from the model'}"
-        look = {"color": COLOURS[SERIES[targets.index(str(curve["target"]))]], "ls": "--" if anew else "-"}
+        colour = COLOURS[SERIES[targets.index(str(curve["target"]))]]
+        look: dict[str, Any] = {"color": colour, "ls": "--" if anew else "-"}
         axes.plot(np.maximum(steps[good], 0.7), error[good], label=label, marker="" if anew else ".", ms=4, **look)
         lowest = min(lowest, float(error[good].min()) if good.any() else lowest)
     axes.set(xscale="log", yscale="log", xlabel="natural-gradient steps", ylabel="error per atom (mHa)")
@@ -187,6 +188,8 @@ def steps_figure(summary: Record) -> Figure | None:
 @styled
 def size_figure(summary: Record) -> Figure | None:
     """Error per atom, and the share of the correlation energy, against the number of atoms."""
+    from matplotlib.ticker import MaxNLocator
+
     records = [r for r in summary.get("molecules") or [] if not math.isnan(number(r.get("error_mha")))]
     if len({record.get("atoms") for record in records}) < 3:
         return None
@@ -197,7 +200,7 @@ def size_figure(summary: Record) -> Figure | None:
         if not chosen:
             continue
         x = column(chosen, "atoms")
-        look = {"fmt": MARKERS[list(METHODS).index(method)], "color": COLOURS[colour], "mfc": "none"}
+        look: dict[str, Any] = {"fmt": MARKERS[list(METHODS).index(method)], "color": COLOURS[colour], "mfc": "none"}
         per_atom, bars = column(chosen, "error_mha") / x, column(chosen, "error_mha_error") / x
         panels[0].errorbar(x, per_atom, bars, label=NAMES[method], **look)
         if shares:
@@ -209,7 +212,7 @@ def size_figure(summary: Record) -> Figure | None:
         panels[1].set(xlabel="atoms", ylabel="correlation energy (%)")
         level(panels[1], 100, "reference")
     for axes in panels:
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

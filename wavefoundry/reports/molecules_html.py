@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
-from wavefoundry.reports import content, molecules_lines
+from wavefoundry.reports import content, molecules_lines, page
 from wavefoundry.reports import molecules_figures as figures
 from wavefoundry.reports.content import Table
+from wavefoundry.reports.page import Picture
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
 CAPTIONS = {
@@ -32,13 +33,6 @@ FLAGS = {
     "RUNAWAY": "an electron was farther than 20 bohr from every nucleus (refused from 0.1 % of the samples on)",
     "UNMIXED": "nearly all or nearly no moves were accepted: the walkers did not explore",
 }
-
-
-class Picture(NamedTuple):
-    """A figure of the report: its SVG and the sentence that describes it."""
-
-    svg: Any
-    caption: str
 
 
 def context(summary: dict[str, Any]) -> dict[str, Any]:
@@ -111,23 +105,15 @@ def verdict(summary: dict[str, Any], records: list[dict[str, Any]]) -> dict[str,
 
 
 def _curves(summary: dict[str, Any]) -> list[Picture]:
-    from markupsafe import Markup
-
-    from wavefoundry.reports import style
-
     found = []
     for index, (name, records) in enumerate(list(figures.scans(summary).items())[:12]):
-        svg = Markup(style.to_svg(figures.curve_figure(records, name), f"curve-{index}"))
+        svg = page.svg(figures.curve_figure(records, name), f"curve-{index}")
         found.append(Picture(svg, f"Potential curve of {name}: energies with error bars, and the difference from the "
                                   "reference; shaded: chemical accuracy (1.6 mHa)."))  # fmt: skip
     return found
 
 
-def _pictures(summary: dict[str, Any]) -> dict[str, Any]:
-    from markupsafe import Markup
-
-    from wavefoundry.reports import style
-
+def _pictures(summary: dict[str, Any]) -> dict[str, Picture]:
     in_curves = {id(record) for records in figures.scans(summary).values() for record in records}
     others = [record for record in summary.get("molecules") or [] if id(record) not in in_curves]
     drawn = {
@@ -137,11 +123,7 @@ def _pictures(summary: dict[str, Any]) -> dict[str, Any]:
         "training": figures.training_figure(summary),
         "density": figures.density_figure(summary),
     }
-    return {
-        name: Picture(Markup(style.to_svg(figure, name)), CAPTIONS[name])
-        for name, figure in drawn.items()
-        if figure is not None
-    }
+    return page.pictures(drawn, CAPTIONS)
 
 
 def _table(head: list[str], body: list[list[Any]], records: list[dict[str, Any]] | None = None) -> Table:
@@ -151,7 +133,7 @@ def _table(head: list[str], body: list[list[Any]], records: list[dict[str, Any]]
 
 def molecule_table(records: list[dict[str, Any]]) -> Table:
     """Every energy with its reference and its flags."""
-    heads = list(molecules_lines.HEADS)
+    heads: list[str] = list(molecules_lines.HEADS)
     rows = [molecules_lines.cells(record) for record in records]
     return _table(heads, [[row[name] or NOT_AVAILABLE for name in heads] for row in rows], records)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LEADING = (
@@ -97,6 +98,11 @@ def write_csv(points: list[dict[str, Any]]) -> str:
     """
     records = [flatten(point) for point in points]
     names = columns(records)
+    return csv_text(names, records)
+
+
+def csv_text(names: Sequence[str], records: Iterable[Mapping[str, Any]]) -> str:
+    """Flat records as CSV: a header and one line a record; what is missing or not finite is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)

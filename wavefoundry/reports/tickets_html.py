@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from wavefoundry.reports import content, tickets_figures, tickets_lines
+from wavefoundry.reports import content, page, tickets_figures, tickets_lines
 from wavefoundry.reports.content import Table
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
@@ -16,13 +16,6 @@ CAPTIONS = {
     "lattice": "The surviving units on the lattice, just before the onset: blue of even, red of odd sign parity.",
     "transfer": "Relative error of tickets at other couplings, beside the dense network and random masks.",
 }
-
-
-class Picture(NamedTuple):
-    """A figure of the report: its SVG and the sentence that describes it."""
-
-    svg: Any
-    caption: str
 
 
 def context(summary: dict[str, Any]) -> dict[str, Any]:
@@ -57,11 +50,7 @@ def context(summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pictures(summary: dict[str, Any]) -> dict[str, Any]:
-    from markupsafe import Markup
-
-    from wavefoundry.reports import style
-
+def _pictures(summary: dict[str, Any]) -> dict[str, page.Picture]:
     drawn = {
         "error": tickets_figures.error_figure(summary),
         "state": tickets_figures.state_figure(summary),
@@ -69,11 +58,7 @@ def _pictures(summary: dict[str, Any]) -> dict[str, Any]:
         "lattice": tickets_figures.lattice_figure(summary),
         "transfer": tickets_figures.transfer_figure(summary),
     }
-    return {
-        name: Picture(Markup(style.to_svg(figure, name)), CAPTIONS[name])
-        for name, figure in drawn.items()
-        if figure is not None
-    }
+    return page.pictures(drawn, CAPTIONS)
 
 
 def _table(head: list[str], body: list[list[Any]], doubtful: list[bool] | None = None) -> Table:

@@ -14,18 +14,18 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned
-from wavefoundry.adapt.pool import Layout, Pool, fill, guide_at, sample
+from wavefoundry.adapt.pool import Layout, Pool, fill, sample
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
 from wavefoundry.core import tree
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.engine.sampling import Guide
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.engine.guided import Guide, guide_at
 from wavefoundry.problems.observables import exact_values
+from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.plan import BASE, Wave, waves
-from wavefoundry.studies.points import Frontier, HeadTools, Outcome, adapt_point
+from wavefoundry.studies.points import WIDTH, Frontier, HeadTools, Outcome, adapt_point
 from wavefoundry.studies.pretraining import Trainer, Training
 from wavefoundry.studies.records import Meterman, failed_record, point_record
 
@@ -76,6 +76,7 @@ class Mapper:
             adapt.held_out,
             adapt.ess_min,
             chains,
+            adapt.tolerance / 10,
         )
         pools = -(-evaluate.samples // (chains * per_chain))
         self.tools = HeadTools(
@@ -133,7 +134,7 @@ def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context)
     before = METER.now()
     names = list(points[0])
     base = np.array([mapper.base.system.values[name] for name in names])
-    plan = waves(base, np.array([[p[name] for name in names] for p in points]), 4)
+    plan = waves(base, np.array([[p[name] for name in names] for p in points]), WIDTH)
     work = _HeadWork(mapper, points, context) if mapper.adapt.method == "head" else _FullWork(mapper, points, context)
     # the first wave is tuned as wide as the widest one will be: all programs are compiled with the first point
     work.wide = plan[0] if any(len(wave.points) > 1 for wave in plan) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import equinox as eqx
@@ -19,7 +20,7 @@ from wavefoundry.engine.vmc import Options
 from wavefoundry.models import ViTSpec
 from wavefoundry.problems import lattice
 from wavefoundry.problems.enumerated import enumerate_states
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, Mapper, map_points
 from wavefoundry.studies.pretraining import Trainer, Training, chunk_size, train
@@ -54,11 +55,12 @@ def _described(spec: DiagramSpec) -> ViTSpec:
     return ViTSpec(**fields | {"patch": spec.patch_edge(), "head": spec.head_kind()})
 
 
-def training_of(table: PretrainTable, sites: int, chunk: int, checkpoint_every: int) -> Training:
+def training_of(table: PretrainTable, extent: tuple[int, ...], chunk: int, checkpoint_every: int) -> Training:
     """Settings of the pre-training as the engine takes them."""
     options = Options(
-        moves=max(1, round(table.sweeps * sites)), chunk=chunk, solver=table.solver, momentum=table.momentum
-    )
+        moves=max(1, round(table.sweeps * math.prod(extent))), chunk=chunk, solver=table.solver,
+        momentum=table.momentum, extent=extent,
+    )  # fmt: skip
     return Training(
         steps=table.steps,
         chains=table.walkers,
@@ -113,7 +115,7 @@ def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
     if spec.pretrain.warm_start is not None:
         wavefunction = warm_start(wavefunction, spec.pretrain.warm_start)
     chunk = chunk_size(wavefunction, system, spec.output.memory_mib)
-    training = training_of(spec.pretrain, system.sites, chunk, spec.output.checkpoint_every)
+    training = training_of(spec.pretrain, system.extent, chunk, spec.output.checkpoint_every)
     base, pretrain_cost = pretrain(wavefunction, system, spec.at_list(), training, spec.pretrain, context)
     context.say("adapt", f"{spec.adapt.method} at {len(spec.points_list())} points")
     mapper = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, chunk)
@@ -136,7 +138,7 @@ def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chu
         "learning_rate": adapt.learning_rate or table.learning_rate,
         "diagonal_shift": adapt.diagonal_shift or table.diagonal_shift,
     }
-    full = training_of(table.model_copy(update=changes), base.system.sites, chunk, 10**9)
+    full = training_of(table.model_copy(update=changes), base.system.extent, chunk, 10**9)
     return Mapper(base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full)
 
 

@@ -13,7 +13,8 @@ from wavefoundry.artifacts.spec_molecules import MoleculesEvaluateTable, Referen
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.molecule import Molecule
-from wavefoundry.core.statistics import Estimate, energy_statistics, flags, mean_and_error, trusted, v_score
+from wavefoundry.core.statistics import Estimate, energy_statistics, mean_and_error, v_score
+from wavefoundry.core.trust import flags, trusted
 from wavefoundry.problems.chemistry import Chemistry, reference_for
 from wavefoundry.problems.electron_observables import DEBYE, LineDensity, measure
 from wavefoundry.problems.references import Reference, atom_energy

@@ -116,7 +116,7 @@ def base_folder(path: str | os.PathLike[str]) -> Path:
 
 def cache_programs() -> None:
     """Keep compiled programs on disk: compiling takes longer than many a study. A cache of the user stays."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "wavefoundry" / "jax"))
 

@@ -20,13 +20,13 @@ from wavefoundry.adapt.head import Rules, Tuned, tune_many
 from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample
 from wavefoundry.core import tree
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.engine.sampling import Guide
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.engine.guided import Guide
+from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.records import Meterman
 
-WIDTH = 4
-"""Heads tuned at once on one pool."""
+WIDTH = 2
+"""Heads tuned at once on one pool: along a line of couplings, one on either side."""
 
 
 class Frontier(NamedTuple):
@@ -90,7 +90,9 @@ class HeadTools:
         """
         width = 1 if len(starts) == 1 and not wide else WIDTH
         pad = [0] * (width - len(starts))
-        a, c = (jnp.stack([*values, *[values[0] for _ in pad]]) for values in (starts, couplings))
+        # one precision, as tuned heads have it: a pre-trained float32 head would compile a program of its own
+        heads = [jnp.asarray(np.asarray(start, np.float64)) for start in starts]
+        a, c = (jnp.stack([*values, *[values[0] for _ in pad]]) for values in (heads, couplings))
         tuned = tune_many(system, self.wavefunction.head, a, c, pool, self.rules)  # type: ignore[arg-type]
         return [tree.take(tuned, i) for i in range(len(starts))]
 

@@ -12,17 +12,11 @@ from jaxtyping import Array
 
 from wavefoundry.adapt.pool import Pool, contract
 from wavefoundry.core.meter import Cost
-from wavefoundry.core.statistics import (
-    Estimate,
-    energy_statistics,
-    flags,
-    mean_and_error,
-    relative_error,
-    trusted,
-)
+from wavefoundry.core.statistics import Estimate, energy_statistics, mean_and_error, relative_error
+from wavefoundry.core.trust import flags, trusted
 from wavefoundry.core.types import Head
 from wavefoundry.problems import observables
-from wavefoundry.problems.lattice import LatticeSystem, sign_free
+from wavefoundry.problems.spins import LatticeSystem, sign_free
 
 
 @eqx.filter_jit

@@ -14,7 +14,8 @@ from wavefoundry.adapt.masks import Flags, Layout
 from wavefoundry.adapt.tickets import Cut, Measured, Trained, Workshop
 from wavefoundry.artifacts.spec_tickets import PruneTable
 from wavefoundry.core.meter import METER, Cost
-from wavefoundry.core.statistics import flags, relative_error, trusted
+from wavefoundry.core.statistics import relative_error
+from wavefoundry.core.trust import flags, trusted
 from wavefoundry.studies.context import Context
 
 STREAM = "tickets"

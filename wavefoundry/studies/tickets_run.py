@@ -18,7 +18,7 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
 from wavefoundry.problems import exact, lattice
 from wavefoundry.problems.enumerated import enumerate_states
-from wavefoundry.problems.lattice import LatticeSystem
+from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.toric import toric
 from wavefoundry.studies import tickets_checks as checks
 from wavefoundry.studies.context import Context

@@ -12,7 +12,8 @@ from wavefoundry.adapt.explain import explain, geometry
 from wavefoundry.artifacts.spec_tickets import TicketsSpec
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.segments import bootstrap
-from wavefoundry.studies.diagram_run import CONVENTIONS, SCHEMA, hardware, versions
+from wavefoundry.studies.diagram_run import CONVENTIONS
+from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.tickets import Hunt, records
 
 TORIC_CONVENTION = "total energy of H = -star sum_v A_v - plaquette sum_p B_p, products of four X and four Z"

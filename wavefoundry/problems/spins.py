@@ -1,0 +1,199 @@
+"""Spins 1/2 on a lattice as a ``System``: moves, connected configurations, local energies term by term."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.types import Connected, Local, Psi, System
+
+
+class LatticeSystem(System):
+    """Spins 1/2 on a lattice with H = sum_k couplings[k] * operators[k].
+
+    Moves: single flips, or exchanges of antiparallel neighbours when the magnetisation is fixed; now and then all
+    spins are flipped, so that both sectors of an ordered phase are visited.
+    """
+
+    couplings: Float[Array, " terms"]
+    operators: tuple[Any, ...]  # NetKet Jax operators: pytrees, their data are leaves
+    sublattice: Array | None  # (sites,) bool: sites rotated by the Marshall sign rule
+    pairs: Int[Array, "pairs 2"] | None  # exchange moves; None: single flips
+    flip_all: Float[Array, ""]  # probability of proposing to flip every spin
+    names: tuple[str, ...] = eqx.field(static=True)
+    extent: tuple[int, ...] = eqx.field(static=True)
+    periodic: bool = eqx.field(static=True)
+    model: str = eqx.field(static=True)
+    slots: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # off-diagonal slots of each operator
+    groups: Bool[Array, "groups sites"] | None = None  # spins flipped together in half of the single moves
+
+    @property
+    def sites(self) -> int:
+        """Number of spins."""
+        return int(np.prod(self.extent))
+
+    @property
+    def hilbert(self) -> Any:
+        """NetKet Hilbert space."""
+        return self.operators[0].hilbert
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Couplings by name."""
+        return {name: float(value) for name, value in zip(self.names, np.asarray(self.couplings), strict=True)}
+
+    def at(self, **couplings: float) -> LatticeSystem:
+        """The same family at other couplings; unnamed ones keep their value.
+
+        Raises:
+            InputError: the system has no such coupling.
+        """
+        for name in couplings:
+            if name not in self.names:
+                raise InputError(
+                    f"the {self.model} system has no coupling {name!r}",
+                    where="couplings",
+                    why=f"its couplings are {', '.join(self.names)}",
+                    fix=f"use one of {', '.join(self.names)}",
+                )
+        values = jnp.array([float(couplings.get(n, v)) for n, v in self.values.items()])
+        return eqx.tree_at(lambda s: s.couplings, self, values)
+
+    def varying(self) -> PyTree[bool]:
+        """The members of a lattice family differ in their couplings alone."""
+        return eqx.tree_at(lambda s: s.couplings, jax.tree.map(lambda _: False, self), True)
+
+    def family(self, points: Sequence[dict[str, float]]) -> LatticeSystem:
+        """Several members at once: couplings get a leading axis."""
+        values = jnp.stack([self.at(**point).couplings for point in points])
+        return eqx.tree_at(lambda s: s.couplings, self, values)
+
+    def operator(self) -> Any:
+        """The whole Hamiltonian at the present couplings as one NetKet operator (without sign rule)."""
+        total = sum(float(c) * o for c, o in zip(np.asarray(self.couplings), self.operators, strict=True))
+        return total
+
+    def init(self, key: PRNGKeyArray) -> Array:
+        """A random spin configuration of the allowed sector."""
+        return self.hilbert.random_state(key, dtype=jnp.int8)
+
+    def propose(self, key: PRNGKeyArray, x: Array, width: Array) -> tuple[Array, Array]:
+        """One local move, or with probability ``flip_all`` the flip of every spin."""
+        del width
+        k_kind, k_move = jax.random.split(key)
+        moved, log_ratio = _flip_one(k_move, x) if self.pairs is None else _exchange(k_move, x, self.pairs)
+        if self.groups is not None:
+            moved = _flip_some(k_move, x, self.groups)
+        everything = jax.random.uniform(k_kind) < self.flip_all
+        return jnp.where(everything, -x, moved), jnp.where(everything, 0.0, log_ratio)
+
+    def sign(self, x: Array) -> Array:
+        """Marshall sign of a configuration: -1 for an odd number of down spins on the rotated sublattice."""
+        assert self.sublattice is not None
+        down = jnp.sum(jnp.where(self.sublattice, x < 0, False), dtype=jnp.int32)
+        return 1.0 - 2.0 * (down % 2)
+
+    def connected(self, x: Array) -> Connected:
+        """Connected configurations with the matrix elements of each term, diagonal ones apart."""
+        states, columns, diagonal = [], [], []
+        for k, operator in enumerate(self.operators):
+            xs, mels = operator.get_conn_padded(x)
+            mels = jnp.real(mels).astype(jnp.float64)
+            same = jnp.all(xs == x, axis=-1)
+            diagonal.append(jnp.sum(jnp.where(same, mels, 0.0)))
+            keep = np.array(self.slots[k], dtype=int)
+            xs, mels = xs[keep], jnp.where(same, 0.0, mels)[keep]
+            states.append(xs)
+            columns.append(jnp.zeros((len(keep), len(self.operators))).at[:, k].set(mels))
+        xs, mels = jnp.concatenate(states).astype(x.dtype), jnp.concatenate(columns)
+        if self.sublattice is not None:
+            mels = mels * (self.sign(x) * jax.vmap(self.sign)(xs))[:, None]
+        return Connected(xs, mels, jnp.stack(diagonal))
+
+    def expand(self, features: Callable[[Array], Array], x: Array) -> Local:
+        """Features of x and of every configuration it is connected to."""
+        conn = self.connected(x)
+        return Local(features(x), jax.vmap(features)(conn.x), conn.mels, conn.diagonal)
+
+    def expand_batch(self, features: Callable[[Array], Array], xs: Array, chunk: int) -> Local:
+        """``expand`` for many configurations; zero matrix elements cost nothing.
+
+        The connected configurations with a non-zero element are packed densely, evaluated ``chunk`` at a time in a
+        loop as long as there are any, and unpacked.
+        """
+        conn = jax.vmap(self.connected)(xs)
+        samples, slots = conn.mels.shape[:2]
+        total = samples * slots
+        chunk = min(chunk, total)
+        z = jax.lax.map(features, xs, batch_size=chunk)
+        active = jnp.any(conn.mels != 0, axis=-1).reshape(-1)
+        order = jnp.nonzero(active, size=total, fill_value=0)[0]
+        order = jnp.concatenate([order, jnp.zeros(chunk, order.dtype)])
+        flat = conn.x.reshape(total, -1)
+
+        def body(i: Array, packed: Array) -> Array:
+            index = jax.lax.dynamic_slice(order, (i * chunk,), (chunk,))
+            return jax.lax.dynamic_update_slice(packed, jax.vmap(features)(flat[index]), (i * chunk, 0))
+
+        loops = (jnp.sum(active) + chunk - 1) // chunk
+        packed = jax.lax.fori_loop(0, loops, body, jnp.zeros((total + chunk, z.shape[-1]), z.dtype))
+        position = jnp.clip(jnp.cumsum(active) - 1, 0)
+        z_conn = jnp.where(active[:, None], packed[position], 0).reshape(samples, slots, -1)
+        return Local(z, z_conn, conn.mels, conn.diagonal)
+
+    def contract(self, head: Callable[[Array], Psi], local: Local) -> Array:
+        """Local energy of each term, (terms,); complex unless the head is real."""
+        here, there = head(local.z), jax.vmap(head)(local.z_conn)
+        log_ratio = (there.log - here.log).astype(jnp.float64)
+        active = jnp.any(local.mels != 0, axis=-1)
+        size = jnp.exp(jnp.where(active, log_ratio, 0.0))
+        if getattr(head, "real", False):
+            return local.diagonal + size @ local.mels
+        angle = (there.phase - here.phase).astype(jnp.float64)
+        return local.diagonal + (size * jnp.exp(1j * jnp.where(active, angle, 0.0))) @ local.mels
+
+
+@eqx.filter_jit
+def _some_elements(system: LatticeSystem) -> Array:
+    xs = jax.vmap(system.init)(jax.random.split(jax.random.key(3), 64))
+    return jax.vmap(lambda x: system.connected(x).mels)(xs)
+
+
+def sign_free(system: LatticeSystem) -> bool:
+    """True when no off-diagonal element is positive at these couplings: the ground state can be chosen positive.
+
+    Checked on 64 random configurations.
+    """
+    return bool(np.all(np.asarray(_some_elements(system)) @ np.asarray(system.couplings) <= 1e-12))
+
+
+def _flip_one(key: PRNGKeyArray, x: Array) -> tuple[Array, Array]:
+    """Flip one spin chosen at random."""
+    site = jax.random.randint(key, (), 0, x.shape[-1])
+    return x.at[site].multiply(-1), jnp.array(0.0)
+
+
+def _flip_some(key: PRNGKeyArray, x: Array, groups: Array) -> Array:
+    """Flip one spin or one group of spins, chosen at random with equal chances for the two kinds."""
+    k_kind, k_one, k_group = jax.random.split(key, 3)
+    group = groups[jax.random.randint(k_group, (), 0, groups.shape[0])]
+    one = jnp.arange(x.shape[-1]) == jax.random.randint(k_one, (), 0, x.shape[-1])
+    return jnp.where(jnp.where(jax.random.bernoulli(k_kind), group, one), -x, x)
+
+
+def _exchange(key: PRNGKeyArray, x: Array, pairs: Array) -> tuple[Array, Array]:
+    """Exchange one antiparallel pair chosen at random; the Hastings ratio counts the choices both ways."""
+    left, right = pairs[:, 0], pairs[:, 1]
+    before = x[left] != x[right]
+    pair = jnp.argmax(before * jax.random.uniform(key, before.shape))
+    i, j = left[pair], right[pair]
+    moved = x.at[i].set(x[j]).at[j].set(x[i])
+    after = moved[left] != moved[right]
+    return moved, jnp.log(jnp.sum(before) / jnp.sum(after))
