@@ -90,10 +90,20 @@ def spring(start: Start, arguments: argparse.Namespace) -> Course:
     return course(advance, run, arguments.steps, arguments.block)
 
 
+def _bind(equation: Any, values: list[Any]) -> list[Any]:
+    """Outputs of an equation, with and without the separate functions that older releases of JAX hand out."""
+    params = equation.primitive.get_bind_params(equation.params)
+    functions, params = params if isinstance(params, tuple) else ((), params)
+    found = equation.primitive.bind(*functions, *values, **params)
+    return found if isinstance(found, list) else [found]
+
+
 def kfac(start: Start, arguments: argparse.Namespace) -> Course:
     """The same network and samples with the optimiser of FermiNet."""
     import kfac_jax  # type: ignore[import-not-found]
+    from kfac_jax._src import tag_graph_matcher  # type: ignore[import-not-found]
 
+    tag_graph_matcher.eval_jaxpr_eqn = _bind  # kfac-jax 0.0.8 expects the bind parameters of JAX before 0.10
     leaves, shape = jax.tree.flatten(start.params)
     options, family = start.options, start.family
     moves = engine.Moves(options.moves, 4 * options.chunk, options.drift)

@@ -123,7 +123,6 @@ def cache_programs() -> None:
 
 def run(spec: MoleculesSpec, context: Context) -> dict[str, Any]:
     """Train, adapt, evaluate, and put the records together."""
-    cache_programs()
     desk = set_up(spec, context)
     params = train_base(desk)
     if spec.evaluate.trained:
@@ -136,6 +135,7 @@ def run(spec: MoleculesSpec, context: Context) -> dict[str, Any]:
 
 def set_up(spec: MoleculesSpec, context: Context, wavefunction: Any = None) -> Desk:
     """Molecules and programs of a study; the network is that of the study unless one is given."""
+    cache_programs()
     training, targets = spec.training(), spec.targets()
     context.say("prepare", f"Hartree-Fock of {len(training) + len(targets)} molecules")
     prepared = {"train": prepare(training, spec.train), "adapt": prepare(targets, spec.train)}
