@@ -62,12 +62,8 @@ def final_line(summary: Mapping[str, Any]) -> str:
     """One line that says how a study ended."""
     records = list(summary.get("molecules") or [])
     trusted = sum(bool(record.get("trusted")) for record in records)
-    errors = [
-        abs(record["error_mha"])
-        for record in records
-        if record.get("error_mha") is not None and (record.get("reference") or {}).get("kind") != "method"
-    ]
-    worst = f", largest error {format_number(max(errors))} mHa" if errors else ""
+    errors = [abs(record["error_mha"]) for record in records if record.get("error_mha") is not None]
+    worst = f", largest difference from a reference {format_number(max(errors))} mHa" if errors else ""
     count = f"{len(records)} molecule{'s' * (len(records) != 1)}"
     return f"{summary.get('status', 'unfinished')}: {count}, {trusted} trusted{worst}"
 
