@@ -143,7 +143,8 @@ def test_lines_of_the_live_view():
     )
     step = {"event": "step", "phase": "train", "step": 5, "steps": 10, "energy_mean": -8.01234567, "std": 0.1234}
     assert lines.event_line(step) == "train 5/10  mean E -8.012346  std 0.12"
-    assert "complete: 6 molecules, 5 trusted, largest difference from a reference 90 mHa" in molecules_lines.final_line(summary())
+    closing = molecules_lines.final_line(summary())
+    assert "complete: 6 molecules, 5 trusted, largest difference from a reference 90 mHa" in closing
 
 
 def test_the_closing_table():
