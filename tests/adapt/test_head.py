@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from wavefoundry.adapt import head as tuning
-from wavefoundry.adapt.head import Rules, Tuned, cotangents, direction, tune_many
+from wavefoundry.adapt.head import Rules, Tuned, cotangents, direction, metric_at, tune_many
 from wavefoundry.adapt.pool import Pool, fill, log_psi
 from wavefoundry.core import tree
 from wavefoundry.engine.gradient import centred_rows, log_jacobian, natural_gradient, select
@@ -23,6 +23,12 @@ from wavefoundry.problems import lattice
 KINDS = {"real": ("real", False), "real with norm": ("real", True), "complex": ("complex", False)}
 KINDS["complex with norms"] = ("complex", True)
 SAMPLES, WIDTH, SHIFT = 18, 4, 1e-2
+
+
+@jax.jit
+def fresh_direction(t: Any, u: Any, w: Any, local: Any, shift: float) -> Any:
+    """The direction with the metric of the head itself."""
+    return direction(metric_at(t, u, w, shift), w, local)
 
 
 class Explicit:
@@ -52,7 +58,7 @@ class Explicit:
         self.update = np.linalg.solve(self.rows.T @ self.rows + SHIFT * np.eye(size), 2 * self.rows.T @ self.residual)
 
     def found(self) -> tuple[np.ndarray, float]:
-        update, spread = jax.jit(direction)(self.t, self.u, self.w, self.local, SHIFT)
+        update, spread = fresh_direction(self.t, self.u, self.w, self.local, SHIFT)
         assert update.shape == self.head.weights().shape
         return np.asarray(update).reshape(-1), float(spread)
 
@@ -73,26 +79,40 @@ def test_the_factorised_direction_is_that_of_the_explicit_jacobian(explicit: Exp
 
 
 def test_the_kernel_is_centred_and_has_its_null_vectors(explicit: Explicit, monkeypatch: pytest.MonkeyPatch):
-    """What is handed to the solver is rows rows^T of the explicit Jacobian; sqrt(w) is in its kernel, part by part."""
+    """What is factored is rows rows^T of the explicit Jacobian; sqrt(w) is in its kernel, part by part."""
     seen: list[np.ndarray] = []
-    solve = tuning.solve_damped
+    factor = tuning.factor_damped
 
-    def spy(matrix: Any, rhs: Any, shift: Any) -> Any:
-        seen.extend([np.asarray(matrix), np.asarray(rhs)])
-        return solve(matrix, rhs, shift)
+    def spy(matrix: Any, shift: Any) -> Any:
+        seen.append(np.asarray(matrix))
+        return factor(matrix, shift)
 
-    monkeypatch.setattr(tuning, "solve_damped", spy)
-    arguments = map(jnp.asarray, (explicit.t, explicit.u, explicit.w, explicit.local))
-    direction(*arguments, SHIFT)
-    kernel, target = seen
+    monkeypatch.setattr(tuning, "factor_damped", spy)
+    metric_at(*map(jnp.asarray, (explicit.t, explicit.u, explicit.w)), SHIFT)
+    (kernel,) = seen
     scale = np.max(np.abs(kernel))
     np.testing.assert_allclose(kernel, explicit.rows @ explicit.rows.T, atol=1e-12 * scale)
-    np.testing.assert_allclose(target, 2 * explicit.residual, rtol=1e-11, atol=1e-13)
     parts = explicit.t.shape[1]
     for part in range(parts):
         null = np.zeros((SAMPLES, parts))
         null[:, part] = np.sqrt(explicit.w)
         assert np.max(np.abs(kernel @ null.reshape(-1))) < 1e-12 * scale
+
+
+def test_a_kept_metric_takes_the_energies_and_weights_of_the_present_head(explicit: Explicit):
+    """(S0 + shift)^-1 F, with the tensor S0 of the metric's head and F from its derivatives, other weights, other
+    energies."""
+    rng = np.random.default_rng(7)
+    w = explicit.w * rng.uniform(0.5, 2.0, SAMPLES)
+    w, local = w / w.sum(), explicit.local + rng.normal(size=SAMPLES)
+    metric = jax.jit(metric_at)(explicit.t, explicit.u, explicit.w, SHIFT)
+    update, spread = jax.jit(direction)(metric, w, local)
+    eps = w * (local - w @ local)
+    eps = np.stack([eps.real, eps.imag][: explicit.t.shape[1]], axis=1)
+    force = 2 * np.einsum("sp,spq->q", eps, explicit.jacobian)
+    expected = np.linalg.solve(explicit.rows.T @ explicit.rows + SHIFT * np.eye(len(force)), force)
+    assert np.linalg.norm(np.asarray(update).reshape(-1) - expected) < 1e-10 * np.linalg.norm(expected)
+    np.testing.assert_allclose(spread, np.linalg.norm(explicit.rows @ expected), rtol=1e-9)
 
 
 def test_spread_is_the_change_of_log_psi(explicit: Explicit):
@@ -185,7 +205,7 @@ def test_equal_weights_give_the_ordinary_natural_gradient(request: Any, name: st
     expected = in_order(drawn.head, found.update)
     u = jnp.concatenate([pool.local.z, jnp.ones((40, 1))], axis=1)
     t = jax.jit(cotangents)(drawn.head, u @ drawn.head.weights())
-    update, _ = jax.jit(direction)(t, u, jnp.full(40, 1 / 40), local, SHIFT)
+    update, _ = fresh_direction(t, u, jnp.full(40, 1 / 40), local, SHIFT)
     assert np.linalg.norm(np.asarray(update) - expected) < 1e-10 * np.linalg.norm(expected)
 
 
@@ -198,7 +218,7 @@ def test_tuning_applies_the_natural_gradient(ising: Drawn):
     u = np.concatenate([pool.local.z, np.ones((64, 1))], axis=1)
     local = jax.jit(jax.vmap(lambda part: ising.system.contract(ising.head, part)))(pool.local) @ couplings
     t = jax.jit(cotangents)(ising.head, u @ ising.head.weights())
-    update, _ = jax.jit(direction)(t, u, jnp.full(64, 1 / 64), local, rules.shift)
+    update, _ = fresh_direction(t, u, jnp.full(64, 1 / 64), local, rules.shift)
     np.testing.assert_allclose(tuned.weights[0], ising.head.weights() - 0.01 * update, rtol=1e-10, atol=1e-12)
     assert int(tuned.steps[0]) == 2 and float(tuned.gain[0]) > 0
 

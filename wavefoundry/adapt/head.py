@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from wavefoundry.adapt.pool import Pool, contract, weights
-from wavefoundry.core.numerics import solve_damped
+from wavefoundry.core.numerics import factor_damped, solve_factored
 from wavefoundry.core.types import Head, System
 
 
@@ -24,7 +24,7 @@ class Rules(NamedTuple):
     steps: natural-gradient steps at most. learning_rate, shift: as in the engine. trust: largest rms change of
     log psi in one step. held_out: fraction of the chains kept for judging. ess_min: ESS/M below which the pool is
     stale. chains: chains of the pool. tolerance, patience: tuning ends when held-out energy has not improved by this
-    relative amount in so many steps.
+    relative amount in so many steps. kept: steps made with one metric, whose factorisation is most of their cost.
     """
 
     steps: int
@@ -36,6 +36,7 @@ class Rules(NamedTuple):
     chains: int
     tolerance: float
     patience: int = 5
+    kept: int = 4
 
 
 class Judgement(NamedTuple):
@@ -75,20 +76,25 @@ def cotangents(head: Head, y: Float[Array, "M hidden"]) -> Float[Array, "M parts
     return jax.vmap(one)(y)
 
 
-def direction(
-    t: Float[Array, "M parts hidden"],
-    u: Float[Array, "M width+1"],
-    w: Float[Array, " M"],
-    local: Array,
-    shift: Any,
-) -> tuple[Float[Array, "width+1 hidden"], Float[Array, ""]]:
-    """Natural-gradient direction of the head's weights, and the rms change of log psi along it.
+class Metric(NamedTuple):
+    """The head's quantum geometric tensor on a pool, in factored form: what a natural-gradient step needs."""
+
+    t: Float[Array, "M parts hidden"]
+    u: Float[Array, "M width+1"]
+    root: Float[Array, " M"]  # of the weights
+    factor: Float[Array, "M*parts M*parts"]  # Cholesky, of kernel + shift 1
+    shift: Float[Array, ""]
+
+
+def metric_at(
+    t: Float[Array, "M parts hidden"], u: Float[Array, "M width+1"], w: Float[Array, " M"], shift: Any
+) -> Metric:
+    """The factorised kernel of a head, solved for once.
 
     Weighted centring by row and column means of the kernel; sqrt(w) is then a null vector, so ``shift`` > 0.
 
     Args:
-        t: cotangents. u: features with a 1 appended. w: weights, summing to 1. local: local energies (M,).
-        shift: damping.
+        t: cotangents. u: features with a 1 appended. w: weights, summing to 1. shift: damping.
     """
     parts = t.shape[1]
     rows = t.reshape(-1, t.shape[-1])
@@ -101,13 +107,28 @@ def direction(
     blocks = blocks + jnp.einsum("pkq,k->pq", left, w)[None, :, None]
     root = jnp.sqrt(w)
     kernel = (blocks * root[:, None, None, None] * root[None, None, :, None]).reshape(kernel.shape)
+    return Metric(t, u, root, *factor_damped(kernel, jnp.asarray(shift)))
 
-    residual = (local - jnp.sum(w * local)) * root
-    target = jnp.stack([jnp.real(residual), jnp.imag(residual)][:parts], axis=1)
-    y, _ = solve_damped(kernel, 2.0 * target.reshape(-1), shift)
-    spread = jnp.linalg.norm(kernel @ y)
+
+def direction(
+    metric: Metric, w: Float[Array, " M"], local: Array
+) -> tuple[Float[Array, "width+1 hidden"], Float[Array, ""]]:
+    """Natural-gradient direction of the head's weights, and the rms change of log psi along it.
+
+    Exact where ``w`` are the weights the metric was made with. Elsewhere the energies and weights are those of the
+    present head, the derivatives of log psi those of the metric's.
+
+    Args:
+        metric: of this head or of one near it. w: weights, summing to 1. local: local energies (M,).
+    """
+    t, u, root = metric.t, metric.u, metric.root
+    parts = t.shape[1]
+    residual = (local - jnp.sum(w * local)) * jnp.where(root > 0, w / jnp.maximum(root, 1e-300), 0.0)
+    target = 2.0 * jnp.stack([jnp.real(residual), jnp.imag(residual)][:parts], axis=1).reshape(-1)
+    y, shift = solve_factored(metric.factor, metric.shift, target)
+    spread = jnp.where(jnp.isfinite(shift), jnp.linalg.norm(target - shift * y), 0.0)  # kernel y
     q = root[:, None] * y.reshape(-1, parts)
-    q = q - w[:, None] * jnp.sum(q, axis=0)
+    q = q - (root**2)[:, None] * jnp.sum(q, axis=0)
     update = jnp.einsum("sd,sph,sp->dh", u.astype(jnp.float64), t.astype(jnp.float64), q)
     return update, spread
 
@@ -203,17 +224,19 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
     held_chains, cut = _held_out(pool, rules)
     u = _with_one(pool.local.z[:cut])
 
-    def body(s: _State) -> _State:
+    def step(s: _State, metric: Metric | None) -> tuple[_State, Metric]:
         found = _judge_parts(system, head, s.weights, couplings, pool, rules)
         held, first = found.held, s.step == 0
         stale, overfit, ratio_start = _doubts(found, s, rules)
         better = ~stale & ((held.energy < s.best_held.energy) | first)
         progress = better & (first | (held.energy < s.mark - rules.tolerance * jnp.abs(held.energy)))
         keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)  # noqa: E731
-        t = cotangents(head.with_weights(s.weights.astype(u.dtype)), found.y)
-        update, spread = direction(t, u, found.p, found.local, rules.shift)
+        if metric is None:
+            t = cotangents(head.with_weights(s.weights.astype(u.dtype)), found.y)
+            metric = metric_at(t, u, found.p, rules.shift)
+        update, spread = direction(metric, found.p, found.local)
         rate = rules.learning_rate * jnp.minimum(1.0, rules.trust / jnp.maximum(rules.learning_rate * spread, 1e-30))
-        return _State(
+        state = _State(
             jnp.where(stale | overfit, s.weights, s.weights - rate * update),
             keep(s.weights, s.best),
             keep(held, s.best_held),
@@ -226,6 +249,13 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
             s.stale | stale,
             s.overfit | overfit,
         )
+        return state, metric
+
+    def several(s: _State) -> _State:
+        """One step with a metric of its own, then more with the same metric."""
+        begin = s.step
+        s, metric = step(s, None)
+        return jax.lax.while_loop(lambda s: going(s) & (s.step < begin + rules.kept), lambda s: step(s, metric)[0], s)
 
     def going(s: _State) -> Array:
         return (s.step < rules.steps) & ~s.stale & ~s.overfit & (s.idle < rules.patience)
@@ -234,7 +264,7 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
     blank = Judgement(inf, jnp.array(0.0), jnp.array(0.0), jnp.zeros(held_chains or rules.chains))
     zero, no = jnp.array(0), jnp.array(False)
     state = _State(start, start, blank, blank, jnp.ones(()), inf, inf, zero, zero, no, no)
-    end = jax.lax.while_loop(going, body, state)
+    end = jax.lax.while_loop(going, several, state)
     gain = end.start_held.energy - end.best_held.energy
     error = paired_error(end.start_held.influence - end.best_held.influence)
     return Tuned(

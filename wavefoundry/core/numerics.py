@@ -39,30 +39,47 @@ def gram(rows: Float[Array, "n p"], block: int = 256) -> Float[Array, "n n"]:
     return jnp.tril(lower) + jnp.tril(lower, -1).T
 
 
-def solve_damped(
-    matrix: Float[Array, "n n"], rhs: Float[Array, " n"], shift: Float[Array, ""], tries: int = 4
-) -> tuple[Float[Array, " n"], Float[Array, ""]]:
-    """Solve (matrix + shift 1) x = rhs by Cholesky, raising the shift tenfold when rounding spoils it.
+def factor_damped(
+    matrix: Float[Array, "n n"], shift: Float[Array, ""], tries: int = 4
+) -> tuple[Float[Array, "n n"], Float[Array, ""]]:
+    """Lower Cholesky factor of matrix + shift 1, the shift raised tenfold for as long as rounding spoils it.
 
     Returns:
-        The solution and the shift that worked. All zeros, with an infinite shift, when none did: the caller's step
-        is then empty instead of wrong.
+        The factor and the shift that worked; an infinite shift when none did.
     """
     eye = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
 
     def attempt(lam: Array) -> Array:
-        factor = jax.scipy.linalg.cho_factor(matrix + lam * eye, lower=True)
-        return jax.scipy.linalg.cho_solve(factor, rhs)
+        return jax.scipy.linalg.cholesky(matrix + lam * eye, lower=True)
 
     def failed(state: tuple[Array, Array, Array]) -> Array:
-        x, _, k = state
-        return jnp.logical_and(~jnp.all(jnp.isfinite(x)), k < tries)
+        factor, _, k = state
+        return jnp.logical_and(~jnp.all(jnp.isfinite(factor)), k < tries)
 
     def retry(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         _, lam, k = state
         return attempt(10 * lam), 10 * lam, k + 1
 
     shift = jnp.asarray(shift, matrix.dtype)
-    x, shift, _ = jax.lax.while_loop(failed, retry, (attempt(shift), shift, jnp.array(0)))
-    good = jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(matrix))  # infinite factors solve to zeros
+    factor, shift, _ = jax.lax.while_loop(failed, retry, (attempt(shift), shift, jnp.array(0)))
+    return factor, jnp.where(jnp.all(jnp.isfinite(factor)), shift, jnp.inf)
+
+
+def solve_factored(
+    factor: Float[Array, "n n"], shift: Float[Array, ""], rhs: Float[Array, " n"]
+) -> tuple[Float[Array, " n"], Float[Array, ""]]:
+    """Solution for what ``factor_damped`` returned, and its shift.
+
+    All zeros, with an infinite shift, where the factor or the right-hand side is no good: the caller's step is then
+    empty instead of wrong.
+    """
+    x = jax.scipy.linalg.cho_solve((factor, True), rhs)
+    good = jnp.isfinite(shift) & jnp.all(jnp.isfinite(x))
     return jnp.where(good, x, 0.0), jnp.where(good, shift, jnp.inf)
+
+
+def solve_damped(
+    matrix: Float[Array, "n n"], rhs: Float[Array, " n"], shift: Float[Array, ""]
+) -> tuple[Float[Array, " n"], Float[Array, ""]]:
+    """Solve (matrix + shift 1) x = rhs by Cholesky: ``factor_damped``, then ``solve_factored``."""
+    return solve_factored(*factor_damped(matrix, shift), rhs)

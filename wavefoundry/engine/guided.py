@@ -6,6 +6,7 @@ model is.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -26,13 +27,12 @@ STEP_PROPOSALS = 2
 class Guide(NamedTuple):
     """A cheap model g(x) = x . pair . x of log|psi|, and how chains are to use it.
 
-    One sweep of ``guided`` makes ``rounds`` proposals, each the end of ``moves`` Metropolis moves among which the model
+    One sweep of ``guided`` makes ``rounds`` proposals, each the end of a Metropolis move per site among which the model
     decides, then ``plain`` ordinary moves. A zero model with ``rounds`` = 0 is ordinary Metropolis.
     """
 
     pair: Float[Array, "sites sites"]
     rounds: Array
-    moves: Array
     plain: Array
 
 
@@ -63,20 +63,22 @@ def guided(wavefunction: Wavefunction, family: System, walkers: Walkers, guide: 
             spins = x.astype(guide.pair.dtype)
             return scale * (spins @ guide.pair @ spins).astype(jnp.float64)
 
-        def move(scale: Array, state: tuple) -> tuple:
-            x, g, k = state
-            k, k_propose, k_accept = jax.random.split(k, 3)
-            y, log_ratio = system.propose(k_propose, x, walkers.width)
+        def move(scale: Array, keys: PRNGKeyArray, limits: Array, i: Array, state: tuple) -> tuple:
+            x, g = state
+            y, log_ratio = system.propose(keys[i], x, walkers.width)
             new = model(y, scale)
-            go = jnp.log(jax.random.uniform(k_accept)) < 2 * (new - g) + log_ratio
-            return jnp.where(go, y, x), jnp.where(go, new, g), k
+            go = limits[i] < 2 * (new - g) + log_ratio
+            return jnp.where(go, y, x), jnp.where(go, new, g)
 
         def proposal(i: Array, state: tuple) -> tuple:
             x, log, k, accepted = state
             scale = jnp.where(i < guide.rounds, 1.0, 0.0)
-            g, moves = model(x, scale), jnp.where(i < guide.rounds, guide.moves, 1)
-            y, g_new, k = jax.lax.fori_loop(0, moves, lambda _, s: move(scale, s), (x, g, k))
-            k, k_accept = jax.random.split(k)
+            g, moves = model(x, scale), jnp.where(i < guide.rounds, x.shape[-1], 1)
+            k, k_moves, k_limits, k_accept = jax.random.split(k, 4)
+            # random numbers of a whole sweep at once: drawn one by one they would cost more than the model
+            keys = jax.random.split(k_moves, x.shape[-1])
+            limits = jnp.log(1 - jax.random.uniform(k_limits, x.shape, jnp.float32))
+            y, g_new = jax.lax.fori_loop(0, moves, functools.partial(move, scale, keys, limits), (x, g))
             new = log_abs(y)
             go = jnp.log(jax.random.uniform(k_accept)) < 2 * (new - log - g_new + g)
             return jnp.where(go, y, x), jnp.where(go, new, log), k, accepted + go
@@ -160,8 +162,7 @@ def fit_guide(
     return Guide(
         jnp.where(good, coefficients[displacement], 0.0).astype(jnp.float32),
         jnp.where(good, rounds, 0),
-        jnp.asarray(sites),
-        jnp.where(good, max(1, moves // 16), moves),
+        jnp.where(good, max(1, moves // 64), moves),
     )
 
 

@@ -87,11 +87,12 @@ class LatticeSystem(System):
     def propose(self, key: PRNGKeyArray, x: Array, width: Array) -> tuple[Array, Array]:
         """One local move, or with probability ``flip_all`` the flip of every spin."""
         del width
-        k_kind, k_move = jax.random.split(key)
-        moved, log_ratio = _flip_one(k_move, x) if self.pairs is None else _exchange(k_move, x, self.pairs)
+        # all of a move from one call: the generator, not the move, is what costs
+        u = jax.random.uniform(key, (2 if self.groups is None else 3,), jnp.float32)
+        moved, log_ratio = _flip_one(u[1], x) if self.pairs is None else _exchange(u[1], x, self.pairs)
         if self.groups is not None:
-            moved = _flip_some(k_move, x, self.groups)
-        everything = jax.random.uniform(k_kind) < self.flip_all
+            moved = jnp.where(u[2] < 0.5, _flip_group(u[1], x, self.groups), moved)
+        everything = u[0] < self.flip_all
         return jnp.where(everything, -x, moved), jnp.where(everything, 0.0, log_ratio)
 
     def sign(self, x: Array) -> Array:
@@ -174,25 +175,23 @@ def sign_free(system: LatticeSystem) -> bool:
     return bool(np.all(np.asarray(_some_elements(system)) @ np.asarray(system.couplings) <= 1e-12))
 
 
-def _flip_one(key: PRNGKeyArray, x: Array) -> tuple[Array, Array]:
-    """Flip one spin chosen at random."""
-    site = jax.random.randint(key, (), 0, x.shape[-1])
-    return x.at[site].multiply(-1), jnp.array(0.0)
+def _flip_one(u: Array, x: Array) -> tuple[Array, Array]:
+    """Flip one spin, chosen by u uniform in [0, 1)."""
+    site = jnp.arange(x.shape[-1]) == jnp.floor(u * x.shape[-1]).astype(int)
+    return jnp.where(site, -x, x), jnp.array(0.0)
 
 
-def _flip_some(key: PRNGKeyArray, x: Array, groups: Array) -> Array:
-    """Flip one spin or one group of spins, chosen at random with equal chances for the two kinds."""
-    k_kind, k_one, k_group = jax.random.split(key, 3)
-    group = groups[jax.random.randint(k_group, (), 0, groups.shape[0])]
-    one = jnp.arange(x.shape[-1]) == jax.random.randint(k_one, (), 0, x.shape[-1])
-    return jnp.where(jnp.where(jax.random.bernoulli(k_kind), group, one), -x, x)
+def _flip_group(u: Array, x: Array, groups: Array) -> Array:
+    """Flip one group of spins, chosen by u uniform in [0, 1)."""
+    return jnp.where(groups[jnp.floor(u * groups.shape[0]).astype(int)], -x, x)
 
 
-def _exchange(key: PRNGKeyArray, x: Array, pairs: Array) -> tuple[Array, Array]:
-    """Exchange one antiparallel pair chosen at random; the Hastings ratio counts the choices both ways."""
+def _exchange(u: Array, x: Array, pairs: Array) -> tuple[Array, Array]:
+    """Exchange one antiparallel pair, chosen by u in [0, 1); the Hastings ratio counts the choices both ways."""
     left, right = pairs[:, 0], pairs[:, 1]
     before = x[left] != x[right]
-    pair = jnp.argmax(before * jax.random.uniform(key, before.shape))
+    rank = jnp.floor(u * jnp.sum(before)).astype(int)
+    pair = jnp.argmax(jnp.cumsum(before) > rank)
     i, j = left[pair], right[pair]
     moved = x.at[i].set(x[j]).at[j].set(x[i])
     after = moved[left] != moved[right]

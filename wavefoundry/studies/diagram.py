@@ -140,7 +140,8 @@ def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context)
     work.wide = plan[0] if any(len(wave.points) > 1 for wave in plan) else None
     spent = work.restore()
     done, begin = len(work.records), time.perf_counter()
-    for wave in plan:
+    for number, wave in enumerate(plan):
+        work.parents = {later.parent for later in plan[number:]}
         for index in work.run(wave):
             finished = len(work.records)
             rate = (time.perf_counter() - begin) / max(1, finished - done)
@@ -163,6 +164,7 @@ class _Work:
         self.records: dict[int, dict[str, Any]] = {}
         self.state: dict[str, dict[str, Array]] = {}
         self.wide: Wave | None = None
+        self.parents: set[int] = set()  # of the waves that are left
 
     def system(self, index: int) -> LatticeSystem:
         return self.mapper.base.system.at(**self.points[index])
@@ -259,7 +261,8 @@ class _HeadWork(_Work):
         )
 
     def _forget(self, keep: int = 4) -> None:
-        """Pools are large: keep the newest ones, fill the others again if a later wave starts from them."""
+        """Pools are large: keep the newest ones that later waves start from; others are filled again when needed."""
+        self.pools = {i: pool for i, pool in self.pools.items() if i in self.parents}
         while len(self.pools) > keep:
             self.pools.pop(next(iter(self.pools)))
 
