@@ -36,7 +36,7 @@ class Rules(NamedTuple):
     chains: int
     tolerance: float
     patience: int = 5
-    kept: int = 4
+    kept: int = 6
 
 
 class Judgement(NamedTuple):

@@ -26,7 +26,7 @@ from wavefoundry.core.errors import IntegrityError, StorageError
 LITTER = re.compile(r"^\.(?P<final>.+)\.(?P<kind>tmp|old)-\d+$")
 """Names of staged (``tmp``) and displaced (``old``) files: what a killed writer may leave behind."""
 
-MAX_JSON = 16 * 2**20
+MAX_JSON = 64 * 2**20
 """Largest JSON file that is read, in bytes; parsed, the worst one takes about 30 times its size."""
 
 
