@@ -27,10 +27,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.core import tree
+from wavefoundry.core.shapes import auto_patch
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.sampling import Walkers, equal_weights
 from wavefoundry.engine.vmc import Options, Schedule, advance, block_of, local_energies, variational
-from wavefoundry.models.transformer import auto_patch, vit
+from wavefoundry.models.transformer import vit
 from wavefoundry.problems import lattice
 from wavefoundry.problems.observables import exact_values
 from wavefoundry.problems.spins import LatticeSystem
@@ -68,7 +69,7 @@ def network(case: Case, arguments: argparse.Namespace) -> Wavefunction:
     return vit(
         jax.random.key(arguments.seed),
         case.system.extent,
-        patch=auto_patch(case.system.extent),
+        patch=auto_patch(case.system.extent, case.head == "real"),
         width=arguments.width,
         layers=arguments.layers,
         heads=4,
@@ -267,10 +268,9 @@ def race(sides: dict[str, Ours | Theirs], arguments: argparse.Namespace) -> dict
 
 def shares(case: Case, sides: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     """Share of the machine's peak that our forward pass reaches, per CPU second, with the peak of this moment."""
-    width = arguments.width
-    flops = _common.vit_flops(
-        case.system.sites, auto_patch(case.system.extent), width, arguments.layers, width * (1 + (case.head != "real"))
-    )
+    width, real = arguments.width, case.head == "real"
+    patch = auto_patch(case.system.extent, real)
+    flops = _common.vit_flops(case.system.sites, patch, width, arguments.layers, width if real else 2 * width)
     out = {}
     for name, side in sides.items():
         if isinstance(side, Ours):

@@ -197,6 +197,7 @@ def test_sizes_that_do_not_divide_are_refused(extent: tuple[int, ...], options: 
 
 def test_default_patch_divides_the_lattice():
     assert [auto_patch((n,)) for n in (8, 10, 9, 25, 7, 4)] == [4, 2, 3, 5, 1, 2]
+    assert [auto_patch((n,), sign_free=False) for n in (8, 9, 4, 2)] == [2, 3, 2, 1]
     assert [auto_patch(shape) for shape in ((6, 6), (4, 9), (9, 9), (2, 6))] == [2, 1, 3, 2]
 
 

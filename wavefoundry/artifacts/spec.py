@@ -71,10 +71,10 @@ class DiagramSpec(Table):
         return COUPLINGS[self.system.model] | self.system.couplings | dict(point)
 
     def patch_edge(self) -> int:
-        """Patch size with "auto" resolved: 4, 2, 3 or 5 sites on a chain, edge 2 or 3 on a square, else 1."""
+        """Patch size with "auto" resolved, see ``auto_patch``."""
         if self.wavefunction.patch != "auto":
             return self.wavefunction.patch
-        return auto_patch(self.system.lattice.shape)
+        return auto_patch(self.system.lattice.shape, self.sign_free())
 
     def sign_free(self) -> bool:
         """Whether the ground state is positive (in the sampled basis) at every coupling of the study."""

@@ -175,7 +175,7 @@ class PretrainTable(Table):
         default=0.05, gt=0, le=10, description="natural-gradient step; falls to 0 towards the end"
     )
     diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
-    momentum: float = Field(default=0.0, ge=0, lt=1, description="SPRING momentum; 0 is plain natural gradient")
+    momentum: float = Field(default=0.8, ge=0, lt=1, description="SPRING momentum; 0 is plain natural gradient")
     sweeps: float = Field(
         default=1.0, gt=0, le=1000, description="Monte Carlo sweeps (one proposal per site) between steps"
     )

@@ -36,7 +36,7 @@ class ViTSpec:
         Args:
             key: random key of the initial weights.
             extent: edges of the lattice.
-            sign_free: the ground state can be chosen positive: "auto" then means a real head.
+            sign_free: the ground state can be chosen positive: "auto" then means a real head, and longer patches.
             couplings: indices of the couplings a conditioned network is given.
 
         Raises:
@@ -46,7 +46,7 @@ class ViTSpec:
         from wavefoundry.models import transformer as module
 
         kind = self.head if self.head != "auto" else ("real" if sign_free else "complex")
-        patch = auto_patch(extent) if self.patch == "auto" else self.patch
+        patch = auto_patch(extent, sign_free) if self.patch == "auto" else self.patch
         return module.vit(
             key,
             extent,
