@@ -140,8 +140,10 @@ def test_study_file_survives_a_round_trip_and_templates_are_valid():
                 type(spec.grid), type(spec.teacher), type(spec.curriculum), type(spec.students[0]), type(spec.training),
                 type(spec.evaluate), type(spec.diagnose), type(spec.importance), type(spec.output))), key  # fmt: skip
     assert study_file.loads(study_file.template("emulation", "demo-")).curriculum.preset == "quick"
-    paper = study_file.loads('kind = "emulation"', preset="paper")
-    assert paper.curriculum.preset == "paper-full" and paper.training.recipe == "paper"
+    for text in ('kind = "emulation"', study_file.template("emulation")):
+        paper = study_file.loads(text, preset="paper")
+        assert paper.curriculum.preset == "paper-full" and paper.training.recipe == "paper"
+        assert [student.kind for student in paper.students] == ["gru"]
     plan = distill.plan_of("gru", recipe="paper", runs=2646)
     assert plan.recipe.steps == 5_290_000 and plan.recipe.batch == 128
     assert distill.plan_of("gru", recipe="paper", runs=567).recipe.steps == 900_000

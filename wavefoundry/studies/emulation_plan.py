@@ -84,6 +84,8 @@ def refuse(spec: EmulationSpec) -> None:
     if folder and folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder", where="curriculum.cache", fix="a folder, which may be a new one")
     curriculum = curriculum_of(spec)
+    if not folder:
+        curriculum.check_room()
     for name, student in zip(spec.names(), spec.students, strict=True):
         history = student.frames or FRAMES
         if student.kind in NETWORKS and curriculum.frames <= history:
