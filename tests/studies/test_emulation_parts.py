@@ -217,6 +217,8 @@ def test_rollouts_that_leave_the_trained_range_say_so():
     [
         ({"potential": np.full(1024, np.nan)}, "not finite"),
         ({"psi0": np.zeros(1000)}, "does not fit"),
+        ({"psi0": np.zeros(1024)}, "zero everywhere"),
+        ({"potential": np.full(1024, 1j)}, "complex"),
         ({"psi0": (-1.0) ** np.arange(1024)}, "too fast"),
         ({"frames": 0}, "frames"),
         ({"grid": Grid1D(50.0, 1024)}, "dx"),

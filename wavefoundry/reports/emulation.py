@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,6 +70,7 @@ def context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "cases": [(s["name"], case_table(s)) for s in figures.judged(summary)],
         "classes": class_table(summary),
         "residuals": residual_table(summary),
+        "importance": importance_table(summary),
         "speed": speed_table(summary),
         "teacher": content.pairs(dict(summary.get("teacher") or {})),
         "flags": FLAGS,
@@ -192,6 +194,33 @@ def residual_table(summary: Mapping[str, Any]) -> Table | None:
             row.append(f"{number(asked['residuals'].get(name))}{mark}")
         body.append(row)
     return Table(["residual", *(str(s["name"]) for s in students)], body, [""] * len(body))
+
+
+def importance_table(summary: Mapping[str, Any]) -> Table | None:
+    """What leaving each process out costs every student that was asked, with standard errors."""
+    tables = [table for table in summary.get("importance") or [] if table.get("rows")]
+    if not tables:
+        return None
+    head = ["without", "runs left"]
+    for table in tables:
+        head += [f"{table['student']}, all cases", "cases of that process"]
+    body = []
+    for process in dict.fromkeys(row["process"] for table in tables for row in table["rows"]):
+        rows = [next((r for r in table["rows"] if r["process"] == process), {}) for table in tables]
+        row = [process, str(next(r["runs"] for r in rows if r))]
+        for found in rows:
+            row += [with_error(found.get(key)) for key in ("on_all", "on_class")]
+        body.append(row)
+    return Table(head, body, [""] * len(body))
+
+
+def with_error(found: Mapping[str, Any] | None) -> str:
+    """A number and its standard error, or ``n/a``."""
+    if not found:
+        return "n/a"
+    value, error = found["value"], found["error"]
+    known = error is not None and math.isfinite(error)
+    return f"{value:+.2f} ± {error:.2f}" if known else f"{value:+.2f}, no error bar"
 
 
 def speed_table(summary: Mapping[str, Any]) -> Table | None:
