@@ -280,6 +280,9 @@ def test_importance_of_a_study_has_error_bars(tmp_path):
     assert table["seeds"] == 3 and {row["process"] for row in table["rows"]} >= {"low barriers"}
     assert all(np.isfinite(row["on_all"]["error"]) and row["on_all"]["error"] > 0 for row in table["rows"])
     assert any("3 seeds" in line for line in summary["words"])
+    assert main(["report", str(tmp_path / "r")]) == 0
+    row = table["rows"][0]["on_all"]
+    assert f"{row['value']:+.2f} ± {row['error']:.2f}" in (tmp_path / "r" / "report.html").read_text()
 
 
 @pytest.mark.slow
