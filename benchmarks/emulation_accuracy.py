@@ -77,8 +77,8 @@ def main() -> None:
     arguments = options.parse_args()
     quick, frames = arguments.quick, 40 if arguments.quick else 400
     usual: dict[str, int] = {"steps": 40, "polish": 2} if quick else {}
-    longer: dict[str, int] = {"steps": 40, "polish": 2} if quick else {"steps": 8000, "polish": 24}
-    limits, factors = ((10.0,), (2,)) if quick else ((10.0,), (2, 3, 4, 5, 6, 8, 10))
+    longer: dict[str, int] = {"steps": 40, "polish": 2} if quick else {"steps": 8000, "polish": 20}
+    limits, factors = ((10.0,), (2,)) if quick else ((10.0,), (2, 3, 4, 5, 6, 8))
     curriculum = wf.Curriculum.preset("quick" if quick else "default", frames=frames)
     say("teacher ...")
     data = curriculum.generate()
@@ -96,7 +96,7 @@ def main() -> None:
     for factor in factors:
         say(f"frame step {factor * data.frame_step:.2f} ...")
         emulator, model = stretched(student, factor * data.frame_step)
-        plan = plan_of("unitary", learning_rate=1e-3, seed=arguments.seed, **(usual or {"steps": 1000, "polish": 12}))
+        plan = plan_of("unitary", learning_rate=1e-3, seed=arguments.seed, **(usual or {"steps": 800, "polish": 8}))
         student = distill_on(thinned(data, factor), model, plan, Context(), start=emulator)
         rows.append(row("stretched", student, truth))
     keys = ("student", "kcut", "frame_step", *MEASURED, "cpu_seconds")
