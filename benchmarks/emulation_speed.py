@@ -1,8 +1,9 @@
 """What a frame costs: the teacher, all kinds of students, and the solver tuned to the accuracy of each, in one run.
 
 Single precision for students and tuned solver, batch of 8, 1024 points; compilation is left out. The accuracy is the
-mean absolute error on 8 of the 24 landscapes of the suite. The networks of the paper are trained for 3000 steps only: their cost does not depend on it, and no training that fits
-a desk brings them near the others. Also: one-dimensional students used on a plane.
+mean absolute error on 8 of the 24 landscapes of the suite. The networks of the paper are trained for 3000 steps only:
+their cost does not depend on it, and no training that fits a desk brings them near the others. Also: one-dimensional
+students used on a plane.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def main() -> None:
     trained = []
     for kind in KINDS[:2] if quick else KINDS:
         say(f"student {kind} ...")
-        settings = QUICK[kind] if quick else {} if kind in WHOLE else SHORT
+        settings: dict[str, Any] = QUICK[kind] if quick else {} if kind in WHOLE else SHORT
         student = wf.distill(data, EmulatorSpec(kind), seed=arguments.seed, **settings)
         trained.append((kind, student, judging.judge(student, truth)[0]))
     found = speed.table(trained, truth)
