@@ -110,8 +110,8 @@ CAPTIONS = {
     "heat": "Every student on every landscape: logarithm of the lost correlation, mean over all frames.",
     "symmetry": "Residual of each symmetry over the error of one step. Hollow bars hold by construction. Only filled "
     "bars below the red line (0.1) count as learned.",
-    "training": "Left: loss; the drop at the end of a polished student is the change to the error of many frames in a row, "
-    "per frame. Right: the same residual ratios while the student is trained; the red line is 0.1.",
+    "training": "Left: loss; the drop at the end of a polished student is the change to the error of many frames in a "
+    "row, per frame. Right: the same residual ratios while the student is trained; the red line is 0.1.",
     "dispersion": "Phase that a plane wave collects in one frame without a potential. Right of the dashed line lie "
     "momenta the curriculum hardly shows.",
     "transmission": "Probability to pass a thin barrier, and the closed form averaged over the packet's momenta.",
