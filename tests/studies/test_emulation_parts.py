@@ -1,5 +1,7 @@
 """Curricula, batches, judging and questions of emulation studies."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,18 @@ def test_cache_streams_the_same_frames_and_notices_damage(tmp_path, short):
     file.write_bytes(data)
     with pytest.raises(IntegrityError, match="damaged"):
         curriculum.generate(tmp_path)
+
+
+def test_frames_without_room_are_refused(tmp_path, monkeypatch):
+    """The paper's 2646 runs take 10.1 GiB: what fits neither into memory nor on the disk is not begun."""
+    curriculum = wf.Curriculum.preset("paper-full")
+    monkeypatch.setattr("wavefoundry.studies.curriculum._memory", lambda: 2**30)
+    with pytest.raises(InputError, match="10.1 GiB"):
+        curriculum.generate()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**33))
+    with pytest.raises(InputError, match="8 GiB of disk"):
+        curriculum.generate(tmp_path / "new" / "frames")
+    assert not list(tmp_path.iterdir())
 
 
 def test_curricula_leave_processes_out():
@@ -203,6 +217,8 @@ def test_rollouts_that_leave_the_trained_range_say_so():
     [
         ({"potential": np.full(1024, np.nan)}, "not finite"),
         ({"psi0": np.zeros(1000)}, "does not fit"),
+        ({"psi0": np.zeros(1024)}, "zero everywhere"),
+        ({"potential": np.full(1024, 1j)}, "complex"),
         ({"psi0": (-1.0) ** np.arange(1024)}, "too fast"),
         ({"frames": 0}, "frames"),
         ({"grid": Grid1D(50.0, 1024)}, "dx"),

@@ -140,8 +140,10 @@ def test_study_file_survives_a_round_trip_and_templates_are_valid():
                 type(spec.grid), type(spec.teacher), type(spec.curriculum), type(spec.students[0]), type(spec.training),
                 type(spec.evaluate), type(spec.diagnose), type(spec.importance), type(spec.output))), key  # fmt: skip
     assert study_file.loads(study_file.template("emulation", "demo-")).curriculum.preset == "quick"
-    paper = study_file.loads('kind = "emulation"', preset="paper")
-    assert paper.curriculum.preset == "paper-full" and paper.training.recipe == "paper"
+    for text in ('kind = "emulation"', study_file.template("emulation")):
+        paper = study_file.loads(text, preset="paper")
+        assert paper.curriculum.preset == "paper-full" and paper.training.recipe == "paper"
+        assert [student.kind for student in paper.students] == ["gru"]
     plan = distill.plan_of("gru", recipe="paper", runs=2646)
     assert plan.recipe.steps == 5_290_000 and plan.recipe.batch == 128
     assert distill.plan_of("gru", recipe="paper", runs=567).recipe.steps == 900_000
@@ -192,6 +194,41 @@ def test_a_missing_potential_file_is_refused(tmp_path, capsys, monkeypatch):
     assert "v.npy" in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
+FILE = '[evaluate]\ncases = [{ name = "c", potential = { kind = "file", path = "v.npy" }, packet = { x0 = 30.0, s0 = 2.0, e0 = 3.0 } }]'
+NAN = np.where(np.arange(1024) == 500, np.nan, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "says"),
+    [
+        (FILE, NAN, "the first at point 500"),
+        (FILE, np.zeros(1000), "shape (1000,)"),
+        (FILE, np.zeros(1024, complex), "real numbers"),
+        (FILE, np.array([{}], object), "cannot be read"),
+        ("[curriculum]\ncache = 'v.npy'", np.zeros(3), "is no folder"),
+        ("[curriculum]\nframes = 8\n[[students]]\nkind = 'gru'\nframes = 8", np.zeros(3), "too short"),
+        ("[curriculum]\nwithout = ['tunnelling', 'over-barrier']", np.zeros(3), "without runs"),
+        (f"[curriculum]\npreset = 'none'\nitems = [{OWN}]\n[importance]\nseeds = 3", np.zeros(3), "no process"),
+        (
+            "[curriculum]\npreset = 'quick'\nwithout = ['tunnelling']\n[importance]\nseeds = 3\nprocesses = ['tunnelling']",
+            np.zeros(3),
+            "0 of",
+        ),
+    ],
+)
+def test_what_only_drawing_and_counting_tell_is_refused_before_anything_is_written(
+    text, values, says, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    np.save("v.npy", values, allow_pickle=True)
+    (tmp_path / "study.toml").write_text(f'kind = "emulation"\n{text}\n')
+    assert main(["run", "study.toml"]) == 2
+    shown = capsys.readouterr().err
+    assert says in shown and "Traceback" not in shown and len(shown.splitlines()) <= 5
+    assert "v.npy" in shown or "path" not in text
+    assert {p.name for p in tmp_path.iterdir()} == {"study.toml", "v.npy"}
+
+
 def test_settings_of_the_python_interface_are_checked():
     curriculum = wf.Curriculum.preset("quick")
     for wrong in ({"step": 3}, {"steps": 0}, {"batch": 2.5}):
@@ -199,6 +236,8 @@ def test_settings_of_the_python_interface_are_checked():
             wf.distill(curriculum, wf.models.unitary(), **wrong)
     with pytest.raises(InputError, match="no process"):
         wf.ablate(curriculum, processes=["magic"])
+    with pytest.raises(InputError, match="cannot be left out"):
+        wf.ablate(curriculum.without("tunnelling"), processes=["tunnelling"])
     with pytest.raises(InputError, match="curriculum"):
         wf.distill("default")  # type: ignore[arg-type]
 
@@ -241,6 +280,9 @@ def test_importance_of_a_study_has_error_bars(tmp_path):
     assert table["seeds"] == 3 and {row["process"] for row in table["rows"]} >= {"low barriers"}
     assert all(np.isfinite(row["on_all"]["error"]) and row["on_all"]["error"] > 0 for row in table["rows"])
     assert any("3 seeds" in line for line in summary["words"])
+    assert main(["report", str(tmp_path / "r")]) == 0
+    row = table["rows"][0]["on_all"]
+    assert f"{row['value']:+.2f} ± {row['error']:.2f}" in (tmp_path / "r" / "report.html").read_text()
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,6 +70,7 @@ def context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "cases": [(s["name"], case_table(s)) for s in figures.judged(summary)],
         "classes": class_table(summary),
         "residuals": residual_table(summary),
+        "importance": importance_table(summary),
         "speed": speed_table(summary),
         "teacher": content.pairs(dict(summary.get("teacher") or {})),
         "flags": FLAGS,
@@ -108,7 +110,8 @@ CAPTIONS = {
     "heat": "Every student on every landscape: logarithm of the lost correlation, mean over all frames.",
     "symmetry": "Residual of each symmetry over the error of one step. Hollow bars hold by construction. Only filled "
     "bars below the red line (0.1) count as learned.",
-    "training": "Left: loss. Right: the same residual ratios while the student is trained; the red line is 0.1.",
+    "training": "Left: loss; the drop at the end of a polished student is the change to the error of many frames in a "
+    "row, per frame. Right: the same residual ratios while the student is trained; the red line is 0.1.",
     "dispersion": "Phase that a plane wave collects in one frame without a potential. Right of the dashed line lie "
     "momenta the curriculum hardly shows.",
     "transmission": "Probability to pass a thin barrier, and the closed form averaged over the packet's momenta.",
@@ -192,6 +195,33 @@ def residual_table(summary: Mapping[str, Any]) -> Table | None:
             row.append(f"{number(asked['residuals'].get(name))}{mark}")
         body.append(row)
     return Table(["residual", *(str(s["name"]) for s in students)], body, [""] * len(body))
+
+
+def importance_table(summary: Mapping[str, Any]) -> Table | None:
+    """What leaving each process out costs every student that was asked, with standard errors."""
+    tables = [table for table in summary.get("importance") or [] if table.get("rows")]
+    if not tables:
+        return None
+    head = ["without", "runs left"]
+    for table in tables:
+        head += [f"{table['student']}, all cases", "cases of that process"]
+    body = []
+    for process in dict.fromkeys(row["process"] for table in tables for row in table["rows"]):
+        rows = [next((r for r in table["rows"] if r["process"] == process), {}) for table in tables]
+        row = [process, str(next(r["runs"] for r in rows if r))]
+        for found in rows:
+            row += [with_error(found.get(key)) for key in ("on_all", "on_class")]
+        body.append(row)
+    return Table(head, body, [""] * len(body))
+
+
+def with_error(found: Mapping[str, Any] | None) -> str:
+    """A number and its standard error, or ``n/a``."""
+    if not found:
+        return "n/a"
+    value, error = found["value"], found["error"]
+    known = error is not None and math.isfinite(error)
+    return f"{value:+.2f} ± {error:.2f}" if known else f"{value:+.2f}, no error bar"
 
 
 def speed_table(summary: Mapping[str, Any]) -> Table | None:

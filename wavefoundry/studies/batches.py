@@ -18,7 +18,7 @@ START_SHARE, PLACE_SHARE = 0.9, 0.1
 
 
 class Pair(NamedTuple):
-    """A state, its potential and the next state: whole boxes."""
+    """A state, its potential and a later state: whole boxes."""
 
     before: Any  # complex64 (..., n)
     potential: Any  # float32 (..., n)
@@ -33,15 +33,20 @@ class Window(NamedTuple):
 
 
 class Pairs:
-    """Random pairs of successive frames."""
+    """Random pairs of frames, ``ahead`` frames apart; every ``refresh`` steps new ones."""
 
-    def __init__(self, data: Trajectories, batch: int, seed: int, refresh: int = 1):
-        self.data, self.batch, self.seed, self.refresh = data, batch, seed, refresh
+    def __init__(self, data: Trajectories, batch: int, seed: int, refresh: int = 1, ahead: int = 1):
+        self.data, self.batch, self.seed, self.refresh, self.ahead = data, batch, seed, refresh, ahead
+
+    @property
+    def starts(self) -> int:
+        """First frames in a run."""
+        return self.data.frames.shape[1] - self.ahead
 
     @property
     def size(self) -> int:
         """Number of different examples."""
-        return len(self.data.frames) * (self.data.frames.shape[1] - 1)
+        return len(self.data.frames) * self.starts
 
     def __call__(self, step: int, count: int) -> Pair:
         """Batches of the steps from ``step`` on: leading axes (count, batch)."""
@@ -49,8 +54,8 @@ class Pairs:
         for s in range(step, step + count):
             rng = np.random.default_rng([self.seed, s // self.refresh])
             picks.append(rng.integers(0, self.size, self.batch))
-        run, frame = np.divmod(np.stack(picks), self.data.frames.shape[1] - 1)
-        return Pair(self.data.frames[run, frame], self.data.potentials[run], self.data.frames[run, frame + 1])
+        run, frame = np.divmod(np.stack(picks), self.starts)
+        return Pair(self.data.frames[run, frame], self.data.potentials[run], self.data.frames[run, frame + self.ahead])
 
 
 class Windows:

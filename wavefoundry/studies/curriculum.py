@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -96,6 +97,23 @@ class Curriculum:
             raise InputError(f"there is no process {process!r}", where="Curriculum.without", why=why)
         return self.filter(lambda item: not CLASSES[process](item))
 
+    def check_room(self, cache_dir: str | Path | None = None) -> None:
+        """Refuse frames that fit neither into memory nor, with a folder to keep them in, on the disk.
+
+        Raises:
+            InputError: says how much room there is.
+        """
+        wanted = len(self.items) * (self.frames + 1) * self.grid.n * np.dtype(np.complex64).itemsize
+        if cache_dir is None:
+            free, place, fix = _memory(), "memory", "keep them in a folder (cache), fewer runs, or fewer frames"
+        else:
+            folder = Path(cache_dir).expanduser().absolute()
+            there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+            free, place, fix = shutil.disk_usage(there).free, f"disk at {there}", "another folder or fewer runs"
+        if free is not None and wanted > free:
+            what = f"{len(self.items)} runs of {self.frames} frames take {wanted / 2**30:.3g} GiB"
+            raise InputError(what, where="curriculum", why=f"{free / 2**30:.3g} GiB of {place} are free", fix=fix)
+
     def generate(self, cache_dir: str | Path | None = None, progress: Progress | None = None) -> Trajectories:
         """Let the teacher compute all runs, or read them back.
 
@@ -104,7 +122,8 @@ class Curriculum:
             progress: called with the number of finished and of all runs.
 
         Raises:
-            InputError: a packet the grid cannot carry, a potential with NaN, a step beyond the resonance limit.
+            InputError: a packet the grid cannot carry, a potential with NaN, a step beyond the resonance limit, more
+                frames than there is room for.
             PhysicsError: the teacher is not converged.
             IntegrityError: the file of an earlier run is damaged.
         """
@@ -116,6 +135,7 @@ class Curriculum:
             if found is not None:
                 frames, meta = found
                 return self._trajectories(frames, fields, meta["substeps"], meta["error"])
+        self.check_room(cache_dir)
         substeps, error = self._calibrate(states, fields)
         shape = (len(states), self.frames + 1, self.grid.n)
         if cache_dir is None:
@@ -158,6 +178,15 @@ class Curriculum:
         settings = [self.frames, self.frame_step, self.grid.length, self.grid.n, *self.solver]
         text = json.dumps(settings).encode()
         return hashlib.sha256(text + states.tobytes() + fields.tobytes()).hexdigest()[:24]
+
+
+def _memory() -> int | None:
+    """Bytes of memory that can be used without swapping; None where the system does not say."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def _read_cache(folder: Path, key: str) -> tuple[np.ndarray, dict[str, Any]] | None:

@@ -9,20 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from wavefoundry.artifacts.spec_emulation import CaseTable, EmulationSpec, StudentTable
+from wavefoundry.artifacts.spec_emulation import EmulationSpec, StudentTable
 from wavefoundry.core import tree
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import METER, Cost
-from wavefoundry.models import EmulatorSpec
-from wavefoundry.problems.grid import Grid1D
-from wavefoundry.problems.landscapes import Item, suite
-from wavefoundry.problems.potentials import Potential, from_dict
-from wavefoundry.problems.schrodinger import Solver
-from wavefoundry.problems.wavepackets import Packet
+from wavefoundry.problems.landscapes import suite
 from wavefoundry.studies import importance, judging, questions, speed
 from wavefoundry.studies.context import Context
-from wavefoundry.studies.curriculum import Curriculum, Trajectories
-from wavefoundry.studies.distill import Plan, Progress, distill_on, plan_of
+from wavefoundry.studies.curriculum import Trajectories
+from wavefoundry.studies.distill import Progress, distill_on
+from wavefoundry.studies.emulation_plan import curriculum_of, items_of, model_of, plan_for, refuse
 from wavefoundry.studies.judging import Reference
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.questions import Exam
@@ -35,46 +31,6 @@ CONVENTION = (
 )
 SHOWN = ("triple", "random-2", "half-circle", "two packets", "well", "smooth", "double-1", "harmonic-1")
 """Cases of the suite that make the best pictures."""
-
-
-def items_of(cases: list[CaseTable]) -> list[Item]:
-    """Runs of a study file."""
-    found = []
-    for case in cases:
-        parts = [from_dict({"kind": t.kind} | t.given()) for t in case.potential]
-        packets = tuple(Packet(**packet.model_dump()) for packet in case.packet)
-        found.append(Item(case.name, case.group, packets, sum(parts, Potential())))
-    return found
-
-
-def curriculum_of(spec: EmulationSpec) -> Curriculum:
-    """The curriculum of a study file."""
-    table, teacher = spec.curriculum, spec.teacher
-    grid = Grid1D(spec.grid.length, spec.grid.n)
-    solver = Solver(teacher.method, teacher.laplacian, teacher.kcut, teacher.substeps, teacher.tolerance)
-    settings: dict[str, Any] = {"grid": grid, "solver": solver, "frame_step": table.frame_step}
-    if table.frames is not None:
-        settings["frames"] = table.frames
-    own = tuple(items_of(table.items))
-    if table.preset == "none":
-        found = Curriculum(own, **settings)
-    else:
-        found = Curriculum.preset(table.preset, seed=table.seed, **settings)
-        found = dataclasses.replace(found, items=found.items + own)
-    for process in table.without:
-        found = found.without(process)
-    return found
-
-
-def model_of(table: StudentTable) -> EmulatorSpec:
-    """The emulator of a student in words."""
-    return EmulatorSpec(table.kind, tuple(sorted(table.options().items())))
-
-
-def plan_for(table: StudentTable, spec: EmulationSpec, runs: int) -> Plan:
-    """How a student of a study file is trained."""
-    changes = {name: getattr(table, name) for name in ("steps", "batch", "learning_rate", "polish")}
-    return plan_of(table.kind, recipe=spec.training.recipe, runs=runs, seed=table.seed, **changes)
 
 
 @dataclasses.dataclass
@@ -370,3 +326,6 @@ def summary_of(
         "versions": versions(),
         "hardware": hardware(),
     }
+
+
+__all__ = ["run", "refuse"]

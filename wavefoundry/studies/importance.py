@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from wavefoundry.core.errors import InputError
 from wavefoundry.models import EmulatorSpec
-from wavefoundry.problems.landscapes import CLASSES
+from wavefoundry.problems.landscapes import CLASSES, Item
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.curriculum import Trajectories
 from wavefoundry.studies.distill import Plan, distill_on
@@ -37,16 +38,27 @@ def losses(data: Trajectories, model: EmulatorSpec, plan: Plan, truth: Reference
     return out
 
 
-def processes_of(data: Trajectories, wanted: Sequence[str] | None = None) -> list[str]:
-    """Processes that occur in the runs and leave enough others when removed."""
-    names = list(wanted) if wanted else list(CLASSES)
-    counts = {name: sum(CLASSES[name](item) for item in data.items) for name in names}
-    return [name for name in names if counts[name] and len(data.items) - counts[name] >= LEAST_RUNS]
+def processes_of(items: Sequence[Item], wanted: Sequence[str] | None = None) -> list[str]:
+    """Processes that occur in the runs and leave enough others when removed; all of ``wanted`` must.
+
+    Raises:
+        InputError: one that is wanted cannot be left out, or there is none at all.
+    """
+    counts = {name: sum(CLASSES[name](item) for item in items) for name in wanted or CLASSES}
+    possible = [name for name, count in counts.items() if count and len(items) - count >= LEAST_RUNS]
+    for name, count in counts.items():
+        if wanted and name not in possible:
+            why = f"{count} of {len(items)} runs show it, and at least {LEAST_RUNS} others must be left"
+            raise InputError(f"{name} cannot be left out", where="importance", why=why)
+    if not possible:
+        why = f"none occurs in the {len(items)} runs and leaves {LEAST_RUNS} others"
+        raise InputError("there is no process to leave out", where="importance", why=why)
+    return possible
 
 
 def plan_jobs(data: Trajectories, seeds: int, wanted: Sequence[str] | None = None) -> list[tuple[str, int]]:
     """What has to be trained: (process left out or "everything", seed)."""
-    return [(name, seed) for name in (EVERYTHING, *processes_of(data, wanted)) for seed in range(seeds)]
+    return [(name, seed) for name in (EVERYTHING, *processes_of(data.items, wanted)) for seed in range(seeds)]
 
 
 def run_jobs(

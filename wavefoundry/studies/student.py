@@ -136,6 +136,8 @@ class Student:
                 raise InputError(f"{name} has values that are not finite", where=where, why="NaN or infinity")
         if np.iscomplexobj(fields):
             raise InputError("the potential is complex", where=where, why="only real potentials conserve the norm")
+        if not np.all(grid.norm(states) > 0):
+            raise InputError("psi0 is zero everywhere", where=where, why="it has no norm")
         share = beyond(states, grid, 0.9 * grid.momentum_limit)
         if share > EDGE_SHARE:
             why = f"a share {share:.2g} of it lies beyond 0.9 pi / dx = {0.9 * grid.momentum_limit:.4g}"

@@ -158,7 +158,7 @@ def ablate(
         ``rows`` with ``on_all`` and ``on_class`` ({value, error}), ``lost_with_everything``, ``words``, ``jobs``.
 
     Raises:
-        InputError: an unknown process or setting.
+        InputError: an unknown process or setting, a process that cannot be left out.
     """
     from wavefoundry.problems.landscapes import CLASSES
     from wavefoundry.reports.live import view
@@ -172,6 +172,7 @@ def ablate(
     with view(quiet=not progress) as show:
         context = Context(show)
         plan = _plan(model, len(_runs(curriculum)), settings, "wf.ablate")
+        importance.processes_of(_runs(curriculum), processes)  # before anything expensive
         data = _frames(curriculum, None, context)
         items = list(cases) if cases is not None else suite(data.grid)
         truth = judging.reference(items, data.grid, frames, data.frame_step, paper=False)
