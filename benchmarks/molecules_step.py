@@ -128,7 +128,8 @@ def kfac(start: Start, arguments: argparse.Namespace) -> Course:
         weights, _, x = primals
         mean, local = clipped(weights, x)
         psi, change = jax.jvp(lambda w: log_psi(w, x), (weights,), (tangents[0],))
-        kfac_jax.register_normal_predictive_distribution(psi[:, None])
+        # in double precision, as the factors that kfac-jax multiplies it with
+        kfac_jax.register_normal_predictive_distribution(psi[:, None].astype(jnp.float64))
         slope = jnp.dot(change, (local - jnp.mean(local)).astype(change.dtype)) / psi.shape[0]
         return (mean, local), (slope.astype(mean.dtype), jnp.zeros_like(local))
 

@@ -210,8 +210,27 @@ def test_electrons_start_at_their_atoms(charges, n_up, n_down):
 def test_some_electrons_per_move(lih):
     system = molecule(["Li", "H"], [[0, 0, 0], [0, 0, 2.6]], electrons_per_move=2)
     x = system.init(jax.random.key(7))
-    y, ratio = system.propose(jax.random.key(8), x, jnp.asarray(0.3))
+    y, _ = system.propose(jax.random.key(8), x, jnp.asarray(0.3))
     assert int(jnp.sum(jnp.any(y != x, axis=-1))) == 2
-    assert float(ratio) == 0.0
     y, _ = lih.propose(jax.random.key(8), x, jnp.asarray(0.3))
     assert bool(jnp.all(y != x))
+
+
+def test_proposals_say_how_probable_the_way_back_is(lih):
+    """Log density of the way back minus that of the way there, from the normal distributions of both."""
+    x = lih.init(jax.random.key(9))
+    for key in jax.random.split(jax.random.key(10), 20):
+        y, ratio = lih.propose(key, x, jnp.asarray(0.4))
+        there, back = (
+            jax.scipy.stats.norm.logpdf(b, a, 0.4 * reach(lih, a)[:, None]).sum() for a, b in ((x, y), (y, x))
+        )
+        assert float(ratio) == pytest.approx(float(back - there), abs=1e-10)
+    far, near = lih.positions[0] + jnp.array([0.0, 0.0, -4.0]), lih.positions[0] + jnp.array([0.0, 0.1, 0.0])
+    steps = jax.vmap(lambda k: lih.propose(k, jnp.stack([far, near] * 2), jnp.asarray(0.3))[0])(
+        jax.random.split(jax.random.key(11), 400)
+    ).std(axis=0)
+    assert float(steps[0].mean() / steps[1].mean()) == pytest.approx(4.3333 / 0.4333, rel=0.1)
+
+
+def reach(system, x):
+    return jnp.min(jnp.linalg.norm(x[:, None] - system.positions, axis=-1) + 1 / system.charges, axis=-1)

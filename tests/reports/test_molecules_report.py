@@ -167,6 +167,18 @@ def test_what_the_transfer_saved_in_words(changes, says):
     assert says in molecules_lines.transfer(entry) and bool(says) == bool(molecules_lines.transfer(entry))
 
 
+def test_the_comparison_at_several_errors():
+    levels = [
+        {"error_mha_per_atom": 5.0, "steps": 0, "scratch_steps": 40, "ratio": 40.0},
+        {"error_mha_per_atom": 1.0, "steps": 20, "scratch_steps": None, "ratio": None},
+    ]
+    found = molecules_html.transfer_table({"transfer": [summary()["transfer"][0] | {"levels": levels}]})
+    assert found is not None
+    assert [row[2:] for row in found.body] == [["5", "0", "40", "> 40"], ["1", "20", "not in 300", "n/a"]]
+    found = molecules_html.transfer_table(summary())
+    assert found is not None and [row[2:] for row in found.body] == [["1", "20", "300", "15"]]
+
+
 def test_the_table_for_other_programs():
     records = copy.deepcopy(summary()["molecules"])
     head, *rows = write_csv([molecules_lines.numbers(record) for record in records]).splitlines()

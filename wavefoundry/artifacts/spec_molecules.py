@@ -94,6 +94,9 @@ class MoleculesAdaptTable(FamilyTable):
     )
     molecules: list[MoleculeTable] = Field(default=[], max_length=1000, description="molecules to get energies of")
     steps: int = Field(default=100, ge=1, le=1_000_000, description="full: natural-gradient steps for each molecule")
+    walkers: int | None = Field(
+        default=None, ge=16, le=1_000_000, description="full, scratch: of each molecule; those of [train] by default"
+    )
     together: bool = Field(default=False, description="full: one model for all molecules, instead of one for each")
     layers: list[str] = Field(default=[], description='full: weights to tune, as "orbitals*"; [] is all of them')
     learning_rate: float = Field(default=0.02, gt=0, le=10, description="full: natural-gradient step")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -127,9 +128,11 @@ def _field(molecule: Molecule, basis: Any) -> Any:
     threads = lib.num_threads()
     lib.num_threads(1)
     try:
-        mol = gto.M(
-            atom=molecule.text(), unit="Bohr", basis=basis, charge=molecule.charge, spin=molecule.spin, verbose=0
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an unknown basis PySCF advertises another package before it fails
+            mol = gto.M(
+                atom=molecule.text(), unit="Bohr", basis=basis, charge=molecule.charge, spin=molecule.spin, verbose=0
+            )
         field = (scf.RHF if molecule.spin == 0 else scf.UHF)(mol)
         field.conv_tol = 1e-10
         field.kernel()

@@ -261,6 +261,7 @@ def _fine_tune(desk: Desk, name: str, params: PyTree, molecules: Sequence[Prepar
         table.decay or train.decay,
         tuned=tuple(table.layers),
         norm=table.norm,
+        walkers=table.walkers,
     )
     tuned = desk.workshop.train(plan, params, molecules, key, state)
     state.weights[name] = tree.to_arrays(tuned)
@@ -283,8 +284,9 @@ def from_scratch(desk: Desk) -> None:
             start, _ = eqx.partition(network, eqx.is_array)
             goal = goal_of(named.molecule.atoms, desk.known(named)[0])
             plan = Plan(
-                name, spec.train.hf_steps, spec.scratch_steps(), spec.train.learning_rate, spec.train.decay, goal
-            )
+                name, spec.train.hf_steps, spec.scratch_steps(), spec.train.learning_rate, spec.train.decay, goal,
+                walkers=spec.adapt.walkers,
+            )  # fmt: skip
             params = desk.workshop.train(plan, start, [desk.prepared["adapt"][index]], key, state)
             state.weights[name] = tree.to_arrays(params)
             state.finish(name)
