@@ -180,18 +180,14 @@ def test_spin_of_pure_states(lih):
 
 def test_densities_count_the_electrons(lih, hartree_fock_samples):
     _, x = hartree_fock_samples
-    edges = np.linspace(0, 40, 400)
-    assert np.sum(observables.radial_density(x, np.zeros(3), edges) * np.diff(edges)) == pytest.approx(4.0, abs=1e-6)
-    plane = np.linspace(-40, 40, 81)
-    found = observables.planar_density(x, (0, 2), (plane, plane))
-    assert np.sum(found) == pytest.approx(4.0, abs=1e-6)
-    one = samples(slater(1.0), molecule(["H"], [[0, 0, 0]], spin=1))[1]
+    line = observables.line_density(lih, x, margin=40.0)
+    assert np.sum(line.values) * (line.grid[1] - line.grid[0]) == pytest.approx(4.0, abs=1e-6)
+    hydrogen = molecule(["H"], [[0, 0, 0]], spin=1)
+    line = observables.line_density(hydrogen, samples(slater(1.0), hydrogen)[1], bins=8, margin=4.0)
     edges = np.linspace(0, 4, 9)
     mass = lambda r: 1 - np.exp(-2 * r) * (1 + 2 * r + 2 * r * r)  # noqa: E731
     # 20 000 samples, of which about 1 in 2 is independent: 0.02 is more than five standard errors of every bin
-    np.testing.assert_allclose(
-        observables.radial_density(one, np.zeros(3), edges) * np.diff(edges), np.diff(mass(edges)), atol=0.02
-    )
+    np.testing.assert_allclose(line.values * 0.5, np.diff(mass(edges)), atol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,12 @@ def test_wrong_arguments_in_python():
         wf.load("nowhere")
 
 
+def test_an_unknown_basis_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="cc-pVZZ cannot be used"):
+        run_study(study_file.loads(STUDY.replace('basis = "none"', 'basis = "cc-pVZZ"')), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_weights_of_another_size_are_refused(run, tmp_path):
     folder, _ = run
     changed = STUDY.replace("width = 6", "width = 7").replace(
