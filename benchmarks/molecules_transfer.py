@@ -49,6 +49,7 @@ def studies(arguments: argparse.Namespace, keep: Path) -> tuple[dict[str, Any], 
     }  # fmt: skip
     tuning = {
         "method": "full", "steps": arguments.steps, "walkers": arguments.walkers, "learning_rate": arguments.rate,
+        "diagonal_shift": arguments.shift,
         "norm": arguments.norm, "scratch": True, "scratch_steps": arguments.scratch_steps,
     }  # fmt: skip
     start = {"steps": 0, "warm_start": str(keep.resolve() / "base")}
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--scratch-steps", type=int, default=200, help="at most (default 200)")
     parser.add_argument("--rate", type=float, default=0.05, help="learning rate of the tuning (default 0.05)")
+    parser.add_argument("--shift", type=float, default=1e-3, help="damping of the tuning (default 0.001)")
     parser.add_argument("--norm", type=float, default=0.2, help="largest norm of an update of the tuning (default 0.2)")
     parser.add_argument("--samples", type=int, default=10_240)
     parser.add_argument("--chains", type=int, default=128)

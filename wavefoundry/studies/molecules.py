@@ -42,7 +42,7 @@ class Plan:
     name: of the task. hf_steps: towards the Hartree-Fock orbitals before. steps: natural-gradient steps.
     learning_rate, decay: of these. goal: energy (Ha) of a single molecule at which to stop. coarse: note the means of
     blocks instead of every step. tuned: patterns of names of the weights that are trained; empty: all.
-    norm, walkers: largest norm of an update, and walkers of each molecule; those of the base by default.
+    norm, walkers, shift: largest norm of an update, walkers of each molecule, damping; those of the base by default.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Plan:
     tuned: tuple[str, ...] = ()
     norm: float | None = None
     walkers: int | None = None
+    shift: float | None = None
 
 
 def describe(spec: MoleculesSpec) -> ElectronsSpec:
@@ -212,7 +213,7 @@ class Workshop:
             size = min(self.table.block, plan.steps - step)
             schedule = transfer.schedule(
                 size, first=step, total=plan.steps, learning_rate=plan.learning_rate, decay=plan.decay,
-                shift=self.table.diagonal_shift,
+                shift=plan.shift or self.table.diagonal_shift,
             )  # fmt: skip
             run, info = block(run, stack.families, schedule)
             energy = stack.in_order([part.energy for part in info.families])

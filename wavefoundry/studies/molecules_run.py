@@ -265,6 +265,7 @@ def _fine_tune(desk: Desk, name: str, params: PyTree, molecules: Sequence[Prepar
         tuned=tuple(table.layers),
         norm=table.norm,
         walkers=table.walkers,
+        shift=table.diagonal_shift,
     )
     tuned = desk.workshop.train(plan, params, molecules, key, state)
     state.weights[name] = tree.to_arrays(tuned)
