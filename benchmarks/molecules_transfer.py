@@ -5,7 +5,8 @@ bohr. Every chain is also trained from scratch, with the same network, walkers a
 pre-training is not counted as steps. At an error the model has without a further step it needs none: the ratio is then
 what a training from scratch takes, a lower bound.
 
-Two studies make the numbers. Interrupted, they go on where they stopped: give the command with the same ``--keep``.
+One study for the training and one for every longer chain make the numbers. Interrupted, they go on where they stopped:
+give the command again, with the same ``--keep``.
 """
 
 from __future__ import annotations
@@ -30,15 +31,14 @@ QUICK = {"targets": [4], "train_walkers": 32, "walkers": 32, "train_steps": 4, "
          "samples": 256, "chains": 32}  # fmt: skip
 
 
-def studies(arguments: argparse.Namespace, keep: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The training with zero-shot energies, and the comparison with trainings from scratch."""
+def studies(arguments: argparse.Namespace, keep: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+    """The training with zero-shot energies, and for every chain the comparison with a training from scratch."""
     train: dict[str, Any] = {
         "molecules": [{"chain": [2, 3] if arguments.quick else [4, 6], "spacing": [1.6, 1.8, 2.0]}],
         "steps": arguments.train_steps, "walkers": arguments.train_walkers, "seed": arguments.seed,
     }  # fmt: skip
     if arguments.quick:
         train |= {"hf_steps": 8, "block": 4, "moves": 4}
-    targets = {"molecules": [{"chain": arguments.targets, "spacing": 1.8}]}
     sizes = {key: value for key, value in (("width", arguments.width), ("layers", arguments.layers)) if value}
     shared = {
         "kind": "molecules",
@@ -53,7 +53,11 @@ def studies(arguments: argparse.Namespace, keep: Path) -> tuple[dict[str, Any], 
         "norm": arguments.norm, "scratch": True, "scratch_steps": arguments.scratch_steps,
     }  # fmt: skip
     start = {"steps": 0, "warm_start": str(keep.resolve() / "base")}
-    return shared | {"train": train, "adapt": targets}, shared | {"train": train | start, "adapt": targets | tuning}
+    base = shared | {"train": train, "adapt": {"molecules": [{"chain": arguments.targets, "spacing": 1.8}]}}
+    return base, {
+        atoms: shared | {"train": train | start, "adapt": tuning | {"molecules": [{"chain": atoms, "spacing": 1.8}]}}
+        for atoms in arguments.only or arguments.targets
+    }
 
 
 def finished(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -71,21 +75,24 @@ def finished(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def compare(arguments: argparse.Namespace, keep: Path) -> dict[str, Any]:
-    """Both studies and their tables."""
-    first, second = studies(arguments, keep)
-    base, tuned = finished(first, keep / "base"), finished(second, keep / "transfer")
-    records = [*base["molecules"], *tuned["molecules"]]
+    """All studies and their tables."""
+    first, others = studies(arguments, keep)
+    base = finished(first, keep / "base")
+    tuned = [finished(tables, keep / f"transfer-{atoms}") for atoms, tables in others.items()]
+    records = [record for summary in (base, *tuned) for record in summary["molecules"]]
+    transfer = [entry for summary in tuned for entry in summary["transfer"]]
     keys = ("name", "method", "steps", "energy", "energy_error", "error_mha", "error_mha_error", "correlation_share",
             "r_hat", "flags", "cost")  # fmt: skip
     head = ["chain", "method", "steps", "energy", "mHa per atom", "error bar", "of correlation", "flags"]
     table("energies (Ha) of fresh samples", head, [row(record) for record in records])
     rows = [[entry["target"], level["error_mha_per_atom"], level["steps"], level["scratch_steps"], level["ratio"]]
-            for entry in tuned["transfer"] for level in entry["levels"]]  # fmt: skip
+            for entry in transfer for level in entry["levels"]]  # fmt: skip
     table("steps to an error", ["chain", "mHa per atom", "from the model", "from scratch", "ratio"], rows)
     return {
         "training": base["train"]["cost"], "parameters": base["parameters"]["total"],
-        "energies": [{key: record[key] for key in keys} for record in records],
-        "transfer": tuned["transfer"], "curves": tuned["curves"], "cost": [base["cost"], tuned["cost"]],
+        "energies": [{key: record[key] for key in keys} for record in records], "transfer": transfer,
+        "curves": [curve for summary in tuned for curve in summary["curves"]],
+        "cost": [summary["cost"] for summary in (base, *tuned)],
     }  # fmt: skip
 
 
@@ -100,6 +107,7 @@ def main() -> None:
     """Run the comparison; ``--quick`` makes network, chains and trainings tiny."""
     parser = _common.parser(__doc__)
     parser.add_argument("--targets", type=int, nargs="+", default=[8, 10], help="atoms of the chains (default 8 10)")
+    parser.add_argument("--only", type=int, nargs="+", help="atoms of the chains to compare in this call")
     parser.add_argument("--train-walkers", type=int, default=64, help="of each of the six molecules (default 64)")
     parser.add_argument("--train-steps", type=int, default=600)
     parser.add_argument("--walkers", type=int, default=128, help="tuning and from scratch (default 128)")
