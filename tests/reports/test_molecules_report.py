@@ -176,7 +176,7 @@ def test_the_comparison_at_several_errors():
     assert found is not None
     assert [row[2:] for row in found.body] == [["5", "0", "40", "> 40"], ["1", "20", "not in 300", "n/a"]]
     found = molecules_html.transfer_table(summary())
-    assert found is not None and [row[2:] for row in found.body] == [["1", "20", "300", "15"]]
+    assert found is not None and [row[2:] for row in found.body] == [["1", "20", "300", "15.0"]]
 
 
 def test_the_table_for_other_programs():

@@ -383,7 +383,7 @@ def test_the_density_is_drawn_with_the_nuclei_where_they_are():
 
 def test_steps_to_a_goal():
     energy = np.concatenate([np.full(30, 1.0), np.full(30, 0.0)])[:, None]
-    curve = Curve(np.arange(60), energy, energy)
+    curve = Curve(np.arange(60), energy, np.ones((60, 1)))
     steps, means = running_mean(curve)
     assert (steps[0], means[0]) == (20, 1.0) and (steps[-1], means[-1]) == (60, 0.0)
     assert reached(curve, 0.5) == 30 and reached(curve, 1.0) == 0
@@ -396,11 +396,13 @@ def test_a_single_low_energy_is_no_goal_reached():
     found = []
     for _ in range(100):
         energy = (fall + 0.1 * rng.normal(size=200))[:, None]
-        found.append(reached(Curve(np.arange(200), energy, energy), 0.05))
+        found.append(reached(Curve(np.arange(200), energy, np.ones((200, 1))), 0.05))
     assert all(steps is not None for steps in found)
     assert 75 < np.median(found) < 105 and min(found) > 45
     lonely = np.append(np.ones(60), -1.0)[:, None]  # a low last step
-    assert reached(Curve(np.arange(61), lonely, lonely), 0.5) is None
+    assert reached(Curve(np.arange(61), lonely, np.ones((61, 1))), 0.5) is None
+    noisy = np.where(np.arange(60) == 30, -5.0, 1.0)[:, None]  # one step whose samples scatter
+    assert reached(Curve(np.arange(60), noisy, np.where(noisy < 0, 1e3, 1.0)), 0.5) is None
 
 
 def test_a_training_that_still_falls_is_not_settled():

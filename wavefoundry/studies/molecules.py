@@ -326,14 +326,14 @@ def running_mean(curve: Curve, column: int = 0, window: int = WINDOW) -> tuple[n
 def reached(curve: Curve, goal: float) -> int | None:
     """Steps after which the energy of a training lies at or below ``goal`` (Ha); None when it never does.
 
-    The energy is the never rising curve closest to those of the single steps, which scatter. Its last points follow
-    single low ones: they do not count.
+    The energy is the never rising curve closest to those of the single steps, which scatter; a step counts with the
+    inverse of its variance. The last points of the curve follow single low ones: they do not count.
     """
     from scipy.optimize import isotonic_regression
 
-    energy = curve.energy[:, 0]
+    energy, weights = curve.energy[:, 0], 1 / np.maximum(curve.variance[:, 0], 1e-12)
     if len(energy) <= WINDOW or not np.all(np.isfinite(energy)):
         return None
-    falling = isotonic_regression(energy, increasing=False).x[: -WINDOW // 2]
+    falling = isotonic_regression(energy, weights=weights, increasing=False).x[: -WINDOW // 2]
     below = np.flatnonzero(falling <= goal)
     return int(curve.steps[below[0]]) if len(below) else None
