@@ -159,12 +159,21 @@ def test_the_closing_table():
     [
         ({"scratch_steps": None, "ratio": None, "ratio_at_least": 15.0}, "not in 300 steps from scratch: more than 15"),
         ({"steps_to_1mha_per_atom": None, "ratio": None}, "not reached from the model, 300 steps from scratch"),
+        ({"steps_to_1mha_per_atom": 0, "ratio": 300.0}, "0 steps from the model, 300 steps from scratch"),
         ({"scratch_steps_made": None}, ""),
     ],
 )
 def test_what_the_transfer_saved_in_words(changes, says):
     entry = summary()["transfer"][0] | changes
     assert says in molecules_lines.transfer(entry) and bool(says) == bool(molecules_lines.transfer(entry))
+    assert "fewer" not in molecules_lines.transfer(entry) or "fewer" in says or "more than" in says
+
+
+def test_an_interpolated_reference_is_called_so():
+    reference = {"kind": "method", "source": "CCSD(T)/CBS(cc-pCVTZ/QZ), tabulated"}
+    assert molecules_lines.source(reference) == "CCSD(T)/CBS(cc-pCVTZ/QZ)"
+    reference["source"] += ", interpolated"
+    assert molecules_lines.source(reference) == "CCSD(T)/CBS(cc-pCVTZ/QZ), interpolated"
 
 
 def test_the_comparison_at_several_errors():

@@ -316,11 +316,18 @@ def _shown(energy: np.ndarray, variance: np.ndarray, acceptance: np.ndarray) -> 
 
 
 def running_mean(curve: Curve, column: int = 0, window: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
-    """(steps made, mean energy) over ``window`` steps at a time; the mean belongs to the end of its window."""
-    energy = curve.energy[:, column]
+    """(steps made, mean energy) over ``window`` steps at a time; the mean belongs to the end of its window.
+
+    A step counts with the inverse of its variance: one wild local energy would else show for a whole window.
+    """
+    energy, weights = curve.energy[:, column], _weights(curve, column)
     window = min(window, max(1, len(energy)))
-    total = np.cumsum(np.concatenate([[0.0], energy]))
-    return curve.steps[window - 1 :] + 1, (total[window:] - total[:-window]) / window
+    parts = [np.convolve(values, np.ones(window), mode="valid") for values in (energy * weights, weights)]
+    return curve.steps[window - 1 :] + 1, parts[0] / parts[1]
+
+
+def _weights(curve: Curve, column: int) -> np.ndarray:
+    return 1 / np.maximum(curve.variance[:, column], 1e-12)
 
 
 def reached(curve: Curve, goal: float) -> int | None:
@@ -331,7 +338,7 @@ def reached(curve: Curve, goal: float) -> int | None:
     """
     from scipy.optimize import isotonic_regression
 
-    energy, weights = curve.energy[:, 0], 1 / np.maximum(curve.variance[:, 0], 1e-12)
+    energy, weights = curve.energy[:, 0], _weights(curve, 0)
     if len(energy) <= WINDOW or not np.all(np.isfinite(energy)):
         return None
     falling = isotonic_regression(energy, weights=weights, increasing=False).x[: -WINDOW // 2]
