@@ -113,7 +113,16 @@ def kfac(start: Start, arguments: argparse.Namespace) -> Course:
         return eqx.combine(jax.tree.unflatten(shape, weights), start.static)
 
     def log_psi(weights: list[Any], x: Any) -> Any:
-        return jax.vmap(lambda one: network(weights)(system, one).log)(x)
+        # kfac-jax wants a batch axis on the inputs of every layer, so each sample gets a molecule of its own; the first
+        # layer of messages has constant inputs and is treated as a parameter of no known kind (diagonal curvature)
+        tagged = eqx.tree_at(
+            lambda n: jax.tree.leaves(n.embedding.layers[0].sender),
+            network(weights),
+            replace_fn=kfac_jax.register_generic,
+        )
+        arrays, rest = eqx.partition(system, eqx.is_array)
+        own = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(x), *leaf.shape)), arrays)
+        return jax.vmap(lambda s, one: tagged(eqx.combine(s, rest), one).log)(own, x)
 
     def clipped(weights: list[Any], x: Any) -> tuple[Any, Any]:
         local = jnp.sum(local_energies(network(weights), family, equal_weights(x[None]), options.chunk), axis=-1)
@@ -128,15 +137,17 @@ def kfac(start: Start, arguments: argparse.Namespace) -> Course:
         weights, _, x = primals
         mean, local = clipped(weights, x)
         psi, change = jax.jvp(lambda w: log_psi(w, x), (weights,), (tangents[0],))
-        kfac_jax.register_normal_predictive_distribution(psi[:, None])
+        # in double precision, as the factors that kfac-jax multiplies it with
+        kfac_jax.register_normal_predictive_distribution(psi[:, None].astype(jnp.float64))
         slope = jnp.dot(change, (local - jnp.mean(local)).astype(change.dtype)) / psi.shape[0]
         return (mean, local), (slope.astype(mean.dtype), jnp.zeros_like(local))
 
     optimiser = kfac_jax.Optimizer(
         jax.value_and_grad(energy, has_aux=True), l2_reg=0.0, norm_constraint=arguments.kfac_norm,
         value_func_has_aux=True, value_func_has_rng=True, curvature_ema=0.95, inverse_update_period=1,
-        learning_rate_schedule=lambda t: arguments.kfac_rate / (1 + t / 10_000), min_damping=1e-4, num_burnin_steps=0,
-        register_only_generic=False, estimation_mode="fisher_exact", multi_device=False,
+        learning_rate_schedule=lambda t: jnp.asarray(arguments.kfac_rate / (1 + t / 10_000), "float32"),
+        min_damping=1e-4, num_burnin_steps=0, register_only_generic=False, estimation_mode="fisher_exact",
+        multi_device=False,
     )  # fmt: skip
     sample = eqx.filter_jit(lambda weights, walkers: engine.sample(network(weights), family, walkers, moves))
     (walkers,) = start.walkers
@@ -160,7 +171,7 @@ def kfac(start: Start, arguments: argparse.Namespace) -> Course:
 
 def _step(optimiser: Any, weights: Any, opt: Any, key: Any, x: Any) -> tuple[Any, Any, Any]:
     found = optimiser.step(
-        weights, opt, key, batch=x, momentum=jnp.zeros(()), damping=jnp.asarray(1e-3)
+        weights, opt, key, batch=x, momentum=jnp.zeros((), "float32"), damping=jnp.asarray(1e-3, "float32")
     )  # fmt: skip
     return found[0], found[1], found[-1]
 

@@ -83,9 +83,8 @@ def test_evaluation_is_not_below_the_exact_energy(stack, trained):
     """Four standard errors for each of two molecules: false alarm 6e-5."""
     _, whole, _, _, (static, _) = trained
     psi = eqx.combine(whole.params, static)
-    samples, walkers = transfer.evaluate(
-        psi, stack.families[0], jax.random.key(3), chains=64, samples=20, burn_in=20, chunk=64
-    )
+    how = transfer.Sampling(chains=64, samples=20, burn_in=20, chunk=64)
+    samples, walkers = transfer.evaluate(psi, stack.families[0], jax.random.key(3), how)
     assert samples.energies.shape == (2, 64, 20)
     assert samples.x.shape == (2, 64, 20, 2, 3)
     np.testing.assert_allclose(samples.terms.sum(axis=-1), samples.energies, rtol=1e-6)
@@ -101,7 +100,7 @@ def test_evaluation_is_not_below_the_exact_energy(stack, trained):
 def test_pretraining_samples_the_determinant(stack):
     """At the start of pre-training walkers follow Hartree-Fock: helium in STO-6G, checked by its radius."""
     psi, family = HartreeFockState(), stack.families[1]
-    samples, _ = transfer.evaluate(psi, family, jax.random.key(4), chains=256, samples=20, burn_in=20, chunk=256)
+    samples, _ = transfer.evaluate(psi, family, jax.random.key(4), transfer.Sampling(samples=20, burn_in=20, chunk=256))
     radius = np.linalg.norm(samples.x[0], axis=-1).mean(axis=-1)
     mean, error = mean_and_error(radius)
     grid = np.linspace(0, 12, 6001)

@@ -27,13 +27,14 @@ density = false
 
 
 def test_the_potential_curve_of_lithium_hydride(tmp_path):
-    """The demonstration, with samples for error bars below 0.7 mHa: within 3 mHa and three error bars everywhere."""
-    spec = study_file.loads(study_file.template("molecules", "demo-"), overrides=["evaluate.samples=40960"])
+    """The demonstration, whose error bars lie below 1.3 mHa: within 3 mHa and three error bars everywhere."""
+    spec = study_file.loads(study_file.template("molecules", "demo-"))
     summary = run_study(spec, tmp_path / "run")
     found = [record for record in summary["molecules"] if record["method"] == "zero-shot"]
     assert len(found) == 8 and summary["status"] == "complete"
     for record in found:
         assert record["trusted"], record["flags"]
+        assert record["samples"] >= 20_000 and record["error_mha_error"] < 1.3
         assert abs(record["error_mha"]) < 3 + 3 * record["error_mha_error"], record["name"]
     lowest = min(summary["molecules"], key=lambda record: record["energy"])
     assert lowest["name"] in ("LiH 2.8", "LiH 3", "LiH 3.015", "LiH 3.2", "LiH 3.4")

@@ -180,18 +180,14 @@ def test_spin_of_pure_states(lih):
 
 def test_densities_count_the_electrons(lih, hartree_fock_samples):
     _, x = hartree_fock_samples
-    edges = np.linspace(0, 40, 400)
-    assert np.sum(observables.radial_density(x, np.zeros(3), edges) * np.diff(edges)) == pytest.approx(4.0, abs=1e-6)
-    plane = np.linspace(-40, 40, 81)
-    found = observables.planar_density(x, (0, 2), (plane, plane))
-    assert np.sum(found) == pytest.approx(4.0, abs=1e-6)
-    one = samples(slater(1.0), molecule(["H"], [[0, 0, 0]], spin=1))[1]
+    line = observables.line_density(lih, x, margin=40.0)
+    assert np.sum(line.values) * (line.grid[1] - line.grid[0]) == pytest.approx(4.0, abs=1e-6)
+    hydrogen = molecule(["H"], [[0, 0, 0]], spin=1)
+    line = observables.line_density(hydrogen, samples(slater(1.0), hydrogen)[1], bins=8, margin=4.0)
     edges = np.linspace(0, 4, 9)
     mass = lambda r: 1 - np.exp(-2 * r) * (1 + 2 * r + 2 * r * r)  # noqa: E731
     # 20 000 samples, of which about 1 in 2 is independent: 0.02 is more than five standard errors of every bin
-    np.testing.assert_allclose(
-        observables.radial_density(one, np.zeros(3), edges) * np.diff(edges), np.diff(mass(edges)), atol=0.02
-    )
+    np.testing.assert_allclose(line.values * 0.5, np.diff(mass(edges)), atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +206,27 @@ def test_electrons_start_at_their_atoms(charges, n_up, n_down):
 def test_some_electrons_per_move(lih):
     system = molecule(["Li", "H"], [[0, 0, 0], [0, 0, 2.6]], electrons_per_move=2)
     x = system.init(jax.random.key(7))
-    y, ratio = system.propose(jax.random.key(8), x, jnp.asarray(0.3))
+    y, _ = system.propose(jax.random.key(8), x, jnp.asarray(0.3))
     assert int(jnp.sum(jnp.any(y != x, axis=-1))) == 2
-    assert float(ratio) == 0.0
     y, _ = lih.propose(jax.random.key(8), x, jnp.asarray(0.3))
     assert bool(jnp.all(y != x))
+
+
+def test_proposals_say_how_probable_the_way_back_is(lih):
+    """Log density of the way back minus that of the way there, from the normal distributions of both."""
+    x = lih.init(jax.random.key(9))
+    for key in jax.random.split(jax.random.key(10), 20):
+        y, ratio = lih.propose(key, x, jnp.asarray(0.4))
+        there, back = (
+            jax.scipy.stats.norm.logpdf(b, a, 0.4 * reach(lih, a)[:, None]).sum() for a, b in ((x, y), (y, x))
+        )
+        assert float(ratio) == pytest.approx(float(back - there), abs=1e-10)
+    far, near = lih.positions[0] + jnp.array([0.0, 0.0, -4.0]), lih.positions[0] + jnp.array([0.0, 0.1, 0.0])
+    steps = jax.vmap(lambda k: lih.propose(k, jnp.stack([far, near] * 2), jnp.asarray(0.3))[0])(
+        jax.random.split(jax.random.key(11), 400)
+    ).std(axis=0)
+    assert float(steps[0].mean() / steps[1].mean()) == pytest.approx(4.3333 / 0.4333, rel=0.1)
+
+
+def reach(system, x):
+    return jnp.min(jnp.linalg.norm(x[:, None] - system.positions, axis=-1) + 1 / system.charges, axis=-1)

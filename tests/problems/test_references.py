@@ -83,6 +83,7 @@ def test_too_large_calculations_are_left_out():
     assert (resolve(lih(3.0), "auto"), resolve(compound("C2H4"), "auto")) == ("cbs", "cc-pVTZ")
 
 
+@pytest.mark.filterwarnings("error")
 def test_an_unknown_basis_is_refused():
     with pytest.raises(InputError, match="cannot be used"):
         chemistry(lih(3.0), "cc-pVZZ")

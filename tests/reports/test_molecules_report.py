@@ -159,12 +159,33 @@ def test_the_closing_table():
     [
         ({"scratch_steps": None, "ratio": None, "ratio_at_least": 15.0}, "not in 300 steps from scratch: more than 15"),
         ({"steps_to_1mha_per_atom": None, "ratio": None}, "not reached from the model, 300 steps from scratch"),
+        ({"steps_to_1mha_per_atom": 0, "ratio": 300.0}, "0 steps from the model, 300 steps from scratch"),
         ({"scratch_steps_made": None}, ""),
     ],
 )
 def test_what_the_transfer_saved_in_words(changes, says):
     entry = summary()["transfer"][0] | changes
     assert says in molecules_lines.transfer(entry) and bool(says) == bool(molecules_lines.transfer(entry))
+    assert "fewer" not in molecules_lines.transfer(entry) or "fewer" in says or "more than" in says
+
+
+def test_an_interpolated_reference_is_called_so():
+    reference = {"kind": "method", "source": "CCSD(T)/CBS(cc-pCVTZ/QZ), tabulated"}
+    assert molecules_lines.source(reference) == "CCSD(T)/CBS(cc-pCVTZ/QZ)"
+    reference["source"] += ", interpolated"
+    assert molecules_lines.source(reference) == "CCSD(T)/CBS(cc-pCVTZ/QZ), interpolated"
+
+
+def test_the_comparison_at_several_errors():
+    levels = [
+        {"error_mha_per_atom": 5.0, "steps": 0, "scratch_steps": 40, "ratio": 40.0},
+        {"error_mha_per_atom": 1.0, "steps": 20, "scratch_steps": None, "ratio": None},
+    ]
+    found = molecules_html.transfer_table({"transfer": [summary()["transfer"][0] | {"levels": levels}]})
+    assert found is not None
+    assert [row[2:] for row in found.body] == [["5", "0", "40", "> 40"], ["1", "20", "not in 300", "n/a"]]
+    found = molecules_html.transfer_table(summary())
+    assert found is not None and [row[2:] for row in found.body] == [["1", "20", "300", "15.0"]]
 
 
 def test_the_table_for_other_programs():

@@ -248,6 +248,12 @@ def test_wrong_arguments_in_python():
         wf.load("nowhere")
 
 
+def test_an_unknown_basis_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="cc-pVZZ cannot be used"):
+        run_study(study_file.loads(STUDY.replace('basis = "none"', 'basis = "cc-pVZZ"')), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_weights_of_another_size_are_refused(run, tmp_path):
     folder, _ = run
     changed = STUDY.replace("width = 6", "width = 7").replace(
@@ -375,13 +381,28 @@ def test_the_density_is_drawn_with_the_nuclei_where_they_are():
     assert value[np.abs(np.abs(position) - 1) < 0.5].sum() * width == pytest.approx(2.0, abs=1e-3)
 
 
-def test_steps_to_a_goal_are_counted_at_the_end_of_the_window():
+def test_steps_to_a_goal():
     energy = np.concatenate([np.full(30, 1.0), np.full(30, 0.0)])[:, None]
-    curve = Curve(np.arange(60), energy, energy)
+    curve = Curve(np.arange(60), energy, np.ones((60, 1)))
     steps, means = running_mean(curve)
     assert (steps[0], means[0]) == (20, 1.0) and (steps[-1], means[-1]) == (60, 0.0)
-    assert reached(curve, 0.5) == 40  # ten of twenty steps lie at 0
+    assert reached(curve, 0.5) == 30 and reached(curve, 1.0) == 0
     assert reached(curve, -0.1) is None
+
+
+def test_a_single_low_energy_is_no_goal_reached():
+    """exp(-t / 30) falls to 0.05 after 90 steps; noise of 0.1 hides it in single steps. A hundred fixed draws."""
+    fall, rng = np.exp(-np.arange(200) / 30), np.random.default_rng(5)
+    found = []
+    for _ in range(100):
+        energy = (fall + 0.1 * rng.normal(size=200))[:, None]
+        found.append(reached(Curve(np.arange(200), energy, np.ones((200, 1))), 0.05))
+    assert all(steps is not None for steps in found)
+    assert 75 < np.median(found) < 105 and min(found) > 45
+    lonely = np.append(np.ones(60), -1.0)[:, None]  # a low last step
+    assert reached(Curve(np.arange(61), lonely, np.ones((61, 1))), 0.5) is None
+    noisy = np.where(np.arange(60) == 30, -5.0, 1.0)[:, None]  # one step whose samples scatter
+    assert reached(Curve(np.arange(60), noisy, np.where(noisy < 0, 1e3, 1.0)), 0.5) is None
 
 
 def test_a_training_that_still_falls_is_not_settled():

@@ -81,6 +81,22 @@ class TrainOptions:
     chunk: int = 32
 
 
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How fresh samples are drawn.
+
+    chains: Markov chains per molecule. samples: per chain. burn_in: rounds of ``moves`` moves before the first sample,
+    during which widths adapt. moves: between samples, with drift or Gaussian. chunk: configurations at a time.
+    """
+
+    chains: int = 256
+    samples: int = 80
+    burn_in: int = 40
+    moves: int = 10
+    drift: bool = False
+    chunk: int = 32
+
+
 class Samples(NamedTuple):
     """Samples of one family: leading axes (members R, chains C, samples S)."""
 
@@ -213,29 +229,20 @@ def evaluate(
     wavefunction: Any,
     family: ElectronSystem,
     key: PRNGKeyArray,
-    *,
-    chains: int = 256,
-    samples: int = 80,
-    burn_in: int = 40,
-    moves: int = 10,
+    how: Sampling,
     walkers: Walkers | None = None,
-    drift: bool = False,
-    chunk: int = 32,
 ) -> tuple[Samples, Walkers]:
     """Samples of |psi|^2 for every member with their local energies.
 
     Args:
-        wavefunction: the network. family: one family of a ``Stack``. key: random key.
-        chains: Markov chains per molecule. samples: per chain. burn_in: rounds of ``moves`` moves before the first
-            sample, during which widths adapt. moves: between samples.
+        wavefunction: the network. family: one family of a ``Stack``. key: random key. how: how many, and how.
         walkers: where to go on; None: new ones from the atoms.
-        drift: Langevin moves instead of Gaussian ones. chunk: configurations differentiated at a time.
     """
     if walkers is None:
-        (walkers,) = engine.start(key, (family,), chains)
-    how = engine.Moves(moves, 4 * chunk, drift)
-    walkers = _advance(wavefunction, family, walkers, how, burn_in)
-    walkers, (terms, x, acceptance) = _collect(wavefunction, family, walkers, how, samples)
+        (walkers,) = engine.start(key, (family,), how.chains)
+    moves = engine.Moves(how.moves, 4 * how.chunk, how.drift)
+    walkers = _advance(wavefunction, family, walkers, moves, how.burn_in)
+    walkers, (terms, x, acceptance) = _collect(wavefunction, family, walkers, moves, how.samples)
     terms, x = jnp.moveaxis(terms, 0, 2), jnp.moveaxis(x, 0, 2)  # (R, C, S, ...)
     return Samples(jnp.sum(terms, axis=-1), terms, x, jnp.mean(acceptance, axis=0), far_away(family, x)), walkers
 

@@ -94,10 +94,14 @@ class MoleculesAdaptTable(FamilyTable):
     )
     molecules: list[MoleculeTable] = Field(default=[], max_length=1000, description="molecules to get energies of")
     steps: int = Field(default=100, ge=1, le=1_000_000, description="full: natural-gradient steps for each molecule")
+    walkers: int | None = Field(
+        default=None, ge=16, le=1_000_000, description="full, scratch: of each molecule; those of [train] by default"
+    )
     together: bool = Field(default=False, description="full: one model for all molecules, instead of one for each")
     layers: list[str] = Field(default=[], description='full: weights to tune, as "orbitals*"; [] is all of them')
     learning_rate: float = Field(default=0.02, gt=0, le=10, description="full: natural-gradient step")
     norm: float = Field(default=0.1, gt=0, le=100, description="full: largest norm of an update")
+    diagonal_shift: float | None = Field(default=None, gt=0, le=10, description="full: that of [train] by default")
     decay: float | None = Field(default=None, gt=0, le=1e9, description="full: that of [train] by default")
     scratch: bool = Field(default=False, description="train the same network from scratch too, to compare")
     scratch_steps: int | None = Field(

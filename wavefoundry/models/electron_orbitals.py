@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from wavefoundry.core.molecule import ELEMENTS
 from wavefoundry.models.electron_shape import Shape
 from wavefoundry.models.layers import Dense
 
-CHARGES = {"H": 1, "He": 2, "Li": 3, "Be": 4, "B": 5, "C": 6, "N": 7, "O": 8, "F": 9, "Ne": 10}
+CHARGES = {symbol: number for number, symbol in enumerate(ELEMENTS, start=1)}
 NODE, EDGE, RADIAL = 16, 32, 16
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,20 +118,44 @@ def _correlated(field: Any, molecule: Molecule, methods: Sequence[str]) -> tuple
     return _ccsd_t(field) if "ccsd(t)" in methods and size <= CC_LIMIT else None, fci
 
 
-def _field(molecule: Molecule, basis: Any) -> Any:
-    """A converged Hartree-Fock calculation: restricted for closed shells, else unrestricted."""
+def require_basis(molecule: Molecule, basis: str) -> None:
+    """Find out that a basis does not exist, or lacks an element, before anything is computed.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    basis = resolve(molecule, basis)
+    if basis != "cbs":
+        _described(molecule, basis)
+
+
+def _described(molecule: Molecule, basis: Any) -> Any:
+    """The molecule as PySCF knows it."""
     try:
-        from pyscf import gto, lib, scf
+        from pyscf import gto
     except ImportError:
         fix = 'pip install "wavefoundry[molecules]"'
         raise InputError("PySCF is not installed", where="reference.basis", why="it computes them", fix=fix) from None
+    options: dict[str, Any] = {"unit": "Bohr", "charge": molecule.charge, "spin": molecule.spin, "verbose": 0}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an unknown basis PySCF advertises another package before it fails
+            return gto.M(atom=molecule.text(), basis=basis, dump_input=False, parse_arg=False, **options)
+    except (KeyError, RuntimeError, ValueError) as error:
+        why = f"PySCF: {' '.join(str(error).split())[:120]}"
+        fix = "a basis of PySCF, as cc-pVTZ, or auto"
+        raise InputError(f"basis {str(basis)[:40]} cannot be used", where="reference.basis", why=why, fix=fix) from None
+
+
+def _field(molecule: Molecule, basis: Any) -> Any:
+    """A converged Hartree-Fock calculation: restricted for closed shells, else unrestricted."""
+    described = _described(molecule, basis)
+    from pyscf import lib, scf
+
     threads = lib.num_threads()
     lib.num_threads(1)
     try:
-        mol = gto.M(
-            atom=molecule.text(), unit="Bohr", basis=basis, charge=molecule.charge, spin=molecule.spin, verbose=0
-        )
-        field = (scf.RHF if molecule.spin == 0 else scf.UHF)(mol)
+        field = (scf.RHF if molecule.spin == 0 else scf.UHF)(described)
         field.conv_tol = 1e-10
         field.kernel()
         if not field.converged:

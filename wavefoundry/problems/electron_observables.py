@@ -110,28 +110,6 @@ def over_samples(f: Callable[..., Any], system: ElectronSystem, x: Float[Array, 
     return jax.tree.map(lambda leaf: leaf.reshape(*x.shape[:2], *leaf.shape[1:]), found)
 
 
-def radial_density(x: np.ndarray, centre: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Electrons per bohr of distance from a point, 4 pi r^2 rho(r) averaged over directions.
-
-    Args:
-        x: samples, shape (..., n, 3). centre: (3,). edges: of the bins, ascending, in bohr.
-
-    Returns:
-        (bins,); its integral over all distances is the number of electrons.
-    """
-    r = np.linalg.norm(np.asarray(x) - np.asarray(centre), axis=-1)
-    counts, _ = np.histogram(r.reshape(-1), bins=edges)
-    return counts / np.diff(edges) / (r.size / r.shape[-1])
-
-
-def planar_density(x: np.ndarray, axes: tuple[int, int], edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Electrons per bohr^2 in a plane of two Cartesian axes, integrated over the third; shape of the bins."""
-    x = np.asarray(x)
-    samples = x.size // (3 * x.shape[-2])
-    counts, _, _ = np.histogram2d(x[..., axes[0]].reshape(-1), x[..., axes[1]].reshape(-1), bins=edges)  # type: ignore[call-overload]
-    return counts / np.outer(np.diff(edges[0]), np.diff(edges[1])) / samples
-
-
 class LineDensity(NamedTuple):
     """Electrons per bohr along the axis of a molecule (projected on it), or of distance from the nucleus of an atom."""
 

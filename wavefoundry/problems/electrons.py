@@ -70,13 +70,28 @@ class ElectronSystem(System):
         return at + jax.random.normal(key, at.shape) * (1 / jnp.sqrt(charge))[:, None]
 
     def propose(self, key: PRNGKeyArray, x: Float[Array, "n 3"], width: Array) -> tuple[Array, Float[Array, ""]]:
-        """Gaussian move of all electrons, or of ``electrons_per_move`` drawn ones."""
+        """Gaussian move of all electrons, or of ``electrons_per_move`` drawn ones.
+
+        The step of an electron is ``width`` times its distance from the nearest nucleus (plus the size of a 1s shell):
+        core electrons need short steps, and one length for all would leave the outer ones standing.
+
+        Returns:
+            The new positions, and log of the density of the way back over that of the way there.
+        """
         k_step, k_who = jax.random.split(key)
-        step = width * jax.random.normal(k_step, x.shape, x.dtype)
+        noise = jax.random.normal(k_step, x.shape, x.dtype)
         if 0 < self.electrons_per_move < self.electrons:
             order = jax.random.permutation(k_who, self.electrons)
-            step = jnp.where((order < self.electrons_per_move)[:, None], step, 0.0)
-        return x + step, jnp.zeros(())
+            noise = jnp.where((order < self.electrons_per_move)[:, None], noise, 0.0)
+        here = self._reach(x)
+        y = x + width * here[:, None] * noise
+        ratio = here / self._reach(y)
+        return y, jnp.sum(3 * jnp.log(ratio) - 0.5 * jnp.sum(noise**2, axis=-1) * (ratio**2 - 1))
+
+    def _reach(self, x: Float[Array, "n 3"]) -> Float[Array, " n"]:
+        """Length (bohr) over which psi changes where each electron is."""
+        r = jnp.linalg.norm(x[:, None] - self.positions, axis=-1)
+        return jnp.min(r + 1 / self.charges, axis=-1)
 
     def expand(self, features: Callable[[Array], Array], x: Float[Array, "n 3"]) -> LocalElectrons:
         """Derivatives of log |psi| = features(x)[0], and potential energies."""

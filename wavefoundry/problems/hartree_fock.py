@@ -16,10 +16,10 @@ from jaxtyping import Array, Float
 
 import wavefoundry.core.types  # noqa: F401  # double precision
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.molecule import ELEMENTS
 
-SYMBOLS = ("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne")
+SYMBOLS = ELEMENTS
 """Elements with at most five functions in the minimal basis, in order of their charge."""
-
 FUNCTIONS = 5
 _S, _P = 0.28209479177387814, 0.4886025119029199  # real spherical harmonics: Y_00, and Y_1m for a unit vector
 
@@ -231,10 +231,3 @@ def atomic_orbitals(
     squared = jnp.sum(d * d, axis=-1)[..., None, None]
     radial = jnp.sum(shells.weights * jnp.exp(-shells.exponents * squared), axis=-1)  # (n, atoms, 3)
     return jnp.concatenate([radial[..., :2], radial[..., 2:] * d], axis=-1)
-
-
-def occupied(
-    shells: Shells, positions: Float[Array, "atoms 3"], c: Float[Array, "atoms k 5"], r: Float[Array, "n 3"]
-) -> Float[Array, "n k"]:
-    """Values of the orbitals with coefficients c at the points r."""
-    return jnp.einsum("nam,akm->nk", atomic_orbitals(shells, positions, r), c)

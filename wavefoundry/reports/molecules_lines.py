@@ -46,7 +46,9 @@ def source(reference: Mapping[str, Any]) -> str:
     kind, text = reference.get("kind"), str(reference.get("source") or "")
     if not kind:
         return ""
-    return text.split(",")[0] if kind == "method" else str(kind)
+    if kind != "method":
+        return str(kind)
+    return text.split(",")[0] + ", interpolated" * text.endswith("interpolated")
 
 
 def line(event: Mapping[str, Any]) -> str:
@@ -88,6 +90,7 @@ def transfer(entry: Mapping[str, Any]) -> str:
     least = entry.get("ratio_at_least")
     ratio = entry.get("ratio")
     saved = f": {ratio:.3g} times fewer" if ratio else f": more than {least:.3g} times fewer" if least else ""
+    saved = "" if steps == 0 else saved  # a ratio to no step at all says nothing
     return f"{entry.get('target')} to 1 mHa per atom: {first} from the model, {second} from scratch{saved}"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from wavefoundry.adapt import transfer
-from wavefoundry.adapt.transfer import Prepared, Samples, Stack, TrainOptions
+from wavefoundry.adapt.transfer import Prepared, Samples, Sampling, Stack, TrainOptions
 from wavefoundry.artifacts.spec_geometry import Named
 from wavefoundry.artifacts.spec_molecules import MoleculesEvaluateTable, MoleculesSpec, MoleculesTrainTable
 from wavefoundry.core import tree
@@ -42,7 +42,7 @@ class Plan:
     name: of the task. hf_steps: towards the Hartree-Fock orbitals before. steps: natural-gradient steps.
     learning_rate, decay: of these. goal: energy (Ha) of a single molecule at which to stop. coarse: note the means of
     blocks instead of every step. tuned: patterns of names of the weights that are trained; empty: all.
-    norm: largest norm of an update, that of the base by default.
+    norm, walkers, shift: largest norm of an update, walkers of each molecule, damping; those of the base by default.
     """
 
     name: str
@@ -54,6 +54,8 @@ class Plan:
     coarse: bool = False
     tuned: tuple[str, ...] = ()
     norm: float | None = None
+    walkers: int | None = None
+    shift: float | None = None
 
 
 def describe(spec: MoleculesSpec) -> ElectronsSpec:
@@ -157,7 +159,7 @@ class Workshop:
             Interrupted: a signal arrived; the state has been saved.
             PhysicsError: energies stayed non-finite.
         """
-        stack, phase = transfer.stack(molecules), f"{plan.name}/vmc"
+        stack, phase, chains = transfer.stack(molecules), f"{plan.name}/vmc", plan.walkers or self.table.walkers
         k_match, k_walk, k_run = jax.random.split(key, 3)
         saved, walkers = state.resumed(phase), None
         if saved is None:
@@ -165,31 +167,28 @@ class Workshop:
             if plan.hf_steps:
                 params, walkers = self._match(plan, params, stack, k_match, state)
             else:
-                walkers = self._walk(params, stack, k_walk)
+                walkers = self._walk(params, stack, k_walk, chains)
         process, _ = self.training(plan)
-        run = _strong(process.init(k_run, params, stack.families, self.table.walkers, walkers))
+        run = _strong(process.init(k_run, params, stack.families, chains, walkers))
         if saved is not None:
             run = tree.from_arrays(run, saved)
         if int(run.step) < plan.steps:
             self.context.compiling("the training step")
         return self._descend(plan, run, stack, state).params
 
-    def _walk(self, params: PyTree, stack: Stack, key: jax.Array) -> tuple[Any, ...]:
+    def _walk(self, params: PyTree, stack: Stack, key: jax.Array, chains: int) -> tuple[Any, ...]:
         """Walkers in equilibrium with the network."""
         wavefunction, table = self.with_weights(params), self.table
+        how = Sampling(chains, 1, table.burn_in, table.moves, table.drift, table.chunk)
         keys = jax.random.split(key, len(stack.families))
         return tuple(
-            transfer.evaluate(
-                wavefunction, family, k, chains=table.walkers, samples=1, burn_in=table.burn_in, moves=table.moves,
-                drift=table.drift, chunk=table.chunk,
-            )[1]
-            for k, family in zip(keys, stack.families, strict=True)
-        )  # fmt: skip
+            transfer.evaluate(wavefunction, family, k, how)[1] for k, family in zip(keys, stack.families, strict=True)
+        )
 
     def _match(self, plan: Plan, params: PyTree, stack: Stack, key: jax.Array, state: State) -> tuple[PyTree, Any]:
         """Orbitals like those of Hartree-Fock; returns weights and walkers."""
         phase = f"{plan.name}/hf"
-        run = _strong(self.matching.init(key, params, stack.families, self.table.walkers))
+        run = _strong(self.matching.init(key, params, stack.families, plan.walkers or self.table.walkers))
         saved = state.resumed(phase)
         if saved is not None:
             run = tree.from_arrays(run, saved)
@@ -214,7 +213,7 @@ class Workshop:
             size = min(self.table.block, plan.steps - step)
             schedule = transfer.schedule(
                 size, first=step, total=plan.steps, learning_rate=plan.learning_rate, decay=plan.decay,
-                shift=self.table.diagonal_shift,
+                shift=plan.shift or self.table.diagonal_shift,
             )  # fmt: skip
             run, info = block(run, stack.families, schedule)
             energy = stack.in_order([part.energy for part in info.families])
@@ -265,12 +264,10 @@ class Workshop:
         each = max(4, (samples or table.samples) // table.chains)
         size = max(d for d in range(1, min(each, _SLICE) + 1) if each % d == 0)
         wavefunction, parts, walkers = self.with_weights(params), [], None
-        for number in range(each // size):
-            part, walkers = transfer.evaluate(
-                wavefunction, family, key, chains=table.chains, samples=size,
-                burn_in=table.burn_in if number == 0 else 0, moves=table.moves, walkers=walkers,
-                drift=self.table.drift, chunk=self.table.chunk,
-            )  # fmt: skip
+        how = Sampling(table.chains, size, table.burn_in, table.moves, self.table.drift, self.table.chunk)
+        for _ in range(each // size):
+            part, walkers = transfer.evaluate(wavefunction, family, key, how, walkers)
+            how = dataclasses.replace(how, burn_in=0)
             parts.append(jax.tree.map(np.asarray, part))
             self.context.stop_if_asked()
         joined = [np.concatenate(arrays, axis=2)[0] for arrays in list(zip(*parts, strict=True))[:3]]
@@ -319,17 +316,31 @@ def _shown(energy: np.ndarray, variance: np.ndarray, acceptance: np.ndarray) -> 
 
 
 def running_mean(curve: Curve, column: int = 0, window: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
-    """(steps made, mean energy) over ``window`` steps at a time; the mean belongs to the end of its window."""
-    energy = curve.energy[:, column]
+    """(steps made, mean energy) over ``window`` steps at a time; the mean belongs to the end of its window.
+
+    A step counts with the inverse of its variance: one wild local energy would else show for a whole window.
+    """
+    energy, weights = curve.energy[:, column], _weights(curve, column)
     window = min(window, max(1, len(energy)))
-    total = np.cumsum(np.concatenate([[0.0], energy]))
-    return curve.steps[window - 1 :] + 1, (total[window:] - total[:-window]) / window
+    parts = [np.convolve(values, np.ones(window), mode="valid") for values in (energy * weights, weights)]
+    return curve.steps[window - 1 :] + 1, parts[0] / parts[1]
+
+
+def _weights(curve: Curve, column: int) -> np.ndarray:
+    return 1 / np.maximum(curve.variance[:, column], 1e-12)
 
 
 def reached(curve: Curve, goal: float) -> int | None:
-    """Steps after which the running mean first lies at or below ``goal`` (Ha); None when it never does."""
-    if len(curve.steps) < WINDOW:
+    """Steps after which the energy of a training lies at or below ``goal`` (Ha); None when it never does.
+
+    The energy is the never rising curve closest to those of the single steps, which scatter; a step counts with the
+    inverse of its variance. The last points of the curve follow single low ones: they do not count.
+    """
+    from scipy.optimize import isotonic_regression
+
+    energy, weights = curve.energy[:, 0], _weights(curve, 0)
+    if len(energy) <= WINDOW or not np.all(np.isfinite(energy)):
         return None
-    steps, energy = running_mean(curve)
-    below = np.flatnonzero(energy <= goal)
-    return int(steps[below[0]]) if len(below) else None
+    falling = isotonic_regression(energy, weights=weights, increasing=False).x[: -WINDOW // 2]
+    below = np.flatnonzero(falling <= goal)
+    return int(curve.steps[below[0]]) if len(below) else None

@@ -18,7 +18,7 @@ from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER, Cost
-from wavefoundry.problems.chemistry import Chemistry
+from wavefoundry.problems.chemistry import Chemistry, require_basis
 from wavefoundry.problems.references import Reference
 from wavefoundry.studies import molecules_records as records
 from wavefoundry.studies.context import Context
@@ -70,13 +70,16 @@ def refuse(spec: MoleculesSpec) -> None:
     """Find out that a study cannot be done before anything is written: Hartree-Fock of all its molecules.
 
     Raises:
-        InputError: a molecule without a converged solution, or a start that does not fit.
+        InputError: a molecule without a converged solution, an unknown basis, or a start that does not fit.
     """
     for named, unique in ((spec.training(), "train"), (spec.targets(), "adapt")):
         try:
             prepare(named, spec.train)
         except InputError as error:
             raise InputError(error.what, where=f"{unique}.molecules", why=error.why, fix=error.fix) from None
+    if spec.reference.basis != "none":
+        for one in (named for named in (*spec.training(), *spec.targets()) if named.reference is None):
+            require_basis(one.molecule, spec.reference.basis)
     selection(eqx.partition(first_network(spec), eqx.is_array)[0], spec.adapt.layers)
 
 
@@ -261,6 +264,8 @@ def _fine_tune(desk: Desk, name: str, params: PyTree, molecules: Sequence[Prepar
         table.decay or train.decay,
         tuned=tuple(table.layers),
         norm=table.norm,
+        walkers=table.walkers,
+        shift=table.diagonal_shift,
     )
     tuned = desk.workshop.train(plan, params, molecules, key, state)
     state.weights[name] = tree.to_arrays(tuned)
@@ -283,8 +288,9 @@ def from_scratch(desk: Desk) -> None:
             start, _ = eqx.partition(network, eqx.is_array)
             goal = goal_of(named.molecule.atoms, desk.known(named)[0])
             plan = Plan(
-                name, spec.train.hf_steps, spec.scratch_steps(), spec.train.learning_rate, spec.train.decay, goal
-            )
+                name, spec.train.hf_steps, spec.scratch_steps(), spec.train.learning_rate, spec.train.decay, goal,
+                walkers=spec.adapt.walkers,
+            )  # fmt: skip
             params = desk.workshop.train(plan, start, [desk.prepared["adapt"][index]], key, state)
             state.weights[name] = tree.to_arrays(params)
             state.finish(name)

@@ -17,6 +17,8 @@ from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 CONVENTION = "total energies in Hartree with nuclear repulsion; all electrons, clamped nuclei; lengths in bohr"
 PER_ATOM = 1e-3
 """The error (Ha per atom) up to which steps are counted."""
+LEVELS = (5.0, 3.0, 2.0, 1.5, 1.0)
+"""Errors (mHa per atom) at which a transfer is compared with a training from scratch."""
 MOST_POINTS = 300
 """Points of the training that the summary keeps."""
 
@@ -67,8 +69,8 @@ def _plain(column: Any) -> list[float | None]:
 def transfer_of(spec: MoleculesSpec, state: State, trained: list[str]) -> list[dict[str, Any]]:
     """Steps to 1 mHa per atom for every molecule of [adapt]: from the base, from scratch, and their ratio.
 
-    The energy is the running mean over twenty steps; no step is counted where fresh samples of the base are within the
-    error already. None where it was not reached, or not asked for.
+    How the energy along a training is found: ``studies.molecules.reached``. No step is counted where fresh samples of
+    the base are within the error already. None where it was not reached, or not asked for.
     """
     found = []
     for index, _ in enumerate(spec.targets()):
@@ -78,10 +80,9 @@ def transfer_of(spec: MoleculesSpec, state: State, trained: list[str]) -> list[d
         scratch = state.records.get(f"scratched/{index}")
         tuned = state.curves.get(f"adapt/{index}")
         goal = goal_of(zero["atoms"], _reference(zero))
-        steps = _steps(zero, tuned, goal)
-        anew = None if scratch is None or goal is None else reached(state.curves[f"scratch/{index}"], goal)
+        fresh = None if scratch is None else state.curves[f"scratch/{index}"]
+        steps, anew, ratio = _compared(zero, tuned, fresh, goal)
         most = None if scratch is None else scratch["steps"]
-        ratio = anew / max(steps, 1) if anew is not None and steps is not None else None
         found.append(
             {
                 "target": zero["name"],
@@ -93,6 +94,7 @@ def transfer_of(spec: MoleculesSpec, state: State, trained: list[str]) -> list[d
                 "ratio_at_least": None if ratio is not None or steps is None or most is None else most / max(steps, 1),
                 "zero_shot_error_mha": zero["error_mha"],
                 "goal": goal,
+                "levels": [] if goal is None or most is None else _levels(zero, tuned, fresh),
             }
         )
     return found
@@ -109,6 +111,25 @@ def goal_of(atoms: int, reference: Reference | None) -> float | None:
 def _reference(record: dict[str, Any]) -> Reference | None:
     known = record["reference"]
     return None if known is None else Reference(known["value"], known["kind"], known["source"])
+
+
+def _compared(
+    zero: dict[str, Any], tuned: Curve | None, fresh: Curve | None, goal: float | None
+) -> tuple[int | None, int | None, float | None]:
+    """Steps to an energy (Ha) from the base and from scratch, and their ratio."""
+    steps = _steps(zero, tuned, goal)
+    anew = None if fresh is None or goal is None else reached(fresh, goal)
+    return steps, anew, anew / max(steps, 1) if anew is not None and steps is not None else None
+
+
+def _levels(zero: dict[str, Any], tuned: Curve | None, fresh: Curve | None) -> list[dict[str, Any]]:
+    """The comparison at several errors per atom: the smaller the error, the less a good start is worth."""
+    found = []
+    for level in LEVELS:
+        goal = zero["reference"]["value"] + level / 1000 * zero["atoms"]
+        steps, anew, ratio = _compared(zero, tuned, fresh, goal)
+        found.append({"error_mha_per_atom": level, "steps": steps, "scratch_steps": anew, "ratio": ratio})
+    return found
 
 
 def _steps(zero: dict[str, Any], tuned: Curve | None, goal: float | None) -> int | None:
