@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from wavefoundry.reports import content, page, tickets_figures, tickets_lines
@@ -87,7 +88,7 @@ def _spread(record: dict[str, Any] | None) -> str:
     if record is None or record.get("mean") is None:
         return NOT_AVAILABLE
     error = record.get("log_error")
-    return format_number(record["mean"]) + (f" (\u00d7/ {1 + error:.2f})" if error else "")
+    return format_number(record["mean"]) + (f" (\u00d7/ {math.exp(error):.2f})" if error else "")
 
 
 def _jumps(jumps: list[dict[str, Any]]) -> Table | None:
