@@ -68,6 +68,8 @@ def _table(head: list[str], body: list[list[Any]], doubtful: list[bool] | None =
 
 def _rounds(rounds: list[dict[str, Any]]) -> Table:
     rows = [tickets_lines.cells(record) for record in rounds]
+    for row in rows:
+        row["rollbacks"] = row["rollbacks"] or "0"
     return _table(
         list(tickets_lines.HEADS),
         [[row[name] or NOT_AVAILABLE for name in tickets_lines.HEADS] for row in rows],
