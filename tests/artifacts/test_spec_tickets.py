@@ -84,6 +84,7 @@ def test_a_study_with_its_own_system_takes_no_couplings_and_no_reference_from_a_
         ("transfer.train=head", "no head"),
         ("isolate.variants=['nothing']", "variants"),
         ("isolate.at=[0]", "isolate.at"),
+        ("prune={ schedule = 'one-shot', scope = 'global' }", "layer by layer"),
         ("evaluate.reference=0.0", "no relative errors"),
     ],
 )

@@ -322,6 +322,8 @@ def _pruning(spec: TicketsSpec) -> Iterator[Problem]:
         yield Problem(("transfer", "train"), f"a {kind} network has no head to train", "", 'train = "survivors"')
     if prune.schedule == "one-shot" and prune.score not in ("magnitude", "random"):
         yield Problem(("prune", "score"), "one-shot masks are cut by magnitude or at random")
+    if prune.schedule == "one-shot" and (prune.scope, prune.unit, prune.fan_in) != ("layer", "weight", 0):
+        yield Problem(("prune", "schedule"), "one-shot masks take single weights layer by layer", "", "leave keys out")
 
 
 PAPER: dict[str, Any] = {

@@ -69,6 +69,6 @@ def solve_damped(
 
     shift = jnp.asarray(shift, matrix.dtype)
     x, shift, _ = jax.lax.while_loop(failed, retry, (attempt(shift), shift, jnp.array(0)))
-    # infinite factors solve to zeros: the product is finite only if the matrix is, too
-    good = jnp.all(jnp.isfinite(matrix @ x))
+    # an infinite diagonal solves to zeros; anything else that is not finite spoils the factor
+    good = jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(jnp.diagonal(matrix)))
     return jnp.where(good, x, 0.0), jnp.where(good, shift, jnp.inf)

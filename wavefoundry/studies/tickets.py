@@ -49,7 +49,8 @@ class Ticket(NamedTuple):
 class Hunt:
     """What a hunt for tickets works with, and what it has found so far (round 0 is the dense network).
 
-    ``init`` are the weights before any training, ``keys`` the root of all random numbers.
+    ``init`` are the weights before any training, ``key`` the root of all random numbers, ``dense_steps`` those of the
+    training before the first cut.
     """
 
     workshop: Workshop

@@ -161,6 +161,9 @@ def run(spec: TicketsSpec, context: Context) -> dict[str, Any]:
     system = build_system(spec)
     network, fresh = first_network(spec, system)
     hunt = make_hunt(spec, system, network)
+    total = hunt.where.count(np.ones(hunt.where.total, bool))
+    rounds = len(masks.counts(total, spec.prune.fraction, spec.prune.stop_at)) - 1
+    context.say("prune", f"{total} weights, about {rounds} rounds to {spec.prune.stop_at}")
     cost = hunt_down(hunt, context)
     context.save_artifact("tickets", arrays_of(hunt), {"rounds": records(hunt), "spec": spec.model_dump(mode="json")})
     known = hunt.reference.energy is not None
