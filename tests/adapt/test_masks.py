@@ -102,8 +102,9 @@ def test_what_is_prunable_in_every_network():
 
 @pytest.mark.parametrize("model", [vit(width=8, layers=1, heads=2, patch=2), models.electrons(width=8)])
 def test_a_mask_is_a_selection_of_weights_in_any_network(model):
-    args = ((4, 4),) if not isinstance(model, models.ElectronsSpec) else ()
-    network = model.build(jax.random.key(0), *args)
+    electrons = isinstance(model, models.ElectronsSpec)
+    key = jax.random.key(0)
+    network = model.build(key) if electrons else model.build(key, (4, 4), sign_free=True)
     where, theta = masks.layout(network), np.asarray(vector(network))
     mask = np.ones(where.total, bool)
     mask = masks.prune(where, mask, np.abs(theta), 0.5, scope="global")
