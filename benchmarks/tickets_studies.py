@@ -6,6 +6,7 @@ Give names of study files (``tickets-ising-4x4``), or with ``--run`` the directo
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ KEPT = ("n", "rho", "relative_error", "delta_per_site", "energy_error", "fidelit
 
 def numbers(summary: dict[str, Any]) -> dict[str, Any]:
     """The part of a summary that a result file keeps."""
-    explained = summary["explain"]
+    explained, train = summary["explain"], summary["settings"]["train"]
+    if train.get("warm_start"):
+        train["warm_start"] = Path(train["warm_start"]).name
     return {
         "system": summary["system"],
         "parameters": summary["parameters"],
@@ -45,6 +48,7 @@ def main() -> None:
     arguments: argparse.Namespace = parser.parse_args()
     found = [(folder.name, decode_json(read_plain(folder / "summary.json"), folder)) for folder in arguments.run]
     arguments.run = [folder.name for folder in arguments.run]
+    sys.argv[1:] = [Path(word).name for word in sys.argv[1:]]  # result files do not tell where runs lie
     for name in arguments.names:
         quick = ["train.steps=10", "prune.steps=2"] if arguments.quick else []
         with tempfile.TemporaryDirectory() as folder:
