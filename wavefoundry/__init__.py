@@ -22,7 +22,7 @@ _MODULES = {
 }
 _NAMES = ("pretrain", "map", "load", "run_study", "Diagram", "Pretrained")
 _NAMES += ("molecules", "MoleculeMap", "MoleculeModel")
-_NAMES += ("prune", "isolate", "compact", "explain", "Tickets")
+_NAMES += ("prune", "isolate", "compact", "explain", "collapse", "Tickets", "Collapse")
 
 _EMULATION = {
     "Grid1D": "problems.grid",
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from wavefoundry import models
     from wavefoundry.api import Diagram, Pretrained, load, map, pretrain, run_study
     from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
-    from wavefoundry.api_tickets import Tickets, compact, explain, isolate, prune
+    from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
     from wavefoundry.problems import exact, lattice, toric
     from wavefoundry.problems.grid import Grid1D, Grid2D
     from wavefoundry.problems.landscapes import case
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "Collapse",
     "Curriculum",
     "Diagram",
     "Grid1D",
@@ -63,6 +64,7 @@ __all__ = [
     "Student",
     "ablate",
     "case",
+    "collapse",
     "demo_emulator",
     "diagnose",
     "distill",

@@ -13,7 +13,7 @@ import numpy as np
 
 from wavefoundry import api_molecules
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
-from wavefoundry.api_tickets import Tickets, compact, explain, isolate, prune
+from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "Collapse",
     "Diagram",
     "MoleculeMap",
     "MoleculeModel",
     "Pretrained",
     "Tickets",
+    "collapse",
     "compact",
     "explain",
     "isolate",

@@ -139,6 +139,8 @@ def prune(
         jumps = checks.confirm_jumps(hunt, spec.isolate.confirm, context) if hunt.reference.energy is not None else []
     found = {"isolation": [], "jumps": jumps, "transfer": []}
     summary = summary_of(hunt, spec, found, cost, METER.now() - begin)
+    for table in ("system", "wavefunction"):  # of the stand-in that the settings were checked with
+        summary["settings"].pop(table)
     from wavefoundry.adapt.compact import vector
 
     return Tickets(hunt, spec, summary, lambda key: np.asarray(vector(build(key))))
@@ -243,3 +245,48 @@ def explain(tickets: Tickets, n: int | None = None) -> dict[str, Any]:
         raise InputError("only one dense layer can be explained", where="wf.explain", fix="wf.models.dense()")
     known = geometry_of(tickets.hunt)
     return {"n": count} | explain_kernel(np.asarray(backbone.kernel), backbone.activation, known)
+
+
+@dataclasses.dataclass(frozen=True)
+class Collapse:
+    """Error curves of several hunts over three measures of size: n, n/N and n over the conjectured law.
+
+    ``spread``: decades by which errors differ at equal size, by measure. ``best``: the measure with the smallest one.
+    """
+
+    runs: list[str]
+    spread: dict[str, float | None]
+    best: str
+    summaries: list[dict[str, Any]]
+
+    def plot(self) -> Figure:
+        """One panel for each measure of size."""
+        from wavefoundry.reports.tickets_collapse import collapse_figure
+
+        return collapse_figure(self.summaries)
+
+
+def collapse(*runs: Tickets | str | Path) -> Collapse:
+    """Lay the error curves of several hunts on one another: over widths, lattice sizes, or couplings.
+
+    Args:
+        runs: from ``prune``, or directories of finished runs.
+
+    Raises:
+        InputError: fewer than two, or runs without reference energies or common sizes.
+    """
+    from wavefoundry.artifacts.files import decode_json, read_plain
+    from wavefoundry.reports import tickets_collapse
+
+    summaries = []
+    for run in runs:
+        if isinstance(run, Tickets):
+            summaries.append(run.summary)
+            continue
+        file = Path(run).expanduser() / "summary.json"
+        if not file.is_file():
+            raise InputError(f"there is no finished run in {run}", where="collapse", fix="the directory of a run")
+        summaries.append(decode_json(read_plain(file), file))
+        if not isinstance(summaries[-1], dict) or summaries[-1].get("kind") != "tickets":
+            raise InputError(f"{run} is no hunt for tickets", where="collapse", fix='runs of kind = "tickets"')
+    return Collapse(summaries=summaries, **tickets_collapse.collapse(summaries))

@@ -137,6 +137,24 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run direc
 
 
 @app.command()
+def collapse(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run directories of kind tickets.")],
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("collapse.png"),
+) -> None:
+    """Lay the error curves of several hunts for tickets on one another: over widths, sizes or couplings."""
+    from wavefoundry.api_tickets import collapse as lay
+    from wavefoundry.artifacts.files import write_atomic
+    from wavefoundry.reports.style import to_png
+
+    found = lay(*folders)
+    for axis, spread in found.spread.items():
+        typer.echo(f"over {axis:6}: " + ("no law is known" if spread is None else f"spread {spread:.2f} decades"))
+    typer.echo(f"smallest over {found.best}")
+    write_atomic(out, to_png(found.plot()))
+    typer.echo(str(out))
+
+
+@app.command()
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Run directory, or a checkpoint or model in it.")],
     json: Json = False,

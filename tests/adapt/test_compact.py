@@ -44,8 +44,8 @@ def test_compact_step_is_the_full_step_with_zeroed_columns(system, activation):
 
     # the same with all columns, those of pruned weights set to zero, in plain NumPy
     wavefunction = compact.with_vector(network, jnp.asarray(theta))
-    batch, _ = compact.draw(wavefunction, system, None, Options(0, 64))
-    local = compact.term_energies(wavefunction, system, batch.x, 64) @ system.couplings
+    batch, _, terms, _ = compact.evaluate(wavefunction, system, None, Options(0, 64))
+    local = terms @ system.couplings
     everything = jnp.arange(mask.size)
     columns = np.asarray(compact.log_rows(wavefunction, system, batch.x, everything, 64))[:, 0] * mask
     w = np.asarray(batch.weight)

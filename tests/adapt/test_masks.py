@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wavefoundry import models
 from wavefoundry.adapt import masks
+from wavefoundry.adapt.compact import vector
 from wavefoundry.adapt.masks import Layer, Layout
 from wavefoundry.core.errors import InputError
+from wavefoundry.engine.gradient import select
 from wavefoundry.models import conv, dense, resnet, vit
 
 # Published survivor counts for 2592 weights at ratio 0.12 (arXiv 2505.22734, authors' rounding).
@@ -95,6 +98,20 @@ def test_what_is_prunable_in_every_network():
     where, count = built(vit(width=8, layers=2, heads=2, patch=2))
     assert {layer.name.rsplit(".", 2)[-2] for layer in where.layers} == {"value", "out", "up", "down"}
     assert count == 2 * (2 * 8 * 8 + 2 * 8 * 32)
+
+
+@pytest.mark.parametrize("model", [vit(width=8, layers=1, heads=2, patch=2), models.electrons(width=8)])
+def test_a_mask_is_a_selection_of_weights_in_any_network(model):
+    electrons = isinstance(model, models.ElectronsSpec)
+    key = jax.random.key(0)
+    network = model.build(key) if electrons else model.build(key, (4, 4), sign_free=True)
+    where, theta = masks.layout(network), np.asarray(vector(network))
+    mask = np.ones(where.total, bool)
+    mask = masks.prune(where, mask, np.abs(theta), 0.5, scope="global")
+    selection = select(masks.as_tree(network, mask))
+    assert np.array_equal(selection.vector(network), theta[mask].astype(selection.vector(network).dtype))
+    moved = np.asarray(vector(selection.replace(network, selection.vector(network) + 1)))
+    assert np.array_equal(moved != theta, mask)
 
 
 def test_layers_by_name():

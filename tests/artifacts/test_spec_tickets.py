@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from wavefoundry.artifacts.spec import dumps, load, loads, template
@@ -50,6 +52,22 @@ def test_the_paper_preset_is_ten_by_ten_with_fifty_thousand_weights():
     assert spec.evaluate.reference == -321.0980008
 
 
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "examples" / "studies").glob("tickets-*.toml")))
+def test_example_studies_are_accepted(file):
+    assert loads(file.read_text()).kind == "tickets"
+
+
+@pytest.mark.parametrize("preset", ["desk", "paper"])
+def test_a_study_with_its_own_system_takes_no_couplings_and_no_reference_from_a_preset(preset):
+    chain = '[system]\nmodel = "toric"\nlattice = { kind = "square", size = [2, 2] }\n'
+    spec = loads('kind = "tickets"\n' + chain, preset=preset)
+    assert spec.system.couplings == {} and spec.system.lattice.periodic
+    assert spec.evaluate.reference is None
+    weaker = loads('kind = "tickets"\n[system]\ncouplings = { h = 2.0 }\n', preset=preset)
+    assert weaker.system.couplings == {"h": 2.0} and weaker.evaluate.reference is None
+    assert loads('kind = "tickets"\n[wavefunction]\nkind = "conv"\n', preset=preset).wavefunction.kind == "conv"
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
@@ -65,6 +83,9 @@ def test_the_paper_preset_is_ten_by_ten_with_fifty_thousand_weights():
         ("train.warm_start=somewhere", "vision transformers"),
         ("transfer.train=head", "no head"),
         ("isolate.variants=['nothing']", "variants"),
+        ("isolate.at=[0]", "isolate.at"),
+        ("prune={ schedule = 'one-shot', scope = 'global' }", "layer by layer"),
+        ("evaluate.reference=0.0", "no relative errors"),
     ],
 )
 def test_what_is_refused(override, words):

@@ -40,13 +40,16 @@ def test_the_start_does_not_matter_and_the_mask_does(bonds):
 
 def test_toric_code_two_by_two():
     system = wf.toric.toric(2, 2)
+    settings = {"score": "surgeon", "fan_in": 4, "steps": 200, "stop_at": 59}
     train = {"steps": 1000, "learning_rate": 0.025}
-    tickets = wf.prune(wf.models.dense(alpha=8, activation="relu"), system, steps=200, stop_at=40, train=train)
+    tickets = wf.prune(wf.models.dense(alpha=8, activation="relu"), system, train=train, **settings)
     for record in tickets.rounds:
         if record["rho"] >= 10:
             assert record["relative_error"] < 2e-4
+        odd, full = wf.explain(tickets, record["n"])["odd_plaquettes"]
+        assert odd == full
+    assert tickets.rounds[-1]["relative_error"] > 1e-3  # 24 (P - 1) = 72 weights are the conjectured least
     sparse = next(r["n"] for r in tickets.rounds[::-1] if r["rho"] >= 10)
-    odd, full = wf.explain(tickets, sparse)["odd_plaquettes"]
-    assert full > 4 and odd == full
+    assert wf.explain(tickets, sparse)["odd_plaquettes"][1] > 10
     random = wf.isolate(tickets, sparse, variants=["random-mask"], steps=400)[0]
-    assert np.min(random["errors"]) > 0.01
+    assert np.min(random["errors"]) > 0.1

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wavefoundry.adapt.compact import Options, draw, term_energies
+from wavefoundry.adapt.compact import Options, evaluate
 from wavefoundry.adapt.explain import explain, geometry, walsh
 from wavefoundry.core.torus import plaquettes, stars
 from wavefoundry.core.types import Wavefunction
@@ -32,8 +32,8 @@ def constructed(rows: int, columns: int, w: float, left_out: int = 0) -> Wavefun
 
 
 def expectations(network: Wavefunction, system) -> tuple[float, float, float]:
-    batch, _ = draw(network, system, None, Options(0, 4096))
-    terms = np.asarray(batch.weight @ term_energies(network, system, batch.x, 4096))
+    found = evaluate(network, system, None, Options(0, 4096))
+    terms = np.asarray(found.batch.weight @ found.terms)
     count = system.lattice.sites // 2
     return float(terms @ np.asarray(system.couplings)), -terms[0] / count, -terms[1] / count
 

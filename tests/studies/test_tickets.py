@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -107,6 +109,58 @@ def test_a_stopped_run_goes_on_bit_for_bit(run, tmp_path, capsys):
     assert [r["mean"] for r in summary["isolation"]] == [r["mean"] for r in again["isolation"]]
 
 
+@pytest.mark.parametrize(("sampling", "phase", "step"), [("full-sum", "round 2", 5), ("metropolis", "dense", 10)])
+def test_a_round_that_was_stopped_goes_on_bit_for_bit(sampling, phase, step, tmp_path):
+    settings = [f"train.sampling={sampling}", "train.samples=64", "train.chains=16", "train.block=5"]
+    settings += ["isolate.at=[]", "isolate.confirm=0.0", "transfer.points={}", "prune.stop_at=24"]
+    spec = study_file.loads(STUDY, overrides=settings)
+
+    def stop(event):
+        if event.get("phase") == phase and event.get("step") == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        run_study(spec, tmp_path / "run", emit=stop)
+    events = []
+    again = run_study(spec, tmp_path / "run", resume=True, emit=events.append)
+    first = next(event for event in events if event["event"] == "step")
+    assert (first["phase"], first["step"]) == (phase, step + 5)
+    whole = run_study(spec, tmp_path / "whole")
+    for before, after in zip(whole["rounds"], again["rounds"], strict=True):
+        assert {k: v for k, v in before.items() if k != "cost"} == {k: v for k, v in after.items() if k != "cost"}
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    steps = [(e["phase"], e["step"]) for e in log if e.get("event") == "step"]
+    assert len(steps) == len(set(steps))
+
+
+def test_finished_experiments_are_not_done_again(tmp_path):
+    settings = ["isolate.seeds=1", "isolate.confirm=1.0", "isolate.variants=['init', 'random-mask']"]
+    settings += ["train.steps=60", "prune.stop_at=12"]  # converged, so that cuts show as jumps
+    spec, events = study_file.loads(STUDY, overrides=settings), []
+
+    def stop_at(kind):
+        def emit(event):
+            events.append(event["event"])
+            if event["event"] == kind:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return emit
+
+    for kind in ("isolated", "jump", "transferred"):
+        with pytest.raises(Interrupted):
+            run_study(spec, tmp_path / "run", resume=bool(events), emit=stop_at(kind))
+    summary = run_study(spec, tmp_path / "run", resume=True, emit=lambda event: events.append(event["event"]))
+    for event, name in (("isolated", "isolation"), ("jump", "jumps"), ("transferred", "transfer")):
+        assert events.count(event) == len(summary[name]) > 0
+
+
+def test_one_shot_masks_stop_where_they_should(tmp_path):
+    settings = ["prune.schedule=one-shot", "prune.score=magnitude", "isolate.at=[]", "isolate.confirm=0.0"]
+    settings += ["transfer.points={}", "prune.stop_at=20", "train.steps=10", "prune.steps=10"]
+    summary = run_study(study_file.loads(STUDY, overrides=settings), tmp_path / "run")
+    assert [record["n"] for record in summary["rounds"]] == [48, 34, 24, 20]
+
+
 def test_python_interface(run):
     folder, summary = run
     tickets = wf.prune(folder / "run")
@@ -134,7 +188,11 @@ def test_a_network_without_system_and_a_wrong_setting_are_refused():
         wf.prune(wf.models.dense(), system, scor="random")
 
 
-@pytest.mark.parametrize("bad", ["--set=prune.fraction=2", "--set=train.sampling=metropoli"])
+BAD = ["prune.fraction=2", "train.sampling=metropoli", "prune.layers=['backbone.nothing']"]
+BAD += ["wavefunction={ alpha = 1000.0 }"]  # too many weights for the surgeon score
+
+
+@pytest.mark.parametrize("bad", [f"--set={setting}" for setting in BAD])
 def test_bad_studies_leave_nothing_behind(bad, tmp_path, capsys):
     (tmp_path / "study.toml").write_text(STUDY)
     assert main(["run", str(tmp_path / "study.toml"), "--out", str(tmp_path / "run"), bad]) == 2

@@ -112,16 +112,29 @@ class _Amplitude(NamedTuple):
         return Psi(z[0], z[1])
 
 
-def term_energies(wavefunction: Wavefunction, system: System, xs: Any, chunk: int) -> Array:
-    """Local energy of every term for a list of configurations (all of them for an enumerated system): (S, terms)."""
+class Evaluated(NamedTuple):
+    """Configurations with their weights, and what the network says of them."""
+
+    batch: Batch
+    log: Float[Array, " S"]  # log|psi|
+    terms: Array  # (S, terms), local energy of every term
+    walkers: Walkers | None
+
+
+def evaluate(wavefunction: Wavefunction, system: System, walkers: Walkers | None, options: Options) -> Evaluated:
+    """All configurations, with one evaluation of the network for each; or new samples of the chains."""
+    batch, walkers = (None, None) if walkers is None else draw(wavefunction, system, walkers, options)
+    xs = system.states if batch is None else batch.x  # type: ignore[attr-defined]
 
     def amplitude(x: Any) -> Array:
         psi = wavefunction(system, x)
         return jnp.stack([psi.log, psi.phase]).astype(jnp.float64)
 
-    local = system.expand_batch(amplitude, xs, chunk)
+    local = system.expand_batch(amplitude, xs, options.chunk)
+    log = local.z[:, 0]
     head = _Amplitude(wavefunction.real)
-    return jax.vmap(lambda part: system.contract(head, part))(local)
+    terms = jax.vmap(lambda part: system.contract(head, part))(local)
+    return Evaluated(Batch(xs, jax.nn.softmax(2 * log)) if batch is None else batch, log, terms, walkers)
 
 
 def log_rows(wavefunction: Wavefunction, system: System, xs: Any, index: Array, chunk: int) -> Array:
@@ -199,8 +212,8 @@ def step(
     the shift doubled; both recover slowly.
     """
     wavefunction = with_vector(network, state.theta)
-    batch, walkers = draw(wavefunction, system, state.walkers, options)
-    local = term_energies(wavefunction, system, batch.x, options.chunk) @ system.couplings
+    batch, _, terms, walkers = evaluate(wavefunction, system, state.walkers, options)
+    local = terms @ system.couplings
     energy = jnp.real(jnp.sum(batch.weight * local))
     variance = jnp.sum(batch.weight * jnp.abs(local - energy) ** 2)
     sampled = walkers is not None

@@ -17,14 +17,14 @@ from wavefoundry.adapt import compact
 from wavefoundry.adapt.compact import Options, Rates
 from wavefoundry.adapt.masks import Flags, Layout
 from wavefoundry.adapt.surgeon import surgeon_scores, with_fan_in
-from wavefoundry.core.errors import InputError, PhysicsError
+from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.statistics import Estimate, energy_statistics
 from wavefoundry.core.types import System, Wavefunction
 
 SURGEON_SHIFT = 1e-3
 """Added to the diagonal of the metric before its inverse ranks weights; larger ones hide what can be taken over."""
 LARGEST_SURGEON = 4096
-"""Most weights whose metric is inverted."""
+"""Most weights whose metric should be inverted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,15 @@ class Cut(NamedTuple):
     fan_in: int = 0
 
 
-Report = Callable[[int, float], Any]
+class Progress(NamedTuple):
+    """A training between two blocks: all that is needed to go on bit for bit."""
+
+    done: int
+    state: compact.State
+    energies: list[float]  # one per block
+
+
+Report = Callable[[Progress], Any]
 
 
 class Trained(NamedTuple):
@@ -106,13 +114,20 @@ class Workshop:
         return Workshop(self.network, moved(self.system), self.rules, listed)
 
     def fit(
-        self, theta: np.ndarray, trained: Flags, steps: int, key: PRNGKeyArray, report: Report = lambda *_: None
+        self,
+        theta: np.ndarray,
+        trained: Flags,
+        steps: int,
+        key: PRNGKeyArray,
+        report: Report = lambda _: None,
+        going_on: Callable[[compact.State], Progress | None] = lambda _: None,
     ) -> Trained:
         """Optimise the weights ``trained``; all others keep their values bit for bit.
 
         Args:
             theta: all weights. trained: which of them move. steps: at most. key: of the samples.
-            report: called with step and energy after every block.
+            report: called after every block.
+            going_on: gives the progress of an interrupted training, for a state of the same shape; None starts anew.
 
         Raises:
             PhysicsError: the energy was never finite.
@@ -123,24 +138,28 @@ class Workshop:
         if not self.full_sum:
             walkers = compact.chains(key, self.system, rules.chains)
             walkers = _thermalised(self.network, self.system, jnp.asarray(theta), walkers, rules.options, rules.burn_in)
-        state, energies, done = compact.start(jnp.asarray(theta), walkers), [], 0
-        while done < steps:
+        fresh = compact.start(jnp.asarray(theta), walkers)
+        done, state, energies = going_on(fresh) or Progress(0, fresh, [])
+        while done < steps and not self._settled(energies):
             size = min(rules.block, steps - done)
             state, trace = compact.block(
                 self.network, self.system, index, state, self._rates(done, size, steps), rules.options
             )
             done += size
             energies.append(float(trace.energy[-1]) if self.full_sum else float(jnp.mean(trace.energy)))
-            report(done, energies[-1])
-            gain = energies[-2] - energies[-1] if len(energies) > 1 else math.inf
-            if self.full_sum and abs(gain) < rules.tolerance * abs(energies[-1]):
-                break
+            report(Progress(done, state, energies))
         best = state.theta if not self.full_sum else self._better(state)
         if not np.any(np.isfinite(energies)) or not bool(jnp.all(jnp.isfinite(best))):
             raise PhysicsError(
                 "local energies are not finite\n  fix:   lower the learning rate, or raise the diagonal shift"
             )
         return Trained(np.asarray(best), done, int(state.rollbacks), energies)
+
+    def _settled(self, energies: list[float]) -> bool:
+        """Whether the last block of a full sum gained next to nothing."""
+        if not self.full_sum or len(energies) < 2:
+            return False
+        return abs(energies[-2] - energies[-1]) < self.rules.tolerance * abs(energies[-1])
 
     def _rates(self, done: int, size: int, steps: int) -> Rates:
         tail = 0.0 if self.full_sum else self.rules.tail
@@ -197,9 +216,6 @@ class Workshop:
             key: for "random", and for the samples of the metric.
             cut: part of the survivors that will go, and the fan-in rule.
 
-        Raises:
-            InputError: more weights than "surgeon" can take.
-
         Source: curvature is optimal brain damage (LeCun, Denker and Solla, 1990) with the quantum geometric tensor S as
         the Hessian.
         """
@@ -210,13 +226,6 @@ class Workshop:
             return np.asarray(jax.random.uniform(key, (where.total,)))
         chosen = mask & where.prunable
         count = int(np.sum(chosen))
-        if kind == "surgeon" and count > LARGEST_SURGEON:
-            raise InputError(
-                f"the surgeon score cannot invert the metric of {count} weights",
-                where="prune.score",
-                why=f"at most {LARGEST_SURGEON}",
-                fix='score = "curvature", or "magnitude"',
-            )
         index = compact.padded(chosen, self.total)
         diagonal, inverse = self.metric(theta, index, key, kind == "surgeon")
         if kind == "surgeon":
@@ -253,18 +262,14 @@ def _thermalised(network: Any, system: System, theta: Array, walkers: Any, optio
 
 @eqx.filter_jit
 def _exact_energy(network: Any, system: System, theta: Array, options: Options) -> Array:
-    wavefunction = compact.with_vector(network, theta)
-    batch, _ = compact.draw(wavefunction, system, None, options)
-    local = compact.term_energies(wavefunction, system, batch.x, options.chunk) @ system.couplings
-    return jnp.real(jnp.sum(batch.weight * local))
+    found = compact.evaluate(compact.with_vector(network, theta), system, None, options)
+    return jnp.real(jnp.sum(found.batch.weight * (found.terms @ system.couplings)))
 
 
 @eqx.filter_jit
 def _measure(network: Any, system: System, theta: Array, walkers: Any, options: Options) -> tuple:
-    wavefunction = compact.with_vector(network, theta)
-    batch, _ = compact.draw(wavefunction, system, walkers, options)
-    terms = compact.term_energies(wavefunction, system, batch.x, options.chunk)
-    return batch.x, batch.weight, terms, compact.log_amplitudes(wavefunction, system, batch.x, options.chunk)
+    found = compact.evaluate(compact.with_vector(network, theta), system, walkers, options)
+    return found.batch.x, found.batch.weight, found.terms, found.log
 
 
 @eqx.filter_jit

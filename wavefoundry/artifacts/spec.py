@@ -34,7 +34,7 @@ from wavefoundry.artifacts.spec_tables import (
     WavefunctionTable,
     grid,
 )
-from wavefoundry.artifacts.spec_tickets import DESK, PAPER, TicketsSpec
+from wavefoundry.artifacts.spec_tickets import DESK, PAPER, TicketsSpec, preset_for
 from wavefoundry.artifacts.toml_text import emit, line_of, parse_value, split_key
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.shapes import auto_patch
@@ -358,7 +358,7 @@ def _preset(name: str | None, written: dict[str, Any]) -> dict[str, Any]:
     if isinstance(network, dict) and not {"width", "heads"}.isdisjoint(network):
         for key in ("width", "heads"):
             values.get("wavefunction", {}).pop(key, None)
-    return values
+    return preset_for(values, written) if written["kind"] == "tickets" else values
 
 
 def _merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ FULL_SUM_SITES = 18
 TORIC = {"star": 1.0, "plaquette": 1.0}
 """Couplings of the toric code."""
 
+Count = Annotated[int, Field(ge=1, le=10**9)]
 Score = Literal["magnitude", "random", "curvature", "surgeon"]
 VARIANTS = ("init", "random-init", "random-mask", "shuffled-mask", "one-shot-mask")
 """Isolation experiments: initial weights or new ones under the found mask, initial weights under other masks."""
@@ -131,7 +132,7 @@ class IsolateTable(Table):
     """`[isolate]`: masks trained alone, from other starts, and other masks in their place."""
 
     rounds: int = Field(default=0, ge=0, le=1000, description="rounds that are isolated, spread evenly; 0: none")
-    at: list[int] = Field(default=[], description="weights left of the rounds to isolate, instead of rounds")
+    at: list[Count] = Field(default=[], description="weights left of the rounds to isolate, instead of rounds")
     seeds: int = Field(default=3, ge=1, le=1000, description="repetitions of every experiment")
     steps: int | None = Field(default=None, ge=1, le=1_000_000, description="of each training; that of [train]")
     variants: list[Literal["init", "random-init", "random-mask", "shuffled-mask", "one-shot-mask"]] = Field(
@@ -146,7 +147,7 @@ class TransferTable(Table):
     """`[transfer]`: do tickets found here work at other couplings?"""
 
     points: dict[str, Points] = Field(default={}, description="couplings to try the tickets at")
-    at: list[int] = Field(default=[], description="weights left of the tickets to try; [] takes three rounds")
+    at: list[Count] = Field(default=[], description="weights left of the tickets to try; [] takes three rounds")
     train: Literal["head", "survivors"] = Field(
         default="survivors", description="what is trained there: all surviving weights, or the head alone (vit)"
     )
@@ -301,6 +302,8 @@ def _sampling(spec: TicketsSpec) -> Iterator[Problem]:
             f"{spec.evaluate.samples} samples are too few for {spec.evaluate.chains} chains",
             "error bars and R-hat need at least 4 samples from each chain",
         )
+    if spec.evaluate.reference == 0.0:
+        yield Problem(("evaluate", "reference"), "reference = 0.0 gives no relative errors", "", "leave the key out")
 
 
 def _pruning(spec: TicketsSpec) -> Iterator[Problem]:
@@ -319,6 +322,8 @@ def _pruning(spec: TicketsSpec) -> Iterator[Problem]:
         yield Problem(("transfer", "train"), f"a {kind} network has no head to train", "", 'train = "survivors"')
     if prune.schedule == "one-shot" and prune.score not in ("magnitude", "random"):
         yield Problem(("prune", "score"), "one-shot masks are cut by magnitude or at random")
+    if prune.schedule == "one-shot" and (prune.scope, prune.unit, prune.fan_in) != ("layer", "weight", 0):
+        yield Problem(("prune", "schedule"), "one-shot masks take single weights layer by layer", "", "leave keys out")
 
 
 PAPER: dict[str, Any] = {
@@ -343,3 +348,15 @@ DESK: dict[str, Any] = {
     },
 }
 """What a study that says nothing more than its kind means."""
+
+
+def preset_for(values: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
+    """What a preset still gives to a file with its own system or network: couplings and references belong together."""
+    system, network = written.get("system"), written.get("wavefunction")
+    if isinstance(system, dict):
+        values.get("evaluate", {}).pop("reference", None)
+        if "model" in system:
+            values.pop("system", None)
+    if isinstance(network, dict) and network.get("kind", "dense") != "dense":
+        values.pop("wavefunction", None)
+    return values

@@ -30,9 +30,10 @@ def log_cosh_complex(re: Float[Array, "*s"], im: Float[Array, "*s"]) -> tuple[Ar
     return log, phase
 
 
-def gram(rows: Float[Array, "n p"], block: int = 256) -> Float[Array, "n n"]:
+def gram(rows: Float[Array, "n p"], block: int | None = None) -> Float[Array, "n n"]:
     """rows rows^T, computing blocks of the lower triangle alone: up to half the work of a plain product."""
     n = rows.shape[0]
+    block = block or (128 if max(rows.shape) <= 1024 else 256)
     lower = jnp.zeros((n, n), rows.dtype)
     for start in range(0, n, block):
         part = rows[start : start + block]

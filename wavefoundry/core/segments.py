@@ -50,8 +50,7 @@ def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Segm
     candidates = (places[1:] + places[:-1]) / 2
     best: tuple[float, Any, float, float] | None = None
     for first, second in itertools.combinations(candidates, 2):
-        counts = [np.sum(w[part] > 0) for part in (u < first, (u > first) & (u < second), u > second)]
-        if min(counts) < 2:
+        if not _populated(u[w > 0], first, second):
             continue
         solution, *_ = np.linalg.lstsq(_design(u, first, second) * w[:, None], v * w, rcond=None)
         error = float(np.sum((w * (_design(u, first, second) @ solution - v)) ** 2))
@@ -68,8 +67,13 @@ def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Segm
     )
 
 
+def _populated(u: np.ndarray, first: float, second: float) -> bool:
+    """Whether every segment holds two points; with fewer in the middle its slope at a jump would mean nothing."""
+    return min(np.sum(u < first), np.sum((u > first) & (u < second)), np.sum(u > second)) >= 2
+
+
 def _refined(best: tuple, u: np.ndarray, v: np.ndarray, w: np.ndarray) -> tuple:
-    """Boundaries moved between the points; the start is kept unless the fit improves and they stay apart."""
+    """Boundaries moved between the points; the start is kept unless the fit improves and no segment runs empty."""
     from scipy.optimize import minimize
 
     def solve(edges: np.ndarray) -> tuple[float, np.ndarray]:
@@ -79,8 +83,7 @@ def _refined(best: tuple, u: np.ndarray, v: np.ndarray, w: np.ndarray) -> tuple:
 
     found = minimize(lambda edges: solve(edges)[0], best[2:], method="Nelder-Mead", options={"maxiter": 80})
     first, second = found.x
-    apart = u[1] < first < second < u[-2]
-    if not apart or found.fun >= best[0]:
+    if not _populated(u[w > 0], first, second) or found.fun >= best[0]:
         return best
     return found.fun, solve(found.x)[1], first, second
 

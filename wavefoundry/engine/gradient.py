@@ -137,7 +137,8 @@ def natural_gradient(
     """
     n, p = rows.shape
     # float64 products: in float32 the rounding of a large eigenvalue exceeds the damping and spoils the solve
-    wide = rows.astype(jnp.float64)
+    # the barriers: XLA would compute the rows, or their transpose, anew for every block of the product
+    wide = jax.lax.optimization_barrier(rows.astype(jnp.float64))
     target = 2.0 * residual
     if momentum:
         target = target - momentum * (wide @ previous)
@@ -145,7 +146,8 @@ def natural_gradient(
         y, used = solve_damped(gram(wide), target, shift)
         update = y @ wide
     else:
-        update, used = solve_damped(gram(wide.T), target @ wide, shift)
+        columns = jax.lax.optimization_barrier(wide.T)
+        update, used = solve_damped(gram(columns), columns @ target, shift)
     if momentum:
         update = update + momentum * previous
     spread = jnp.linalg.norm(wide @ update)

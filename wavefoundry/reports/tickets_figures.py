@@ -118,12 +118,12 @@ def lattice_figure(summary: dict[str, Any]) -> Figure | None:
     units = explained.get("units") or []
     if not units or len(units) > 200:
         return None
-    places = positions(system)
+    places, periods = positions(system), _periods(system)
     figure, (axes,) = new_figure(5.2, 4.6)
     axes.set_axis_off()
     axes.set_aspect("equal")
     for k, unit in enumerate(units):
-        _draw_unit(axes, unit, places, k)
+        _draw_unit(axes, unit, together(np.array([places[site] for site in unit["sites"]]), periods), k)
     axes.scatter(*zip(*places, strict=True), s=26, color=COLOURS["ink"], zorder=5)
     return figure
 
@@ -140,8 +140,30 @@ def positions(system: dict[str, Any]) -> list[tuple[float, float]]:
     return [(float(y), -float(x)) for x in range(extent[0]) for y in range(extent[1])]
 
 
-def _draw_unit(axes: Axes, unit: dict[str, Any], places: list[tuple[float, float]], k: int) -> None:
-    points = np.array([places[site] for site in unit["sites"]])
+def _periods(system: dict[str, Any]) -> np.ndarray | None:
+    """Periods of the drawing along its two directions; None for open boundaries."""
+    if not system.get("periodic"):
+        return None
+    extent = [int(edge) for edge in system.get("extent") or []]
+    if system.get("model") == "toric":
+        return np.array([extent[0] // 2, extent[1]], float)
+    return np.array([extent[0], 1.0] if len(extent) == 1 else [extent[1], extent[0]], float)
+
+
+def together(points: np.ndarray, periods: np.ndarray | None) -> np.ndarray:
+    """Periodic images of points that lie close to each other, so that no unit is drawn across the whole lattice."""
+    if periods is None:
+        return points
+    best = points
+    nudges = 1e-3 * np.array([(1, 1), (1, -1), (-1, 1), (-1, -1)])  # to either side of points half a period away
+    for anchor in (points[:, None] + nudges).reshape(-1, 2):
+        images = points - periods * np.round((points - anchor) / periods)
+        if np.var(images, axis=0).sum() < np.var(best, axis=0).sum() - 1e-9:
+            best = images
+    return best
+
+
+def _draw_unit(axes: Axes, unit: dict[str, Any], points: np.ndarray, k: int) -> None:
     colour = COLOURS["blue"] if unit["parity"] > 0 else COLOURS["red"]
     coupling = _number(unit.get("coupling"))
     if len(points) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from wavefoundry.reports import content, page, tickets_figures, tickets_lines
@@ -67,6 +68,8 @@ def _table(head: list[str], body: list[list[Any]], doubtful: list[bool] | None =
 
 def _rounds(rounds: list[dict[str, Any]]) -> Table:
     rows = [tickets_lines.cells(record) for record in rounds]
+    for row in rows:
+        row["rollbacks"] = row["rollbacks"] or "0"
     return _table(
         list(tickets_lines.HEADS),
         [[row[name] or NOT_AVAILABLE for name in tickets_lines.HEADS] for row in rows],
@@ -87,7 +90,7 @@ def _spread(record: dict[str, Any] | None) -> str:
     if record is None or record.get("mean") is None:
         return NOT_AVAILABLE
     error = record.get("log_error")
-    return format_number(record["mean"]) + (f" (\u00d7/ {1 + error:.2f})" if error else "")
+    return format_number(record["mean"]) + (f" (\u00d7/ {math.exp(error):.2f})" if error else "")
 
 
 def _jumps(jumps: list[dict[str, Any]]) -> Table | None:

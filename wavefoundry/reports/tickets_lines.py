@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ def line(event: Mapping[str, Any]) -> str:
         return f"round {event.get('round')}: " + "  ".join(shown)
     if kind == "isolated":
         spread = event.get("log_error")
-        spread = f" (x/{1 + spread:.2f})" if spread else ""
+        spread = f" (x/{math.exp(spread):.2f})" if spread else ""
         return f"{event.get('n')} weights, {event.get('variant')}: error {format_number(event.get('mean'))}{spread}"
     if kind == "jump":
         stays = "stays" if event.get("confirmed") else "goes away"

@@ -63,10 +63,14 @@ def run_study(
 
 def _rewind_log(directory: Any) -> None:
     """Drop log lines beyond the state that is gone back to: newest stream first."""
-    for stream in ("isolate", "tickets", "adapt", "pretrain", "emulation", "molecules"):
-        found = directory.latest(stream)
-        if found is not None:
-            directory.truncate_log(found[2])
+    from wavefoundry.artifacts.store import STORE_KEY
+
+    tickets = ("training", "tickets", "isolate", "confirm", "transfer")
+    order = (tickets, ("adapt",), ("pretrain",), ("emulation",), ("molecules",))
+    for streams in order:
+        found = [latest[2] for stream in streams if (latest := directory.latest(stream)) is not None]
+        if found:
+            directory.truncate_log(max(found, key=lambda meta: meta[STORE_KEY]["log_offset"]))
             return
     directory.truncate_log(None)
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from wavefoundry.adapt import masks
+from wavefoundry.adapt import compact, masks
 from wavefoundry.adapt.masks import Flags, Layout
-from wavefoundry.adapt.tickets import Cut, Measured, Trained, Workshop
+from wavefoundry.adapt.tickets import Cut, Measured, Progress, Trained, Workshop
 from wavefoundry.artifacts.spec_tickets import PruneTable
+from wavefoundry.core import tree
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.statistics import relative_error
 from wavefoundry.core.trust import flags, trusted
 from wavefoundry.studies.context import Context
 
-STREAM = "tickets"
+STREAM, TRAINING = "tickets", "training"
+"""Checkpoints of finished rounds, and within a round."""
+CHECKPOINT_EVERY = 500
+"""Steps between two checkpoints within a round."""
+UNKNOWN = 1e300
+"""Stands for an energy that is not known yet, where numbers have to be finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +49,8 @@ class Ticket(NamedTuple):
 class Hunt:
     """What a hunt for tickets works with, and what it has found so far (round 0 is the dense network).
 
-    ``init`` are the weights before any training, ``keys`` the root of all random numbers.
+    ``init`` are the weights before any training, ``key`` the root of all random numbers, ``dense_steps`` those of the
+    training before the first cut.
     """
 
     workshop: Workshop
@@ -66,21 +75,33 @@ class Hunt:
         return key
 
     def fit(
-        self, theta: np.ndarray, mask: Flags, steps: int, key: jax.Array, context: Context, **event: Any
+        self,
+        theta: np.ndarray,
+        mask: Flags,
+        steps: int,
+        key: jax.Array,
+        context: Context,
+        phase: str,
+        save: bool = False,
     ) -> Trained:
-        """Train the survivors; pruned weights are zero before and after. Reports after every block."""
-        sites = self.workshop.sites
+        """Train every survivor, and all weights that are never pruned; the others are zero before and after.
 
-        def report(step: int, energy: float) -> None:
-            numbers = {"step": step, "steps": steps, "energy": energy, "energy_per_site": energy / sites}
-            context.emit({"event": "step", "phase": "train"} | event | numbers)
-            context.stop_if_asked()  # the round is lost, those before it are saved
+        Args:
+            theta: all weights. mask: survivors. steps: at most. key: of the samples.
+            context: reports after every block.
+            phase: name in the events. save: checkpoints, so that an interrupted round goes on where it stopped.
+        """
+        sites, keeper = self.workshop.sites, Keeper(self, context) if save else None
 
-        return self.workshop.fit(np.where(mask, theta, 0.0), self.trained(mask), steps, key, report)
+        def report(now: Progress) -> None:
+            numbers = {"energy": now.energies[-1], "energy_per_site": now.energies[-1] / sites}
+            context.emit({"event": "step", "phase": phase, "step": now.done, "steps": steps} | numbers)
+            if keeper:
+                keeper.keep(now)
+            context.stop_if_asked()
 
-    def trained(self, mask: Flags) -> Flags:
-        """What is trained: every survivor, and all weights that are never pruned."""
-        return mask
+        going_on = keeper.going_on if keeper else lambda _: None
+        return self.workshop.fit(np.where(mask, theta, 0.0), mask, steps, key, report, going_on)
 
     def next_mask(self, number: int) -> Flags:
         """Survivors of round ``number``, from the ticket of the round before."""
@@ -91,11 +112,11 @@ class Hunt:
                 if table.score == "magnitude"
                 else np.asarray(jax.random.uniform(self.fold(7), (self.where.total,)))
             )
-            keep = {
-                layer.name: max(1, kept - masks.removals(kept, table.fraction))
-                for layer in self.where.layers
-                for kept in [int(np.sum(last.mask[layer.place]))]
-            }
+            keep, room = {}, self.where.count(last.mask) - table.stop_at
+            for layer in self.where.layers:
+                kept = int(np.sum(last.mask[layer.place]))
+                gone = min(masks.removals(kept, table.fraction), kept - 1, room)
+                keep[layer.name], room = kept - gone, room - gone
             return masks.one_shot(self.where, basis, keep)
         cut = Cut(table.fraction, table.fan_in)
         score = self.workshop.scores(self.where, last.theta, last.mask, table.score, self.fold(1, number), cut)
@@ -107,6 +128,39 @@ class Hunt:
         """Weights a round starts from."""
         source = {"dense": lambda: self.dense.theta, "init": lambda: self.init, "none": lambda: self.tickets[-1].theta}
         return np.where(mask, source[self.table.rewind](), 0.0)
+
+
+class Keeper:
+    """Checkpoints within the training of the next round."""
+
+    def __init__(self, hunt: Hunt, context: Context):
+        self.context, self.number, self.saved = context, len(hunt.tickets), 0
+        self.before = sum(ticket.record["steps"] for ticket in hunt.tickets)
+
+    def keep(self, now: Progress) -> None:
+        """Save every ``CHECKPOINT_EVERY`` steps, and when the run is asked to stop."""
+        if now.done - self.saved < CHECKPOINT_EVERY and not self.context.stopping:
+            return
+        self.saved = now.done
+        meta = {
+            "round": self.number,
+            "done": now.done,
+            "energies": [energy if math.isfinite(energy) else None for energy in now.energies],
+        }
+        # a checkpoint holds finite numbers alone, and the energy to compare with is infinite after a rollback
+        state = now.state._replace(energy=jnp.minimum(now.state.energy, UNKNOWN))
+        self.context.save(TRAINING, self.before + now.done, state, meta)
+
+    def going_on(self, fresh: compact.State) -> Progress | None:
+        """The newest checkpoint, if it is one of this round."""
+        found = self.context.restore(TRAINING)
+        if found is None or found[2]["round"] != self.number:
+            return None
+        _, arrays, meta = found
+        state = tree.from_arrays(fresh, arrays)
+        state = state._replace(energy=jnp.where(state.energy < UNKNOWN, state.energy, jnp.inf))
+        self.context.say(STREAM, f"round {self.number} goes on at step {meta['done']}")
+        return Progress(meta["done"], state, [math.nan if e is None else e for e in meta["energies"]])
 
 
 def hunt_down(hunt: Hunt, context: Context) -> Cost:
@@ -134,7 +188,7 @@ def hunt_down(hunt: Hunt, context: Context) -> Cost:
     if not hunt.tickets:
         begin = METER.now()
         context.compiling("the training step")
-        found = hunt.fit(hunt.init, everything, hunt.dense_steps, hunt.fold(3, 0), context, phase="dense")
+        found = hunt.fit(hunt.init, everything, hunt.dense_steps, hunt.fold(3, 0), context, "dense", save=True)
         close(0, everything, found, begin)
     while True:
         number, last = len(hunt.tickets), hunt.tickets[-1]
@@ -144,8 +198,8 @@ def hunt_down(hunt: Hunt, context: Context) -> Cost:
         mask = hunt.next_mask(number)
         if hunt.where.count(mask) == hunt.where.count(last.mask):
             break
-        phase = f"round {number}"
-        found = hunt.fit(hunt.start_of(mask), mask, hunt.table.steps, hunt.fold(3, number), context, phase=phase)
+        key, phase = hunt.fold(3, number), f"round {number}"
+        found = hunt.fit(hunt.start_of(mask), mask, hunt.table.steps, key, context, phase, save=True)
         close(number, mask, found, begin)
     return METER.now() - before + spent
 

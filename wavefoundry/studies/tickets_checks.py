@@ -11,10 +11,11 @@ import numpy as np
 
 from wavefoundry.adapt import masks
 from wavefoundry.adapt.compact import vector, with_vector
+from wavefoundry.adapt.tickets import Progress, Report
 from wavefoundry.artifacts.spec_tickets import IsolateTable, TransferTable
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.studies.context import Context
-from wavefoundry.studies.tickets import Hunt, Reference, energies
+from wavefoundry.studies.tickets import Hunt, Reference, Ticket, energies
 
 JUMP = 3.0
 """Errors that grow by more than this factor from one round to the next are looked at again."""
@@ -37,6 +38,26 @@ def chosen_rounds(hunt: Hunt, at: list[int], rounds: int) -> list[int]:
     return list(dict.fromkeys(nearest))
 
 
+class Records:
+    """Finished experiments of one kind, saved after each, so that an interrupted run does none twice."""
+
+    def __init__(self, context: Context, stream: str):
+        found = context.restore(stream)
+        self.context, self.stream = context, stream
+        self.all: list[dict[str, Any]] = found[2]["records"] if found else []
+
+    def has(self, **wanted: Any) -> bool:
+        """Whether an experiment is finished."""
+        return any(all(record[name] == value for name, value in wanted.items()) for record in self.all)
+
+    def add(self, event: str, record: dict[str, Any]) -> None:
+        """Report and save an experiment; leave the run here when it is asked to stop."""
+        self.all.append(record)
+        self.context.emit({"event": event, **record})
+        self.context.save(self.stream, len(self.all), {"none": np.zeros(1)}, {"records": self.all})
+        self.context.stop_if_asked()
+
+
 def isolate(
     hunt: Hunt, table: IsolateTable, fresh: Any, context: Context, numbers: list[int] | None = None
 ) -> list[dict[str, Any]]:
@@ -51,11 +72,10 @@ def isolate(
     """
     numbers = chosen_rounds(hunt, table.at, table.rounds) if numbers is None else numbers
     steps = table.steps or hunt.dense_steps
-    found = context.restore("isolate")
-    done: list[dict[str, Any]] = found[2]["isolation"] if found else []
+    done = Records(context, "isolate")
     for number in numbers:
         for variant in table.variants:
-            if any((r["round"], r["variant"]) == (number, variant) for r in done):
+            if done.has(round=number, variant=variant):
                 continue
             runs = [
                 _isolated(hunt, number, variant, seed, steps, fresh, context)
@@ -63,19 +83,16 @@ def isolate(
                 if not (variant == "one-shot-mask" and seed and hunt.workshop.full_sum)
             ]
             record = hunt.tickets[number].record
-            done.append({"round": number, "n": record["n"], "variant": variant, "steps": steps} | _gather(runs))
-            context.emit({"event": "isolated", **done[-1]})
-            context.save("isolate", len(done), {"none": np.zeros(1)}, {"isolation": done})
-            context.stop_if_asked()
-    return done
+            found = {"round": number, "n": record["n"], "variant": variant, "steps": steps} | _gather(runs)
+            done.add("isolated", found)
+    return done.all
 
 
 def _isolated(
     hunt: Hunt, number: int, variant: str, seed: int, steps: int, fresh: Any, context: Context
 ) -> dict[str, Any]:
     mask, start = hunt.tickets[number].mask, hunt.init
-    entropy = np.asarray(jax.random.key_data(hunt.fold(4, number, seed))).tolist()
-    rng = np.random.default_rng(entropy)
+    rng = _generator(hunt, 4, number, seed)
     if variant == "random-init":
         start = fresh(hunt.fold(5, seed))
     elif variant == "random-mask":
@@ -86,7 +103,7 @@ def _isolated(
         keep = {layer.name: int(np.sum(mask[layer.place])) for layer in hunt.where.layers}
         mask = masks.one_shot(hunt.where, hunt.dense.theta, keep)
     phase = f"{variant}, {hunt.where.count(mask)} weights, seed {seed}"
-    trained = hunt.fit(start, mask, steps, hunt.fold(6, number, seed), context, phase=phase)
+    trained = hunt.fit(start, mask, steps, hunt.fold(6, number, seed), context, phase)
     return error_of(hunt, trained.theta, hunt.fold(8, number, seed)) | {"rollbacks": trained.rollbacks}
 
 
@@ -109,20 +126,21 @@ def confirm_jumps(hunt: Hunt, longer: float, context: Context) -> list[dict[str,
 
     From the weights of the round and from the initial ones, under the same mask; the better result decides.
     """
-    jumps = []
+    jumps = Records(context, "confirm")
     for number in range(1, len(hunt.tickets)):
         before, after = (abs(hunt.tickets[i].record["relative_error"] or 0.0) for i in (number - 1, number))
-        if longer <= 0 or after < FLOOR or after < JUMP * max(before, FLOOR):
+        if longer <= 0 or after < FLOOR or after < JUMP * max(before, FLOOR) or jumps.has(round=number):
             continue
         ticket, steps = hunt.tickets[number], max(1, round(longer * hunt.table.steps))
         budgets = ((ticket.theta, steps), (hunt.init, max(steps, hunt.dense_steps)))
         tried = []
         for k, (theta, budget) in enumerate(budgets):
             phase = f"jump at {ticket.record['n']} weights"
-            trained = hunt.fit(theta, ticket.mask, budget, hunt.fold(9, number, k), context, phase=phase)
+            trained = hunt.fit(theta, ticket.mask, budget, hunt.fold(9, number, k), context, phase)
             tried.append(abs(error_of(hunt, trained.theta, hunt.fold(10, number, k))["relative_error"]))
         best = min([*tried, after])
-        jumps.append(
+        jumps.add(
+            "jump",
             {
                 "from": hunt.tickets[number - 1].record["n"],
                 "to": ticket.record["n"],
@@ -131,10 +149,9 @@ def confirm_jumps(hunt: Hunt, longer: float, context: Context) -> list[dict[str,
                 "error_after": after,
                 "error_longer": best,
                 "confirmed": bool(best >= JUMP * max(before, FLOOR)),
-            }
+            },
         )
-        context.emit({"event": "jump", **jumps[-1]})
-    return jumps
+    return jumps.all
 
 
 def transfer(
@@ -142,33 +159,55 @@ def transfer(
 ) -> list[dict[str, Any]]:
     """Tickets of this hunt at other couplings, beside the dense network and random masks of the same density.
 
+    The random masks had the same chance at home: one for each ticket, trained there as long as a round.
+
     Args:
         hunt: finished, at its own couplings. table: which tickets, what is trained, for how long.
         points: couplings. reference: system -> ``Reference``. context: reports.
     """
     numbers = [0, *(chosen_rounds(hunt, table.at, 3))]
-    done: list[dict[str, Any]] = []
-    head = _head_weights(hunt.workshop.network)
+    done = Records(context, "transfer")
+    head, at_random = _head_weights(hunt.workshop.network), {}
     lattice = getattr(hunt.workshop.system, "lattice", hunt.workshop.system)
     for k, point in enumerate(points):
-        there = _moved(hunt, point, reference(lattice.at(**point)))
+        there, couplings = _moved(hunt, point, reference(lattice.at(**point))), lattice.at(**point).values
         for number in numbers:
             ticket = hunt.tickets[number]
-            rng = np.random.default_rng([k, number, 17])
+            n = ticket.record["n"]
             for kind in ("dense",) if number == 0 else ("ticket", "random"):
-                mask = masks.random_like(hunt.where, ticket.mask, rng) if kind == "random" else ticket.mask
-                start = np.where(mask, ticket.theta if kind != "random" else hunt.dense.theta, 0.0)
+                if done.has(couplings=couplings, n=n, mask=kind):
+                    continue
+                if kind == "random" and number not in at_random:
+                    at_random[number] = _random_ticket(hunt, number, context)
+                theta, mask, _ = at_random[number] if kind == "random" else ticket
                 trained = head & mask if table.train == "head" else mask
-                key = there.fold(11, k, number)
-                event = {"event": "step", "phase": f"{kind} {ticket.record['n']}", "steps": table.steps}
-                found = there.workshop.fit(
-                    start, trained, table.steps, key, lambda s, e, ev=event: context.emit(ev | {"step": s, "energy": e})
-                )
-                record = {"couplings": lattice.at(**point).values, "n": ticket.record["n"], "mask": kind}
-                done.append(record | error_of(there, found.theta, there.fold(12, k, number)))
-                context.emit({"event": "transferred", **done[-1]})
+                report, key = _reporter(context, f"{kind} {n}", table), there.fold(11, k, number)
+                found = there.workshop.fit(theta, trained, table.steps, key, report)
+                error = error_of(there, found.theta, there.fold(12, k, number))
+                done.add("transferred", {"couplings": couplings, "n": n, "mask": kind} | error)
+    return done.all
+
+
+def _random_ticket(hunt: Hunt, number: int, context: Context) -> Ticket:
+    ticket, rng = hunt.tickets[number], _generator(hunt, 13, number)
+    mask, phase = masks.random_like(hunt.where, ticket.mask, rng), f"random mask, {ticket.record['n']} weights"
+    found = hunt.fit(hunt.dense.theta, mask, hunt.table.steps, hunt.fold(14, number), context, phase)
+    return Ticket(found.theta, mask, ticket.record)
+
+
+def _generator(hunt: Hunt, *numbers: int) -> np.random.Generator:
+    """Random numbers of NumPy from the key of an experiment."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(hunt.fold(*numbers))).tolist())
+
+
+def _reporter(context: Context, phase: str, table: TransferTable) -> Report:
+    event = {"event": "step", "phase": phase, "steps": table.steps}
+
+    def report(now: Progress) -> None:
+        context.emit(event | {"step": now.done, "energy": now.energies[-1]})
         context.stop_if_asked()
-    return done
+
+    return report
 
 
 def _moved(hunt: Hunt, point: dict[str, float], reference: Reference) -> Hunt:

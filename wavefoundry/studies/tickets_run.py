@@ -10,7 +10,7 @@ import numpy as np
 
 from wavefoundry.adapt import masks
 from wavefoundry.adapt.compact import Options, vector
-from wavefoundry.adapt.tickets import Rules, Workshop
+from wavefoundry.adapt.tickets import LARGEST_SURGEON, Rules, Workshop
 from wavefoundry.artifacts.spec_tickets import TicketsSpec
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER
@@ -92,8 +92,12 @@ def workshop_of(network: Wavefunction, system: LatticeSystem, spec: TicketsSpec)
     return Workshop(network, system, rules, enumerate_states(system) if exactly else None)
 
 
-def make_hunt(spec: TicketsSpec, system: LatticeSystem, network: Wavefunction) -> Hunt:
-    """Everything a hunt needs; refuses a network with nothing to prune."""
+def prunable(spec: TicketsSpec, network: Wavefunction) -> masks.Layout:
+    """The layers that are pruned.
+
+    Raises:
+        InputError: there is nothing to prune, or more than the score can take.
+    """
     where = masks.layout(network, spec.prune.layers)
     total = where.count(np.ones(where.total, bool))
     if total <= spec.prune.stop_at:
@@ -102,6 +106,28 @@ def make_hunt(spec: TicketsSpec, system: LatticeSystem, network: Wavefunction) -
             where="prune.stop_at",
             why=f"{total} weights can be pruned",
         )
+    if spec.prune.score == "surgeon" and total > LARGEST_SURGEON:
+        raise InputError(
+            f"the surgeon score cannot invert the metric of {total} weights",
+            where="prune.score",
+            why=f"at most {LARGEST_SURGEON}",
+            fix='score = "curvature", or "magnitude"',
+        )
+    return where
+
+
+def refuse(spec: TicketsSpec) -> None:
+    """Refuse a study whose network cannot be pruned as wanted.
+
+    Raises:
+        InputError: see ``prunable``; or a warm start that does not fit.
+    """
+    prunable(spec, first_network(spec, build_system(spec))[0])
+
+
+def make_hunt(spec: TicketsSpec, system: LatticeSystem, network: Wavefunction) -> Hunt:
+    """Everything a hunt needs; refuses a network that cannot be pruned as wanted."""
+    where = prunable(spec, network)
     return Hunt(
         workshop=workshop_of(network, system, spec),
         where=where,
@@ -135,6 +161,9 @@ def run(spec: TicketsSpec, context: Context) -> dict[str, Any]:
     system = build_system(spec)
     network, fresh = first_network(spec, system)
     hunt = make_hunt(spec, system, network)
+    total = hunt.where.count(np.ones(hunt.where.total, bool))
+    rounds = len(masks.counts(total, spec.prune.fraction, spec.prune.stop_at)) - 1
+    context.say("prune", f"{total} weights, about {rounds} rounds to {spec.prune.stop_at}")
     cost = hunt_down(hunt, context)
     context.save_artifact("tickets", arrays_of(hunt), {"rounds": records(hunt), "spec": spec.model_dump(mode="json")})
     known = hunt.reference.energy is not None
@@ -147,6 +176,8 @@ def run(spec: TicketsSpec, context: Context) -> dict[str, Any]:
         jumps = checks.confirm_jumps(hunt, spec.isolate.confirm, context)
     if points := spec.transfer_list():
         context.say("transfer", f"tickets at {len(points)} other couplings")
-        moved = checks.transfer(hunt, spec.transfer, points, lambda s: reference_of(s, None), context)
+        moved = checks.transfer(
+            hunt, spec.transfer, points, lambda s: reference_of(s, None, spec.evaluate.exact), context
+        )
     found = {"isolation": isolation, "jumps": jumps, "transfer": moved}
     return summary_of(hunt, spec, found, cost, METER.now() - begin)

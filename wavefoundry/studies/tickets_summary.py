@@ -26,7 +26,7 @@ def summary_of(hunt: Hunt, spec: TicketsSpec, found: dict[str, list], hunt_cost:
     rounds, lattice = records(hunt), _lattice(hunt)
     finite = all(math.isfinite(record["energy"]) for record in rounds)
     known = geometry_of(hunt)
-    onset = find_onset(rounds, found["jumps"])
+    onset, toric = find_onset(rounds, found["jumps"]), lattice.model == "toric"
     return {
         "schema": SCHEMA,
         "kind": "tickets",
@@ -38,8 +38,10 @@ def summary_of(hunt: Hunt, spec: TicketsSpec, found: dict[str, list], hunt_cost:
             "periodic": lattice.periodic,
             "couplings": lattice.values,
             "lattice": {
-                "kind": "torus" if lattice.model == "toric" else spec.system.lattice.kind,
-                "size": list(spec.system.lattice.shape),
+                "kind": "torus" if toric else ("chain", "square")[len(lattice.extent) > 1],
+                "size": [lattice.extent[0] // 2, *lattice.extent[1:]]
+                if lattice.model == "toric"
+                else list(lattice.extent),
                 "periodic": lattice.periodic,
             },
             "title": spec.output.title,
@@ -134,9 +136,11 @@ def laws(hunt: Hunt, onset: dict[str, Any] | None, known: dict[str, list]) -> li
     """Conjectured onsets beside the one that was found; the law holds when it lies between the two rounds."""
     lattice = _lattice(hunt)
     if lattice.model == "toric":
-        found = [
-            ("24 (P - 1), six filters of four edges per independent plaquette", 24 * (len(known["plaquette"]) - 1))
-        ]
+        # log cosh is even: a filter and its negative are one, and half as many tell the parities apart
+        even = getattr(hunt.workshop.network.backbone, "activation", None) == "logcosh"
+        each, words = (12, "three") if even else (24, "six")
+        name = f"{each} (P - 1), {words} filters of four edges per independent plaquette"
+        found = [(name, each * (len(known["plaquette"]) - 1))]
     elif lattice.model == "ising":
         found = [("two weights per bond", 2 * len(known["bond"]))]
     else:

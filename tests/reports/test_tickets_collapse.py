@@ -1,0 +1,64 @@
+"""Error curves laid on one another: the measure of size they were made with is found again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import wavefoundry as wf
+from wavefoundry.cli import main
+from wavefoundry.core.errors import InputError
+from wavefoundry.reports.tickets_collapse import collapse, collapse_figure, distance
+
+
+def summary(sites: int, law: int, unit: float, hidden: int = 4) -> dict:
+    """A hunt whose error is a function of n / unit alone."""
+    counts = [round(hidden * sites**2 * 0.8**k) for k in range(22)]
+    rounds = [{"n": n, "delta_per_site": 0.2 / (1 + (n / unit) ** 3)} for n in counts]
+    return {
+        "kind": "tickets",
+        "system": {"model": "ising", "sites": sites, "lattice": {"size": [sites]}, "couplings": {"J": 1.0, "h": 2.0}},
+        "parameters": {"prunable": counts[0]},
+        "laws": [{"law": "two weights per bond", "predicted": law}],
+        "rounds": rounds,
+    }
+
+
+@pytest.mark.parametrize("axis", ["n", "n/N", "n/law"])
+def test_the_right_measure_is_found(axis):
+    sizes = ((9, 24), (16, 48), (36, 120))
+    runs = [summary(n, law, {"n": 60.0, "n/N": 5.0 * n, "n/law": 2.0 * law}[axis]) for n, law in sizes]
+    found = collapse(runs)
+    assert found["best"] == axis
+    assert found["spread"][axis] < 0.03  # interpolation between rounds
+    assert len(found["runs"]) == len(set(found["runs"])) == 3
+
+
+def test_distance_of_shifted_curves_is_the_shift():
+    x = np.linspace(0, 3, 30)
+    assert distance(np.stack([x, -x]), np.stack([x + 0.5, -x - 0.5])) == pytest.approx(0.0, abs=1e-9)
+    assert distance(np.stack([x, -x]), np.stack([x, 0.3 - x])) == pytest.approx(0.3, abs=1e-9)
+    assert distance(np.stack([x, x]), np.stack([x + 4, x])) is None
+
+
+def test_command_figure_and_refusals(tmp_path, capsys):
+    for k, sites in enumerate((9, 16)):
+        (tmp_path / f"run{k}").mkdir()
+        (tmp_path / f"run{k}" / "summary.json").write_text(json.dumps(summary(sites, 2 * sites, 60.0)))
+    folders = [str(tmp_path / f"run{k}") for k in range(2)]
+    assert main(["collapse", *folders, "--out", str(tmp_path / "all.png")]) == 0
+    assert "smallest over n\n" in capsys.readouterr().out
+    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["collapse", folders[0], "--out", str(tmp_path / "one.png")]) == 2
+    assert main(["collapse", folders[0], str(tmp_path / "nothing")]) == 2
+    assert not (tmp_path / "one.png").exists()
+    assert "Traceback" not in capsys.readouterr().err
+    without = summary(9, 24, 60.0)
+    for record in without["rounds"]:
+        record["delta_per_site"] = None
+    with pytest.raises(InputError, match="laid on one another"):
+        collapse([without, summary(9, 24, 60.0)])
+    assert len(collapse_figure([summary(9, 24, 60.0), summary(16, 48, 60.0)]).axes) == 3
+    assert wf.collapse(*folders).best == "n"

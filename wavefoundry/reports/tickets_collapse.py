@@ -1,0 +1,114 @@
+"""Error curves of several hunts for tickets on top of each other: which measure of size makes them one curve?"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.reports.panels import shared_legend
+from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+AXES = {"n": "weights $n$", "n/N": "weights per spin $n/N$", "n/law": "weights over those of the conjectured law"}
+"""Measures of size, and what the figure calls them."""
+FLOOR = 1e-9
+"""Errors per site are not followed below this: there the optimiser decides, not the mask."""
+POINTS = 60
+"""Places at which two curves are compared."""
+
+
+def scale(summary: dict[str, Any], axis: str) -> float | None:
+    """What n is divided by; None where the law is not known."""
+    if axis == "n/law":
+        laws = summary.get("laws") or []
+        return float(laws[0]["predicted"]) if laws and laws[0]["predicted"] > 0 else None
+    return float(summary["system"]["sites"]) if axis == "n/N" else 1.0
+
+
+def curve(summary: dict[str, Any], axis: str) -> Float[np.ndarray, "2 rounds"] | None:
+    """Logarithms of size and of the error per site, sizes ascending; None without a law or reference."""
+    unit = scale(summary, axis)
+    rounds = [r for r in summary.get("rounds") or [] if r.get("delta_per_site") is not None]
+    if unit is None or len(rounds) < 2:
+        return None
+    x = np.array([r["n"] / unit for r in rounds])
+    y = np.array([max(abs(r["delta_per_site"]), FLOOR) for r in rounds])
+    order = np.argsort(x)
+    return np.log10(np.stack([x, y])[:, order])
+
+
+def distance(a: Float[np.ndarray, "2 n"], b: Float[np.ndarray, "2 m"]) -> float | None:
+    """Root mean square of log10(error of a / error of b) over the sizes both have; None without any."""
+    low, high = max(a[0, 0], b[0, 0]), min(a[0, -1], b[0, -1])
+    if high <= low:
+        return None
+    x = np.linspace(low, high, POINTS)
+    return float(np.sqrt(np.mean((np.interp(x, *a) - np.interp(x, *b)) ** 2)))
+
+
+def collapse(summaries: list[dict[str, Any]]) -> dict[str, Any]:
+    """How well the curves of error per site against size fall on one another.
+
+    Args:
+        summaries: of finished hunts with a reference energy.
+
+    Returns:
+        ``spread`` {axis: mean over all pairs of the rms of log10 of the ratio of errors, in decades, or None},
+        ``best`` the axis of the smallest one, and ``runs``, a name for each.
+
+    Raises:
+        InputError: fewer than two curves.
+    """
+    spread: dict[str, float | None] = {}
+    for axis in AXES:
+        curves = [curve(summary, axis) for summary in summaries]
+        pairs = [distance(a, b) for a, b in itertools.combinations(curves, 2) if a is not None and b is not None]
+        whole = len(pairs) == math.comb(len(summaries), 2) and all(pair is not None for pair in pairs)
+        spread[axis] = float(np.mean([p for p in pairs if p is not None])) if pairs and whole else None
+    if len(summaries) < 2 or spread["n"] is None:
+        raise InputError(
+            "these runs cannot be laid on one another",
+            where="collapse",
+            why="it takes two hunts for tickets or more, with reference energies and overlapping numbers of weights",
+        )
+    known = {axis: value for axis, value in spread.items() if value is not None}
+    return {"spread": spread, "best": min(known, key=lambda axis: known[axis]), "runs": names(summaries)}
+
+
+def names(summaries: list[dict[str, Any]]) -> list[str]:
+    """Lattice, couplings and dense weights of every run; what all have in common is left out."""
+    parts = []
+    for summary in summaries:
+        system = summary["system"]
+        size = "x".join(str(edge) for edge in system["lattice"]["size"])
+        couplings = ", ".join(f"{name} = {value:.5g}" for name, value in system["couplings"].items())
+        weights = f"{(summary.get('parameters') or {}).get('prunable', '?')} weights"
+        parts.append([system["model"], size, couplings, weights])
+    differ = [len({part[k] for part in parts}) > 1 for k in range(4)]
+    shown = differ if any(differ) else [True] * 4
+    return ["; ".join(word for word, show in zip(part, shown, strict=True) if show) for part in parts]
+
+
+@styled
+def collapse_figure(summaries: list[dict[str, Any]]) -> Figure:
+    """Error per site against the three measures of size, all runs in every panel."""
+    found = collapse(summaries)
+    figure, panels = new_figure(7.2, 7.6, nrows=3)
+    for panel, (axis, label) in zip(panels, AXES.items(), strict=True):
+        for k, (summary, name) in enumerate(zip(summaries, found["runs"], strict=True)):
+            points = curve(summary, axis)
+            if points is not None:
+                style = {"color": COLOURS[SERIES[k % 5]], "marker": MARKERS[(k + k // 5) % 5], "ms": 3.5, "lw": 1}
+                panel.plot(*10**points, label=name, **style)
+        value = found["spread"][axis]
+        title = "" if value is None else f"spread {value:.2f} decades"
+        panel.set(xscale="log", yscale="log", xlabel=label, ylabel="error per site", title=title)
+    shared_legend(figure, list(panels))
+    return figure
