@@ -203,6 +203,13 @@ def test_one_seed_supports_no_statement():
     assert "no error bar" in importance.words_of(table)[0]
 
 
+def test_a_student_that_is_lost_anyway_supports_no_statement():
+    jobs = [{"without": name, "seed": seed, "runs": 9, "lost": {"all": lost + 1e-3 * seed}}
+            for name, lost in (("everything", 0.8), ("tunnelling", 0.95)) for seed in range(3)]  # fmt: skip
+    (line,) = importance.words_of(importance.table_of("kernel", jobs))
+    assert "0.8 of the correlation" in line and "nothing is said" in line
+
+
 def test_rollouts_that_leave_the_trained_range_say_so():
     student = wf.demo_emulator()
     psi, flat = single(30, 2, 4, 0, 7).state(BOX), np.zeros(1024)

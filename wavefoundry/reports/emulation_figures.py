@@ -200,7 +200,7 @@ def importance_figure(summary: Summary) -> Figure | None:
     axes.set_yticks(range(len(names)), names)
     axes.axvline(0, color=COLOURS["ink"], lw=0.8)
     axes.set_xlabel(r"$\log_{10}$ (lost without it / lost with everything)")
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=len(tables))
     return figure
 
 

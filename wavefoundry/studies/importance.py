@@ -14,7 +14,7 @@ from wavefoundry.problems.landscapes import CLASSES, Item
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.curriculum import Trajectories
 from wavefoundry.studies.distill import Plan, distill_on
-from wavefoundry.studies.judging import Reference, roll
+from wavefoundry.studies.judging import LOST, Reference, roll
 
 LEAST_RUNS = 8
 EVERYTHING = "everything"
@@ -121,16 +121,20 @@ def _mean_error(values: Sequence[float]) -> dict[str, float]:
 
 
 def words_of(table: dict[str, Any]) -> list[str]:
-    """The table as sentences: only differences above two standard errors are called differences."""
+    """The table as sentences: only differences above two standard errors of a student that works are called so."""
     if table["seeds"] < 2:
         return [f"One seed of the {table['student']} student has no error bar: nothing is said about importance."]
+    lost = table["lost_with_everything"]["value"]
+    if lost > 1 - LOST:
+        why = f"loses {lost:.2g} of the correlation even with the whole curriculum"
+        return [f"The {table['student']} student {why}: nothing is said about importance."]
     needed = [r for r in table["rows"] if r["on_all"]["value"] > 2 * r["on_all"]["error"]]
     spared = [r for r in table["rows"] if r not in needed]
     seeds = f"{table['seeds']} seeds"
     out = []
     if needed:
         ranked = sorted(needed, key=lambda r: -r["on_all"]["value"])
-        said = ", ".join(f"{r['process']} ({r['on_all']['value']:.2f} ± {r['on_all']['error']:.2f})" for r in ranked)
+        said = ", ".join(f"{r['process']} ({r['on_all']['value']:.2f} ± {r['on_all']['error']:.1g})" for r in ranked)
         out.append(f"For the {table['student']} student ({seeds}), leaving these out costs accuracy (log10): {said}.")
     if spared:
         said = ", ".join(r["process"] for r in spared)
