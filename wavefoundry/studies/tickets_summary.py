@@ -80,7 +80,8 @@ def regions(rounds: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     if any(error is None for error in errors):
         return {}
     x = np.array([record["n"] for record in rounds], float)
-    y = np.abs(np.array(errors, float))
+    bars = np.array([record["energy_error"] / abs(record["energy"]) for record in rounds])
+    y = np.maximum(np.abs(np.array(errors, float)), bars)  # nothing below its own error bar is known
     keep = y > RESOLVED
     found = bootstrap(x[keep], y[keep], seed)
     if found:
