@@ -66,7 +66,8 @@ def row(name: str, student: Student, truth: Reference) -> dict[str, Any]:
     frames = truth.frames[:, ::factor][:, : count + 1]
     padded = np.concatenate([frames, frames[:, :LEAD]], axis=1)  # the lead is for students that look at four frames
     over = overview(judge(student, truth._replace(frames=padded, frame_step=student.frame_step))[0])
-    found = {"student": name, "kcut": student.emulator.kcut, "frame_step": student.frame_step}
+    emulator: Any = student.emulator
+    found = {"student": name, "kcut": emulator.kcut, "frame_step": student.frame_step}
     found |= {"parameters": student.parameters} | {key: over[key] for key in (*MEASURED, "worst_case")}
     return found | {"cpu_seconds": student.record["cost"]["cpu_seconds"]}
 
@@ -76,8 +77,8 @@ def main() -> None:
     options: argparse.ArgumentParser = parser(__doc__)
     arguments = options.parse_args()
     quick, frames = arguments.quick, 40 if arguments.quick else 400
-    usual: dict[str, int] = {"steps": 40, "polish": 2} if quick else {}
-    longer: dict[str, int] = {"steps": 40, "polish": 2} if quick else {"steps": 8000, "polish": 20}
+    usual: dict[str, Any] = {"steps": 40, "polish": 2} if quick else {}
+    longer: dict[str, Any] = {"steps": 40, "polish": 2} if quick else {"steps": 8000, "polish": 20}
     limits, factors = ((10.0,), (2,)) if quick else ((10.0,), (2, 3, 4, 5, 6, 8))
     curriculum = wf.Curriculum.preset("quick" if quick else "default", frames=frames)
     say("teacher ...")

@@ -69,7 +69,7 @@ def fit(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Segm
 
 def _populated(u: np.ndarray, first: float, second: float) -> bool:
     """Whether every segment holds two points; with fewer in the middle its slope at a jump would mean nothing."""
-    return min(np.sum(u < first), np.sum((u > first) & (u < second)), np.sum(u > second)) >= 2
+    return bool(min(np.sum(u < first), np.sum((u > first) & (u < second)), np.sum(u > second)) >= 2)
 
 
 def _refined(best: tuple, u: np.ndarray, v: np.ndarray, w: np.ndarray) -> tuple:
