@@ -150,7 +150,7 @@ def test_numbers_of_a_point_belong_together(finished: Any, method: str):
         reference = exact.ising_chain(8, point["couplings"]["h"])
         assert point["exact_energy"] == pytest.approx(reference.energy, rel=1e-12)
         error = (point["energy"] - reference.energy) / abs(reference.energy)
-        assert point["relative_error"] == pytest.approx(error, abs=1e-12)
+        assert point["relative_error"] == pytest.approx(abs(error), abs=1e-12)
         assert point["energy"] > reference.energy - 5 * point["energy_error"]
         assert point["v_score"] == pytest.approx(8 * point["variance"] / point["energy"] ** 2)
         assert 0.0 <= point["observables"]["m2"]["value"] <= 1.0
