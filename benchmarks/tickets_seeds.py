@@ -1,7 +1,8 @@
 """Ten seeds of the 3 x 3 Ising study, 324 weights: does pruning pass through the state of twelve bonds, and end on it?
 
-Two scores: the surgeon with the fan-in rule, and the magnitude of the published method. CPU seconds include the
-compilation of each study's programs where no study before it needed them.
+Two scores: the surgeon with the fan-in rule (cuts after which the error jumps are tried without it as well), and the
+magnitude of the published method. CPU seconds include the compilation of each study's programs where no study before it
+needed them.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ import wavefoundry as wf
 
 PLATEAU, WIDTH = 9.1063e-4, 2e-6
 """Error of the best state with one coupling for each of the 12 bonds, exact; and how close counts."""
-SCORES: dict[str, dict[str, Any]] = {"surgeon": {"score": "surgeon", "fan_in": 2}, "magnitude": {"score": "magnitude"}}
+SCORES: dict[str, dict[str, Any]] = {
+    "surgeon": {"score": "surgeon", "fan_in": 2, "alternatives": ["surgeon"]},
+    "magnitude": {"score": "magnitude"},
+}
 
 
 def study(seed: int, settings: dict[str, Any], steps: int) -> dict[str, Any]:
     """One hunt and what it went through."""
     begin = clock()
     system = wf.lattice.ising_square(3, 3, h=3.04438, periodic=False)
-    train = {"steps": 3 * steps // 2, "diagonal_shift": 1e-2, "seed": seed}
+    train = {"steps": 3 * steps // 4, "diagonal_shift": 1e-2, "seed": seed}
     tickets = wf.prune(
         wf.models.dense(alpha=4), system, fraction=0.15, stop_at=20, steps=steps, train=train, **settings
     )
@@ -44,7 +48,7 @@ def main() -> None:
     parser = _common.parser(__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="number of seeds (default 10)")
     arguments: argparse.Namespace = parser.parse_args()
-    seeds, steps = (1, 4) if arguments.quick else (arguments.seeds, 100)
+    seeds, steps = (1, 4) if arguments.quick else (arguments.seeds, 200)
     results: dict[str, Any] = {}
     for name, settings in SCORES.items():
         found = [study(seed, settings, steps) for seed in range(seeds)]

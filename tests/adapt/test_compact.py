@@ -57,6 +57,42 @@ def test_compact_step_is_the_full_step_with_zeroed_columns(system, activation):
     assert np.array_equal(np.asarray(got)[~mask], np.zeros((~mask).sum()))
 
 
+@pytest.mark.parametrize("activation", ["logcosh", "relu"])
+def test_a_kept_metric_first_makes_the_plain_step_and_ends_where_plain_steps_end(system, activation):
+    network = dense(alpha=1, activation=activation).build(KEY, (2, 3))
+    theta, mask = masked(network, keep=0.8)
+    index = jnp.asarray(compact.padded(mask, mask.size))
+
+    def steps(count, **kept):
+        state = compact.start(jnp.asarray(theta))
+        rates = Rates(jnp.full(count, 0.05), jnp.full(count, 1e-3))
+        return compact.block(network, system, index, state, rates, Options(0, 64, **kept))
+
+    plain, kept = (steps(1, kept=k)[0].theta for k in (1, 4))
+    assert np.max(np.abs(plain - kept)) < 1e-10
+    (_, plain), (_, kept) = steps(400), steps(400, kept=4)
+    assert np.max(np.abs((plain.spread - kept.spread)[:1])) < 1e-10  # of log psi, the same step
+    assert np.max(np.abs(plain.energy - kept.energy)) > 1e-9  # another path
+    assert abs(plain.energy[-1] - kept.energy[-1]) < 2e-5  # slow directions have not come to rest
+
+
+def test_force_is_the_gradient_of_the_energy(system):
+    network = dense(alpha=2).build(KEY, (2, 3))
+    theta, index = compact.vector(network), jnp.array([0, 5, 11, 72])
+
+    def energy(theta):
+        found = compact.evaluate(compact.with_vector(network, theta), system, None, Options(0, 64))
+        return jnp.sum(found.batch.weight * (found.terms @ system.couplings)), found
+
+    found = energy(theta)[1]
+    local = found.terms @ system.couplings
+    force = compact.force(network, system, found.batch, local, index, 64)
+    for k in range(3):
+        up, down = (energy(theta.at[index[k]].add(h))[0] for h in (1e-5, -1e-5))
+        assert abs((up - down) / 2e-5 - force[k]) < 1e-8
+    assert force[3] == 0  # an index beyond the last weight is no weight
+
+
 def test_pruned_weights_stay_zero_bit_for_bit_and_frozen_ones_stay(system):
     network = dense(alpha=3).build(KEY, (2, 3))
     theta, mask = masked(network)

@@ -72,6 +72,23 @@ def test_summary_holds_every_round(run):
     }
 
 
+def test_a_cut_that_jumps_is_made_again_by_the_other_scores_and_the_best_is_kept():
+    def errors(**settings):
+        system = wf.lattice.ising_square(2, 2, h=2.0, periodic=False)
+        train = {"steps": 100, "block": 50}
+        found = wf.prune(
+            wf.models.dense(alpha=3), system, fraction=0.3, stop_at=8, steps=50, score="random", train=train, **settings
+        )
+        return np.array([record["relative_error"] for record in found.rounds])
+
+    plain, helped = errors(), errors(alternatives=["surgeon", "magnitude"])
+    other = np.flatnonzero(plain != helped)
+    assert other.size  # random cuts lose bonds of so small a network
+    first = other[0]
+    assert plain[first] > 3 * max(plain[first - 1], 1e-4)  # only where the error jumps
+    assert helped[first] < plain[first]
+
+
 def test_report_table_and_files(run, capsys):
     folder, _ = run
     page = (folder / "run" / "report.html").read_text()

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from wavefoundry.core.numerics import factor_damped, gram, solve_factored
 from wavefoundry.core.types import Batch, Psi, System, Wavefunction
-from wavefoundry.engine.gradient import centred_rows, natural_gradient
+from wavefoundry.engine.gradient import Direction, centred_rows, natural_gradient
 from wavefoundry.engine.sampling import Walkers, equal_weights, init_walkers, metropolis
 
 GROWTH = 1.35
@@ -23,13 +24,17 @@ GROWTH = 1.35
 SMALL = 100
 """Below this length the work is small whatever it is, and lengths grow by factors of 2: fewer compilations."""
 
+FAR = 0.02
+"""A kept metric is made anew once the rms changes of log psi since it was made add up to this."""
+
 
 class Options(NamedTuple):
     """Settings that are compiled in.
 
     moves: Metropolis moves between steps; 0 sums over all configurations. chunk: configurations evaluated at a time.
     trust: largest rms change of log psi in a step. sigmas: energies that rise by more standard errors than this (by
-    more than ``climb`` times |E| in a full sum) are undone. thin: chains are advanced so many times per step.
+    more than ``climb`` times |E| in a full sum) are undone. samples: taken from each chain per step. kept: steps of a
+    full sum made with one metric, whose making is most of their cost; the force is that of the step.
     """
 
     moves: int
@@ -39,7 +44,8 @@ class Options(NamedTuple):
     sigmas: float = 5.0
     climb: float = 1e-9
     growth: float = 1.05
-    samples: int = 1  # samples taken from each chain per step
+    samples: int = 1
+    kept: int = 1
 
 
 class State(NamedTuple):
@@ -194,9 +200,49 @@ def chains(key: PRNGKeyArray, system: System, count: int) -> Walkers:
     return init_walkers(key, as_family(system), count)
 
 
+class Metric(NamedTuple):
+    """Quantum geometric tensor of the trained weights, factorised, and what has happened since it was made."""
+
+    factor: Float[Array, "B B"]  # Cholesky, of S + shift 1
+    shift: Float[Array, ""]
+    age: Int[Array, ""]  # steps; 0 asks for a new one
+    moved: Float[Array, ""]  # sum of their rms changes of log psi
+
+
+def metric_at(
+    wavefunction: Wavefunction, system: System, batch: Batch, index: Array, shift: Array, options: Options
+) -> Metric:
+    """The factorised metric of the weights ``index``."""
+    jacobian = log_rows(wavefunction, system, batch.x, index, max(1, options.chunk // 2))
+    rows, _ = centred_rows(jacobian[None], jnp.zeros(jacobian.shape[:1])[None], batch.weight[None])
+    # the barrier: XLA would transpose anew for every block of the product
+    columns = jax.lax.optimization_barrier(rows.astype(jnp.float64).T)
+    return Metric(*factor_damped(gram(columns), shift), jnp.zeros((), int), jnp.zeros(()))
+
+
+def force(
+    wavefunction: Wavefunction, system: System, batch: Batch, local: Array, index: Array, chunk: int
+) -> Float[Array, " B"]:
+    """Gradient of the energy by the weights ``index``: 2 Re <O* (Eloc - E)>, without a Jacobian."""
+    residual = 2.0 * batch.weight * (local - jnp.sum(batch.weight * local))
+
+    def projected(theta: Array) -> Array:
+        psi = jax.lax.map(lambda x: with_vector(wavefunction, theta)(system, x), batch.x, batch_size=chunk)
+        return jnp.sum(jnp.real(residual) * psi.log) + jnp.sum(jnp.imag(residual) * psi.phase)
+
+    return jax.grad(projected)(vector(wavefunction)).at[index].get(mode="fill", fill_value=0.0)
+
+
+def preconditioned(metric: Metric, gradient: Float[Array, " B"]) -> Direction:
+    """Natural gradient from the force of one state and the metric of another near it."""
+    update, shift = solve_factored(metric.factor, metric.shift, gradient)
+    squared = jnp.sum(update * (gradient - jnp.where(jnp.isfinite(shift), shift, 0.0) * update))  # update S update
+    return Direction(update, shift, jnp.sqrt(jnp.maximum(squared, 0.0)))
+
+
 def direction(
     wavefunction: Wavefunction, system: System, batch: Batch, local: Array, index: Array, shift: Array, options: Options
-) -> Any:
+) -> Direction:
     """Natural gradient of the weights ``index``, see ``engine.gradient.natural_gradient``."""
     jacobian = log_rows(wavefunction, system, batch.x, index, max(1, options.chunk // 2))
     rows, residual = centred_rows(jacobian[None], local[None], batch.weight[None])
@@ -204,13 +250,20 @@ def direction(
 
 
 def step(
-    network: Wavefunction, system: System, index: Array, state: State, rates: Rates, options: Options
-) -> tuple[State, Trace]:
+    network: Wavefunction,
+    system: System,
+    index: Array,
+    carry: tuple[State, Metric | None],
+    rates: Rates,
+    options: Options,
+) -> tuple[tuple[State, Metric | None], Trace]:
     """One natural-gradient step of the weights ``index``; the others keep their values exactly.
 
     When the energy is not finite or has jumped up, the last good weights come back, the learning rate is halved and
-    the shift doubled; both recover slowly.
+    the shift doubled; both recover slowly. A metric that is handed in serves ``options.kept`` steps, fewer when
+    they lead far or one of them is undone.
     """
+    state, metric = carry
     wavefunction = with_vector(network, state.theta)
     batch, _, terms, walkers = evaluate(wavefunction, system, state.walkers, options)
     local = terms @ system.couplings
@@ -222,7 +275,13 @@ def step(
     finite = jnp.all(jnp.isfinite(local)) & jnp.isfinite(energy)
     kept = finite & (energy <= state.energy + allowed)
 
-    found = direction(wavefunction, system, batch, local, index, rates.shift * state.damping, options)
+    shift = rates.shift * state.damping
+    if metric is None:
+        found = direction(wavefunction, system, batch, local, index, shift, options)
+    else:
+        remade = lambda: metric_at(wavefunction, system, batch, index, shift, options)  # noqa: E731
+        metric = jax.lax.cond(metric.age == 0, remade, lambda: metric)
+        found = preconditioned(metric, force(wavefunction, system, batch, local, index, options.chunk))
     rate = rates.learning_rate * state.scale
     rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
     moved = state.theta.at[index].add(-rate * found.update, mode="drop")
@@ -237,13 +296,26 @@ def step(
         damping=jnp.where(kept, jnp.maximum(1.0, state.damping / options.growth), state.damping * 2.0),
         rollbacks=state.rollbacks + ~kept,
     )
+    if metric is not None:
+        far = metric.moved + rate * found.spread
+        serves = kept & (metric.age + 1 < options.kept) & (far < FAR)
+        metric = metric._replace(age=jnp.where(serves, metric.age + 1, 0), moved=far)
     acceptance = jnp.zeros(()) if walkers is None else walkers.acceptance
-    return new, Trace(energy, variance, rate * found.spread, acceptance)
+    return (new, metric), Trace(energy, variance, rate * found.spread, acceptance)
 
 
 @eqx.filter_jit
 def block(
     network: Wavefunction, system: System, index: Array, state: State, rates: Rates, options: Options
 ) -> tuple[State, Trace]:
-    """Several steps in one compiled loop; axis 0 of the trace are the steps."""
-    return jax.lax.scan(lambda s, r: step(network, system, index, s, r, options), state, rates)
+    """Several steps in one compiled loop; axis 0 of the trace are the steps.
+
+    The metric is kept between the steps of a full sum with no more weights than states; every block makes its own.
+    """
+    metric, size = None, index.shape[0]
+    if options.kept > 1 and state.walkers is None and size <= system.states.shape[0]:  # type: ignore[attr-defined]
+        metric = Metric(jnp.zeros((size, size)), jnp.zeros(()), jnp.zeros((), int), jnp.zeros(()))
+    (state, _), trace = jax.lax.scan(
+        lambda carry, r: step(network, system, index, carry, r, options), (state, metric), rates
+    )
+    return state, trace

@@ -89,6 +89,9 @@ class TrainTable(Table):
     samples: int = Field(default=1024, ge=16, le=10_000_000, description="samples per step")
     chains: int = Field(default=256, ge=2, le=1_000_000, description="Markov chains they come from")
     sweeps: float = Field(default=1.0, gt=0, le=1000, description="sweeps between two samples of a chain")
+    metric_steps: int = Field(
+        default=5, ge=1, le=100, description="full sum: steps that share one metric, whose making is most of their cost"
+    )
     block: int = Field(default=50, ge=1, le=10_000, description="steps per compiled block")
     tolerance: float = Field(
         default=0.0, ge=0, lt=1, description="full sum: a training ends early when a block gains less (relative)"
@@ -108,6 +111,11 @@ class PruneTable(Table):
     score: Score = Field(
         default="magnitude",
         description="smallest go first: |w|; random; curvature w^2 S_kk; surgeon w^2 / (S^-1)_kk",
+    )
+    alternatives: list[Score] = Field(
+        default=[],
+        max_length=4,
+        description="scores (without fan_in) tried where a cut makes the error jump; the best is kept",
     )
     schedule: Literal["iterative", "one-shot"] = Field(
         default="iterative", description="cut again and again, or every mask at once from the dense network"

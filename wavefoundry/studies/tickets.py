@@ -25,6 +25,10 @@ STREAM, TRAINING = "tickets", "training"
 """Checkpoints of finished rounds, and within a round."""
 CHECKPOINT_EVERY = 500
 """Steps between two checkpoints within a round."""
+JUMP = 3.0
+"""Errors that grow by more than this factor from one round to the next are looked at again."""
+SMALL = 1e-4
+"""Below this part of the energy an error that grows is no reason for another cut."""
 UNKNOWN = 1e300
 """Stands for an energy that is not known yet, where numbers have to be finite."""
 
@@ -103,8 +107,12 @@ class Hunt:
         going_on = keeper.going_on if keeper else lambda _: None
         return self.workshop.fit(np.where(mask, theta, 0.0), mask, steps, key, report, going_on)
 
-    def next_mask(self, number: int) -> Flags:
-        """Survivors of round ``number``, from the ticket of the round before."""
+    def next_mask(self, number: int, score: str | None = None) -> Flags:
+        """Survivors of round ``number``, from the ticket of the round before.
+
+        Args:
+            number: of the new round. score: instead of the table's, and then without its fan-in rule.
+        """
         table, last = self.table, self.tickets[-1]
         if table.schedule == "one-shot":
             basis = (
@@ -118,11 +126,18 @@ class Hunt:
                 gone = min(masks.removals(kept, table.fraction), kept - 1, room)
                 keep[layer.name], room = kept - gone, room - gone
             return masks.one_shot(self.where, basis, keep)
-        cut = Cut(table.fraction, table.fan_in)
-        score = self.workshop.scores(self.where, last.theta, last.mask, table.score, self.fold(1, number), cut)
+        cut = Cut(table.fraction, 0 if score else table.fan_in)
+        kind, key = score or table.score, self.fold(1, number)
+        ranks = self.workshop.scores(self.where, last.theta, last.mask, kind, key, cut)
         return masks.prune(
-            self.where, last.mask, score, table.fraction, scope=table.scope, unit=table.unit, stop=table.stop_at
+            self.where, last.mask, ranks, table.fraction, scope=table.scope, unit=table.unit, stop=table.stop_at
         )
+
+    def jumped(self, energy: float) -> bool:
+        """Whether an energy after the next cut is that of a jump, against the reference or else the dense network."""
+        base = self.reference.energy if self.reference.energy is not None else self.dense.record["energy"]
+        before = max(self.tickets[-1].record["energy"] - base, SMALL * abs(base))
+        return energy - base > JUMP * before
 
     def start_of(self, mask: Flags) -> np.ndarray:
         """Weights a round starts from."""
@@ -198,10 +213,27 @@ def hunt_down(hunt: Hunt, context: Context) -> Cost:
         mask = hunt.next_mask(number)
         if hunt.where.count(mask) == hunt.where.count(last.mask):
             break
-        key, phase = hunt.fold(3, number), f"round {number}"
-        found = hunt.fit(hunt.start_of(mask), mask, hunt.table.steps, key, context, phase, save=True)
-        close(number, mask, found, begin)
+        close(number, *_round(hunt, number, mask, context), begin)
     return METER.now() - before + spent
+
+
+def _round(hunt: Hunt, number: int, mask: Flags, context: Context) -> tuple[Flags, Trained]:
+    """Train the survivors of a cut; where the energy jumps, those of the other cuts too, and keep the best."""
+
+    def train(mask: Flags, phase: str, save: bool) -> tuple[Flags, Trained]:
+        key = hunt.fold(3, number)
+        return mask, hunt.fit(hunt.start_of(mask), mask, hunt.table.steps, key, context, phase, save)
+
+    def energy(tried: tuple[Flags, Trained]) -> float:
+        return hunt.workshop.measure(tried[1].theta, hunt.fold(2, number)).estimate.mean
+
+    best = train(mask, f"round {number}", save=True)
+    if hunt.table.alternatives and hunt.jumped(energy(best)):
+        for score in hunt.table.alternatives:
+            # not saved within: an interrupted round makes its cuts again
+            other = train(hunt.next_mask(number, score), f"round {number}, cut by {score}", save=False)
+            best = min(best, other, key=energy)
+    return best
 
 
 def _measure(hunt: Hunt, number: int) -> Measured:

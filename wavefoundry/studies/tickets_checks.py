@@ -15,10 +15,8 @@ from wavefoundry.adapt.tickets import Progress, Report
 from wavefoundry.artifacts.spec_tickets import IsolateTable, TransferTable
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.studies.context import Context
-from wavefoundry.studies.tickets import Hunt, Reference, Ticket, energies
+from wavefoundry.studies.tickets import JUMP, Hunt, Reference, Ticket, energies
 
-JUMP = 3.0
-"""Errors that grow by more than this factor from one round to the next are looked at again."""
 FLOOR = 1e-8
 """Relative errors below this are those of an unfinished optimisation, not of a mask."""
 

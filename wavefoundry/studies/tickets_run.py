@@ -77,7 +77,7 @@ def workshop_of(network: Wavefunction, system: LatticeSystem, spec: TicketsSpec)
     chunk = chunk_size(network, system, spec.output.memory_mib)
     moves = 0 if full else max(1, round(train.sweeps * system.sites))
     rules = Rules(
-        options=Options(moves, chunk, samples=1 if full else train.samples // train.chains),
+        options=Options(moves, chunk, samples=1 if full else train.samples // train.chains, kept=train.metric_steps),
         learning_rate=spec.learning_rate(),
         shift=train.diagonal_shift,
         block=train.block,
