@@ -173,6 +173,13 @@ def versions() -> dict[str, str]:
     }
 
 
+def command() -> str:
+    """The command line without the names of files and folders, which say nothing about the numbers."""
+    words = iter(sys.argv[1:])
+    kept = [w for w in words if w not in ("--out", "--bases", "--keep") or not next(words, None)]
+    return " ".join([Path(sys.argv[0]).name, *kept])
+
+
 def save(name: str, arguments: argparse.Namespace, results: Any) -> Path | None:
     """Write ``results/<name>-<hardware>.json`` with everything needed to judge the numbers.
 
@@ -186,7 +193,7 @@ def save(name: str, arguments: argparse.Namespace, results: Any) -> Path | None:
     record = {
         "benchmark": name,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(),
         "hardware": machine,
         "load_average_at_end": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "versions": versions(),

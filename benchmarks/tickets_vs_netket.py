@@ -3,7 +3,7 @@
 One layer of log cosh units on the open Ising lattice, the same steps, learning rate, damping and pruning fraction, full
 sums on both sides. NetKet multiplies the weights by a mask; wavefoundry holds the surviving columns alone and keeps a
 metric for a few steps. The last energies of the rounds stand beside each other; the ratio leaves out compilation, which
-is printed too. Beside it: what a step costs at 10 % of the weights, and what an evaluation costs with 10 % of the units.
+is printed too. Beside it: what a step costs at 10 % of the weights, and an evaluation with 10 % of the units.
 """
 
 from __future__ import annotations

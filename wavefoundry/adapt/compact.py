@@ -6,6 +6,7 @@ of a few lengths so that a shrinking network does not compile anew in every roun
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -118,6 +119,9 @@ class _Amplitude(NamedTuple):
         return Psi(z[0], z[1])
 
 
+Pullback = Callable[[Float[Array, "S 2"]], tuple[Float[Array, " P"]]]
+
+
 class Evaluated(NamedTuple):
     """Configurations with their weights, and what the network says of them."""
 
@@ -127,20 +131,35 @@ class Evaluated(NamedTuple):
     walkers: Walkers | None
 
 
+def amplitudes(wavefunction: Wavefunction, system: System, xs: Any, chunk: int) -> Float[Array, "S 2"]:
+    """log|psi| and phase of a list of configurations."""
+    return jax.lax.map(lambda x: _amplitude(wavefunction, system, x), xs, batch_size=min(chunk, xs.shape[0]))
+
+
+def _amplitude(wavefunction: Wavefunction, system: System, x: Any) -> Float[Array, " 2"]:
+    psi = wavefunction(system, x)
+    return jnp.stack([psi.log, psi.phase]).astype(jnp.float64)
+
+
 def evaluate(wavefunction: Wavefunction, system: System, walkers: Walkers | None, options: Options) -> Evaluated:
     """All configurations, with one evaluation of the network for each; or new samples of the chains."""
-    batch, walkers = (None, None) if walkers is None else draw(wavefunction, system, walkers, options)
-    xs = system.states if batch is None else batch.x  # type: ignore[attr-defined]
+    if walkers is None:
+        states = system.states  # type: ignore[attr-defined]
+        return listed(wavefunction.real, system, amplitudes(wavefunction, system, states, options.chunk))
+    batch, walkers = draw(wavefunction, system, walkers, options)
+    local = system.expand_batch(lambda x: _amplitude(wavefunction, system, x), batch.x, options.chunk)
+    return Evaluated(batch, local.z[:, 0], _terms(wavefunction.real, system, local), walkers)
 
-    def amplitude(x: Any) -> Array:
-        psi = wavefunction(system, x)
-        return jnp.stack([psi.log, psi.phase]).astype(jnp.float64)
 
-    local = system.expand_batch(amplitude, xs, options.chunk)
-    log = local.z[:, 0]
-    head = _Amplitude(wavefunction.real)
-    terms = jax.vmap(lambda part: system.contract(head, part))(local)
-    return Evaluated(Batch(xs, jax.nn.softmax(2 * log)) if batch is None else batch, log, terms, walkers)
+def listed(real: bool, system: Any, z: Float[Array, "D 2"]) -> Evaluated:
+    """All configurations of an enumerated system, from log|psi| and phase of each."""
+    terms = _terms(real, system, system.connect(z))
+    return Evaluated(Batch(system.states, jax.nn.softmax(2 * z[:, 0])), z[:, 0], terms, None)
+
+
+def _terms(real: bool, system: System, local: Any) -> Array:
+    head = _Amplitude(real)
+    return jax.vmap(lambda part: system.contract(head, part))(local)
 
 
 def log_rows(wavefunction: Wavefunction, system: System, xs: Any, index: Array, chunk: int) -> Array:
@@ -164,7 +183,7 @@ def log_rows(wavefunction: Wavefunction, system: System, xs: Any, index: Array, 
 
 def log_amplitudes(wavefunction: Wavefunction, system: System, xs: Any, chunk: int) -> Float[Array, " S"]:
     """log|psi| of a list of configurations."""
-    return jax.lax.map(lambda x: wavefunction(system, x).log, xs, batch_size=chunk).astype(jnp.float64)
+    return amplitudes(wavefunction, system, xs, chunk)[:, 0]
 
 
 def draw(wavefunction: Wavefunction, system: System, walkers: Walkers | None, options: Options) -> tuple[Batch, Any]:
@@ -220,17 +239,17 @@ def metric_at(
     return Metric(*factor_damped(gram(columns), shift), jnp.zeros((), int), jnp.zeros(()))
 
 
-def force(
-    wavefunction: Wavefunction, system: System, batch: Batch, local: Array, index: Array, chunk: int
-) -> Float[Array, " B"]:
+def with_pullback(network: Wavefunction, system: Any, theta: Array, chunk: int) -> tuple[Evaluated, Pullback]:
+    """``evaluate`` for all configurations, and the pullback of log|psi| and phase on the weights."""
+    z, pullback = jax.vjp(lambda t: amplitudes(with_vector(network, t), system, system.states, chunk), theta)
+    return listed(network.real, system, z), pullback
+
+
+def force(pullback: Pullback, batch: Batch, local: Array, index: Array) -> Float[Array, " B"]:
     """Gradient of the energy by the weights ``index``: 2 Re <O* (Eloc - E)>, without a Jacobian."""
     residual = 2.0 * batch.weight * (local - jnp.sum(batch.weight * local))
-
-    def projected(theta: Array) -> Array:
-        psi = jax.lax.map(lambda x: with_vector(wavefunction, theta)(system, x), batch.x, batch_size=chunk)
-        return jnp.sum(jnp.real(residual) * psi.log) + jnp.sum(jnp.imag(residual) * psi.phase)
-
-    return jax.grad(projected)(vector(wavefunction)).at[index].get(mode="fill", fill_value=0.0)
+    (gradient,) = pullback(jnp.stack([jnp.real(residual), jnp.imag(residual)], axis=1))
+    return gradient.at[index].get(mode="fill", fill_value=0.0)
 
 
 def preconditioned(metric: Metric, gradient: Float[Array, " B"]) -> Direction:
@@ -264,8 +283,11 @@ def step(
     they lead far or one of them is undone.
     """
     state, metric = carry
-    wavefunction = with_vector(network, state.theta)
-    batch, _, terms, walkers = evaluate(wavefunction, system, state.walkers, options)
+    wavefunction, pullback = with_vector(network, state.theta), None
+    if metric is None:
+        batch, _, terms, walkers = evaluate(wavefunction, system, state.walkers, options)
+    else:
+        (batch, _, terms, walkers), pullback = with_pullback(network, system, state.theta, options.chunk)
     local = terms @ system.couplings
     energy = jnp.real(jnp.sum(batch.weight * local))
     variance = jnp.sum(batch.weight * jnp.abs(local - energy) ** 2)
@@ -281,7 +303,7 @@ def step(
     else:
         remade = lambda: metric_at(wavefunction, system, batch, index, shift, options)  # noqa: E731
         metric = jax.lax.cond(metric.age == 0, remade, lambda: metric)
-        found = preconditioned(metric, force(wavefunction, system, batch, local, index, options.chunk))
+        found = preconditioned(metric, force(pullback, batch, local, index))
     rate = rates.learning_rate * state.scale
     rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
     moved = state.theta.at[index].add(-rate * found.update, mode="drop")

@@ -56,7 +56,10 @@ class EnumeratedSystem(System):
 
     def expand_batch(self, features: Callable[[Array], Array], xs: Any, chunk: int) -> Local:
         """Features of every state once; those of connected configurations are looked up."""
-        z = jax.lax.map(features, xs, batch_size=min(chunk, xs.shape[0]))
+        return self.connect(jax.lax.map(features, xs, batch_size=min(chunk, xs.shape[0])))
+
+    def connect(self, z: Float[Array, "D features"]) -> Local:
+        """What local energies need, from the features of all states."""
         return Local(z, z[self.index], self.mels, self.diagonal)
 
     def contract(self, head: Callable[[Array], Psi], local: Local) -> Array:
