@@ -15,7 +15,7 @@ PLATEAU = 9.1063e-4  # best state with one coupling for each of the 12 bonds (3 
 @pytest.fixture(scope="module", params=[0, 1, 2])
 def bonds(request):
     system = lattice.ising((3, 3), h=3.04438, periodic=False)
-    settings = {"score": "surgeon", "fan_in": 2, "stop_at": 20}
+    settings = {"score": "surgeon", "fan_in": 2, "alternatives": ["surgeon"], "steps": 200, "stop_at": 20}
     train = {"steps": 150, "diagonal_shift": 1e-2, "seed": request.param}
     return wf.prune(wf.models.dense(alpha=4), system, fraction=0.15, train=train, **settings)
 

@@ -81,7 +81,7 @@ def test_a_cut_that_jumps_is_made_again_by_the_other_scores_and_the_best_is_kept
         )
         return np.array([record["relative_error"] for record in found.rounds])
 
-    plain, helped = errors(), errors(alternatives=["surgeon", "magnitude"])
+    plain, helped = errors(), errors(alternatives=["longer", "surgeon", "magnitude"])
     other = np.flatnonzero(plain != helped)
     assert other.size  # random cuts lose bonds of so small a network
     first = other[0]

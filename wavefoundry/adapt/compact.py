@@ -298,7 +298,7 @@ def step(
     kept = finite & (energy <= state.energy + allowed)
 
     shift = rates.shift * state.damping
-    if metric is None:
+    if metric is None or pullback is None:
         found = direction(wavefunction, system, batch, local, index, shift, options)
     else:
         remade = lambda: metric_at(wavefunction, system, batch, index, shift, options)  # noqa: E731

@@ -112,10 +112,10 @@ class PruneTable(Table):
         default="magnitude",
         description="smallest go first: |w|; random; curvature w^2 S_kk; surgeon w^2 / (S^-1)_kk",
     )
-    alternatives: list[Score] = Field(
+    alternatives: list[Score | Literal["longer"]] = Field(
         default=[],
-        max_length=4,
-        description="scores (without fan_in) tried where a cut makes the error jump; the best is kept",
+        max_length=8,
+        description="tried where a cut makes the error jump: longer training, cuts by other scores; the best is kept",
     )
     schedule: Literal["iterative", "one-shot"] = Field(
         default="iterative", description="cut again and again, or every mask at once from the dense network"

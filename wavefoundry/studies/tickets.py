@@ -29,6 +29,8 @@ JUMP = 3.0
 """Errors that grow by more than this factor from one round to the next are looked at again."""
 SMALL = 1e-4
 """Below this part of the energy an error that grows is no reason for another cut."""
+LONGER = 3.0
+"""Factor on the steps of a round whose error jumps, for the alternative "longer"."""
 UNKNOWN = 1e300
 """Stands for an energy that is not known yet, where numbers have to be finite."""
 
@@ -218,22 +220,43 @@ def hunt_down(hunt: Hunt, context: Context) -> Cost:
 
 
 def _round(hunt: Hunt, number: int, mask: Flags, context: Context) -> tuple[Flags, Trained]:
-    """Train the survivors of a cut; where the energy jumps, those of the other cuts too, and keep the best."""
+    """Train the survivors of a cut; where the energy jumps, try the alternatives too, and keep the best."""
 
-    def train(mask: Flags, phase: str, save: bool) -> tuple[Flags, Trained]:
+    def train(mask: Flags, phase: str, save: bool = False) -> tuple[Flags, Trained]:
         key = hunt.fold(3, number)
         return mask, hunt.fit(hunt.start_of(mask), mask, hunt.table.steps, key, context, phase, save)
 
     def energy(tried: tuple[Flags, Trained]) -> float:
         return hunt.workshop.measure(tried[1].theta, hunt.fold(2, number)).estimate.mean
 
-    best = train(mask, f"round {number}", save=True)
-    if hunt.table.alternatives and hunt.jumped(energy(best)):
-        for score in hunt.table.alternatives:
-            # not saved within: an interrupted round makes its cuts again
-            other = train(hunt.next_mask(number, score), f"round {number}, cut by {score}", save=False)
-            best = min(best, other, key=energy)
-    return best
+    first = train(mask, f"round {number}", save=True)
+    if not hunt.table.alternatives or not hunt.jumped(energy(first)):
+        return first
+    tried = [first]
+    for other in hunt.table.alternatives:
+        # not saved within: an interrupted round makes its attempts again
+        if other == "longer":
+            found = train_longer(hunt, first[1].theta, mask, LONGER, (15, number), context, f"round {number}, longer")
+            tried += [(mask, trained) for trained in found]
+        else:
+            tried.append(train(hunt.next_mask(number, other), f"round {number}, cut by {other}"))
+    return min(tried, key=energy)
+
+
+def train_longer(
+    hunt: Hunt, theta: np.ndarray, mask: Flags, longer: float, fold: tuple[int, ...], context: Context, phase: str
+) -> list[Trained]:
+    """The same survivors with more steps: from their trained weights, and from the initial ones.
+
+    Args:
+        theta: trained weights. mask: survivors. longer: factor on the steps of a round. fold: of the keys.
+        context, phase: as in ``Hunt.fit``.
+    """
+    steps = max(1, round(longer * hunt.table.steps))
+    budgets = ((theta, steps), (hunt.init, max(steps, hunt.dense_steps)))
+    return [
+        hunt.fit(start, mask, budget, hunt.fold(*fold, k), context, phase) for k, (start, budget) in enumerate(budgets)
+    ]
 
 
 def _measure(hunt: Hunt, number: int) -> Measured:

@@ -15,7 +15,7 @@ from wavefoundry.adapt.tickets import Progress, Report
 from wavefoundry.artifacts.spec_tickets import IsolateTable, TransferTable
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.studies.context import Context
-from wavefoundry.studies.tickets import JUMP, Hunt, Reference, Ticket, energies
+from wavefoundry.studies.tickets import JUMP, Hunt, Reference, Ticket, energies, train_longer
 
 FLOOR = 1e-8
 """Relative errors below this are those of an unfinished optimisation, not of a mask."""
@@ -129,14 +129,11 @@ def confirm_jumps(hunt: Hunt, longer: float, context: Context) -> list[dict[str,
         before, after = (abs(hunt.tickets[i].record["relative_error"] or 0.0) for i in (number - 1, number))
         if longer <= 0 or after < FLOOR or after < JUMP * max(before, FLOOR) or jumps.has(round=number):
             continue
-        ticket, steps = hunt.tickets[number], max(1, round(longer * hunt.table.steps))
-        budgets = ((ticket.theta, steps), (hunt.init, max(steps, hunt.dense_steps)))
-        tried = []
-        for k, (theta, budget) in enumerate(budgets):
-            phase = f"jump at {ticket.record['n']} weights"
-            trained = hunt.fit(theta, ticket.mask, budget, hunt.fold(9, number, k), context, phase)
-            tried.append(abs(error_of(hunt, trained.theta, hunt.fold(10, number, k))["relative_error"]))
-        best = min([*tried, after])
+        ticket = hunt.tickets[number]
+        phase = f"jump at {ticket.record['n']} weights"
+        found = train_longer(hunt, ticket.theta, ticket.mask, longer, (9, number), context, phase)
+        tried = [error_of(hunt, trained.theta, hunt.fold(10, number, k)) for k, trained in enumerate(found)]
+        best = min([*(abs(error["relative_error"]) for error in tried), after])
         jumps.add(
             "jump",
             {
