@@ -30,6 +30,8 @@ from wavefoundry.engine.vmc import local_energies
 from wavefoundry.models import electrons
 
 EXACT, GOAL, WINDOW = -8.070548, 5e-3, 20
+PRECISION = "float64"
+"""Of both sides: kfac-jax mixes precisions where double precision is switched on and weights are single."""
 
 
 class Start(NamedTuple):
@@ -53,7 +55,9 @@ class Course(NamedTuple):
 
 def prepare(arguments: argparse.Namespace) -> Start:
     """Hartree-Fock pre-training, shared by both sides."""
-    wavefunction = electrons(width=arguments.width, layers=arguments.layers).build(jax.random.key(arguments.seed))
+    wavefunction = electrons(width=arguments.width, layers=arguments.layers, precision=PRECISION).build(
+        jax.random.key(arguments.seed)
+    )
     params, static = eqx.partition(wavefunction, eqx.is_array)
     options = transfer.TrainOptions(walkers=arguments.walkers)
     (family,) = transfer.stack([transfer.prepare(Molecule.from_atoms("Li 0 0 0; H 0 0 3.015"))]).families
@@ -137,15 +141,14 @@ def kfac(start: Start, arguments: argparse.Namespace) -> Course:
         weights, _, x = primals
         mean, local = clipped(weights, x)
         psi, change = jax.jvp(lambda w: log_psi(w, x), (weights,), (tangents[0],))
-        # in double precision, as the factors that kfac-jax multiplies it with
-        kfac_jax.register_normal_predictive_distribution(psi[:, None].astype(jnp.float64))
+        kfac_jax.register_normal_predictive_distribution(psi[:, None])
         slope = jnp.dot(change, (local - jnp.mean(local)).astype(change.dtype)) / psi.shape[0]
         return (mean, local), (slope.astype(mean.dtype), jnp.zeros_like(local))
 
     optimiser = kfac_jax.Optimizer(
         jax.value_and_grad(energy, has_aux=True), l2_reg=0.0, norm_constraint=arguments.kfac_norm,
         value_func_has_aux=True, value_func_has_rng=True, curvature_ema=0.95, inverse_update_period=1,
-        learning_rate_schedule=lambda t: jnp.asarray(arguments.kfac_rate / (1 + t / 10_000), "float32"),
+        learning_rate_schedule=lambda t: jnp.asarray(arguments.kfac_rate / (1 + t / 10_000), PRECISION),
         min_damping=1e-4, num_burnin_steps=0, register_only_generic=False, estimation_mode="fisher_exact",
         multi_device=False,
     )  # fmt: skip
@@ -171,7 +174,7 @@ def kfac(start: Start, arguments: argparse.Namespace) -> Course:
 
 def _step(optimiser: Any, weights: Any, opt: Any, key: Any, x: Any) -> tuple[Any, Any, Any]:
     found = optimiser.step(
-        weights, opt, key, batch=x, momentum=jnp.zeros((), "float32"), damping=jnp.asarray(1e-3, "float32")
+        weights, opt, key, batch=x, momentum=jnp.zeros((), PRECISION), damping=jnp.asarray(1e-3, PRECISION)
     )  # fmt: skip
     return found[0], found[1], found[-1]
 
