@@ -17,6 +17,7 @@ from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.core.segments import bootstrap
 from wavefoundry.studies import run_study
+from wavefoundry.studies.tickets_summary import find_onset
 
 STUDY = """\
 kind = "tickets"
@@ -87,6 +88,21 @@ def test_a_cut_that_jumps_is_made_again_by_the_other_scores_and_the_best_is_kept
     first = other[0]
     assert plain[first] > 3 * max(plain[first - 1], 1e-4)  # only where the error jumps
     assert helped[first] < plain[first]
+
+
+def test_the_onset_is_the_confirmed_jump_with_the_lowest_fidelity():
+    fidelities, errors = [None, 0.9999, 0.9996, 0.9997, 0.97, 0.99], [1e-6, 1e-6, 1e-4, 9e-4, 1.3e-2, 2e-2]
+    rounds = [
+        {"n": 60 - 10 * k, "rho": 6.0 - k, "fidelity_previous": f, "observables": {"m_x": 0.9 - 0.01 * k}}
+        for k, f in enumerate(fidelities)
+    ]
+    jumps = [
+        {"round": k, "error_before": errors[k - 1], "error_longer": errors[k], "confirmed": k != 3} for k in (2, 3, 4)
+    ]
+    onset = find_onset(rounds, jumps)
+    assert (onset["n"], onset["next_n"], onset["fidelity"]) == (30, 20, 0.97)  # not the larger ratio at round 2
+    assert onset["dip_over_usual"] > 3
+    assert find_onset(rounds, [jump | {"confirmed": False} for jump in jumps]) is None
 
 
 def test_report_table_and_files(run, capsys):

@@ -91,11 +91,14 @@ def regions(rounds: list[dict[str, Any]], seed: int) -> dict[str, Any]:
 
 
 def find_onset(rounds: list[dict[str, Any]], jumps: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The largest confirmed jump, with what state and observables do there; None when there is none."""
+    """The confirmed jump at which the state changes most, with what it and observables do there; None without jumps.
+
+    The loss of fidelity decides, for ratios of errors are large wherever the error before is next to nothing.
+    """
     confirmed = [jump for jump in jumps if jump["confirmed"]]
     if not confirmed:
         return None
-    jump = max(confirmed, key=lambda j: j["error_longer"] / max(j["error_before"], RESOLVED))
+    jump = max(confirmed, key=lambda j: 1 - (rounds[j["round"]]["fidelity_previous"] or 1.0))
     number = jump["round"]
     here, before = rounds[number], rounds[number - 1]
     changes = {
