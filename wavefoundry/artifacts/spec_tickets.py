@@ -26,6 +26,7 @@ TORIC = {"star": 1.0, "plaquette": 1.0}
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Score = Literal["magnitude", "random", "curvature", "surgeon"]
+Alternative = Literal["longer", "magnitude", "random", "curvature", "surgeon"]
 VARIANTS = ("init", "random-init", "random-mask", "shuffled-mask", "one-shot-mask")
 """Isolation experiments: initial weights or new ones under the found mask, initial weights under other masks."""
 OWN_KEYS = {
@@ -112,7 +113,7 @@ class PruneTable(Table):
         default="magnitude",
         description="smallest go first: |w|; random; curvature w^2 S_kk; surgeon w^2 / (S^-1)_kk",
     )
-    alternatives: list[Score | Literal["longer"]] = Field(
+    alternatives: list[Alternative] = Field(
         default=[],
         max_length=8,
         description="tried where a cut makes the error jump: longer training, cuts by other scores; the best is kept",
