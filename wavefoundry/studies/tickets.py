@@ -189,9 +189,8 @@ def hunt_down(hunt: Hunt, context: Context) -> Cost:
     before, spent = METER.now(), _restore(hunt, context)
     measured: list[Measured] = []
 
-    def close(number: int, mask: Flags, found: Trained, begin: Cost) -> None:
-        again = [_measure(hunt, i) for i in (0, number - 1) if number and not measured]
-        now = hunt.workshop.measure(found.theta, hunt.fold(2, number))
+    def close(number: int, mask: Flags, found: Trained, now: Measured, begin: Cost) -> None:
+        again = [_measure(hunt, i, hunt.tickets[i].theta) for i in (0, number - 1) if number and not measured]
         first, last = (measured or again or [now, now])[0], (measured or again or [now, now])[-1]
         fidelity = (hunt.workshop.fidelity(last, now), hunt.workshop.fidelity(first, now))
         record = round_record(hunt, number, mask, now, found, fidelity, METER.now() - begin)
@@ -206,7 +205,7 @@ def hunt_down(hunt: Hunt, context: Context) -> Cost:
         begin = METER.now()
         context.compiling("the training step")
         found = hunt.fit(hunt.init, everything, hunt.dense_steps, hunt.fold(3, 0), context, "dense", save=True)
-        close(0, everything, found, begin)
+        close(0, everything, found, _measure(hunt, 0, found.theta), begin)
     while True:
         number, last = len(hunt.tickets), hunt.tickets[-1]
         if hunt.where.count(last.mask) <= max(hunt.table.stop_at, len(hunt.where.layers)):
@@ -219,28 +218,41 @@ def hunt_down(hunt: Hunt, context: Context) -> Cost:
     return METER.now() - before + spent
 
 
-def _round(hunt: Hunt, number: int, mask: Flags, context: Context) -> tuple[Flags, Trained]:
+class _Attempt(NamedTuple):
+    """One way to make a round."""
+
+    mask: Flags
+    trained: Trained
+    measured: Measured
+
+    @property
+    def energy(self) -> float:
+        return self.measured.estimate.mean
+
+
+def _round(hunt: Hunt, number: int, mask: Flags, context: Context) -> _Attempt:
     """Train the survivors of a cut; where the energy jumps, try the alternatives too, and keep the best."""
 
-    def train(mask: Flags, phase: str, save: bool = False) -> tuple[Flags, Trained]:
-        key = hunt.fold(3, number)
-        return mask, hunt.fit(hunt.start_of(mask), mask, hunt.table.steps, key, context, phase, save)
+    def attempt(mask: Flags, trained: Trained) -> _Attempt:
+        return _Attempt(mask, trained, _measure(hunt, number, trained.theta))
 
-    def energy(tried: tuple[Flags, Trained]) -> float:
-        return hunt.workshop.measure(tried[1].theta, hunt.fold(2, number)).estimate.mean
+    def train(mask: Flags, phase: str, save: bool = False) -> _Attempt:
+        key = hunt.fold(3, number)
+        return attempt(mask, hunt.fit(hunt.start_of(mask), mask, hunt.table.steps, key, context, phase, save))
 
     first = train(mask, f"round {number}", save=True)
-    if not hunt.table.alternatives or not hunt.jumped(energy(first)):
+    if not hunt.table.alternatives or not hunt.jumped(first.energy):
         return first
     tried = [first]
     for other in hunt.table.alternatives:
         # not saved within: an interrupted round makes its attempts again
         if other == "longer":
-            found = train_longer(hunt, first[1].theta, mask, LONGER, (15, number), context, f"round {number}, longer")
-            tried += [(mask, trained) for trained in found]
+            phase = f"round {number}, longer"
+            found = train_longer(hunt, first.trained.theta, mask, LONGER, (15, number), context, phase)
+            tried += [attempt(mask, trained) for trained in found]
         else:
             tried.append(train(hunt.next_mask(number, other), f"round {number}, cut by {other}"))
-    return min(tried, key=energy)
+    return min(tried, key=lambda one: one.energy)
 
 
 def train_longer(
@@ -259,8 +271,8 @@ def train_longer(
     ]
 
 
-def _measure(hunt: Hunt, number: int) -> Measured:
-    return hunt.workshop.measure(hunt.tickets[number].theta, hunt.fold(2, number))
+def _measure(hunt: Hunt, number: int, theta: np.ndarray) -> Measured:
+    return hunt.workshop.measure(theta, hunt.fold(2, number))
 
 
 def round_record(
