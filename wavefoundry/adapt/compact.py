@@ -228,14 +228,21 @@ class Metric(NamedTuple):
     moved: Float[Array, ""]  # sum of their rms changes of log psi
 
 
+def metric_rows(
+    wavefunction: Wavefunction, system: System, batch: Batch, index: Array, chunk: int
+) -> Float[Array, "N B"]:
+    """Centred and weighted derivatives of the weights ``index``, of which the metric is rows^T rows."""
+    jacobian = log_rows(wavefunction, system, batch.x, index, chunk).astype(jnp.float64)
+    return centred_rows(jacobian[None], jnp.zeros(jacobian.shape[:1])[None], batch.weight[None])[0]
+
+
 def metric_at(
     wavefunction: Wavefunction, system: System, batch: Batch, index: Array, shift: Array, options: Options
 ) -> Metric:
     """The factorised metric of the weights ``index``."""
-    jacobian = log_rows(wavefunction, system, batch.x, index, max(1, options.chunk // 2))
-    rows, _ = centred_rows(jacobian[None], jnp.zeros(jacobian.shape[:1])[None], batch.weight[None])
+    rows = metric_rows(wavefunction, system, batch, index, max(1, options.chunk // 2))
     # the barrier: XLA would transpose anew for every block of the product
-    columns = jax.lax.optimization_barrier(rows.astype(jnp.float64).T)
+    columns = jax.lax.optimization_barrier(rows.T)
     return Metric(*factor_damped(gram(columns), shift), jnp.zeros((), int), jnp.zeros(()))
 
 

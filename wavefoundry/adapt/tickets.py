@@ -283,8 +283,6 @@ def _metric(
 ) -> tuple[Array, Array]:
     wavefunction = compact.with_vector(network, theta)
     batch, _ = compact.draw(wavefunction, system, walkers, options)
-    rows = compact.log_rows(wavefunction, system, batch.x, index, options.chunk).astype(jnp.float64)
-    rows = (rows - jnp.einsum("s,spq->pq", batch.weight, rows)) * jnp.sqrt(batch.weight)[:, None, None]
-    rows = rows.reshape(-1, rows.shape[-1])
+    rows = compact.metric_rows(wavefunction, system, batch, index, options.chunk)
     diagonal = jnp.sum(rows**2, axis=0)
     return diagonal, rows.T @ rows if whole else diagonal
