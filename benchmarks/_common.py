@@ -176,7 +176,7 @@ def versions() -> dict[str, str]:
 def command() -> str:
     """The command line without the names of files and folders, which say nothing about the numbers."""
     words = iter(sys.argv[1:])
-    kept = [w for w in words if w not in ("--out", "--bases", "--keep") or not next(words, None)]
+    kept = [w for w in words if w not in ("--out", "--bases", "--keep", "--deepqmc") or not next(words, None)]
     return " ".join([Path(sys.argv[0]).name, *kept])
 
 
@@ -197,7 +197,7 @@ def save(name: str, arguments: argparse.Namespace, results: Any) -> Path | None:
         "hardware": machine,
         "load_average_at_end": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "versions": versions(),
-        "settings": {key: value for key, value in vars(arguments).items() if key not in ("out", "bases")},
+        "settings": {key: value for key, value in vars(arguments).items() if key not in ("out", "bases", "deepqmc")},
         "results": results,
     }
     path = Path(arguments.out) if arguments.out else RESULTS / f"{name}-{slug}.json"

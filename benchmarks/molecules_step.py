@@ -1,15 +1,29 @@
-"""A step on lithium hydride and the time to 5 mHa: stacked SPRING against KFAC (kfac-jax) on an equal network.
+"""A step on lithium hydride and the time to 5 mHa, against the optimiser and against a program of the field.
 
-The network, its start after Hartree-Fock pre-training, walkers, moves, Laplacian and clipping are the same on both
-sides; only the optimiser differs. KFAC has the settings of FermiNet: learning rate 0.05 / (1 + t / 10000), damping
-1e-3, norm constraint 1e-3, moving average 0.95, no momentum, inverse in every step; ``--kfac-rate`` and ``--kfac-norm``
-change them. Compilation is not counted. Needs ``pip install kfac-jax``; without it only our side runs.
+* KFAC (kfac-jax) on an equal network: network, start after Hartree-Fock pre-training, walkers, moves, Laplacian and
+  clipping are the same, only the optimiser differs. It has the settings of FermiNet: learning rate 0.05 / (1 + t /
+  10000), damping 1e-3, norm constraint 1e-3, moving average 0.95, no momentum, inverse in every step; ``--kfac-rate``
+  and ``--kfac-norm`` change them. Layers that the network uses twice, once for each sign of an orbital, get diagonal
+  curvature: kfac-jax knows no other kind for them. Needs ``pip install kfac-jax``.
+* DeepQMC as installed: its default network, pre-training and optimiser, with its forward Laplacian and as many walkers
+  as ours. It needs an environment of its own, named by its command: ``--deepqmc ENV/bin/deepqmc``. DeepQMC 1.2 wants
+  ``pip install deepqmc folx jax==0.4.35 kfac-jax==0.0.6 hydra-core==1.3.2``.
+
+A side that is not installed is left out. Hartree-Fock pre-training and compilation are not counted on any side. The
+goal is reached when the mean of the last 50 steps is, by more than its standard error, so that noise alone does not
+reach it; medians are over the seeds (``--repeats``).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import _common
@@ -29,9 +43,9 @@ from wavefoundry.engine.sampling import equal_weights
 from wavefoundry.engine.vmc import local_energies
 from wavefoundry.models import electrons
 
-EXACT, GOAL, WINDOW = -8.070548, 5e-3, 20
+EXACT, GOAL, WINDOW = -8.070548, 5e-3, 50
 PRECISION = "float64"
-"""Of both sides: kfac-jax mixes precisions where double precision is switched on and weights are single."""
+"""Ours and of KFAC: kfac-jax mixes precisions where double precision is switched on and weights are single."""
 
 
 class Start(NamedTuple):
@@ -53,19 +67,31 @@ class Course(NamedTuple):
     wall: list[float]
 
 
-def prepare(arguments: argparse.Namespace) -> Start:
+def prepare(arguments: argparse.Namespace, seed: int) -> Start:
     """Hartree-Fock pre-training, shared by both sides."""
     wavefunction = electrons(width=arguments.width, layers=arguments.layers, precision=PRECISION).build(
-        jax.random.key(arguments.seed)
+        jax.random.key(seed)
     )
     params, static = eqx.partition(wavefunction, eqx.is_array)
     options = transfer.TrainOptions(walkers=arguments.walkers)
     (family,) = transfer.stack([transfer.prepare(Molecule.from_atoms("Li 0 0 0; H 0 0 3.015"))]).families
     process = transfer.pretraining(static, options)
-    run = process.init(jax.random.key(1), params, (family,), options.walkers)
+    run = process.init(jax.random.key(seed + 1), params, (family,), options.walkers)
     rates = 3e-3 * (1 - jnp.arange(arguments.hf_steps) / arguments.hf_steps)
     run, _ = transfer.pretraining_block(process)(run, (family,), rates)
-    return Start(static, run.params, run.sampler, family, options)
+    return Start(static, _awake(run.params), run.sampler, family, options)
+
+
+def _awake(params: Any) -> Any:
+    """Weight matrices that are zero at the start, made slightly non-zero.
+
+    The layer before such a matrix gets no gradient at all, and kfac-jax divides by the number of samples that gave one.
+    """
+    leaves, shape = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(4), len(leaves))
+    zero = [leaf.ndim > 1 and not np.any(leaf) for leaf in leaves]
+    noise = [1e-3 * jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(shape, [n if z else leaf for leaf, n, z in zip(leaves, noise, zero, strict=True)])
 
 
 def course(advance: Callable[[Any, int, int], tuple[Any, np.ndarray]], state: Any, steps: int, block: int) -> Course:
@@ -81,11 +107,11 @@ def course(advance: Callable[[Any, int, int], tuple[Any, np.ndarray]], state: An
     return Course(np.concatenate(energies), list(done), list(cpu), list(wall))
 
 
-def spring(start: Start, arguments: argparse.Namespace) -> Course:
+def spring(start: Start, arguments: argparse.Namespace, seed: int) -> Course:
     """Our side."""
     process = transfer.training(start.static, tree.all_weights(start.params), start.options)
     block, families = transfer.training_block(process), (start.family,)
-    run = process.init(jax.random.key(2), start.params, families, start.options.walkers, start.walkers)
+    run = process.init(jax.random.key(seed + 2), start.params, families, start.options.walkers, start.walkers)
 
     def advance(run: Any, first: int, size: int) -> tuple[Any, np.ndarray]:
         run, info = block(run, families, transfer.schedule(size, first=first))
@@ -111,36 +137,36 @@ def kfac(start: Start, arguments: argparse.Namespace) -> Course:
     leaves, shape = jax.tree.flatten(start.params)
     options, family = start.options, start.family
     moves = engine.Moves(options.moves, 4 * options.chunk, options.drift)
-    system = tree.take(family, 0)
+    arrays, rest = eqx.partition(tree.take(family, 0), eqx.is_array)
+    # kfac-jax recognises a layer by the batch axis of its inputs, so each sample carries the molecule along
+    own = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (options.walkers, *leaf.shape)), arrays)
 
     def network(weights: list[Any]) -> Any:
         return eqx.combine(jax.tree.unflatten(shape, weights), start.static)
 
-    def log_psi(weights: list[Any], x: Any) -> Any:
-        # kfac-jax wants a batch axis on the inputs of every layer, so each sample gets a molecule of its own; the first
-        # layer of messages has constant inputs and is treated as a parameter of no known kind (diagonal curvature)
+    def log_psi(weights: list[Any], batch: Any) -> Any:
+        # the first layer of messages has constant inputs: a parameter of no known kind (diagonal curvature)
         tagged = eqx.tree_at(
             lambda n: jax.tree.leaves(n.embedding.layers[0].sender),
             network(weights),
             replace_fn=kfac_jax.register_generic,
         )
-        arrays, rest = eqx.partition(system, eqx.is_array)
-        own = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(x), *leaf.shape)), arrays)
-        return jax.vmap(lambda s, one: tagged(eqx.combine(s, rest), one).log)(own, x)
+        return jax.vmap(lambda s, one: tagged(eqx.combine(s, rest), one).log)(*batch)
 
-    def clipped(weights: list[Any], x: Any) -> tuple[Any, Any]:
+    def clipped(weights: list[Any], batch: Any) -> tuple[Any, Any]:
+        _, x = batch
         local = jnp.sum(local_energies(network(weights), family, equal_weights(x[None]), options.chunk), axis=-1)
         return jnp.mean(local), engine.clip(local, options.clip)[0]
 
     @jax.custom_jvp
-    def energy(weights: list[Any], rng: Any, x: Any) -> tuple[Any, Any]:
-        return clipped(weights, x)
+    def energy(weights: list[Any], rng: Any, batch: Any) -> tuple[Any, Any]:
+        return clipped(weights, batch)
 
     @energy.defjvp
     def _(primals: Any, tangents: Any) -> Any:
-        weights, _, x = primals
-        mean, local = clipped(weights, x)
-        psi, change = jax.jvp(lambda w: log_psi(w, x), (weights,), (tangents[0],))
+        weights, _, batch = primals
+        mean, local = clipped(weights, batch)
+        psi, change = jax.jvp(lambda w: log_psi(w, batch), (weights,), (tangents[0],))
         kfac_jax.register_normal_predictive_distribution(psi[:, None])
         slope = jnp.dot(change, (local - jnp.mean(local)).astype(change.dtype)) / psi.shape[0]
         return (mean, local), (slope.astype(mean.dtype), jnp.zeros_like(local))
@@ -164,27 +190,54 @@ def kfac(start: Start, arguments: argparse.Namespace) -> Course:
         weights, opt, found = copied(weights), copied(opt), []
         for step in range(first, first + size):
             walkers = sample(weights, walkers)
-            weights, opt, stats = _step(optimiser, weights, opt, jax.random.key(step), walkers.x[0])
+            weights, opt, stats = _step(optimiser, weights, opt, jax.random.key(step), (own, walkers.x[0]))
             found.append(float(stats["loss"]))
         return (weights, opt, walkers), np.array(found)
 
-    opt = optimiser.init(copied(leaves), jax.random.key(3), walkers.x[0])
+    opt = optimiser.init(copied(leaves), jax.random.key(3), (own, walkers.x[0]))
     return course(advance, (leaves, opt, walkers), arguments.steps, arguments.block)
 
 
-def _step(optimiser: Any, weights: Any, opt: Any, key: Any, x: Any) -> tuple[Any, Any, Any]:
+def _step(optimiser: Any, weights: Any, opt: Any, key: Any, batch: Any) -> tuple[Any, Any, Any]:
     found = optimiser.step(
-        weights, opt, key, batch=x, momentum=jnp.zeros((), PRECISION), damping=jnp.asarray(1e-3, PRECISION)
+        weights, opt, key, batch=batch, momentum=jnp.zeros((), PRECISION), damping=jnp.asarray(1e-3, PRECISION)
     )  # fmt: skip
     return found[0], found[1], found[-1]
 
 
+def deepqmc(arguments: argparse.Namespace, seed: int) -> Course:
+    """DeepQMC by its own command; its metric logger, ours, writes down energy and CPU time of each step."""
+    here = Path(__file__).resolve().parent
+    with tempfile.TemporaryDirectory() as folder:
+        clock_file = Path(folder) / "clock.jsonl"
+        words = [
+            arguments.deepqmc, "hamil=qc_forward_laplacian", "hamil/mol=LiH", "hamil.mol.unit=bohr",
+            "hamil.mol.coords=[[0.0,0.0,0.0],[0.0,0.0,3.015]]", f"task.electron_batch_size={arguments.walkers}",
+            f"task.steps={arguments.deepqmc_steps}", f"task.seed={seed}", f"task.workdir={folder}/work",
+            f"hydra.run.dir={folder}/work", "~task.metric_logger_constructor.max_queue",
+            "task.metric_logger_constructor._target_=_deepqmc_clock.Clock",
+        ]  # fmt: skip
+        environment = os.environ | {"PYTHONPATH": str(here), "DEEPQMC_CLOCK": str(clock_file)}
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode or not clock_file.exists():
+            raise SystemExit(f"DeepQMC failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        rows = [json.loads(line) for line in clock_file.read_text().splitlines()]
+
+    def spent(key: str) -> list[float]:
+        found = np.array([row[key] for row in rows])
+        return list(found - found[0] + np.median(np.diff(found)))  # the first step compiles: it counts as a usual one
+
+    energies = np.array([row["energy"] for row in rows])
+    return Course(energies, list(range(1, len(rows) + 1)), spent("cpu"), spent("wall"))
+
+
 def reached(found: Course) -> tuple[int, float] | None:
-    """Steps and CPU seconds until the running mean is within 5 mHa; None when it never is."""
+    """Steps and CPU seconds until the running mean and its error are within 5 mHa; None when they never are."""
     if len(found.energies) < WINDOW:
         return None
-    mean = np.convolve(found.energies, np.full(WINDOW, 1 / WINDOW), mode="valid")
-    below = np.flatnonzero(mean <= EXACT + GOAL)
+    windows = np.lib.stride_tricks.sliding_window_view(found.energies, WINDOW)
+    error = np.std(windows, axis=-1, ddof=1) / np.sqrt(WINDOW)
+    below = np.flatnonzero(np.mean(windows, axis=-1) + error <= EXACT + GOAL)
     if not len(below):
         return None
     step = int(below[0]) + WINDOW
@@ -192,12 +245,13 @@ def reached(found: Course) -> tuple[int, float] | None:
 
 
 def record(found: Course) -> dict[str, Any]:
-    """One side for the result file."""
+    """One run of one side for the result file."""
     goal = reached(found)
     last = _common.finite(np.mean(found.energies[-WINDOW:]), "the energy")
     return {
         "cpu_seconds_per_step": found.cpu[-1] / found.steps[-1],
         "wall_seconds_per_step": found.wall[-1] / found.steps[-1],
+        "steps": len(found.energies),
         "steps_to_5_mha": None if goal is None else goal[0],
         "cpu_seconds_to_5_mha": None if goal is None else goal[1],
         "error_at_the_end_mha": 1000 * (last - EXACT),
@@ -205,33 +259,70 @@ def record(found: Course) -> dict[str, Any]:
     }
 
 
+def medians(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Over the seeds; a goal that one of them missed counts as later than all that were reached."""
+    found: dict[str, Any] = {}
+    for key in ("cpu_seconds_per_step", "steps_to_5_mha", "cpu_seconds_to_5_mha", "error_at_the_end_mha"):
+        middle = statistics.median_high(np.inf if run[key] is None else run[key] for run in runs)
+        found[key] = None if middle == np.inf else middle
+    return found
+
+
 def main() -> None:
     """Run the comparison; ``--quick`` makes network and training tiny."""
     parser = _common.parser(__doc__)
     parser.add_argument("--walkers", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--block", type=int, default=10)
     parser.add_argument("--hf-steps", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=3, help="seeds (default 3)")
     parser.add_argument("--kfac-rate", type=float, default=0.05)
     parser.add_argument("--kfac-norm", type=float, default=1e-3)
+    parser.add_argument("--deepqmc", metavar="COMMAND", help="the command of an installed DeepQMC")
+    parser.add_argument("--deepqmc-steps", type=int, default=1000)
     arguments: argparse.Namespace = parser.parse_args()
     if arguments.quick:
-        changes = {"width": 8, "layers": 1, "walkers": 32, "steps": 4, "block": 2, "hf_steps": 4}
-        arguments = argparse.Namespace(**(vars(arguments) | changes))
-    start = prepare(arguments)
-    results: dict[str, Any] = {"parameters": tree.count(start.params)}
-    say("pre-trained")
-    for name, side in (("wavefoundry SPRING", spring), ("kfac-jax KFAC", kfac)):
-        try:
-            results[name] = record(side(start, arguments))
-        except ImportError as error:
-            say(f"{name} is left out: {error}")
-            continue
-        say(f"{name} done")
-    rows = [[name, *(found[k] for k in list(found)[:5])] for name, found in results.items() if isinstance(found, dict)]
-    columns = ["", "CPU s / step", "wall s / step", "steps to 5 mHa", "CPU s to 5 mHa", "error at the end (mHa)"]
-    table(f"LiH, {results['parameters']} weights, {arguments.walkers} walkers, {arguments.steps} steps", columns, rows)
-    _common.save("molecules_step", arguments, results)
+        tiny = {"width": 8, "layers": 1, "walkers": 32, "steps": 4, "block": 2, "hf_steps": 4, "repeats": 1}
+        arguments = argparse.Namespace(**(vars(arguments) | tiny | {"deepqmc_steps": 3}))
+    runs: dict[str, list[dict[str, Any]]] = {}
+    weights = 0
+    for seed in range(arguments.seed, arguments.seed + arguments.repeats):
+        start = prepare(arguments, seed)
+        weights = tree.count(start.params)
+        sides: dict[str, Callable[[], Course]] = {
+            "wavefoundry": lambda start=start, seed=seed: spring(start, arguments, seed),
+            "KFAC, equal network": lambda start=start: kfac(start, arguments),
+        }
+        if arguments.deepqmc:
+            sides["DeepQMC"] = lambda seed=seed: deepqmc(arguments, seed)
+        for name, side in sides.items():
+            try:
+                runs.setdefault(name, []).append(record(side()))
+            except ImportError as error:
+                runs.pop(name)
+                say(f"{name} is left out: {error}")
+                continue
+            say(f"{name}, seed {seed}: done")
+    middle = {name: medians(found) for name, found in runs.items()}
+    columns = ["", "CPU s / step", "steps to 5 mHa", "CPU s to 5 mHa", "error at the end (mHa)"]
+    table(
+        f"LiH, {weights} weights, {arguments.walkers} walkers, medians of {arguments.repeats} seeds",
+        columns,
+        [[name, *found.values()] for name, found in middle.items()],
+    )
+    ours = middle["wavefoundry"]["cpu_seconds_to_5_mha"]
+    ratios = {
+        name: found["cpu_seconds_to_5_mha"] / ours
+        for name, found in middle.items()
+        if ours and found["cpu_seconds_to_5_mha"] and name != "wavefoundry"
+    }
+    for name, ratio in ratios.items():
+        say(f"time to 5 mHa: {ratio:.2f}x that of wavefoundry with {name}")
+    _common.save(
+        "molecules_step",
+        arguments,
+        {"parameters": weights, "medians": middle, "ratios_of_time_to_5_mha": ratios, "runs": runs},
+    )
 
 
 if __name__ == "__main__":
