@@ -7,6 +7,7 @@ embedding has continuous first derivatives away from the nuclei, as the local en
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,43 +19,71 @@ from wavefoundry.models.electron_shape import Shape
 from wavefoundry.models.layers import Dense, xavier
 
 
-class Pairs(eqx.Module):
-    """Features of pairs before the first layer, and how much a pair at that distance counts."""
+class Pairs(NamedTuple):
+    """Which pairs of electrons there are: fixed by their number and spins, so known when a program is compiled.
 
-    electrons: Float[Array, "n n e"]
+    Where a feature of (i, j) is one of (j, i) as well, every pair is listed once, and no electron with itself.
+    """
+
+    i: np.ndarray  # (p,) electrons of each pair, those of the same spin first
+    j: np.ndarray
+    same: int  # how many pairs have the same spin
+    place: np.ndarray  # (n, m) the pair of electron i and its m-th neighbour
+    neighbour: np.ndarray  # (n, m) that neighbour
+
+    @classmethod
+    def of(cls, n: int, n_up: int, *, symmetric: bool) -> Pairs:
+        """All pairs of n electrons, the first n_up of them with spin up."""
+        i, j = np.triu_indices(n, 1) if symmetric else np.indices((n, n)).reshape(2, -1)
+        different = (i < n_up) != (j < n_up)
+        order = np.argsort(different, kind="stable")
+        i, j = i[order], j[order]
+        place = np.zeros((n, n), int)
+        place[i, j] = np.arange(len(i))
+        neighbour = np.tile(np.arange(n), (n, 1))
+        if symmetric:
+            place[j, i] = np.arange(len(i))
+            apart = ~np.eye(n, dtype=bool)
+            place, neighbour = place[apart].reshape(n, -1), neighbour[apart].reshape(n, -1)
+        return cls(i, j, int(np.sum(~different)), place, neighbour)
+
+
+class PairFeatures(NamedTuple):
+    """Features of pairs before the first layer, and how much a pair at that distance counts (None: all alike)."""
+
+    electrons: Float[Array, "p e"]
     nuclei: Float[Array, "n atoms 4"]
-    weight_electrons: Float[Array, "n n"]
-    weight_nuclei: Float[Array, "n atoms"]
+    weight_electrons: Float[Array, " p"] | None
+    weight_nuclei: Float[Array, "n atoms"] | None
 
 
-def pairs(x: Array, positions: Array, *, smooth: bool, reach: float) -> Pairs:
+def pair_features(x: Array, positions: Array, listed: Pairs, *, smooth: bool, reach: float) -> PairFeatures:
     """Pair features of one configuration.
 
     Args:
-        x: (n, 3) electrons. positions: (atoms, 3) nuclei.
+        x: (n, 3) electrons. positions: (atoms, 3) nuclei. listed: pairs of electrons.
         smooth: log(1 + r^2) between electrons (no kink where two electrons meet, so that the cusp is left to the
             Jastrow factor alone) and log(1 + r), d log(1 + r) / r to nuclei. Otherwise plain distances and differences,
             as in arXiv 2303.09949.
         reach: pairs count with exp(-(r / reach)^2), in bohr; infinite: all alike.
     """
-    n = x.shape[0]
     to_nuclei = x[:, None] - positions
     r2_nuclei = jnp.sum(to_nuclei**2, axis=-1)
     r_nuclei = jnp.sqrt(r2_nuclei)[..., None]
-    between = x[:, None] - x
+    between = x[listed.i] - x[listed.j]
     r2 = jnp.sum(between**2, axis=-1)
     if smooth:
         scale = jnp.log1p(r_nuclei) / r_nuclei
         nuclei = jnp.concatenate([scale * r_nuclei, scale * to_nuclei], axis=-1)
         electrons = jnp.log1p(r2)[..., None]
     else:
-        diagonal = jnp.eye(n, dtype=x.dtype)
-        r = jnp.sqrt(r2 + diagonal) * (1 - diagonal)
+        itself = jnp.asarray(listed.i == listed.j, x.dtype)
+        r = jnp.sqrt(r2 + itself) * (1 - itself)
         nuclei = jnp.concatenate([r_nuclei, to_nuclei], axis=-1)
         electrons = jnp.concatenate([r[..., None], between], axis=-1)
     if math.isinf(reach):
-        return Pairs(electrons, nuclei, jnp.ones_like(r2), jnp.ones_like(r2_nuclei))
-    return Pairs(electrons, nuclei, jnp.exp(-r2 / reach**2), jnp.exp(-r2_nuclei / reach**2))
+        return PairFeatures(electrons, nuclei, None, None)
+    return PairFeatures(electrons, nuclei, jnp.exp(-r2 / reach**2), jnp.exp(-r2_nuclei / reach**2))
 
 
 class Layer(eqx.Module):
@@ -68,6 +97,13 @@ class Layer(eqx.Module):
     pair_same: Dense | None
     pair_different: Dense | None
     pair_nuclei: Dense | None
+
+
+def _by_spin(same: Dense, different: Dense, g: Float[Array, "p e"], listed: Pairs) -> Float[Array, "p out"]:
+    """A layer for pairs of the same spin and another for those of different spin."""
+    k = listed.same
+    parts = [layer(some) for layer, some in ((same, g[:k]), (different, g[k:])) if len(some)]
+    return jnp.tanh(jnp.concatenate(parts))
 
 
 def residual(x: Array, y: Array) -> Array:
@@ -119,30 +155,42 @@ class Embedding(eqx.Module):
     ) -> Float[Array, "n width"]:
         """Embedding of every electron of one configuration."""
         n = x.shape[0]
-        first = pairs(x, positions, smooth=self.small, reach=self.reach)
+        listed = Pairs.of(n, n_up, symmetric=self.small)
+        first = pair_features(x, positions, listed, smooth=self.small, reach=self.reach)
         g, q = first.electrons, first.nuclei
         if self.lift is not None:
             g, q = jnp.tanh(self.lift[0](g)), jnp.tanh(self.lift[1](q))
-        up = np.arange(n) < n_up
-        alike = jnp.asarray(up[:, None] == up, x.dtype)[..., None]
-        weight = first.weight_electrons[..., None]
-        if self.small:
-            weight = weight * (1 - jnp.eye(n, dtype=x.dtype))[..., None]
         z = self.table[jnp.round(charges).astype(int) - 1]
-        h = jnp.ones((n, 1), x.dtype)
+        h = jnp.ones((1, 1), x.dtype)  # all electrons are alike in the first layer
         for layer in self.layers:
-            filters = alike * jnp.tanh(layer.same(g)) + (1 - alike) * jnp.tanh(layer.different(g))
-            from_electrons = jnp.einsum("ijc,jc->ic", weight * filters, jnp.tanh(layer.sender(h)))
-            from_nuclei = jnp.einsum("iac,ac->ic", first.weight_nuclei[..., None] * q, jnp.tanh(layer.element(z)))
-            parts = [h, from_electrons, from_nuclei]
+            near = q if first.weight_nuclei is None else first.weight_nuclei[..., None] * q
+            from_nuclei = jnp.einsum("iac,ac->ic", near, jnp.tanh(layer.element(z)))
+            received = _received(layer, g, h, listed, first.weight_electrons)
+            h = jnp.broadcast_to(h, (n, h.shape[-1]))
+            parts = [h, received, from_nuclei]
             if not self.small:
                 parts[1:1] = [jnp.broadcast_to(_mean(h[:n_up]), h.shape), jnp.broadcast_to(_mean(h[n_up:]), h.shape)]
             new = jnp.tanh(layer.update(jnp.concatenate(parts, axis=-1)))
             h = residual(h, new) if self.small else new
             if layer.pair_same is not None and layer.pair_different is not None and layer.pair_nuclei is not None:
-                both = alike * jnp.tanh(layer.pair_same(g)) + (1 - alike) * jnp.tanh(layer.pair_different(g))
-                g, q = residual(g, both), residual(q, jnp.tanh(layer.pair_nuclei(q)))
+                if len(listed.i):
+                    g = residual(g, _by_spin(layer.pair_same, layer.pair_different, g, listed))
+                q = residual(q, jnp.tanh(layer.pair_nuclei(q)))
         return h
+
+
+def _received(layer: Layer, g: Array, h: Array, listed: Pairs, weight: Array | None) -> Float[Array, "n conv"]:
+    """Sum over the other electrons of what they send, filtered by the features of the pair."""
+    sent = jnp.tanh(layer.sender(h))
+    if not len(listed.i):
+        return jnp.zeros((len(listed.place), sent.shape[-1]), sent.dtype)
+    filters = _by_spin(layer.same, layer.different, g, listed)
+    if weight is not None:
+        filters = weight[:, None] * filters
+    filters = filters[listed.place]
+    if len(sent) == 1:
+        return jnp.sum(filters, axis=1) * sent
+    return jnp.sum(filters * sent[listed.neighbour], axis=1)
 
 
 def _mean(h: Float[Array, "k width"]) -> Float[Array, " width"]:
