@@ -209,6 +209,22 @@ def test_kernel_and_metric_give_the_same_update(family: tuple):
 
 
 @pytest.mark.parametrize("solver", ["kernel", "qgt"])
+def test_single_precision_products_change_the_update_little(solver: str):
+    """One eigenvalue of 30, and many down to 1e-6, at the damping of molecules: 1e-3, a ratio of 3e4."""
+    draw = np.random.default_rng(5)
+    left, right = (np.linalg.qr(draw.normal(size=(size, 80)))[0] for size in (100, 900))
+    rows = (left * np.sqrt(np.geomspace(30.0, 1e-6, 80))) @ right.T
+    rows = jnp.asarray(rows if solver == "kernel" else rows.T, jnp.float32)
+    residual, previous = (jnp.asarray(draw.normal(size=size)) for size in rows.shape)
+    args = rows, residual, jnp.array(1e-3), 0.01 * previous, 0.95, solver
+    exactly, found = natural_gradient(*args), natural_gradient(*args, single=True)
+    assert found.update.dtype == exactly.update.dtype == jnp.float64
+    assert not np.array_equal(found.update, exactly.update)
+    close(found.update, np.asarray(exactly.update), 2e-3)
+    np.testing.assert_allclose(found.spread, exactly.spread, rtol=1e-4)
+
+
+@pytest.mark.parametrize("solver", ["kernel", "qgt"])
 def test_momentum_is_the_projected_one(family: tuple, solver: str):
     """SPRING minimises |O d - 2 eps|^2 + shift |d - mu d_previous|^2: d = (S + shift)^-1 (F + shift mu d_previous)."""
     explicit, rows, residual = family

@@ -38,7 +38,8 @@ def gram(rows: Float[Array, "n p"], block: int | None = None) -> Float[Array, "n
     for start in range(0, n, block):
         part = rows[start : start + block]
         end = start + part.shape[0]
-        lower = jax.lax.dynamic_update_slice(lower, part @ rows[:end].T, (start, 0))
+        product = jnp.matmul(part, rows[:end].T, precision="highest")
+        lower = jax.lax.dynamic_update_slice(lower, product, (start, 0))
     return jnp.tril(lower) + jnp.tril(lower, -1).T
 
 

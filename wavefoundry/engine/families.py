@@ -187,7 +187,9 @@ def stacked(static: PyTree, trainable: PyTree, options: Options) -> Process:
             _visit(fixed, run, *each) for each in zip(families, run.sampler.walkers, run.sampler.visits, strict=True)
         ]
         rows, residual = _together(parts, families, options)
-        found = natural_gradient(rows, residual, shift, run.opt.update, options.momentum, options.solver)
+        # rows of molecules have no eigenvalue above some hundred: float32 will do for float32 networks
+        momentum, solver = options.momentum, options.solver
+        found = natural_gradient(rows, residual, shift, run.opt.update, momentum, solver, single=True)
         rate = learning_rate * run.opt.scale
         length = rate * jnp.linalg.norm(found.update)
         rate = rate * jnp.minimum(1.0, options.norm / jnp.maximum(length, 1e-30))
