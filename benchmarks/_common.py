@@ -32,6 +32,8 @@ import jax
 import jax.numpy as jnp
 
 RESULTS = Path(__file__).resolve().parent / "results"
+FILES = ("out", "bases", "keep", "deepqmc")
+"""Options that name files, folders and programs: they say nothing about the numbers."""
 
 
 class Seconds(NamedTuple):
@@ -174,9 +176,10 @@ def versions() -> dict[str, str]:
 
 
 def command() -> str:
-    """The command line without the names of files and folders, which say nothing about the numbers."""
+    """The command line without the options of ``FILES``."""
     words = iter(sys.argv[1:])
-    kept = [w for w in words if w not in ("--out", "--bases", "--keep", "--deepqmc") or not next(words, None)]
+    files = [f"--{name}" for name in FILES]
+    kept = [w for w in words if w not in files or not next(words, None)]
     return " ".join([Path(sys.argv[0]).name, *kept])
 
 
@@ -197,7 +200,7 @@ def save(name: str, arguments: argparse.Namespace, results: Any) -> Path | None:
         "hardware": machine,
         "load_average_at_end": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "versions": versions(),
-        "settings": {key: value for key, value in vars(arguments).items() if key not in ("out", "bases", "deepqmc")},
+        "settings": {key: value for key, value in vars(arguments).items() if key not in FILES},
         "results": results,
     }
     path = Path(arguments.out) if arguments.out else RESULTS / f"{name}-{slug}.json"

@@ -103,6 +103,8 @@ def test_the_onset_is_the_confirmed_jump_with_the_lowest_fidelity():
     assert (onset["n"], onset["next_n"], onset["fidelity"]) == (30, 20, 0.97)  # not the larger ratio at round 2
     assert onset["dip_over_usual"] > 3
     assert find_onset(rounds, [jump | {"confirmed": False} for jump in jumps]) is None
+    orthogonal = [one | {"fidelity_previous": 0.0} if k == 2 else one for k, one in enumerate(rounds)]
+    assert find_onset(orthogonal, jumps)["next_n"] == 40  # no overlap at all is the lowest
 
 
 def test_report_table_and_files(run, capsys):

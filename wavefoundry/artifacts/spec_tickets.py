@@ -26,7 +26,7 @@ TORIC = {"star": 1.0, "plaquette": 1.0}
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Score = Literal["magnitude", "random", "curvature", "surgeon"]
-Alternative = Literal["longer", "magnitude", "random", "curvature", "surgeon"]
+Alternative = Literal["longer", Score]
 VARIANTS = ("init", "random-init", "random-mask", "shuffled-mask", "one-shot-mask")
 """Isolation experiments: initial weights or new ones under the found mask, initial weights under other masks."""
 OWN_KEYS = {

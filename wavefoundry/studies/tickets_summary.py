@@ -90,6 +90,12 @@ def regions(rounds: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     return found
 
 
+def _lost(record: dict[str, Any]) -> float:
+    """Fidelity lost in a round; 0 where it is not known."""
+    fidelity = record["fidelity_previous"]
+    return 0.0 if fidelity is None else 1.0 - fidelity
+
+
 def find_onset(rounds: list[dict[str, Any]], jumps: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The confirmed jump at which the state changes most, with what it and observables do there; None without jumps.
 
@@ -98,7 +104,7 @@ def find_onset(rounds: list[dict[str, Any]], jumps: list[dict[str, Any]]) -> dic
     confirmed = [jump for jump in jumps if jump["confirmed"]]
     if not confirmed:
         return None
-    jump = max(confirmed, key=lambda j: 1 - (rounds[j["round"]]["fidelity_previous"] or 1.0))
+    jump = max(confirmed, key=lambda j: _lost(rounds[j["round"]]))
     number = jump["round"]
     here, before = rounds[number], rounds[number - 1]
     changes = {
@@ -106,8 +112,7 @@ def find_onset(rounds: list[dict[str, Any]], jumps: list[dict[str, Any]]) -> dic
         for name in here["observables"]
         if not name.startswith("term_")
     }
-    around = [1 - (r["fidelity_previous"] or 1.0) for r in rounds[max(1, number - 3) : number + 4] if r is not here]
-    dip = 1 - (here["fidelity_previous"] or 1.0)
+    around = [_lost(r) for r in rounds[max(1, number - 3) : number + 4] if r is not here]
     usual = float(np.median(around)) if around else 0.0
     return {
         "n": before["n"],
@@ -115,7 +120,7 @@ def find_onset(rounds: list[dict[str, Any]], jumps: list[dict[str, Any]]) -> dic
         "rho": before["rho"],
         "ratio": jump["error_longer"] / max(jump["error_before"], RESOLVED),
         "fidelity": here["fidelity_previous"],
-        "dip_over_usual": dip / max(usual, 1e-4),
+        "dip_over_usual": _lost(here) / max(usual, 1e-4),
         "changes": changes,
     }
 
@@ -129,7 +134,7 @@ def verdict(rounds: list, onset: dict[str, Any] | None, jumps: list, looked: boo
         return f"Smooth: no jump of the error survives longer training.{gone}"
     sharp = onset["dip_over_usual"] > 3
     kind = "First-order-like" if sharp else "A jump of the error without a dip of the fidelity"
-    dip = f"the fidelity between neighbours dips to {onset['fidelity']:.4f}" if onset["fidelity"] else ""
+    dip = f"the fidelity between neighbours dips to {onset['fidelity']:.4f}" if onset["fidelity"] is not None else ""
     return (
         f"{kind}: between {onset['n']} and {onset['next_n']} weights the error grows by a factor of "
         f"{onset['ratio']:.1f} that longer training does not remove; {dip}."
