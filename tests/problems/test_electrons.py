@@ -13,9 +13,11 @@ from wavefoundry.core.types import Psi
 from wavefoundry.engine import families, laplacian
 from wavefoundry.engine.sampling import equal_weights, metropolis
 from wavefoundry.engine.vmc import local_energies
+from wavefoundry.models.electron_wavefunction import electrons, resolve
 from wavefoundry.problems import electron_observables as observables
 from wavefoundry.problems.electrons import ElectronSystem, HartreeFockState, electron_system, homes
 from wavefoundry.problems.hartree_fock import SYMBOLS, hartree_fock
+from wavefoundry.problems.orbital_response import orbital_response
 
 
 def molecule(symbols: list[str], positions: list, charge: int = 0, spin: int = 0, **options) -> ElectronSystem:
@@ -153,6 +155,39 @@ def test_forces_are_the_derivative_of_the_energy_of_a_known_function():
     slope = (exact(distance + 1e-4) - exact(distance - 1e-4)) / 2e-4
     assert error < 0.01
     assert abs(mean + slope) < 4 * error
+
+
+def test_forces_of_a_network_are_the_slope_of_its_own_curve(lih):
+    """Energy and density of one configuration carried along, from Hartree-Fock anew at displaced nuclei, 1e-5."""
+    shape = resolve("small", {"width": 6, "layers": 1, "pair": 4, "convolution": 4, "determinants": 2, "jastrow": 4})
+    psi = electrons(jax.random.key(5), shape, "float64")
+    x, step = lih.init(jax.random.key(6)), 1e-3
+    nuclei = np.asarray(lih.positions)
+    found = observables.force_terms(psi, lih, x, orbital_response(lih))
+    fixed = observables.force_terms(psi, lih, x)
+    for atom, axis in ((0, 0), (0, 2), (1, 1), (1, 2)):
+        ends = []
+        for sign in (1, -1):
+            shift = np.zeros((2, 3))
+            shift[atom, axis] = sign * step
+            moved = molecule(["Li", "H"], nuclei + shift)
+
+            def carried(r, shift=shift):
+                weight = np.linalg.norm(r - nuclei, axis=-1) ** -4.0
+                return r + (weight / weight.sum()) @ shift
+
+            y = jnp.asarray([carried(r) for r in np.asarray(x)])
+            volume = [
+                np.linalg.det(np.stack([(carried(r + h) - carried(r - h)) / 2e-5 for h in 1e-5 * np.eye(3)]))
+                for r in np.asarray(x)
+            ]
+            density = 2 * float(psi(moved, y).log) + float(np.log(volume).sum())
+            ends.append((float(energy(psi, moved, y)), density))
+        slope, score = ((a - b) / (2 * step) for a, b in zip(*ends, strict=True))
+        assert float(found.slope[atom, axis]) == pytest.approx(slope, abs=1e-4 * max(1, abs(slope)))
+        assert float(found.score[atom, axis]) == pytest.approx(score, abs=1e-4 * max(1, abs(score)))
+    assert abs(float(fixed.slope[1, 2] - found.slope[1, 2])) > 1e-2  # coefficients that stay give another slope
+    np.testing.assert_allclose(found.slope.sum(axis=0), 0, atol=1e-8)
 
 
 class Signed(Closed):

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wavefoundry.problems.electrons import ElectronSystem
+from wavefoundry.problems.orbital_response import orbital_response
 
 DEBYE = 2.541746473
 """One atomic unit of the dipole moment in debye."""
@@ -51,11 +52,18 @@ class ForceTerms(NamedTuple):
     score: Float[Array, "atoms 3"]
 
 
-def force_terms(wavefunction: Any, system: ElectronSystem, x: Float[Array, "n 3"]) -> ForceTerms:
-    """What forces are made of. Electrons follow the nucleus they are close to, which keeps the variance finite.
+def force_terms(
+    wavefunction: Any, system: ElectronSystem, x: Float[Array, "n 3"], response: tuple[Array, Array] | None = None
+) -> ForceTerms:
+    """What forces are made of. Electrons follow the nucleus they are close to, which keeps the variance small.
 
-    The Hartree-Fock coefficients are held fixed: for a converged wavefunction the energy does not depend on them to
-    first order. For the exact wavefunction the slope is the same everywhere (zero variance).
+    For the exact wavefunction the slope is the same everywhere (zero variance).
+
+    Args:
+        wavefunction, system: of one molecule. x: one configuration.
+        response: how the Hartree-Fock coefficients change with the nuclei, from ``orbital_response``. A network reads
+            them, and its energy is not stationary in what it reads. None: they stay, which is right for a determinant
+            of Hartree-Fock orbitals and for functions that do not look at them.
 
     Source: space-warp transformation, Umrigar, Int. J. Quantum Chem. 36, 217 (1989); Sorella and Capriotti,
     arXiv 1009.3107.
@@ -65,41 +73,34 @@ def force_terms(wavefunction: Any, system: ElectronSystem, x: Float[Array, "n 3"
         weight = 1 / jnp.sum((r - system.positions) ** 2, axis=-1) ** 2
         return r + (weight / jnp.sum(weight)) @ shift
 
-    def at(shift: Array) -> tuple[Array, Array]:
+    def at(shift: Array) -> Array:
         moved = eqx.tree_at(lambda s: s.positions, system, system.positions + shift)
+        if response is not None:
+            up, down = (jnp.einsum("bx,bxakf->akf", shift, change) for change in response)
+            moved = eqx.tree_at(lambda s: (s.up, s.down), moved, (system.up + up, system.down + down))
         features = wavefunction.bind(moved)
         y = jax.vmap(lambda r: carried(shift, r))(x)
         energy = jnp.sum(moved.contract(wavefunction.head, moved.expand(features, y)))
         volume = jax.vmap(lambda r: jnp.linalg.slogdet(jax.jacfwd(lambda s: carried(shift, s))(r))[1])(x)
-        return energy, 2 * wavefunction.head(features(y)).log.astype(float) + jnp.sum(volume)
+        return jnp.stack([energy, 2 * wavefunction.head(features(y)).log.astype(float) + jnp.sum(volume)])
 
     start = jnp.zeros_like(system.positions)
-
-    def along(direction: Array) -> tuple[Array, Array]:
-        return jax.jvp(at, (start,), (direction.reshape(start.shape),))[1]
-
-    slope, score = jax.lax.map(along, jnp.eye(start.size))
-    return ForceTerms(at(start)[0], slope.reshape(start.shape), score.reshape(start.shape))
+    slope, score = jax.jacrev(at)(start)
+    return ForceTerms(at(start)[0], slope, score)
 
 
-def forces(terms: ForceTerms, clip: float = 0.0) -> Float[Array, "C S atoms 3"]:
+def forces(terms: ForceTerms) -> Float[Array, "C S atoms 3"]:
     """Samples of the force -dE/dR in Ha/bohr, whose mean is the force: -slope - (E_loc - mean) (score - its mean).
+
+    Nothing is clipped: slopes lie to one side of their median, and a window shifts their mean by far more than an
+    error bar.
 
     Args:
         terms: of samples, leading axes (chains, samples).
-        clip: window of local energies and slopes in mean absolute deviations about the median; 0: none.
     """
-    energy, slope = terms.energy[..., None, None], terms.slope
-    if clip:
-        energy, slope = (_clip(v, clip) for v in (energy, slope))
+    energy = terms.energy[..., None, None]
     centred = energy - jnp.mean(energy, axis=(0, 1), keepdims=True)
-    return -slope - centred * (terms.score - jnp.mean(terms.score, axis=(0, 1), keepdims=True))
-
-
-def _clip(values: Array, window: float) -> Array:
-    centre = jnp.median(values, axis=(0, 1), keepdims=True)
-    reach = window * jnp.mean(jnp.abs(values - centre), axis=(0, 1), keepdims=True)
-    return jnp.clip(values, centre - reach, centre + reach)
+    return -terms.slope - centred * (terms.score - jnp.mean(terms.score, axis=(0, 1), keepdims=True))
 
 
 @eqx.filter_jit
@@ -153,7 +154,10 @@ def measure(
 
     Returns:
         "dipole" (C, S, 3) in e bohr; "spin" (C, S), local S^2; "forces" (C, S, atoms, 3) in Ha/bohr, whose means over
-        all samples are the forces (local energies clipped at 10 mean absolute deviations); "density": ``LineDensity``.
+        all samples are the forces; "density": ``LineDensity``.
+
+    Raises:
+        InputError: forces, and Hartree-Fock of a slightly displaced molecule does not converge.
     """
     x, found = jnp.asarray(x), {}
     if "dipole" in names:
@@ -161,8 +165,10 @@ def measure(
     if "spin" in names:
         found["spin"] = np.asarray(over_samples(eqx.Partial(spin_squared, wavefunction), system, x))
     if "forces" in names:
-        terms = over_samples(eqx.Partial(force_terms, wavefunction), system, x, chunk=16)
-        found["forces"] = np.asarray(forces(terms, clip=10.0))
+        # third derivatives: in single precision a rare sample is off by orders of magnitude
+        precise = jax.tree.map(lambda a: a.astype(float) if eqx.is_inexact_array(a) else a, wavefunction)
+        terms = eqx.Partial(force_terms, precise, response=orbital_response(system))
+        found["forces"] = np.asarray(forces(over_samples(terms, system, x, chunk=16)))
     if "density" in names:
         found["density"] = line_density(system, np.asarray(x))
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -64,16 +64,15 @@ def hartree_fock(
     """
     positions = np.asarray(positions, dtype=float).reshape(-1, 3)
     n_up, n_down = occupation(symbols, charge, spin)
-    solution, molecule = _solve(symbols, positions, charge, spin)
-    coefficients, fock = np.asarray(solution.mo_coeff), np.asarray(solution.get_fock())  # type: ignore[attr-defined]
-    if coefficients.ndim == 2:
-        coefficients, fock = np.stack([coefficients] * 2), np.stack([fock] * 2)
+    solution, molecule = solve(symbols, positions, charge, spin)
+    fock = np.asarray(solution.get_fock())
+    fock = np.stack([fock] * 2) if fock.ndim == 2 else fock
     dipole = molecule.intor_symmetric("int1e_r", comp=3)
     found = []
-    for c, f, n in zip(coefficients, fock, (n_up, n_down), strict=True):
-        found.append(_fingerprint(c[:, :n], f, dipole if localise else None))
-    blocks = [_blocks(molecule, c) for c, _ in found]
-    return Orbitals(float(solution.e_tot), blocks[0], blocks[1], found[0][1], found[1][1], _shells(molecule))
+    for c, f in zip(occupied(solution, (n_up, n_down)), fock, strict=True):
+        found.append(_fingerprint(c, f, dipole if localise else None))
+    up, down = (blocks(molecule, c) for c, _ in found)
+    return Orbitals(float(solution.e_tot), up, down, found[0][1], found[1][1], _shells(molecule))
 
 
 def occupation(symbols: Sequence[str], charge: int, spin: int) -> tuple[int, int]:
@@ -118,10 +117,10 @@ def occupation(symbols: Sequence[str], charge: int, spin: int) -> tuple[int, int
     return n_up, n_down
 
 
-def _solve(symbols: Sequence[str], positions: np.ndarray, charge: int, spin: int):
-    """Converged self-consistent field and its molecule; second-order iterations where the ordinary ones fail."""
+def build(symbols: Sequence[str], positions: np.ndarray, charge: int, spin: int) -> Any:
+    """PySCF's molecule in STO-6G; positions in bohr."""
     try:
-        from pyscf import gto, scf
+        from pyscf import gto
     except ImportError as error:
         raise InputError(
             "PySCF is not installed",
@@ -129,22 +128,45 @@ def _solve(symbols: Sequence[str], positions: np.ndarray, charge: int, spin: int
             why="molecules need Hartree-Fock orbitals",
             fix="pip install 'wavefoundry[molecules]'",
         ) from error
+    return gto.M(
+        atom=[(s, tuple(p)) for s, p in zip(symbols, positions, strict=True)],
+        basis="sto-6g",
+        unit="bohr",
+        charge=charge,
+        spin=spin,
+        verbose=0,
+        dump_input=False,
+        parse_arg=False,
+    )
+
+
+def solve(
+    symbols: Sequence[str],
+    positions: np.ndarray,
+    charge: int,
+    spin: int,
+    start: Sequence[np.ndarray] | None = None,
+) -> tuple[Any, Any]:
+    """Converged self-consistent field and its molecule; second-order iterations where the ordinary ones fail.
+
+    Args:
+        symbols, positions, charge, spin: as of ``hartree_fock``.
+        start: occupied orbitals (functions, n) of both spins to start from, of a molecule nearby: the same solution of
+            several. None: PySCF's guess.
+
+    Raises:
+        InputError: no convergence.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        atoms = [(s, tuple(p)) for s, p in zip(symbols, positions, strict=True)]
-        molecule = gto.M(
-            atom=atoms,
-            basis="sto-6g",
-            unit="bohr",
-            charge=charge,
-            spin=spin,
-            verbose=0,
-            dump_input=False,
-            parse_arg=False,
-        )
+        molecule = build(symbols, positions, charge, spin)
+        from pyscf import scf
+
         method = (scf.RHF if spin == 0 else scf.UHF)(molecule)
-        method.conv_tol, method.conv_tol_grad, method.max_cycle = 1e-11, 1e-7, 200
-        method.kernel()
+        # from a start close by, iterations would stop as soon as they are within
+        method.conv_tol, method.conv_tol_grad, method.max_cycle = 1e-11, 1e-7 if start is None else 1e-8, 200
+        density = None if start is None else np.stack([c @ c.T for c in start])
+        method.kernel(dm0=density if density is None or spin else density.sum(axis=0))
         if not method.converged:
             method = method.newton()
             method.kernel(mo_coeff=method.mo_coeff, mo_occ=method.mo_occ)
@@ -156,6 +178,12 @@ def _solve(symbols: Sequence[str], positions: np.ndarray, charge: int, spin: int
             fix="check distances, charge and spin; strongly stretched bonds may need another spin",
         )
     return method, molecule
+
+
+def occupied(solution: Any, counts: tuple[int, int]) -> list[np.ndarray]:
+    """Occupied orbitals (functions, n) of both spins; ``counts``: how many."""
+    c = np.asarray(solution.mo_coeff)
+    return [one[:, :n] for one, n in zip([c, c] if c.ndim == 2 else c, counts, strict=True)]
 
 
 def _fingerprint(c: np.ndarray, fock: np.ndarray, dipole: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -202,15 +230,21 @@ def foster_boys(dipole: np.ndarray, sweeps: int = 200) -> np.ndarray:
     return u
 
 
-def _blocks(molecule, c: np.ndarray) -> np.ndarray:
-    """Coefficients (functions, n) as (atoms, n, 5)."""
+def blocks(molecule: Any, c: np.ndarray) -> np.ndarray:
+    """Coefficients (functions, n) as (atoms, n, 5), zero where an atom has fewer functions."""
     out = np.zeros((molecule.natm, c.shape[1], FUNCTIONS))
     for atom, (_, _, start, stop) in enumerate(molecule.aoslice_by_atom()):
         out[atom, :, : stop - start] = c[start:stop].T
     return out
 
 
-def _shells(molecule) -> Shells:
+def columns(molecule: Any, found: np.ndarray) -> np.ndarray:
+    """Inverse of ``blocks``: (atoms, n, 5) as (functions, n)."""
+    slices = enumerate(molecule.aoslice_by_atom())
+    return np.concatenate([found[atom, :, : stop - start].T for atom, (_, _, start, stop) in slices])
+
+
+def _shells(molecule: Any) -> Shells:
     exponents = np.ones((molecule.natm, 3, 6))
     weights = np.zeros((molecule.natm, 3, 6))
     seen = np.zeros((molecule.natm, 2), int)
