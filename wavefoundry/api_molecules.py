@@ -198,12 +198,13 @@ def map_molecules(
     with _view(progress) as emit:
         context = Context(lambda event: (log.append(event), emit(event))[0])
         desk = study.set_up(spec, context, base.wavefunction)
-        study.adapt_all(desk, desk.workshop.params)
+        tuned = study.adapt_all(desk, desk.workshop.params)
         if spec.adapt.scratch:
             study.from_scratch(desk)
     names = [molecule.name for molecule in base.trained_on]
     summary = summary_of(spec, desk.state, names, desk.state.cost(), base.parameters)
-    return MoleculeMap(summary, log)
+    models = {name: MoleculeModel(desk.workshop.with_weights(params), spec) for name, params in tuned.items()}
+    return MoleculeMap(summary, log, models)
 
 
 def _rows(systems: Sequence[Molecule], where: str) -> list[dict[str, Any]]:
@@ -229,10 +230,14 @@ def _view(progress: bool) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class MoleculeMap:
-    """Energies of molecules: one record each, see docs/results.md, and how to look at them."""
+    """Energies of molecules: one record each, see docs/results.md, and how to look at them.
+
+    ``models``: of method "full", the tuned model of every molecule by its name, to save or to start from again.
+    """
 
     summary: dict[str, Any]
     log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    models: dict[str, MoleculeModel] = dataclasses.field(default_factory=dict)
 
     @property
     def molecules(self) -> list[dict[str, Any]]:

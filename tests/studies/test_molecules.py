@@ -214,6 +214,24 @@ def test_from_python(run, tmp_path):
     assert first.plot().axes and first.to_html(tmp_path / "map.html").is_file()
 
 
+def test_a_tuned_model_is_kept(run, tmp_path):
+    """In the run and from Python: other weights than the base's, ready to start from."""
+    folder, _ = run
+    base, tuned = wf.load(folder / "run"), wf.load(folder / "run" / "artifacts" / "tuned-0")
+
+    def weights(model) -> np.ndarray:
+        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(eqx.filter(model.wavefunction, eqx.is_array))])
+
+    assert weights(tuned).shape == weights(base).shape and not np.array_equal(weights(tuned), weights(base))
+    target = wf.molecules("H 0 0 0; H 0 0 1.4")
+    settings = {"samples": 256, "chains": 32, "moves": 4, "burn_in": 10}
+    again = wf.map(base, target, method="full", steps=8, norm=0.2, evaluate=settings, reference={"basis": "none"})
+    assert np.array_equal(weights(again.models["H2 1.4"]), weights(tuned))
+    again.models["H2 1.4"].save(tmp_path / "tuned")
+    assert np.array_equal(weights(wf.load(tmp_path / "tuned")), weights(tuned))
+    assert wf.map(tuned, target, evaluate=settings, reference={"basis": "none"}).models == {}
+
+
 @pytest.mark.slow
 def test_training_from_python_gives_the_weights_of_the_study(run):
     folder, _ = run

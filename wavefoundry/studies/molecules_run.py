@@ -163,10 +163,16 @@ def train_base(desk: Desk) -> PyTree:
     params = workshop.train(plan, workshop.params, desk.prepared["train"], desk.key(1), state)
     state.weights[BASE] = tree.to_arrays(params)
     state.notes["base_cost"] = state.cost()._asdict()
-    meta = {"kind": "molecules", "spec": spec.model_dump(mode="json", exclude_none=True), "molecules": names}
-    desk.context.save_artifact(BASE, tree.to_arrays(workshop.with_weights(params), "wavefunction"), meta)
+    _keep(desk, BASE, params, names)
     state.finish(BASE)
     return params
+
+
+def _keep(desk: Desk, name: str, params: PyTree, molecules: Sequence[str]) -> None:
+    """A trained model as an artifact of the run."""
+    spec = desk.spec.model_dump(mode="json", exclude_none=True)
+    meta = {"kind": "molecules", "spec": spec, "molecules": list(molecules)}
+    desk.context.save_artifact(name, tree.to_arrays(desk.workshop.with_weights(params), "wavefunction"), meta)
 
 
 def evaluate_trained(desk: Desk, params: PyTree) -> None:
@@ -221,11 +227,11 @@ def measure(
     return record
 
 
-def adapt_all(desk: Desk, params: PyTree) -> None:
-    """Energies of the molecules of [adapt]."""
-    spec = desk.spec
+def adapt_all(desk: Desk, params: PyTree) -> dict[str, PyTree]:
+    """Energies of the molecules of [adapt]; returns the weights tuned now, by name of the molecule."""
+    spec, found = desk.spec, {}
     if not desk.targets:
-        return
+        return found
     what = "without a further step" if spec.adapt.method == "zero-shot" else f"{spec.adapt.steps} steps each"
     desk.context.say("adapt", f"{len(desk.targets)} molecules, {what}")
     together = None
@@ -242,6 +248,7 @@ def adapt_all(desk: Desk, params: PyTree) -> None:
         if f"full/{index}" in desk.state.done:
             continue
         tuned = together or _fine_tune(desk, name, params, [prepared], desk.key(4, index))
+        found[named.molecule.name] = tuned
         curve, column = (
             desk.state.curves[name if together is None else "adapt/together"],
             0 if together is None else index,
@@ -249,10 +256,11 @@ def adapt_all(desk: Desk, params: PyTree) -> None:
         full = Task(f"full/{index}", named, prepared, "full", spec.adapt.steps, index)
         measure(desk, full, tuned, desk.key(5, index), settled=records.settled(curve, column), before=begin)
         desk.state.weights.pop(name, None)
+    return found
 
 
 def _fine_tune(desk: Desk, name: str, params: PyTree, molecules: Sequence[Prepared], key: jax.Array) -> PyTree:
-    """All weights, a few steps; the weights stay in the state until the record is made."""
+    """A few steps of the weights to tune, kept as an artifact too; they stay in the state until the record is made."""
     table, train, state = desk.spec.adapt, desk.spec.train, desk.state
     if name in state.done:
         return tree.from_arrays(desk.workshop.params, state.weights[name])
@@ -268,6 +276,7 @@ def _fine_tune(desk: Desk, name: str, params: PyTree, molecules: Sequence[Prepar
         shift=table.diagonal_shift,
     )
     tuned = desk.workshop.train(plan, params, molecules, key, state)
+    _keep(desk, name.replace("adapt/", "tuned-"), tuned, [one.name for one in molecules])
     state.weights[name] = tree.to_arrays(tuned)
     state.finish(name)
     return tuned
