@@ -220,7 +220,8 @@ def test_a_tuned_model_is_kept(run, tmp_path):
     base, tuned = wf.load(folder / "run"), wf.load(folder / "run" / "artifacts" / "tuned-0")
 
     def weights(model) -> np.ndarray:
-        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(eqx.filter(model.wavefunction, eqx.is_array))])
+        arrays = jax.tree.leaves(eqx.filter(model.wavefunction, eqx.is_array))
+        return np.concatenate([np.ravel(leaf) for leaf in arrays])
 
     assert weights(tuned).shape == weights(base).shape and not np.array_equal(weights(tuned), weights(base))
     target = wf.molecules("H 0 0 0; H 0 0 1.4")
