@@ -72,7 +72,8 @@ basis = "none"
 checkpoint_every = 4
 """
 # One molecule at a time and one size of steps: training, tuning and training from scratch share their programs.
-TOGETHER = STUDY.replace('H 0 0 1.8" }', 'H 0 0 R", scan = [1.2, 1.8] }, { atoms = "H 0 0 0" }')
+TOGETHER = STUDY.replace("[adapt]", "[adapt]\nwalkers = 32")
+TOGETHER = TOGETHER.replace('H 0 0 1.8" }', 'H 0 0 R", scan = [1.2, 1.8] }, { atoms = "H 0 0 0" }')
 
 
 @pytest.fixture(scope="module")
@@ -363,6 +364,32 @@ def test_flags(found, reference, settled, flags):
     assert set(flags) <= set(record["flags"])
     assert flags or not record["flags"]
     assert record["trusted"] == (not any(flag.endswith("!") for flag in record["flags"]))
+
+
+@pytest.mark.parametrize(("before", "worse"), [(-0.504, True), (-0.5005, False), (-0.49, False), (None, False)])
+def test_a_tuning_that_raises_the_energy_is_flagged(before, worse):
+    """Error bars 4e-4 and 4e-4: 4 mHa are 7 of the difference, 0.5 mHa less than one."""
+    (prepared,) = prepare([Named(HYDROGEN)], study_file.loads(STUDY).train)
+    record = records.record_of(
+        HYDROGEN, prepared, samples(-0.5, 0.02), (None, None), {}, method="full", steps=9, cost=Cost(),
+        untuned={"energy": before, "energy_error": 4e-4},
+    )  # fmt: skip
+    assert record["flags"] == (["WORSE"] if worse else [])
+
+
+@pytest.mark.parametrize(
+    ("train", "adapt", "walkers"),
+    [
+        ("scan = [1.2, 1.8]", "", 64),  # as many in a step as the training has for both
+        ("scan = [1.2, 1.8]", "walkers = 48", 48),
+        ("scan = { start = 1.2, stop = 2.2, num = 20 }", "", 512),
+    ],
+)
+def test_a_tuning_has_the_walkers_of_a_step_of_the_training(train, adapt, walkers):
+    text = STUDY.replace('H 0 0 1.8" }', f'H 0 0 R", {train} }}').replace("[adapt]", f"[adapt]\n{adapt}")
+    assert study_file.loads(text).tuning_walkers() == walkers
+    many = study_file.loads(text.replace("walkers = 32", "walkers = 600"))
+    assert many.tuning_walkers() == (48 if adapt else 600)
 
 
 def test_an_energy_a_little_below_exact_is_not_flagged():

@@ -95,8 +95,10 @@ class MoleculesAdaptTable(FamilyTable):
     molecules: list[MoleculeTable] = Field(default=[], max_length=1000, description="molecules to get energies of")
     steps: int = Field(default=100, ge=1, le=1_000_000, description="full: natural-gradient steps for each molecule")
     walkers: int | None = Field(
-        default=None, ge=16, le=1_000_000, description="full, scratch: of each molecule; those of [train] by default"
-    )
+        default=None, ge=16, le=1_000_000,
+        description="full, scratch: walkers of a molecule; by default as many as [train] has in a step for all of its "
+        "molecules, at most 512 or those of one; together: those of one",
+    )  # fmt: skip
     together: bool = Field(default=False, description="full: one model for all molecules, instead of one for each")
     layers: list[str] = Field(default=[], description='full: weights to tune, as "orbitals*"; [] is all of them')
     learning_rate: float = Field(default=0.02, gt=0, le=10, description="full: natural-gradient step")
@@ -171,6 +173,15 @@ class MoleculesSpec(Table):
     def scratch_steps(self) -> int:
         """Most steps from scratch, with the default resolved."""
         return self.adapt.scratch_steps or 10 * self.adapt.steps
+
+    def tuning_walkers(self) -> int:
+        """Walkers of a molecule that is trained alone, with the default resolved.
+
+        A step of the training averages the noise over all its molecules; one molecule with the walkers of one would
+        bring more noise into the weights than it removes error.
+        """
+        one, molecules = self.train.walkers, len(self.training())
+        return self.adapt.walkers or max(one, min(512, one * molecules))
 
     @model_validator(mode="after")
     def _fits_together(self) -> MoleculesSpec:

@@ -25,6 +25,7 @@ FLAGS = {
     "BELOW-EXACT": content.FLAGS["BELOW-EXACT"],
     "NOT-FINITE": content.FLAGS["NOT-FINITE"],
     "NOT-CONVERGED": "the energy was still falling at the end of the training",
+    "WORSE": "the tuning raised the energy, by more than three error bars: more walkers, or a smaller learning rate",
     "R-HAT": content.FLAGS["R-HAT"],
     "LOW-ESS": content.FLAGS["LOW-ESS"],
     "SHORT-CHAINS": content.FLAGS["SHORT-CHAINS"],

@@ -47,6 +47,7 @@ def record_of(
     steps: int,
     cost: Cost,
     settled: bool | None = None,
+    untuned: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One molecule as it stands in summary.json.
 
@@ -54,7 +55,7 @@ def record_of(
         molecule: the molecule. prepared: what the network is told about it. samples: fresh ones.
         known: reference and quantum chemistry. observables: from ``observables_of``.
         method: "trained", "zero-shot", "full" or "scratch". steps: made for it. cost: of them and the samples.
-        settled: whether the training had settled; None: not known.
+        settled: whether the training had settled; None: not known. untuned: record before the first step of a tuning.
     """
     reference, chemistry = known
     record = _identity(molecule, method, steps, reference, chemistry) | {"cost": cost.to_dict()}
@@ -66,6 +67,8 @@ def record_of(
     raised = _flags(estimate, molecule, prepared, samples, reference)
     if settled is False:
         raised.append("NOT-CONVERGED")
+    if untuned is not None and _above(estimate, untuned):
+        raised.append("WORSE")
     value = None if reference is None else reference.value
     return record | {
         "energy": estimate.mean,
@@ -141,6 +144,13 @@ def _flags(
     if not ACCEPTANCE[0] < float(samples.acceptance) < ACCEPTANCE[1]:
         raised.append("UNMIXED!")
     return raised
+
+
+def _above(estimate: Estimate, untuned: dict[str, Any]) -> bool:
+    """Whether an energy lies above an earlier one by three error bars of the difference."""
+    if untuned["energy"] is None:
+        return False
+    return estimate.mean - untuned["energy"] > 3 * math.hypot(estimate.error, untuned["energy_error"])
 
 
 def _share(energy: float, reference: Reference | None, chemistry: Chemistry | None) -> float | None:

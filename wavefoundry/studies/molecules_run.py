@@ -199,13 +199,14 @@ class Task:
 
 def measure(
     desk: Desk, task: Task, params: PyTree, key: jax.Array, *, settled: bool | None = None, before: Cost | None = None,
-    share: int = 1,
+    share: int = 1, untuned: dict[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Fresh samples and the record of a molecule, unless an earlier part of the run made it already.
 
     Args:
         desk: the study. task: what to measure. params: weights. key: random key. settled: see ``record_of``.
         before: when the work for this molecule began. share: one part of how many of the samples is enough.
+        untuned: see ``record_of``.
     """
     state = desk.state
     if task.name in state.done:
@@ -218,6 +219,7 @@ def measure(
     record = records.record_of(
         task.named.molecule, task.prepared, samples, known, seen,
         method=task.method, steps=task.steps, cost=METER.now() - begin, settled=settled,
+        untuned=untuned,
     )  # fmt: skip
     state.records[task.name] = record
     if share == 1:
@@ -241,7 +243,7 @@ def adapt_all(desk: Desk, params: PyTree) -> dict[str, PyTree]:
         prepared = desk.prepared["adapt"][index]
         zero = spec.adapt.method == "zero-shot"
         task = Task(f"zero-shot/{index}", named, prepared, "zero-shot", 0, index)
-        measure(desk, task, params, desk.key(3, index), share=1 if zero else 4)
+        start = measure(desk, task, params, desk.key(3, index), share=1 if zero else 4)
         if zero:
             continue
         begin, name = METER.now(), f"adapt/{index}"
@@ -254,7 +256,8 @@ def adapt_all(desk: Desk, params: PyTree) -> dict[str, PyTree]:
             0 if together is None else index,
         )
         full = Task(f"full/{index}", named, prepared, "full", spec.adapt.steps, index)
-        measure(desk, full, tuned, desk.key(5, index), settled=records.settled(curve, column), before=begin)
+        settled = records.settled(curve, column)
+        measure(desk, full, tuned, desk.key(5, index), settled=settled, before=begin, untuned=start)
         desk.state.weights.pop(name, None)
     return found
 
@@ -272,7 +275,7 @@ def _fine_tune(desk: Desk, name: str, params: PyTree, molecules: Sequence[Prepar
         table.decay or train.decay,
         tuned=tuple(table.layers),
         norm=table.norm,
-        walkers=table.walkers,
+        walkers=table.walkers if table.together else desk.spec.tuning_walkers(),
         shift=table.diagonal_shift,
     )
     tuned = desk.workshop.train(plan, params, molecules, key, state)
@@ -298,7 +301,7 @@ def from_scratch(desk: Desk) -> None:
             goal = goal_of(named.molecule.atoms, desk.known(named)[0])
             plan = Plan(
                 name, spec.train.hf_steps, spec.scratch_steps(), spec.train.learning_rate, spec.train.decay, goal,
-                walkers=spec.adapt.walkers,
+                walkers=spec.tuning_walkers(),
             )  # fmt: skip
             params = desk.workshop.train(plan, start, [desk.prepared["adapt"][index]], key, state)
             state.weights[name] = tree.to_arrays(params)
