@@ -274,6 +274,15 @@ def test_an_unknown_basis_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    text = STUDY.replace("steps = 8\nhf", f'warm_start = "{tmp_path}/empty"\nsteps = 8\nhf')
+    with pytest.raises(InputError, match="no saved model") as caught:
+        run_study(study_file.loads(text), tmp_path / "run")
+    assert caught.value.exit_code == 2 and caught.value.why and caught.value.fix
+    assert not (tmp_path / "run").exists()
+
+
 def test_weights_of_another_size_are_refused(run, tmp_path):
     folder, _ = run
     changed = STUDY.replace("width = 6", "width = 7").replace(

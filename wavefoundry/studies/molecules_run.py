@@ -100,6 +100,13 @@ def stored_weights(wavefunction: Any, path: str | os.PathLike[str]) -> Any:
     from wavefoundry.artifacts.bundles import read_bundle
 
     folder = base_folder(path)
+    if not (folder / "manifest.json").is_file():
+        raise InputError(
+            f"there is no saved model in {path}",
+            where="train.warm_start",
+            why="it has no manifest.json, which comes last when a model is saved",
+            fix="the directory of a finished run, one of its artifacts, or a folder that .save() wrote",
+        )
     arrays, meta = read_bundle(folder)
     if meta.get("kind") != "molecules":
         raise InputError(f"{path} holds no model of molecules", where="train.warm_start")
