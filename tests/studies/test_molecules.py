@@ -401,6 +401,18 @@ def test_a_tuning_has_the_walkers_of_a_step_of_the_training(train, adapt, walker
     assert many.tuning_walkers() == (48 if adapt else 600)
 
 
+def test_forces_that_cannot_be_measured_do_not_lose_the_record(monkeypatch):
+    def failing(*_):
+        raise InputError("Hartree-Fock did not converge for H", where="molecule.atoms")
+
+    monkeypatch.setattr(records, "measure", failing)
+    (prepared,) = prepare([Named(HYDROGEN)], study_file.loads(STUDY).train)
+    table = MoleculesEvaluateTable(forces=True, dipole=False, density=False)
+    found = records.observables_of(None, HYDROGEN, prepared, samples(-0.5, 0.02), table)
+    assert found["forces"] == {"value": None, "error": None, "why": "Hartree-Fock did not converge for H"}
+    assert found["kinetic"]["value"] == 0.5
+
+
 def test_an_energy_a_little_below_exact_is_not_flagged():
     """Two error bars below: 0.02 / sqrt(64 * 40) = 4e-4 each."""
     assert judged(samples(-0.5006, 0.02), EXACT)["flags"] == []

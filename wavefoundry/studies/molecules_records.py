@@ -10,7 +10,7 @@ import numpy as np
 from wavefoundry.adapt.transfer import Prepared, Samples
 from wavefoundry.artifacts.spec_geometry import Named
 from wavefoundry.artifacts.spec_molecules import MoleculesEvaluateTable, ReferenceTable
-from wavefoundry.core.errors import PhysicsError
+from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.statistics import Estimate, energy_statistics, mean_and_error, v_score
@@ -188,8 +188,12 @@ def observables_of(
     for name, thin in (("dipole", 1), ("density", 1), ("spin", 4), ("forces", 4)):
         if getattr(table, name):
             part = samples.x[:, ::thin] if samples.x.shape[1] >= 4 * thin else samples.x
-            value = measure(wavefunction, prepared.system, part, (name,))[name]
-            found[name] = _RECORDS[name](molecule, value)
+            try:
+                value = measure(wavefunction, prepared.system, part, (name,))[name]
+            except InputError as failed:  # forces, Hartree-Fock of a displaced molecule: no reason to lose the rest
+                found[name] = {"value": None, "error": None, "why": failed.what}
+            else:
+                found[name] = _RECORDS[name](molecule, value)
     return found
 
 
