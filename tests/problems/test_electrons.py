@@ -163,8 +163,9 @@ def test_forces_of_a_network_are_the_slope_of_its_own_curve(lih):
     psi = electrons(jax.random.key(5), shape, "float64")
     x, step = lih.init(jax.random.key(6)), 1e-3
     nuclei = np.asarray(lih.positions)
-    found = observables.force_terms(psi, lih, x, orbital_response(lih))
-    fixed = observables.force_terms(psi, lih, x)
+    terms, response = eqx.filter_jit(observables.force_terms), orbital_response(lih)
+    found, fixed = terms(psi, lih, x, response), terms(psi, lih, x, jax.tree.map(jnp.zeros_like, response))
+    value = eqx.filter_jit(lambda s, y: (energy(psi, s, y), psi(s, y).log))
     for atom, axis in ((0, 0), (0, 2), (1, 1), (1, 2)):
         ends = []
         for sign in (1, -1):
@@ -181,8 +182,8 @@ def test_forces_of_a_network_are_the_slope_of_its_own_curve(lih):
                 np.linalg.det(np.stack([(carried(r + h) - carried(r - h)) / 2e-5 for h in 1e-5 * np.eye(3)]))
                 for r in np.asarray(x)
             ]
-            density = 2 * float(psi(moved, y).log) + float(np.log(volume).sum())
-            ends.append((float(energy(psi, moved, y)), density))
+            local, log = map(float, value(moved, y))
+            ends.append((local, 2 * log + float(np.log(volume).sum())))
         slope, score = ((a - b) / (2 * step) for a, b in zip(*ends, strict=True))
         assert float(found.slope[atom, axis]) == pytest.approx(slope, abs=1e-4 * max(1, abs(slope)))
         assert float(found.score[atom, axis]) == pytest.approx(score, abs=1e-4 * max(1, abs(score)))
