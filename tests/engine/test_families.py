@@ -103,6 +103,17 @@ def test_a_run_continues_bit_for_bit_after_storage():
         assert np.array_equal(value, to_arrays(rest)[name]), name
 
 
+def test_a_run_can_be_stored_before_all_members_were_visited_and_after_a_bad_step():
+    run, block = process(subset=1)
+    once, _ = block(run, jax.tree.map(lambda v: v[:1], PLAN))
+    broken = run.sampler.walkers[0]._replace(x=run.sampler.walkers[0].x.at[:].set(jnp.nan))
+    bad = run._replace(sampler=run.sampler._replace(walkers=(broken, run.sampler.walkers[1])))
+    after, _ = block(bad, jax.tree.map(lambda v: v[:1], PLAN))
+    for state in (run, once):
+        assert all(np.all(np.isfinite(value)) for value in to_arrays(state).values())
+    assert all(np.all(np.isfinite(visit.spread)) for visit in after.sampler.visits)
+
+
 def test_a_step_that_is_not_finite_is_refused():
     run, block = process()
     walkers = run.sampler.walkers

@@ -274,6 +274,19 @@ def test_an_unknown_basis_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_subset_of_the_molecules_in_a_step(tmp_path):
+    """Blocks that leave molecules out are saved, restored, and empty in the curves."""
+    text = STUDY.replace('H 0 0 1.8" }', 'H 0 0 R", scan = [1.2, 1.8, 2.4] }').replace("scratch = true\n", "")
+    text = text.replace('method = "full"\n', "").replace("block = 4", "block = 1\nsubset = 1")
+    spec = study_file.loads(text.replace("checkpoint_every = 4", "checkpoint_every = 1"))
+    whole = run_study(spec, tmp_path / "whole")
+    for energies in whole["train"]["energy"].values():
+        assert 0 < sum(energy is not None for energy in energies) < 8
+    again = resumed_until_done(spec, tmp_path / "run", [at(phase="train", step=2, task="base")])
+    assert without_costs(again) == without_costs(whole)
+    assert again["train"]["energy"] == whole["train"]["energy"]
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     text = STUDY.replace("steps = 8\nhf", f'warm_start = "{tmp_path}/empty"\nsteps = 8\nhf')

@@ -47,6 +47,10 @@ class Options(NamedTuple):
     solver: str = "auto"
 
 
+UNKNOWN = 1e30
+"""Spread (Ha) of a member before its first visit, or of energies that were not finite: wider than any, and storable."""
+
+
 class Visits(NamedTuple):
     """When and how often every member of a family was part of a step, and the spread of its local energies then."""
 
@@ -220,7 +224,7 @@ def _visit(fixed: _Fixed, run: Run, family: System, walkers: Walkers, visits: Vi
     variance = jnp.var(local, axis=1)
     blank = jnp.full(members(family), jnp.nan, float)
     seen = (jnp.mean(local, axis=1), variance, mine.acceptance, mine.width)
-    spread = jnp.where(jnp.isfinite(variance), jnp.sqrt(variance), jnp.inf)
+    spread = jnp.where(jnp.isfinite(variance), jnp.sqrt(variance), UNKNOWN)
     return _Part(
         rows,
         residual / family.scale,  # type: ignore[attr-defined]
@@ -254,4 +258,4 @@ def _share(options: Options, family: System) -> int:
 
 
 def _unvisited(r: int) -> Visits:
-    return Visits(jnp.zeros(r, int), jnp.zeros(r, int), jnp.full(r, jnp.inf, float))
+    return Visits(jnp.zeros(r, int), jnp.zeros(r, int), jnp.full(r, UNKNOWN, float))

@@ -99,7 +99,7 @@ def table(rows: list[dict[str, str]]) -> Table:
     drawn = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     names = [name for name in HEADS if any(row.get(name) not in ("", NOT_AVAILABLE, None) for row in rows)]
     for name in names:
-        drawn.add_column(name, justify="left" if name in LEFT else "right", no_wrap=name not in ("flags", "molecule"))
+        drawn.add_column(name, justify="left" if name in LEFT else "right", no_wrap=name not in ("flags", "reference"))
     for row in rows:
         drawn.add_row(*(Text(row.get(name, "")) for name in names), style="" if row.get("flags") == "ok" else "yellow")
     return drawn

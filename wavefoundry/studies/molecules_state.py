@@ -17,7 +17,10 @@ STREAM = "molecules"
 
 @dataclasses.dataclass
 class Curve:
-    """Energies along a training: of every step, or means over blocks; one column for each molecule (Ha)."""
+    """Energies along a training: of every step, or means over blocks; one column for each molecule (Ha).
+
+    NaN where a molecule was left out, or its energy was not finite.
+    """
 
     steps: np.ndarray
     energy: np.ndarray
@@ -60,8 +63,9 @@ class State:
         self.count, self.done, self.records, self.notes = step, meta["done"], meta["records"], meta["notes"]
         self._spent = Cost(**meta["cost"])
         for name in meta["curves"]:
-            parts = (arrays[f"curve/{name}/{part}"] for part in ("steps", "energy", "variance"))
-            self.curves[name] = Curve(*(np.array(part) for part in parts))
+            steps, *values = (np.array(arrays[f"curve/{name}/{part}"]) for part in ("steps", "energy", "variance"))
+            missing = arrays[f"curve/{name}/missing"]
+            self.curves[name] = Curve(steps, *(np.where(missing, np.nan, part) for part in values))
         for name in meta["weights"]:
             self.weights[name] = _below(arrays, f"weights/{name}/")
         if meta["underway"] is not None:
@@ -90,7 +94,10 @@ class State:
         self.count += 1
         arrays: dict[str, np.ndarray] = {"count": np.asarray(self.count)}
         for key, curve in self.curves.items():
-            arrays |= {f"curve/{key}/{part}": getattr(curve, part) for part in ("steps", "energy", "variance")}
+            missing = ~(np.isfinite(curve.energy) & np.isfinite(curve.variance))
+            values = {part: np.where(missing, 0.0, getattr(curve, part)) for part in ("energy", "variance")}
+            parts = {"steps": curve.steps, "missing": missing, **values}
+            arrays |= {f"curve/{key}/{part}": value for part, value in parts.items()}
         for key, weights in self.weights.items():
             arrays |= {f"weights/{key}/{part}": value for part, value in weights.items()}
         if run is not None:
