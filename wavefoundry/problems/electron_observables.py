@@ -73,7 +73,7 @@ def force_terms(
         weight = 1 / jnp.sum((r - system.positions) ** 2, axis=-1) ** 2
         return r + (weight / jnp.sum(weight)) @ shift
 
-    def at(shift: Array) -> Array:
+    def at(shift: Array) -> tuple[Array, Array]:
         moved = eqx.tree_at(lambda s: s.positions, system, system.positions + shift)
         if response is not None:
             up, down = (jnp.einsum("bx,bxakf->akf", shift, change) for change in response)
@@ -82,11 +82,11 @@ def force_terms(
         y = jax.vmap(lambda r: carried(shift, r))(x)
         energy = jnp.sum(moved.contract(wavefunction.head, moved.expand(features, y)))
         volume = jax.vmap(lambda r: jnp.linalg.slogdet(jax.jacfwd(lambda s: carried(shift, s))(r))[1])(x)
-        return jnp.stack([energy, 2 * wavefunction.head(features(y)).log.astype(float) + jnp.sum(volume)])
+        density = 2 * wavefunction.head(features(y)).log.astype(float) + jnp.sum(volume)
+        return jnp.stack([energy, density]), energy
 
-    start = jnp.zeros_like(system.positions)
-    slope, score = jax.jacrev(at)(start)
-    return ForceTerms(at(start)[0], slope, score)
+    (slope, score), energy = jax.jacrev(at, has_aux=True)(jnp.zeros_like(system.positions))
+    return ForceTerms(energy, slope, score)
 
 
 def forces(terms: ForceTerms) -> Float[Array, "C S atoms 3"]:
