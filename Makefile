@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 
 # Tests share one compile cache; the demo and the benchmarks show what a user gets, so they do not use it.
 test test-slow: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+# Fast tests compile for longer than they run: less optimisation takes a third off the one and adds little to the other.
+test: export XLA_FLAGS ?= --xla_backend_optimization_level=1
 
 .PHONY: help setup demo test test-slow bench lint format clean
 .DEFAULT_GOAL := help
@@ -34,7 +36,7 @@ demo: setup  ## map the phase diagram of the transverse-field Ising chain into d
 	$(BIN)/wavefoundry demo diagram --out demo --overwrite
 
 test: setup  ## run the fast tests
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
 test-slow: setup  ## run the tests that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow

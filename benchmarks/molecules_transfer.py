@@ -28,7 +28,8 @@ from wavefoundry.studies import run_study
 TINY = {"width": 6, "layers": 1, "pair": 4, "convolution": 4, "determinants": 1, "jastrow": 4, "hidden": [4],
         "exponents": [4]}  # fmt: skip
 QUICK = {"targets": [4], "train_walkers": 32, "walkers": 32, "train_steps": 4, "steps": 4, "scratch_steps": 4,
-         "samples": 256, "chains": 32}  # fmt: skip
+         "samples": 256, "chains": 32,
+         "moves": 4}  # fmt: skip
 
 
 def studies(arguments: argparse.Namespace, keep: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
@@ -44,15 +45,16 @@ def studies(arguments: argparse.Namespace, keep: Path) -> tuple[dict[str, Any], 
         "kind": "molecules",
         "wavefunction": TINY if arguments.quick else sizes,
         "evaluate": {
-            "samples": arguments.samples, "chains": arguments.chains, "trained": False, "density": False,
+            "samples": arguments.samples, "chains": arguments.chains, "moves": arguments.moves,
+            "trained": False, "density": False,
         },
     }  # fmt: skip
     tuning = {
         "method": "full", "steps": arguments.steps, "walkers": arguments.walkers, "learning_rate": arguments.rate,
-        "diagonal_shift": arguments.shift,
-        "norm": arguments.norm, "scratch": True, "scratch_steps": arguments.scratch_steps,
+        "decay": arguments.decay, "diagonal_shift": arguments.shift, "norm": arguments.norm, "scratch": True,
+        "scratch_steps": arguments.scratch_steps,
     }  # fmt: skip
-    start = {"steps": 0, "warm_start": str(keep.resolve() / "base")}
+    start = {"steps": 0, "warm_start": str(keep.resolve() / "base"), "moves": arguments.moves}
     base = shared | {"train": train, "adapt": {"molecules": [{"chain": arguments.targets, "spacing": 1.8}]}}
     return base, {
         atoms: shared | {"train": train | start, "adapt": tuning | {"molecules": [{"chain": atoms, "spacing": 1.8}]}}
@@ -109,15 +111,17 @@ def main() -> None:
     parser.add_argument("--targets", type=int, nargs="+", default=[8, 10], help="atoms of the chains (default 8 10)")
     parser.add_argument("--only", type=int, nargs="+", help="atoms of the chains to compare in this call")
     parser.add_argument("--train-walkers", type=int, default=64, help="of each of the six molecules (default 64)")
-    parser.add_argument("--train-steps", type=int, default=600)
-    parser.add_argument("--walkers", type=int, default=128, help="tuning and from scratch (default 128)")
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--scratch-steps", type=int, default=120, help="at most (default 120)")
+    parser.add_argument("--train-steps", type=int, default=1200)
+    parser.add_argument("--walkers", type=int, default=320, help="tuning and from scratch (default 320)")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--scratch-steps", type=int, default=200, help="at most (default 200)")
+    parser.add_argument("--moves", type=int, default=30, help="of tuning, from scratch and evaluation (default 30)")
     parser.add_argument("--rate", type=float, default=0.05, help="learning rate of the tuning (default 0.05)")
-    parser.add_argument("--shift", type=float, default=0.1, help="damping of the tuning (default 0.1)")
+    parser.add_argument("--decay", type=float, default=60, help="of this rate (default 60)")
+    parser.add_argument("--shift", type=float, default=0.01, help="damping of the tuning (default 0.01)")
     parser.add_argument("--norm", type=float, default=0.2, help="largest norm of an update of the tuning (default 0.2)")
-    parser.add_argument("--samples", type=int, default=10_240)
-    parser.add_argument("--chains", type=int, default=128)
+    parser.add_argument("--samples", type=int, default=20_480)
+    parser.add_argument("--chains", type=int, default=256)
     parser.add_argument("--keep", type=Path, help="folder of the two studies (default: a temporary one)")
     parser.set_defaults(width=None, layers=None)
     arguments: argparse.Namespace = parser.parse_args()

@@ -101,8 +101,7 @@ class MoleculeModel:
         from wavefoundry.artifacts.bundles import write_bundle
 
         names = [molecule.name for molecule in self.trained_on]
-        meta = {"kind": "molecules", "spec": self.spec.model_dump(mode="json", exclude_none=True), "molecules": names}
-        write_bundle(Path(path), tree.to_arrays(self.wavefunction, "wavefunction"), meta)
+        write_bundle(Path(path), *study.contents(self.wavefunction, self.spec, names))
         return Path(path)
 
 

@@ -177,9 +177,15 @@ def train_base(desk: Desk) -> PyTree:
 
 def _keep(desk: Desk, name: str, params: PyTree, molecules: Sequence[str]) -> None:
     """A trained model as an artifact of the run."""
-    spec = desk.spec.model_dump(mode="json", exclude_none=True)
-    meta = {"kind": "molecules", "spec": spec, "molecules": list(molecules)}
-    desk.context.save_artifact(name, tree.to_arrays(desk.workshop.with_weights(params), "wavefunction"), meta)
+    desk.context.save_artifact(name, *contents(desk.workshop.with_weights(params), desk.spec, molecules))
+
+
+def contents(
+    wavefunction: PyTree, spec: MoleculesSpec, molecules: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and description of a stored model; molecules: the names of those it was trained on."""
+    meta = {"kind": "molecules", "spec": spec.model_dump(mode="json", exclude_none=True), "molecules": list(molecules)}
+    return tree.to_arrays(wavefunction, "wavefunction"), meta
 
 
 def evaluate_trained(desk: Desk, params: PyTree) -> None:
@@ -324,4 +330,4 @@ def _listed(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-__all__ = ["Desk", "Known", "base_folder", "first_network", "refuse", "run", "set_up", "stored_weights"]
+__all__ = ["Desk", "Known", "base_folder", "contents", "first_network", "refuse", "run", "set_up", "stored_weights"]
