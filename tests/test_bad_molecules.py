@@ -53,7 +53,7 @@ CASES = {
     "a file that ends too soon": (ATOMS, 'xyz = "short.xyz"', "short.xyz, line 1", "ends before its 3 atoms"),
     "a file that is no text": (ATOMS, 'xyz = "binary.xyz"', "binary.xyz", "not text"),
     "a directory for a file": (ATOMS, 'xyz = "folder"', "folder", "cannot be read"),
-    "no file": (ATOMS, 'xyz = "*.yxz"', "no file matches *.yxz"),
+    "no file": (ATOMS, 'xyz = "*.yxz"', "no file matches *.yxz", "study.toml, key train.molecules.0.xyz"),
     "nothing to train on": (f"{{ {ATOMS} }}", "", "train.molecules", "at least 1"),
     "no molecules": (f"molecules = [{{ {ATOMS} }}]\n", "", "train.molecules is missing"),
     "a molecule without a list": (f"[{{ {ATOMS} }}]", '"Li 0 0 0"', "train.molecules", "list"),
@@ -78,7 +78,7 @@ def test_refused(case, directory, capsys):
     shown = capsys.readouterr()
     assert shown.out == "" and "Traceback" not in shown.err and "pydantic" not in shown.err
     assert 2 <= len(shown.err.splitlines()) <= 5, shown.err
-    assert "study.toml" in shown.err or ".xyz" in shown.err or "folder" in shown.err
+    assert "study.toml" in shown.err
     for part in says:
         assert part in shown.err, shown.err
     assert sorted(path.name for path in directory.rglob("*")) == before

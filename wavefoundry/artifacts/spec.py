@@ -154,7 +154,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
             where=f"{path}, key {table}.warm_start",
             fix="a path, seen from the current directory",
         )
-    return self_contained(spec) if isinstance(spec, MoleculesSpec) else spec
+    return self_contained(spec, str(path)) if isinstance(spec, MoleculesSpec) else spec
 
 
 def _require_files(spec: EmulationSpec, source: str) -> None:

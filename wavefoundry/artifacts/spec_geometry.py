@@ -119,7 +119,7 @@ def _xyz(entry: MoleculeTable) -> list[Molecule]:
     pattern = os.path.expanduser(str(entry.xyz))
     paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
     if not paths:
-        raise InputError(f"no file matches {pattern}", where="xyz", fix="a path, seen from the current directory")
+        raise InputError(f"no file matches {pattern}", fix="a path, seen from the current directory")
     return [molecule for path in paths for molecule in read_xyz(path, charge=entry.charge, spin=entry.spin)]
 
 

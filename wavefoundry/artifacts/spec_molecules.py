@@ -254,8 +254,11 @@ PAPER = {
 """Defaults of the published size, for a GPU."""
 
 
-def self_contained(spec: MoleculesSpec) -> MoleculesSpec:
+def self_contained(spec: MoleculesSpec, source: str) -> MoleculesSpec:
     """The study with the molecules of XYZ files written out, so that it means the same without them.
+
+    Args:
+        spec: the study. source: where it comes from, for error messages.
 
     Raises:
         InputError: a file cannot be read, or holds no molecule.
@@ -266,17 +269,19 @@ def self_contained(spec: MoleculesSpec) -> MoleculesSpec:
         if any(entry.xyz is not None for entry in table.molecules):
             rows = []
             for index, entry in enumerate(table.molecules):
-                rows += [entry] if entry.xyz is None else _written_out(entry, f"{name}.molecules.{index}.xyz")
+                place = f"{source}, key {name}.molecules.{index}.xyz"
+                rows += [entry] if entry.xyz is None else _written_out(entry, place)
             changed[name] = table.model_copy(update={"molecules": rows})
     if not changed:
         return spec
     return MoleculesSpec(**(dict(spec) | changed))
 
 
-def _written_out(entry: MoleculeTable, key: str) -> list[MoleculeTable]:
+def _written_out(entry: MoleculeTable, place: str) -> list[MoleculeTable]:
     """The molecules of files as entries that need none."""
     try:
         found = spec_geometry.expand([entry], "angstrom")
     except InputError as error:
-        raise InputError(error.what, where=f"key {key}: {error.where}", why=error.why, fix=error.fix) from None
+        where = f"{place}: {error.where}" if error.where else place
+        raise InputError(error.what, where=where, why=error.why, fix=error.fix) from None
     return [MoleculeTable(**spec_geometry.entry_of(named)) for named in found]
