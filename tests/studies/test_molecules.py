@@ -157,9 +157,23 @@ def at(**fields):
 
 def test_a_stopped_run_goes_on_bit_for_bit(run, tmp_path):
     _, summary = run
-    moments = [at(phase="hf", step=4, task="base"), at(phase="train", step=4, task="adapt/0")]
+    ends = at(phase="hf", step=8, task="base")
+    moments = [at(phase="hf", step=4, task="base"), ends, at(phase="train", step=4, task="adapt/0")]
     again = resumed_until_done(study_file.loads(STUDY), tmp_path / "run", moments)
     assert without_costs(again) == without_costs(summary)
+
+
+def test_a_signal_at_the_end_of_the_pretraining_is_heard_before_the_training(tmp_path):
+    """The first block of the training comes after its compilation, which takes long."""
+    seen, stop = [], stop_at(at(phase="hf", step=8, task="base"))
+
+    def emit(event):
+        seen.append((event["event"], event.get("phase")))
+        stop(event)
+
+    with pytest.raises(Interrupted):
+        run_study(study_file.loads(STUDY), tmp_path / "run", emit=emit)
+    assert ("step", "hf") in seen and ("step", "train") not in seen
 
 
 @pytest.mark.slow

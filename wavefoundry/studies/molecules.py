@@ -202,7 +202,8 @@ class Workshop:
             step += size
             event = {"event": "step", "phase": "hf", "task": plan.name, "step": step, "steps": plan.hf_steps}
             self.context.emit(event | {"loss": float(np.mean(losses[-1])), "seconds_left": clock.left(step)})
-            self._save_now_and_then(state, phase, run, step, plan.hf_steps)
+            # its last step, too: the training has not begun, and compiling it takes long
+            self._save_now_and_then(state, phase, run, step, plan.hf_steps + 1)
         return run.params, run.sampler
 
     def _descend(self, plan: Plan, run: Run, stack: Stack, state: State) -> Run:
@@ -230,7 +231,7 @@ class Workshop:
         return run
 
     def _save_now_and_then(self, state: State, phase: str, run: Run, step: int, steps: int) -> None:
-        """Checkpoint when it is due or a signal arrived; nothing at the end, where the task saves itself."""
+        """Checkpoint when it is due or a signal arrived; nothing after ``steps``, where the task saves itself."""
         before = step - min(self.table.block, step)
         due = step // self.checkpoint_every > before // self.checkpoint_every
         if step < steps and (due or self.context.stopping):
