@@ -28,8 +28,7 @@ from wavefoundry.studies import run_study
 TINY = {"width": 6, "layers": 1, "pair": 4, "convolution": 4, "determinants": 1, "jastrow": 4, "hidden": [4],
         "exponents": [4]}  # fmt: skip
 QUICK = {"targets": [4], "train_walkers": 32, "walkers": 32, "train_steps": 4, "steps": 4, "scratch_steps": 4,
-         "samples": 256, "chains": 32,
-         "moves": 4}  # fmt: skip
+         "samples": 256, "chains": 32, "moves": 4}  # fmt: skip
 
 
 def studies(arguments: argparse.Namespace, keep: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:

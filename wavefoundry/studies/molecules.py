@@ -202,8 +202,7 @@ class Workshop:
             step += size
             event = {"event": "step", "phase": "hf", "task": plan.name, "step": step, "steps": plan.hf_steps}
             self.context.emit(event | {"loss": float(np.mean(losses[-1])), "seconds_left": clock.left(step)})
-            # its last step, too: the training has not begun, and compiling it takes long
-            self._save_now_and_then(state, phase, run, step, plan.hf_steps + 1)
+            self._save_now_and_then(state, phase, run, step)  # after the last step, too: compiling comes next
         return run.params, run.sampler
 
     def _descend(self, plan: Plan, run: Run, stack: Stack, state: State) -> Run:
@@ -227,14 +226,15 @@ class Workshop:
             self.context.emit({"event": "step", "phase": "train"} | numbers | _shown(energy, variance, acceptance))
             if plan.goal is not None and reached(curve, plan.goal) is not None:
                 break
-            self._save_now_and_then(state, phase, run, step, plan.steps)
+            if step < plan.steps:  # the end is saved with the task
+                self._save_now_and_then(state, phase, run, step)
         return run
 
-    def _save_now_and_then(self, state: State, phase: str, run: Run, step: int, steps: int) -> None:
-        """Checkpoint when it is due or a signal arrived; nothing after ``steps``, where the task saves itself."""
+    def _save_now_and_then(self, state: State, phase: str, run: Run, step: int) -> None:
+        """Checkpoint when it is due or a signal arrived."""
         before = step - min(self.table.block, step)
         due = step // self.checkpoint_every > before // self.checkpoint_every
-        if step < steps and (due or self.context.stopping):
+        if due or self.context.stopping:
             state.save(phase, run)
             self.context.stop_if_asked()
 
