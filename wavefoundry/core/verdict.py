@@ -1,0 +1,248 @@
+"""How far a number can be trusted: what is doubtful about it, and the verdict that follows.
+
+Three questions are asked of every number:
+
+* *sampled*: is the error bar right for this state (do the chains mix, do the samples meet what counts)?
+* *state*: is the state near an eigenstate, and had its training come to rest?
+* *ground*: is it the ground state? Only something independent can say so: an exact energy, another method, a symmetry.
+
+A ``Doubt`` belongs to one question and either warns (a bare flag such as ``LOW-ESS``) or refuses (``LOW-ESS!``). The
+verdict is "refused" where a doubt refuses, "doubtful" where one warns, "upper bound" where nothing could answer the
+third question, and "trusted" where all three are answered yes.
+
+==============  =====================================  ========================  ============================
+flag            quantity                               warning                   refused (``!``)
+==============  =====================================  ========================  ============================
+R-HAT           split R-hat (rank, folded)             > its limit               > limit + 0.1, single chain
+LOW-ESS         effective sample size                  < 400                     < 100
+SHORT-CHAINS    samples per chain / tau, if chains     < 50                      < 10, or no error bar at all
+                are fewer than 32
+SUPPORT         one-move V-score against the plain     > 2 and 3 error bars      > 3 times, beyond 3 error
+                one                                                              bars, if it exceeds 1e-3
+IMAG            abs(Im energy) / its error             > 3                       > 5
+HIGH-VARIANCE   V-score (one-move where there is one)  > 1e-3                    > 1e-2
+BELOW-EXACT     (energy - reference) / error           < -3                      < -4
+ABOVE-EXACT     the same from above, with the          > 4 and relative > 1e-3   > 4 and relative > 1e-2
+                relative error
+LOW-PRECISION   error bar / abs(reference)             too large to tell         never
+==============  =====================================  ========================  ============================
+
+Customary limits: R-hat 1.01, 50 samples per tau, 32 chains; the others are choices of this package.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+from wavefoundry.core.statistics import MIN_CHAINS, Estimate, relative_error, z_score
+
+Question = Literal["sampled", "state", "ground"]
+Answer = Literal["yes", "doubtful", "no", "unknown"]
+Word = Literal["trusted", "upper bound", "doubtful", "refused"]
+
+QUESTIONS: tuple[Question, ...] = ("sampled", "state", "ground")
+WORDS: tuple[Word, ...] = ("trusted", "upper bound", "doubtful", "refused")
+
+VARIANCE_WARN, VARIANCE_REFUSE = 1e-3, 1e-2
+"""V-scores above which a state is doubtful, and refused."""
+CLOSE, WRONG = 1e-3, 1e-2
+"""Relative errors below which an energy agrees with a reference, and above which it is wrong."""
+
+
+class Doubt(NamedTuple):
+    """One thing that speaks against a number: which question it bears on, and why, in words with figures."""
+
+    name: str
+    question: Question
+    refuses: bool
+    why: str
+
+    @property
+    def flag(self) -> str:
+        """As records show it: the name, with ``!`` where the number must not be used."""
+        return self.name + "!" * self.refuses
+
+
+class Verdict(NamedTuple):
+    """What to think of a number: one word, the answers to the three questions, and the reasons in words."""
+
+    word: Word
+    sampled: Answer
+    state: Answer
+    ground: Answer
+    flags: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def trusted(self) -> bool:
+        """True for "trusted" alone."""
+        return self.word == "trusted"
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a record: ``verdict``, ``answers``, ``reasons``, ``flags``, ``trusted``."""
+        return {
+            "verdict": self.word,
+            "answers": {"sampled": self.sampled, "state": self.state, "ground": self.ground},
+            "reasons": list(self.reasons),
+            "flags": list(self.flags),
+            "trusted": self.trusted,
+        }
+
+
+class Reference(NamedTuple):
+    """An independent value of the same energy.
+
+    exact: False for a method of its own error (DMRG, coupled cluster), which can support an energy but not show that
+    one below it is wrong. zero: the energy of infinite temperature, Tr H / dim, from which relative errors are counted.
+    """
+
+    energy: float
+    exact: bool = True
+    uncertainty: float = 0.0
+    zero: float = 0.0
+    source: str = "exact"
+
+
+def judge(doubts: Iterable[Doubt], confirmed: str | None = None, unknown: str | None = None) -> Verdict:
+    """The verdict on a number.
+
+    Args:
+        doubts: everything that speaks against it, of any origin.
+        confirmed: what shows that it is the ground state, in words; None: nothing does. A state that is confirmed is
+            near an eigenstate too, so warnings about the state then stay as flags and do not make it doubtful.
+        unknown: why the third question has no answer, in words, where there is more to say than that nothing
+            independent is known.
+    """
+    doubts = list(doubts)
+    answers: dict[str, Answer] = {}
+    for question in QUESTIONS:
+        mine = [doubt for doubt in doubts if doubt.question == question]
+        if any(doubt.refuses for doubt in mine):
+            answers[question] = "no"
+        elif mine and not (question == "state" and confirmed):
+            answers[question] = "doubtful"
+        else:
+            answers[question] = "yes" if question != "ground" or confirmed else "unknown"
+    values = answers.values()
+    word: Word = "refused" if "no" in values else "doubtful" if "doubtful" in values else "trusted"
+    reasons = [doubt.why for doubt in sorted(doubts, key=lambda d: not d.refuses)]
+    if answers["ground"] == "unknown":
+        word = "upper bound" if word == "trusted" else word
+        reasons.append(unknown or "no independent value says whether this is the ground state")
+    elif confirmed:
+        reasons.append(confirmed)
+    flags = tuple(dict.fromkeys(doubt.flag for doubt in doubts))
+    return Verdict(word, answers["sampled"], answers["state"], answers["ground"], flags, tuple(reasons))
+
+
+def refused(name: str, question: Question, why: str) -> Verdict:
+    """The verdict on what has no usable number at all."""
+    return judge([Doubt(name, question, True, why)])
+
+
+def graded(name: str, question: Question, why: str, warn: bool, refuse: bool) -> list[Doubt]:
+    """One doubt or none, from its two limits."""
+    return [Doubt(name, question, bool(refuse), why)] if warn or refuse else []
+
+
+def sampling_doubts(estimate: Estimate) -> list[Doubt]:
+    """What is doubtful about the error bar of an energy: chains that disagree or are short, few samples, Im E."""
+    found: list[Doubt] = []
+    if estimate.chains > 0:
+        r_hat, limit, single = estimate.r_hat or 1.0, estimate.r_hat_limit or 1.0, estimate.chains == 1
+        why = f"the chains disagree: R-hat {r_hat:.3f}, explained up to {limit:.3f}"
+        why = "a single chain cannot show that it mixes" if single else why
+        found += graded("R-HAT", "sampled", why, r_hat > limit or single, r_hat > max(1.1, limit + 0.1) or single)
+        why = f"only {estimate.ess:.0f} independent samples"
+        found += graded("LOW-ESS", "sampled", why, estimate.ess < 400, estimate.ess < 100)
+        few, blind = estimate.chains < MIN_CHAINS, not math.isfinite(estimate.error)
+        length = estimate.samples / estimate.chains / estimate.tau
+        why = f"{estimate.chains} chains of {length:.0f} autocorrelation times give no reliable error bar"
+        found += graded("SHORT-CHAINS", "sampled", why, few and length < 50 or blind, few and length < 10 or blind)
+    why = f"the energy has an imaginary part of {abs(estimate.imag_z):.1f} error bars"
+    return found + graded("IMAG", "sampled", why, abs(estimate.imag_z) > 3, abs(estimate.imag_z) > 5)
+
+
+def variance_doubts(score: float | None, error: float | None = None) -> list[Doubt]:
+    """What the V-score says of a state far from every eigenstate; None: there is no natural zero, so no score."""
+    if score is None:
+        return []
+    bar = f" ({error:.1g})" if error else ""
+    why = f"the variance is that of a state far from an eigenstate: V-score {score:.2g}{bar}"
+    return graded("HIGH-VARIANCE", "state", why, score > VARIANCE_WARN, not score <= VARIANCE_REFUSE)
+
+
+def reference_doubts(energy: float, error: float, reference: Reference | None) -> tuple[list[Doubt], str | None]:
+    """A number held against an independent value, from both sides.
+
+    Returns:
+        The doubts, and the words that confirm the number (None where the reference does not).
+    """
+    if reference is None:
+        return [], None
+    scale = abs(reference.energy - reference.zero) or max(abs(energy - reference.zero), 1e-300)
+    difference = energy - reference.energy
+    beyond = math.copysign(max(0.0, abs(difference) - reference.uncertainty), difference)
+    z, relative = z_score(beyond, error, scale), abs(beyond) / scale
+    found: list[Doubt] = []
+    source = reference.source
+    if reference.exact:
+        why = f"{-z:.1f} error bars below the {source} energy: no state lies there"
+        found += graded("BELOW-EXACT", "ground", why, z < -3, z < -4)
+    why = f"{relative:.1%} above the {source} energy ({z:.0f} error bars)"
+    found += graded("ABOVE-EXACT", "ground", why, z > 4 and relative > CLOSE, z > 4 and relative > WRONG)
+    if found:
+        return found, None
+    if relative <= CLOSE and error <= 5 * CLOSE * scale or relative + 2 * error / scale <= 5 * CLOSE:
+        return [], f"agrees with the {source} energy to {relative:.1g}"
+    why = f"the error bar of {error / scale:.1g} (relative) is too large to compare it with the {source} energy"
+    return [Doubt("LOW-PRECISION", "ground", False, why)], None
+
+
+def verdict_of(
+    estimate: Estimate, reference: Reference | None = None, further: Iterable[Doubt] = (), unknown: str | None = None
+) -> Verdict:
+    """The verdict on an energy, from its statistics, a reference, and doubts of any other origin.
+
+    Args:
+        estimate: from ``energy_statistics``. reference: independent value. further: other doubts.
+        unknown: as for ``judge``.
+    """
+    doubts = sampling_doubts(estimate) + variance_doubts(estimate.v_score, estimate.v_score_error)
+    held, confirmed = reference_doubts(estimate.mean, estimate.error, reference)
+    return judge([*doubts, *held, *further], confirmed, unknown)
+
+
+def observable_verdict(
+    value: float, error: float, exact: float | None, bias: float | None, energy: Verdict
+) -> tuple[Word | Literal["estimate"], str]:
+    """Verdict and reason of one expectation value: its error is of first order where the energy's is of second.
+
+    Args:
+        value, error: mean and standard error. exact: known value, or None. bias: estimate of what the state is off.
+        energy: verdict on the energy of the same state.
+
+    Returns:
+        "trusted" (agrees with a known value), "estimate" (nothing to compare with), "doubtful" or "refused".
+    """
+    if energy.word == "refused":
+        return "refused", "the energy of this state is refused"
+    if exact is not None:
+        z = z_score(value - exact, error, max(abs(exact), 1e-6))
+        relative = relative_error(value, exact)
+        if abs(z) > 4 and relative > 0.05:
+            return "refused", f"{relative:.0%} off the exact value ({abs(z):.0f} error bars)"
+        if abs(z) > 4 and relative > 0.01:
+            return "doubtful", f"{relative:.1%} off the exact value ({abs(z):.0f} error bars)"
+        if error <= 0.05 * abs(exact) or relative <= 0.05:
+            if energy.word == "doubtful":
+                return "doubtful", "the energy of this state is doubtful"
+            return "trusted", "agrees with the exact value"
+        return "doubtful", "the error bar is too large for a comparison with the exact value"
+    if energy.word == "doubtful":
+        return "doubtful", "the energy of this state is doubtful"
+    if bias is not None and bias > max(4 * error, 0.05 * abs(value)):
+        return "doubtful", f"the state may be off by {bias:.2g}"
+    return "estimate", "no exact value to compare with"
