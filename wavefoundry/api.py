@@ -21,6 +21,7 @@ from wavefoundry.core.meter import METER
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ElectronsSpec, ViTSpec
+from wavefoundry.problems.gauge import with_rule
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import diagram_run, run_study
 from wavefoundry.studies.context import Context
@@ -123,6 +124,8 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
     arrays, meta = read_bundle(folder)
     model, settings = ViTSpec(**meta["model"]), PretrainTable(**meta["settings"])
     system = system.at(**meta["record"]["couplings"])
+    if "sign_rule" in arrays:
+        system = dataclasses.replace(system, sublattice=jnp.asarray(arrays["sign_rule"], bool))
     empty = _network(model, system, settings)
     wavefunction = tree.from_arrays(empty, arrays, "wavefunction")
     return Pretrained(Base(system, wavefunction, jnp.asarray(arrays["walkers"])), model, settings, meta["record"])
@@ -185,11 +188,13 @@ def pretrain(
     points = [dict(point) for point in at] if at else [{}]
     table = _table(PretrainTable, "wf.pretrain", {"at": at[0] if at else system.values, **settings})
     table = table.model_copy(update={"at": {name: [p[name] for p in points] for name in points[0]}})
-    system = system.at(**points[0])
+    rule = with_rule(system.at(**points[0]))
+    system = rule.system
     wavefunction = _network(model, system, table)
     chunk = chunk_size(wavefunction, system, 512)
     training = diagram_run.training_of(table, system.extent, chunk, 10**9)
     with _view(progress) as emit:
+        Context(emit).say("pretrain", rule.words())
         base, cost = diagram_run.pretrain(wavefunction, system, points, training, table, Context(emit))
     mapper = diagram_run.make_mapper(base, AdaptTable(points={}), EvaluateTable(), table, chunk)
     record = mapper.measure_base() | {"cost": cost.to_dict(), "steps": table.steps}

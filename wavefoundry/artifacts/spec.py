@@ -80,7 +80,8 @@ class DiagramSpec(Table):
         """Whether the ground state is positive (in the sampled basis) at every coupling of the study."""
         everywhere = [self.couplings(point) for point in self.at_list() + self.points_list()]
         if self.system.model == "ising":
-            return all(point["h"] >= 0 for point in everywhere)
+            # a field of one sign, whichever: the sign rule of all sites turns it round
+            return all(point["h"] >= 0 for point in everywhere) or all(point["h"] <= 0 for point in everywhere)
         return self.system.use_marshall and all(point["J1"] >= 0 and point["J2"] <= 0 for point in everywhere)
 
     def head_kind(self) -> Literal["real", "complex"]:

@@ -7,8 +7,11 @@ mask. Where it has no solution, the A that satisfies the largest weight is a spi
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -189,3 +192,72 @@ def _search(rows: np.ndarray, wanted: np.ndarray, worth: np.ndarray, start: np.n
         elif step - last > 8 * sites + 100:
             break
     return best
+
+
+class SignRule(NamedTuple):
+    """A system with the sign rule it is to be trained with, and what the rule does.
+
+    origin: "given" (with the system), "found" (by ``find_gauge``), or "none" (nothing asks for one).
+    """
+
+    system: LatticeSystem
+    origin: str
+    exact: bool
+    satisfied: float
+
+    def words(self) -> str:
+        """What a user is told."""
+        if self.origin == "none":
+            return "no sign rule is needed: all off-diagonal elements are negative"
+        sites = int(np.sum(np.asarray(self.system.sublattice)))
+        what = f"sign rule {self.origin}: the down spins of {sites} of {self.system.sites} sites change the sign"
+        if self.exact:
+            return f"{what}; all off-diagonal elements are negative then"
+        return (
+            f"{what}; {self.satisfied:.0%} of the off-diagonal elements are negative then, no rule of this kind "
+            "removes the other signs, so the network has to learn them"
+        )
+
+
+def with_rule(system: LatticeSystem, points: Sequence[Mapping[str, float]] = ()) -> SignRule:
+    """The system with a sign rule: its own if it has one, else the best that can be found.
+
+    Couplings that vanish here count as at the first of ``points`` where they do not.
+
+    A rule is a change of basis, so energies and diagonal observables are the same with any; with one that leaves few
+    positive elements a network that starts near a positive state starts near the ground state.
+    """
+    off = [name for name, value in system.values.items() if value == 0]
+    on = {name: next((p[name] for p in points if p.get(name)), 0.0) for name in off}
+    masks, signs, weights = _masks(system.at(**on))
+    own = np.zeros(system.sites, bool) if system.sublattice is None else np.asarray(system.sublattice)
+    satisfied = _share(masks, signs, weights, own)
+    if system.sublattice is not None:
+        return SignRule(system, "given", satisfied > 1 - 1e-12, satisfied)
+    if satisfied > 1 - 1e-12:
+        return SignRule(system, "none", True, 1.0)
+    found = find_gauge(masks, signs, weights)
+    best = found.sublattice
+    if not found.exact:
+        # a network of a regular lattice cannot follow an irregular rule: the regular one that is as good goes first
+        regular = max(_regular(system.extent), key=lambda each: round(_share(masks, signs, weights, each), 9))
+        if _share(masks, signs, weights, regular) > found.satisfied - 0.02:
+            best = regular
+    satisfied = _share(masks, signs, weights, best)
+    rule = np.asarray(best, bool)
+    return SignRule(dataclasses.replace(system, sublattice=jnp.asarray(rule)), "found", found.exact, satisfied)
+
+
+def _regular(extent: tuple[int, ...]) -> list[np.ndarray]:
+    """Sublattices that repeat after two sites along every axis: one for each set of sites of the small cell."""
+    cell = np.ravel_multi_index(tuple(np.indices(extent) % 2), (2,) * len(extent)).reshape(-1)
+    count = 2 ** len(extent)
+    return [np.isin(cell, [k for k in range(count) if code >> k & 1]) for code in range(2**count)]
+
+
+def _share(masks: np.ndarray, signs: np.ndarray, weights: np.ndarray, sublattice: np.ndarray) -> float:
+    """Share of the weight of off-diagonal elements that a sublattice makes negative; undecided ones count half."""
+    if not len(weights) or weights.sum() == 0:
+        return 1.0
+    turned = np.where((masks @ sublattice.astype(int)) % 2 == 1, -signs, signs)
+    return float(weights @ np.where(turned < 0, 1.0, np.where(turned == 0, 0.5, 0.0)) / weights.sum())

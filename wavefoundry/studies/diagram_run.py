@@ -20,6 +20,7 @@ from wavefoundry.engine.vmc import Options
 from wavefoundry.models import ViTSpec
 from wavefoundry.problems import lattice
 from wavefoundry.problems.enumerated import enumerate_states
+from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, Mapper, map_points
@@ -33,14 +34,16 @@ CONVENTIONS = {
 }
 
 
-def build_system(spec: DiagramSpec) -> LatticeSystem:
-    """The family of Hamiltonians of a study file, at the first pre-training point."""
+def build_system(spec: DiagramSpec) -> SignRule:
+    """The family of Hamiltonians of a study file, at the first pre-training point, with its sign rule."""
     table = spec.system
     couplings = spec.couplings(spec.at_list()[0])
     shape, periodic = table.lattice.shape, table.lattice.periodic
     if table.model == "ising":
-        return lattice.ising(shape, periodic=periodic, **couplings)
-    return lattice.j1j2(shape, periodic=periodic, marshall=table.use_marshall, **couplings)
+        system = lattice.ising(shape, periodic=periodic, **couplings)
+    else:
+        system = lattice.j1j2(shape, periodic=periodic, marshall=table.use_marshall, **couplings)
+    return with_rule(system, spec.points_list())
 
 
 def build_wavefunction(spec: DiagramSpec, system: LatticeSystem) -> Wavefunction:
@@ -112,7 +115,9 @@ def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
     """Pre-train, adapt to every point, and put the records together."""
     begin = METER.now() - _earlier(context)
     context.say("pretrain", f"{spec.system.model}, {spec.system.lattice.sites} sites")
-    system = build_system(spec)
+    rule = build_system(spec)
+    system = rule.system
+    context.say("pretrain", rule.words())
     wavefunction = build_wavefunction(spec, system)
     if spec.pretrain.warm_start is not None:
         wavefunction = warm_start(wavefunction, spec.pretrain.warm_start)
@@ -163,8 +168,10 @@ def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
 
 
 def base_arrays(base: Base) -> dict[str, np.ndarray]:
-    """Weights and walkers of a base for the store."""
-    return tree.to_arrays(base.wavefunction, "wavefunction") | {"walkers": np.asarray(base.x)}
+    """Weights, walkers and sign rule of a base for the store."""
+    arrays = tree.to_arrays(base.wavefunction, "wavefunction") | {"walkers": np.asarray(base.x)}
+    rule = base.system.sublattice
+    return arrays if rule is None else arrays | {"sign_rule": np.asarray(rule, np.uint8)}
 
 
 def base_meta(model: ViTSpec, table: PretrainTable, record: dict[str, Any]) -> dict[str, Any]:
