@@ -242,7 +242,7 @@ def _observables(point: dict[str, Any]) -> tuple[dict[str, Estimate], dict[str, 
             errors, references = listing(mapping(entry).get("error")), listing(exact.get(key))
             pad = [None] * len(value)
             triples = zip(value, errors + pad, references + pad, strict=False)
-            profiles[name] = [Estimate(*(number(part) for part in triple)) for triple in triples]
+            profiles[name] = [Estimate(number(a), number(b), number(c)) for a, b, c in triples]
             continue
         scalars[name] = _estimate(entry, exact.get(key))
         if match := re.fullmatch(r"(.+?)[_(\[](\d{1,4})[)\]]?", name):
