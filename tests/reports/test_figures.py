@@ -153,6 +153,10 @@ def test_maps_mark_what_is_not_trusted(fabricate):
     axes = figures.diagram_figure(summary).axes[0]
     assert lines(axes, "refused").tolist() == [[0.6, 0.0]] and lines(axes, "doubtful").tolist() == [[1.0, 0.2]]
     assert len(lines(axes, "upper bound")) == 10
+    summary["points"][0].update(energy_per_site=2e37 / 8, energy=2e37)
+    mesh = figures.diagram_figure(summary).axes[0].collections[0]
+    energies = [point["energy_per_site"] for point in summary["points"][1:]]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == pytest.approx((min(energies), max(energies)))
 
 
 def test_observables_come_with_exact_values(fabricate):

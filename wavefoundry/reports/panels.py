@@ -240,11 +240,17 @@ def _map(figure: Figure, axis: Axes, rows: list[Row], names: tuple[str, ...], pa
     from matplotlib.colors import LogNorm, Normalize
 
     known = [(*(row.couplings.get(name, NAN) for name in names), panel.value(row)) for row in rows]
-    known = [entry for entry in known if not any(map(math.isnan, entry)) and not (panel.log and entry[2] <= 0)]
+    shows = [not any(map(math.isnan, entry)) and not (panel.log and entry[2] <= 0) for entry in known]
+    known, usable = (
+        [entry for entry, draw, row in zip(known, shows, rows, strict=True) if draw and (some or row.mark != "refused")]
+        for some in (True, False)
+    )
     if not known:
         return
     xs, ys, values = zip(*known, strict=True)
-    scale = (LogNorm if panel.log else Normalize)(min(values), max(values))
+    # Refused values are drawn, but the colours belong to the others: an explosion would take them all.
+    spread = [value for _, _, value in usable or known]
+    scale = (LogNorm if panel.log else Normalize)(min(spread), max(spread))
     columns, lines = sorted(set(xs)), sorted(set(ys))
     if len(columns) > 1 and len(lines) > 1 and 2 * len(known) >= len(columns) * len(lines):
         grid = [[NAN] * len(columns) for _ in lines]
