@@ -22,7 +22,8 @@ class Estimate(NamedTuple):
 
     ``chains == 0`` marks a full sum over the Hilbert space: exact for its state, so error 0 and no R-hat.
     ``v_score`` is None where the energy has no natural zero (molecules). ``imag_z`` is the imaginary part of
-    the mean in units of its own error bar.
+    the mean in units of its own error bar. ``plain_v_score`` is that of |psi|^2 samples alone, where ``v_score`` has
+    seen what the Hamiltonian connects them to (``core.mixtures``).
     """
 
     mean: float
@@ -37,6 +38,8 @@ class Estimate(NamedTuple):
     chains: int
     samples: int
     imag_z: float
+    plain_v_score: float | None = None
+    plain_v_score_error: float | None = None
 
 
 def autocorrelation_time(x: np.ndarray) -> float:

@@ -75,6 +75,10 @@ class System(eqx.Module):
         """A Metropolis move and its log Hastings ratio; ``width`` scales moves in continuous space."""
         raise NotImplementedError
 
+    def connected(self, x: Config) -> Connected:
+        """What the Hamiltonian connects x to, on a lattice."""
+        raise NotImplementedError
+
     def expand(self, features: Callable[[Config], Array], x: Config) -> Any:
         """The costly half of the local energy: all evaluations of the backbone."""
         raise NotImplementedError

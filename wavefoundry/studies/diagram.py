@@ -17,17 +17,18 @@ from wavefoundry.adapt.head import Rules, Tuned
 from wavefoundry.adapt.pool import Layout, Pool, fill, sample
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
 from wavefoundry.core import tree
+from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.types import Wavefunction
+from wavefoundry.core.verdict import Doubt
 from wavefoundry.engine.guided import Guide, guide_at
-from wavefoundry.problems.observables import exact_values
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.plan import BASE, Wave, waves
 from wavefoundry.studies.points import WIDTH, Frontier, HeadTools, Outcome, adapt_point
 from wavefoundry.studies.pretraining import Trainer, Training
-from wavefoundry.studies.records import Meterman, failed_record, point_record
+from wavefoundry.studies.records import Estimator, Known, failed_record, known_of, point_record, zero_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Base:
     system: LatticeSystem
     wavefunction: Wavefunction
     x: PyTree  # (chains, sites)
+    convergence: Convergence | None = None  # of its training, where that is known
 
 
 class Mapper:
@@ -82,7 +84,7 @@ class Mapper:
         self.tools = HeadTools(
             base.wavefunction, system.family([{}]), self.layout, rules, adapt.rounds, adapt.tolerance, pools
         )
-        self.meterman = Meterman(system, chains, evaluate.observables)
+        self.estimator = Estimator(system, chains, evaluate.observables)
         self._origin: tuple[Frontier, Pool] | None = None
 
     @property
@@ -107,13 +109,33 @@ class Mapper:
     def measure_base(self) -> dict[str, Any]:
         """Record of the pre-trained state itself, on fresh samples."""
         begin = METER.now()
-        _, pool = self.origin()
-        system = self.base.system
-        measured = self.meterman.measure(self.base.wavefunction.head, np.asarray(system.couplings), [pool])  # type: ignore[arg-type]
-        exact = exact_values(system) if self.evaluate.exact == "auto" else (None, {})
-        return point_record(
-            system, "pretrain", measured, exact=exact, pool=None, cost=METER.now() - begin, real_head=self.real_head
+        frontier, pool = self.origin()
+        key = jax.random.fold_in(self.key, 10**6 + 1)
+        keys = jax.random.split(key, self.tools.measurements)
+        pools = [pool, *(self.tools.more(frontier, pool, k) for k in keys[1:])]
+        measured = self.tools.measure(self.estimator, self.base.wavefunction, self.base.system, pools, keys[0])
+        found = self.base.convergence
+        record = point_record(
+            self.base.system,
+            "pretrain",
+            measured,
+            known=self.known(self.base.system),
+            pool=None,
+            cost=METER.now() - begin,
+            real_head=self.real_head,
+            doubts=[] if found is None else found.doubts(),
         )
+        return record | rest_of(found)
+
+    def known(self, system: LatticeSystem) -> Known:
+        """Reference and exact observables, where the study wants them."""
+        return known_of(system) if self.evaluate.exact == "auto" else Known()
+
+    def inherited(self) -> list[Doubt]:
+        """What the base hands down to every point: a warning where its training had not come to rest."""
+        found = self.base.convergence
+        doubts = [] if found is None else found.doubts("BASE-NOT-CONVERGED", "the pre-training")
+        return [doubt._replace(refuses=False) for doubt in doubts]
 
     def _spread(self, x: PyTree, chains: int) -> PyTree:
         """Starting configurations for ``chains`` chains from those of the pre-training, repeated as needed."""
@@ -168,9 +190,6 @@ class _Work:
 
     def system(self, index: int) -> LatticeSystem:
         return self.mapper.base.system.at(**self.points[index])
-
-    def exact(self, system: LatticeSystem) -> tuple[float | None, dict[str, float]]:
-        return exact_values(system) if self.mapper.evaluate.exact == "auto" else (None, {})
 
     def save(self, step: int, cost: Cost) -> None:
         records = {str(i): record for i, record in self.records.items()}
@@ -234,11 +253,11 @@ class _HeadWork(_Work):
             key = jax.random.fold_in(self.mapper.key, i)
             try:
                 outcome = adapt_point(
-                    self.mapper.tools, self.mapper.meterman, system, (one, pool), key, self.context, event
+                    self.mapper.tools, self.mapper.estimator, system, (one, pool), key, self.context, event
                 )
             except PhysicsError as error:
                 self.context.warn(str(error))
-                self.records[i] = failed_record(system, "head", METER.now() - begin + share)
+                self.records[i] = failed_record(system, "head", METER.now() - begin + share, str(error))
                 self.pools[i], self.state[str(i)] = pool, frontier._asdict()
             else:
                 self.records[i] = self._record(system, outcome, METER.now() - begin + share)
@@ -247,16 +266,19 @@ class _HeadWork(_Work):
             yield i
 
     def _record(self, system: LatticeSystem, outcome: Outcome, cost: Cost) -> dict[str, Any]:
-        doubts = () if outcome.converged else ("NOT-CONVERGED",)
+        doubts = self.mapper.inherited()
+        if not outcome.converged:
+            why = "the rounds were used up, or fresh samples of a new head were worse: more was to be gained"
+            doubts.append(Doubt("NOT-CONVERGED", "state", False, why))
         return point_record(
             system,
             "head",
             outcome.measured,
-            exact=self.exact(system),
+            known=self.mapper.known(system),
             pool={"draws": outcome.draws, "ess_min": outcome.ess_min, "samples": len(outcome.pool.log_q)},
             cost=cost,
             real_head=self.mapper.real_head,
-            extra_flags=doubts,
+            doubts=doubts,
             acceptance=outcome.acceptance,
         )
 
@@ -298,7 +320,7 @@ class _FullWork(_Work):
                 self.records[i] = self._measure(system, params, x, jax.random.fold_in(self.mapper.key, i), begin)
             except PhysicsError as error:
                 self.context.warn(str(error))
-                self.records[i] = failed_record(system, self.mapper.adapt.method, METER.now() - begin)
+                self.records[i] = failed_record(system, self.mapper.adapt.method, METER.now() - begin, str(error))
                 params, x = start
             kept: dict[str, Any] = tree.to_arrays(params) | {"walkers": x} if self.trainer is not None else {}
             self.state[str(i)] = kept
@@ -325,15 +347,26 @@ class _FullWork(_Work):
         start = self.mapper._spread(x, layout.chains)
         guide = self.mapper.guide(wavefunction, x)
         xs, acceptance = sample(wavefunction, family, start, jax.random.fold_in(key, 1), guide, layout)
+        tools = dataclasses.replace(self.mapper.tools, wavefunction=wavefunction)
         pool = fill(wavefunction, family, xs, layout.chunk)
-        measured = self.mapper.meterman.measure(wavefunction.head, np.asarray(system.couplings), [pool])  # type: ignore[arg-type]
-        return point_record(
+        measured = tools.measure(self.mapper.estimator, wavefunction, system, [pool], jax.random.fold_in(key, 2))
+        found = None if self.trainer is None else self.trainer.convergence(zero_of(system, system.couplings))
+        record = point_record(
             system,
             self.mapper.adapt.method,
             measured,
-            exact=self.exact(system),
+            known=self.mapper.known(system),
             pool=None,
             cost=METER.now() - begin,
             real_head=self.mapper.real_head,
+            doubts=self.mapper.inherited() if found is None else found.doubts(),
             acceptance=float(acceptance),
         )
+        return record | rest_of(found)
+
+
+def rest_of(found: Convergence | None) -> dict[str, Any]:
+    """The fields of a record that say whether a training had come to rest."""
+    if found is None or found.converged is None:
+        return {"converged": None, "slope": None}
+    return {"converged": found.converged, "slope": found.drop}

@@ -25,6 +25,7 @@ from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, Mapper, map_points
 from wavefoundry.studies.pretraining import Trainer, Training, chunk_size, train
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
+from wavefoundry.studies.records import zero_of
 
 CONVENTIONS = {
     "ising": "total energy of H = -J sum_<ij> Z_i Z_j - h sum_i X_i in Pauli matrices",
@@ -94,11 +95,12 @@ def pretrain(
         training = dataclasses.replace(training, states=listed.states, chains=1)
     trainer = Trainer(*_static_and_trainable(wavefunction), training, system.sites)
     wavefunction, run, cost = train(wavefunction, family, trainer, key, context)
+    rest = trainer.convergence(zero_of(system, system.couplings))
     if listed is None:
-        return Base(system, wavefunction, run.sampler.x[0]), cost
+        return Base(system, wavefunction, run.sampler.x[0], rest), cost
     batch = eqx.filter_jit(sum_over_states)(wavefunction, family, listed.states, training.options.chunk)
     chosen = jax.random.choice(key, listed.states, (table.walkers,), p=batch.weight[0])
-    return Base(system, wavefunction, chosen), cost
+    return Base(system, wavefunction, chosen, rest), cost
 
 
 def _static_and_trainable(wavefunction: Wavefunction) -> tuple[Any, Any]:

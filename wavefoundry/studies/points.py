@@ -23,7 +23,7 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.guided import Guide
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
-from wavefoundry.studies.records import Meterman
+from wavefoundry.studies.records import MOVED, Estimator, Measured, moved_on
 
 WIDTH = 2
 """Heads tuned at once on one pool: along a line of couplings, one on either side."""
@@ -76,6 +76,26 @@ class HeadTools:
         guide = self._restart(frontier.weights, pool, key)[1]
         return self.draw(frontier.weights, x, key, guide)[1]
 
+    def moved(self, wavefunction: Wavefunction, system: LatticeSystem, pool: Pool, key: Array) -> Pool:
+        """Some samples of a pool moved on by the Hamiltonian of ``system``, with features, see ``engine.one_move``."""
+        per_chain = self.layout.samples // MOVED * MOVED
+        x = pool.x.reshape(self.layout.chains, self.layout.samples, -1)[:, MOVED - 1 : per_chain : MOVED]
+        y = moved_on(system, x.reshape(-1, x.shape[-1]), key)
+        return fill(wavefunction, self.family, y, self.layout.chunk)
+
+    def measure(
+        self, estimator: Estimator, wavefunction: Wavefunction, system: LatticeSystem, pools: list[Pool], key: Array
+    ) -> Measured:
+        """Everything that is reported of a state, from pools of its own |psi|^2.
+
+        Args:
+            estimator: compiled programs. wavefunction: the state. system: at the couplings to be measured.
+            pools: drawn from the state. key: random key of the moves.
+        """
+        keys = jax.random.split(key, len(pools))
+        moved = [self.moved(wavefunction, system, pool, k) for pool, k in zip(pools, keys, strict=True)]
+        return estimator.measure(wavefunction.head, np.asarray(system.couplings), pools, moved)  # type: ignore[arg-type]
+
     def _restart(self, weights: Array, old: Pool, key: Array) -> tuple[PyTree, Guide]:
         head: Any = self.with_weights(weights).head
         return resample(key, old, head, self.layout.chains, self.family.extent)
@@ -100,7 +120,7 @@ class HeadTools:
 class Outcome(NamedTuple):
     """An adapted point: measured numbers, the frontier it leaves behind, and how it went."""
 
-    measured: tuple[Any, dict, dict]
+    measured: Measured
     frontier: Frontier
     pool: Pool
     draws: int
@@ -111,7 +131,7 @@ class Outcome(NamedTuple):
 
 def adapt_point(
     tools: HeadTools,
-    meterman: Meterman,
+    estimator: Estimator,
     system: LatticeSystem,
     start: tuple[Tuned, Pool],
     key: Array,
@@ -124,7 +144,7 @@ def adapt_point(
     twice the (paired) error or the tolerance. The reported numbers come from samples drawn after the head was fixed.
 
     Args:
-        tools, meterman: compiled programs. system: the family at this coupling.
+        tools, estimator: compiled programs. system: the family at this coupling.
         start: tuned head and the pool it was tuned on.
         key: random key of this point. context: events. event: fields added to them.
     """
@@ -135,20 +155,12 @@ def adapt_point(
     while True:
         frontier, pool, acceptance = tools.fresh(weights, pool, jax.random.fold_in(key, draws))
         draws += 1
-        head = tools.with_weights(weights).head
-        measured = meterman.measure(head, couplings, [pool])  # type: ignore[arg-type]
-        estimate = measured[0]
-        worse = best is not None and estimate.mean > best[0][0].mean + 2 * np.hypot(estimate.error, best[0][0].error)
+        estimate = estimator.energy(tools.with_weights(weights).head, couplings, pool)  # type: ignore[arg-type]
+        worse = best is not None and estimate.mean > best[0].mean + 2 * np.hypot(estimate.error, best[0].error)
         if not worse:
-            best = (measured, frontier, pool, acceptance)
+            best = (estimate, frontier, pool, acceptance)
         context.emit(
-            {
-                "event": "round",
-                **event,
-                "round": draws,
-                "energy": estimate.mean,
-                "energy_error": estimate.error,
-            }
+            {"event": "round", **event, "round": draws, "energy": estimate.mean, "energy_error": estimate.error}
             | {"ess": ess[-1], "held_out": float(tuned.held_out)}
         )
         if worse or draws >= tools.rounds:
@@ -161,10 +173,8 @@ def adapt_point(
         weights = tuned.weights
         ess.append(float(tuned.ess))
     assert best is not None
-    measured, frontier, pool, acceptance = best
-    if tools.measurements > 1:
-        keys = jax.random.split(jax.random.fold_in(key, 10**6), tools.measurements - 1)
-        pools = [pool, *(tools.more(frontier, pool, k) for k in keys)]
-        head = tools.with_weights(frontier.weights).head
-        measured = meterman.measure(head, couplings, pools)  # type: ignore[arg-type]
+    _, frontier, pool, acceptance = best
+    keys = jax.random.split(jax.random.fold_in(key, 10**6), tools.measurements)
+    pools = [pool, *(tools.more(frontier, pool, k) for k in keys[1:])]
+    measured = tools.measure(estimator, tools.with_weights(frontier.weights), system, pools, keys[0])
     return Outcome(measured, frontier, pool, draws, min(ess), acceptance, converged)

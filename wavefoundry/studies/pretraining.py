@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from wavefoundry.core import tree
+from wavefoundry.core.convergence import Convergence, convergence
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.statistics import autocorrelation_time, split_r_hat, v_score
@@ -56,12 +57,14 @@ class Trainer:
 
     def __init__(self, static: PyTree, trainable: PyTree, training: Training, sites: int):
         self.training, self.sites = training, sites
+        self.energies: list[float] = []  # of every step of the run under way, its first member
         self.process = variational(static, trainable, training.options, training.states)
         self._init = jax.jit(self.process.init, static_argnums=3)
         self._block = block_of(self.process)
 
     def start(self, key: jax.Array, params: PyTree, family: System) -> Run:
         """A fresh run from given weights."""
+        self.energies = []
         return self._init(key, params, family, self.training.chains)
 
     def run(
@@ -91,6 +94,7 @@ class Trainer:
             part = jax.tree.map(lambda a, lo=step, hi=step + size: a[lo:hi], schedule)
             run, info = self._block(run, family, part)
             step += size
+            self.energies += np.real(np.asarray(info.energy))[:, 0].tolist()
             self._check(info, step)
             left = (time.perf_counter() - begin) / (step - first) * (training.steps - step)
             context.emit(self._event(info, step, phase) | event | {"seconds_left": left})
@@ -100,6 +104,11 @@ class Trainer:
                 saved = step
                 context.stop_if_asked()
         return run
+
+    def convergence(self, e_inf: float = 0.0) -> Convergence:
+        """Whether the last run had come to rest. ``e_inf``: energy of infinite temperature."""
+        rates = np.asarray(self.training.schedule().learning_rate)[-len(self.energies) :]
+        return convergence(self.energies, rates, e_inf)
 
     def _check(self, info: Info, step: int) -> None:
         if int(info.rejected[-1]) >= 10 and not np.all(np.isfinite(np.asarray(info.energy[-1]))):
@@ -153,12 +162,14 @@ def train(
         step, arrays, meta = found
         run = tree.from_arrays(run, arrays)
         spent = Cost(**meta["cost"]) if "cost" in meta else spent
+        trainer.energies = list(meta.get("energies", []))
         context.say(stream, f"going on from step {step}")
     if int(run.step) < trainer.training.steps:
         context.compiling("the training step")
 
         def save(step: int, run: Run) -> None:
-            context.save(stream, step, run, {"cost": (METER.now() - before + spent)._asdict()})
+            meta = {"cost": (METER.now() - before + spent)._asdict(), "energies": trainer.energies}
+            context.save(stream, step, run, meta)
 
         run = trainer.run(run, family, context, stream, save)
         return eqx.combine(run.params, static), run, METER.now() - before + spent

@@ -1,0 +1,87 @@
+"""Samples one move of the Hamiltonian away from |psi|^2: they meet what H connects to the state and samples miss.
+
+A Markov chain of |psi|^2 never visits configurations where psi vanishes but H psi does not, and rarely those where psi
+is small. Local energies there are what tells a wrong state from an eigenstate. So a share of the samples x is moved
+on, to y with probability P(x -> y) = |H_xy| / sum_y |H_xy|. All samples together have the density
+
+    q(y) = stay |psi(y)|^2 + (1 - stay) sum_x |psi(x)|^2 P(x -> y),
+
+known from the neighbours of y, which its local energy needs anyway. With it <(H - E)^2> is the mean over all samples of
+|((H - E) psi)(y)|^2 / q(y), and every ratio is bounded: |psi|^2 / q <= 1 / stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from wavefoundry.core.types import Connected, Local, Psi, System
+
+
+class Image(NamedTuple):
+    """What one sample says: H psi and psi there, both over the root of the density it was drawn from.
+
+    The common phase of psi is taken out. Means over samples of ``amplitude * values`` are those of the local energies,
+    of ``amplitude^2`` one, and of |values . couplings - E amplitude|^2 the variance of H.
+    """
+
+    values: Array  # (terms,), (H_k psi)(y) / sqrt(q(y)); complex unless the head is real
+    amplitude: Float[Array, ""]  # |psi(y)| / sqrt(q(y))
+
+
+def sizes(system: System, connected: Connected) -> Float[Array, " K"]:
+    """|H_xy| of every connected configuration."""
+    return jnp.abs(connected.mels @ system.couplings)
+
+
+def move(system: System, key: PRNGKeyArray, x: Array) -> Array:
+    """A configuration connected to x, drawn with probability proportional to |H_xy|; x itself where there is none."""
+    connected = system.connected(x)
+    cumulated = jnp.cumsum(sizes(system, connected))
+    # 1 - u lies in (0, 1]: a slot of no weight is never drawn
+    slot = jnp.searchsorted(cumulated, (1 - jax.random.uniform(key, dtype=cumulated.dtype)) * cumulated[-1])
+    return jnp.where(cumulated[-1] > 0, connected.x[jnp.minimum(slot, len(cumulated) - 1)], x)
+
+
+def density(system: System, x: Array, log_there: Float[Array, " K"], stay: Any) -> tuple[Array, Connected]:
+    """q(x) / |psi(x)|^2 without its first part, in other words what neighbours bring: (1 - stay) sum ... / |psi(x)|^2.
+
+    Args:
+        system: with the couplings the moves are made with. x: one configuration.
+        log_there: log |psi(x') / psi(x)|, or log |psi(x')| over any common factor, of the connected configurations.
+        stay: share of the samples that are not moved.
+
+    Returns:
+        That density, in units of the common factor squared, and the connected configurations.
+    """
+    connected = system.connected(x)
+    size = sizes(system, connected)
+    # what the moves of a neighbour add up to
+    out = jax.vmap(lambda y: jnp.sum(sizes(system, system.connected(y))))(connected.x)
+    share = jnp.where(size > 0, size / jnp.where(out > 0, out, 1.0), 0.0)
+    return (1 - stay) * jnp.sum(jnp.where(size > 0, jnp.exp(2 * log_there), 0.0) * share), connected
+
+
+def image(system: System, head: Callable[[Array], Psi], x: Array, local: Local, stay: Any) -> Image:
+    """The image of one sample, whose features are known.
+
+    Args:
+        system: at the couplings that are measured. head: of the wavefunction. x: the sample. local: from ``expand``.
+        stay: share of all samples that are not moved.
+    """
+    here, there = head(local.z), jax.vmap(head)(local.z_conn)
+    active = jnp.any(local.mels != 0, axis=-1)
+    log_here, log_there = here.log.astype(jnp.float64), jnp.where(active, there.log.astype(jnp.float64), -jnp.inf)
+    top = jnp.maximum(log_here, jnp.max(log_there, initial=-jnp.inf))
+    come, connected = density(system, x, log_there - top, stay)
+    one = jnp.exp(log_here - top)
+    alone = ~jnp.any(sizes(system, connected) > 0)  # nothing to move to: it stays
+    root = jnp.sqrt(stay * one**2 + come + jnp.where(alone, (1 - stay) * one**2, 0.0))
+    others = jnp.exp(log_there - top)
+    if not getattr(head, "real", False):
+        others = others * jnp.exp(1j * jnp.where(active, (there.phase - here.phase).astype(jnp.float64), 0.0))
+    return Image((local.diagonal * one + others @ local.mels) / root, one / root)
