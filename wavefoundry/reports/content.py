@@ -21,10 +21,13 @@ FLAGS = {
     "ABOVE-EXACT": "more than four error bars and more than 0.1 % above a reference energy (refused above 1 %): not "
     "the ground state",
     "SUPPORT": "the one-move V-score is more than twice the plain one (refused above three times, if it exceeds "
-    "0.001), beyond three error bars: the samples do not meet all configurations that count",
+    "0.001), beyond three error bars: the samples miss configurations that count",
     "HIGH-VARIANCE": "a V-score above 0.001 (refused above 0.01): the state is far from an eigenstate",
-    "NOT-CONVERGED": "the optimisation stopped before its energy settled, or fresh samples disagree with it",
-    "SIGN-RULE": "a positive wavefunction for a Hamiltonian whose ground state need not be positive in this basis",
+    "NOT-CONVERGED": "the optimisation had not come to rest, or fresh samples of a new head were worse: more was to be "
+    "gained (refused where another fifth of the steps would lower the energy by more than 1 %)",
+    "BASE-NOT-CONVERGED": "the pre-training that a point starts from had not come to rest",
+    "SIGN-RULE": "a positive wavefunction for a Hamiltonian whose ground state need not be positive in this basis "
+    "(refused unless its V-score is below 0.001 or a reference agrees)",
     "IMAG": "the mean imaginary part of the local energy differs from zero by more than three error bars (refused "
     "beyond five)",
     "R-HAT": "the walkers do not agree among themselves as far as the number of samples demands",
@@ -106,7 +109,7 @@ def point_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]
             format_value_error(row.energy.value, row.energy.error),
             NOT_AVAILABLE if math.isnan(row.energy.exact) else f"{row.energy.exact:.7f}",
             format_number(row.relative_error),
-            NOT_AVAILABLE if math.isnan(row.z) else f"{row.z:.1f}",
+            NOT_AVAILABLE if math.isnan(row.z) else f"{round(row.z, 1) + 0.0:.1f}",
             _score(row.v_score),
             *([_score(row.v_score_plain)] if plain else []),
             NOT_AVAILABLE if math.isnan(row.r_hat) else f"{row.r_hat:.4f}",
@@ -131,6 +134,10 @@ def row_class(row: Row) -> str:
 
 
 def _score(entry: view.Estimate) -> str:
+    """A V-score with its error bar, by powers of ten throughout, so that a column reads in one style."""
+    if 0 < entry.value < 0.1 and entry.error > 0:
+        power = math.floor(math.log10(entry.value))
+        return f"{format_value_error(entry.value / 10.0**power, entry.error / 10.0**power)}e{power}"
     return format_number(entry.value) if math.isnan(entry.error) else format_value_error(entry.value, entry.error)
 
 

@@ -121,8 +121,13 @@ def _estimate_panel(title: str, group: str, name: str) -> Panel:
         lambda row: read(row).exact,
         word=lambda row: read(row).word or row.mark,
         bias=lambda row: read(row).bias,
-        note=lambda row: f"{read(row).z:+.0f}σ" if read(row).contradicts and row.word != "refused" else "",
+        note=lambda row: _off(read(row)) if row.word != "refused" else "",
     )
+
+
+def _off(entry: Estimate) -> str:
+    """How many error bars a value is off, where it contradicts its exact one."""
+    return f"{entry.z:+.0f}σ".replace("-", "\u2212") if entry.contradicts else ""
 
 
 @styled

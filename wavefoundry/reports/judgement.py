@@ -133,13 +133,13 @@ def _contradictions(rows: list[Row], names: tuple[str, ...]) -> list[str]:
     against = [(row, found) for row in rows if (found := row.contradictions)]
     if not against:
         return []
-    texts = [
-        f"{name} at {view.label(row.couplings, names) or 'the only point'} ({why})"
-        for row, found in against
-        for name, why in found
-    ]
-    more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
-    return [f"Observables that contradict their exact value: {', '.join(texts[:NAMED])}{more}."]
+    texts = []
+    for row, found in against[:NAMED]:
+        others = f" and {len(found) - 1} others" if len(found) > 2 else f" and {found[1][0]}" if len(found) > 1 else ""
+        place = view.label(row.couplings, names) or "the only point"
+        texts.append(f"{found[0][0]}, {found[0][1]},{others} at {place}")
+    more = f"; and at {len(against) - NAMED} more points" if len(against) > NAMED else ""
+    return [f"Observables that contradict their exact value: {'; '.join(texts)}{more}."]
 
 
 def _entries(row: Row) -> list[view.Estimate]:
@@ -147,7 +147,8 @@ def _entries(row: Row) -> list[view.Estimate]:
 
 
 def _doubted(entry: view.Estimate) -> bool:
-    return entry.word in ("doubtful", "refused")
+    """Whether more speaks against a value than an error bar that is too large to compare it with the exact one."""
+    return entry.word in ("doubtful", "refused") and (entry.contradicts or math.isnan(entry.exact))
 
 
 def why_table(rows: list[Row], base: Row | None, names: tuple[str, ...]) -> Table | None:
@@ -185,9 +186,7 @@ def observable_table(rows: list[Row], names: tuple[str, ...]) -> Table | None:
         place = f"{place}, {row.method}" if several else place
         series = {f"{name}_{r}": entry for name, profile in row.profiles.items() for r, entry in enumerate(profile)}
         sound = row.word in ("trusted", "upper bound")
-        doubted = {
-            name: entry for name, entry in series.items() if sound and _doubted(entry) or entry.contradicts and sound
-        }
+        doubted = {name: entry for name, entry in series.items() if sound and _doubted(entry)}
         for name, entry in (row.observables | doubted).items():
             body.append([place, name, *_cells(entry)])
             classes.append(ROWS.get(entry.word, ""))
@@ -198,7 +197,7 @@ def _cells(entry: view.Estimate) -> list[str]:
     return [
         format_value_error(entry.value, entry.error),
         NOT_AVAILABLE if math.isnan(entry.exact) else f"{entry.exact:.5f}",
-        NOT_AVAILABLE if math.isnan(entry.z) else f"{entry.z:.1f}",
+        NOT_AVAILABLE if math.isnan(entry.z) else f"{round(entry.z, 1) + 0.0:.1f}",
         format_number(entry.bias),
         entry.word or NOT_AVAILABLE,
         entry.why,

@@ -167,7 +167,14 @@ def _notes(axes: Axes, rows: list[Row], place: list[float], panel: Panel) -> Non
         if text and not math.isnan(y):
             above = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[1] < 0.5
             side = {"xytext": (0, 6 if above else -6), "va": "bottom" if above else "top"}
-            style = {"fontsize": 9, "color": COLOURS["red"], "rotation": 90, "ha": "center", "annotation_clip": True}
+            turned = 90 if len(text) > 5 else 0
+            style = {
+                "fontsize": 9,
+                "color": COLOURS["red"],
+                "rotation": turned,
+                "ha": "center",
+                "annotation_clip": True,
+            }
             axes.annotate(text, (x, y), textcoords="offset points", **side, **style)
 
 

@@ -123,9 +123,9 @@ def closing_lines(records: Iterable[Record], named: Any) -> list[tuple[str, str]
         lines.append((f"upper bound ({count}){cause}", ""))
     against = [(named(record), found) for record in records if (found := contradictions(record))]
     for name, found in against[:SHOWN]:
-        said = "; ".join(f"{observable} {why}" for observable, why in found[:SHOWN])
-        more = f"; {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        lines.append((f"contradicts its exact value: {name}: {said}{more}", STYLES["doubtful"]))
+        (observable, why), others = found[0], len(found) - 1
+        more = f", and {others} other{'s' * (others > 1)}" if others else ""
+        lines.append((f"contradicts its exact value: {name}: {observable} {why}{more}", STYLES["doubtful"]))
     if len(against) > SHOWN:
         lines.append((f"contradicts its exact value: {len(against) - SHOWN} points more", STYLES["doubtful"]))
     return lines

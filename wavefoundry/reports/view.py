@@ -20,12 +20,13 @@ SEVERITY = (
     "ABOVE-EXACT",
     "SUPPORT",
     "HIGH-VARIANCE",
+    "SIGN-RULE",
     "NOT-CONVERGED",
+    "BASE-NOT-CONVERGED",
     "IMAG",
     "R-HAT",
     "SHORT-CHAINS",
     "LOW-ESS",
-    "SIGN-RULE",
     "LOW-PRECISION",
 )
 """Known flags, the worst first. Unknown flags rank after these, and ``OK`` is the absence of flags.
