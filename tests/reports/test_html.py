@@ -287,6 +287,30 @@ def test_two_couplings_and_two_methods(fabricate, words_only):
     assert {row[2] for row in body} == {"head", "zero-shot"}
 
 
+def costs(page):
+    start = page.cells.index(["", "CPU s", "wall s", "of which compiling, s", "compilations"])
+    return {row[0]: row[1:] for row in page.cells[start + 1 :] if len(row) == 5}
+
+
+def test_the_parts_of_the_cost_add_up(fabricate, words_only):
+    summary = fabricate.summary(fields=[0.8, 0.9])
+    summary["pretrain"]["cost"] = {"cpu_seconds": 622, "wall_seconds": 330, "compile_seconds": 20, "compilations": 7}
+    part = {"cpu_seconds": 100.0, "wall_seconds": 60.0, "compile_seconds": 5.0, "compilations": 4}
+    summary["adapt_cost"] = part
+    summary["cost"] = {"cpu_seconds": 801.0, "wall_seconds": 432.0, "compile_seconds": 31.0, "compilations": 14}
+    assert costs(Page(render(summary, []))) == {
+        "pre-training": ["622", "330", "20.0", "7"],
+        "adaptation, 2 points": ["100", "60.0", "5.00", "4"],
+        "loading, measuring the base, writing": ["79.0", "42.0", "6.00", "3"],
+        "whole run": ["801", "432", "31.0", "14"],
+    }
+    summary["cost"]["cpu_seconds"] = 300.0  # a resumed run counts from the resumption
+    assert "loading, measuring the base, writing" not in costs(Page(render(summary, [])))
+    del summary["adapt_cost"]
+    spent = sum(point["cost"]["cpu_seconds"] for point in summary["points"])
+    assert costs(Page(render(summary, [])))["adaptation, 2 points"] == [f"{spent:.1f}", "n/a", "n/a", "n/a"]
+
+
 HOSTILE = [
     "<script>alert(1)</script>",
     "\"><img src=x onerror='alert(1)'>",

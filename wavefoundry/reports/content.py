@@ -186,20 +186,35 @@ def _coupling_cells(rows: list[Row], names: tuple[str, ...]) -> list[list[Any]]:
     return [[column[index] for column in columns] for index in range(len(rows))]
 
 
+SECONDS = ("cpu_seconds", "wall_seconds", "compile_seconds", "compilations")
+
+
 def cost_table(summary: dict[str, Any], rows: list[Row]) -> Table:
-    """Seconds of pre-training, of all adaptations together and of the whole run, with its compilations."""
-    pretrain, total = view.mapping(summary.get("pretrain")), view.mapping(summary.get("cost"))
-    stages = [("pre-training", pretrain.get("cost")), ("whole run", total)]
-    body = []
-    for name, cost in stages:
-        cost = view.mapping(cost) or {"cpu_seconds": cost}
-        seconds = [view.number(cost.get(key)) for key in ("cpu_seconds", "wall_seconds", "compile_seconds")]
-        count = view.number(cost.get("compilations"))
-        body.append([name, *(format_number(value, 3) for value in seconds), _count(count)])
-    spent = [row.cpu_seconds for row in rows if not math.isnan(row.cpu_seconds)]
-    together = format_number(sum(spent), 3) if spent else NOT_AVAILABLE
-    body.insert(1, [f"adaptation, {len(rows)} points", together, NOT_AVAILABLE, NOT_AVAILABLE, NOT_AVAILABLE])
+    """Seconds of pre-training, of all adaptations together, of what is left, and of the whole run.
+
+    What is left (loading, measuring the base, references, writing) is shown where the parts and the whole belong to one
+    session: after a resumption the whole counts from there and can be smaller than its parts.
+    """
+    pretrain, total = _seconds(view.mapping(summary.get("pretrain")).get("cost")), _seconds(summary.get("cost"))
+    adapted = _seconds(summary.get("adapt_cost"))
+    if all(map(math.isnan, adapted)):
+        spent = [row.cpu_seconds for row in rows if not math.isnan(row.cpu_seconds)]
+        adapted = [sum(spent) if spent else view.NAN, *adapted[1:]]
+    stages = [("pre-training", pretrain), (f"adaptation, {len(rows)} points", adapted)]
+    left = [whole - one - other for whole, one, other in zip(total, pretrain, adapted, strict=True)]
+    if left[0] >= 0:
+        stages.append(("loading, measuring the base, writing", [max(value, 0.0) for value in left]))
+    body = [
+        [name, *(format_number(value, 3) for value in cost[:-1]), _count(cost[-1])]
+        for name, cost in [*stages, ("whole run", total)]
+    ]
     return Table(["", "CPU s", "wall s", "of which compiling, s", "compilations"], body, [""] * len(body))
+
+
+def _seconds(cost: Any) -> list[float]:
+    """CPU, wall and compile seconds and the number of compilations, from a cost that may be a number of CPU seconds."""
+    known = view.mapping(cost) or {"cpu_seconds": cost}
+    return [view.number(known.get(key)) for key in SECONDS]
 
 
 def _count(value: float) -> str:
