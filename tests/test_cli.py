@@ -164,7 +164,7 @@ def test_a_run_whose_every_number_is_refused_leaves_with_three_and_the_reason(st
         shown = capsys.readouterr()
         assert "complete: 2 points, 2 refused" in shown.out
         assert shown.err.startswith(
-            "refused: no number can be used, all 2 are refused: the variance is that of a state"
+            "refused: no number can be used, all 2 are refused; the first: the variance is that of a state"
         )
     assert main(["run", study, "--overwrite", "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["points"][0]["verdict"] == "refused"

@@ -9,6 +9,7 @@ from rich.console import Console
 from wavefoundry.reports.fitted import Fitted
 from wavefoundry.reports.lines import duration, event_line, final_line, per_site, point_cells
 from wavefoundry.reports.live import Lines, Screen, final_table, view
+from wavefoundry.reports.verdicts import closing_lines, nothing_usable
 
 STEP = {
     "event": "step",
@@ -244,6 +245,17 @@ def test_a_contradicting_observable_is_named(fabricate):
     table = text(final_table(summary))
     assert table.count("contradicts its exact value") == 1
     assert "contradicts its exact value: J = 1, h = 0.7: m2 4% off the exact value (9 error bars)" in table
+
+
+def test_an_open_question_is_no_cause_of_a_refusal():
+    record = {"verdict": "refused", "flags": ["R-HAT!"], "answers": {"ground": "unknown"}}
+    record["reasons"] = ["the chains disagree", "no independent value says whether this is the ground state"]
+    (line,) = closing_lines([record], lambda found: "h = 1")
+    assert line == ("refused: h = 1: the chains disagree", "red")
+    assert nothing_usable({"points": [record]}) == "no number can be used, the only one is refused: the chains disagree"
+    bare = {"verdict": "refused"}
+    assert nothing_usable({"points": [bare, bare]}) == "no number can be used, all 2 are refused"
+    assert nothing_usable({"points": []}) == nothing_usable({}) == ""
 
 
 def test_a_bad_base_is_named(fabricate):

@@ -187,7 +187,7 @@ def pretrain_line(summary: Event) -> str:
     steps, v_score = record.get("steps", "?"), _number(record.get("v_score"))
     said = verdicts.word(record)
     judged = f", {said}" if said else ""
-    cause = f": {'; '.join(verdicts.reasons(record))}" if said in verdicts.STYLES else ""
+    cause = f": {verdicts.against(record)}" if said in verdicts.STYLES else ""
     return f"pre-training at {where}: E {energy}, V-score {v_score}, {steps} steps{judged}{cause}"
 
 

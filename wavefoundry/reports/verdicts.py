@@ -48,6 +48,13 @@ def reasons(record: Record) -> list[str]:
     return [str(reason) for reason in found] if isinstance(found, (list, tuple)) else []
 
 
+def against(record: Record) -> str:
+    """What speaks against a number, in one line: its reasons without the one that the third question has no answer."""
+    found, answers = reasons(record), record.get("answers")
+    open_question = isinstance(answers, Mapping) and answers.get("ground") == "unknown"
+    return "; ".join(found[:-1] if open_question and len(found) > 1 else found) or " ".join(flags(record))
+
+
 def judged(summary: Record) -> Iterator[Record]:
     """Every record of a summary that can have a verdict, whatever the kind of study."""
     for group in ("points", "rounds", "molecules"):
@@ -65,10 +72,9 @@ def nothing_usable(summary: Record) -> str:
     found = list(judged(summary))
     if not found or any(word(record) != "refused" for record in found):
         return ""
-    causes = [cause for record in found if (cause := "; ".join(reasons(record)) or " ".join(flags(record)))]
-    said = f": {causes[0]}" if causes else ""
-    others = f" (of the first; {len(set(causes))} different reasons in all)" if len(set(causes)) > 1 else ""
-    return f"no number can be used, all {len(found)} are refused{said}{others}"
+    cause = next((cause for record in found if (cause := against(record))), "")
+    said = f"all {len(found)} are refused" if len(found) > 1 else "the only one is refused"
+    return f"no number can be used, {said}" + (f"{'; the first' * (len(found) > 1)}: {cause}" if cause else "")
 
 
 def flags(record: Record) -> list[str]:
@@ -111,7 +117,7 @@ def closing_lines(records: Iterable[Record], named: Any) -> list[tuple[str, str]
     for each in ("refused", "doubtful"):
         chosen = [record for record in records if word(record) == each]
         for record in chosen[:SHOWN]:
-            cause = "; ".join(reasons(record)) or " ".join(flags(record))
+            cause = against(record)
             lines.append((f"{each}: {named(record)}{': ' * bool(cause)}{cause}", STYLES[each]))
         if len(chosen) > SHOWN:
             lines.append((f"{each}: {len(chosen) - SHOWN} more", STYLES[each]))
@@ -121,11 +127,11 @@ def closing_lines(records: Iterable[Record], named: Any) -> list[tuple[str, str]
         cause = f": {causes.most_common(1)[0][0]}" if causes else ""
         count = f"all {len(bounds)}" if len(bounds) == len(records) else f"{len(bounds)}"
         lines.append((f"upper bound ({count}){cause}", ""))
-    against = [(named(record), found) for record in records if (found := contradictions(record))]
-    for name, found in against[:SHOWN]:
+    contradicting = [(named(record), found) for record in records if (found := contradictions(record))]
+    for name, found in contradicting[:SHOWN]:
         (observable, why), others = found[0], len(found) - 1
         more = f", and {others} other{'s' * (others > 1)}" if others else ""
         lines.append((f"contradicts its exact value: {name}: {observable} {why}{more}", STYLES["doubtful"]))
-    if len(against) > SHOWN:
-        lines.append((f"contradicts its exact value: {len(against) - SHOWN} points more", STYLES["doubtful"]))
+    if len(contradicting) > SHOWN:
+        lines.append((f"contradicts its exact value: {len(contradicting) - SHOWN} points more", STYLES["doubtful"]))
     return lines
