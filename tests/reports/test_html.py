@@ -171,6 +171,17 @@ def test_observables_have_their_own_verdicts(fabricate, words_only):
     assert [row[1] for row in page.cells[start + 3 :] if len(row) == 8] == []  # sound correlations stay in the figure
 
 
+def test_long_tables_of_observables_begin_with_what_is_doubted(fabricate, words_only):
+    summary = fabricate.judged(["trusted"] * 31)
+    fabricate.contradict(summary["points"][4])
+    page = Page(render(summary, []))
+    head = ["point", "observable", "value", "exact", "z", "bias", "verdict", "why"]
+    first = page.cells.index(head)
+    assert [row[6] for row in page.cells[first + 1 : first + 2]] == ["refused"] and page.cells[first + 2] == head
+    assert len([row for row in page.cells[first + 3 :] if len(row) == 8]) == 62
+    assert "All 62 values, each with its own verdict" in page.prose
+
+
 def test_both_v_scores_and_the_word_stand_in_the_table(fabricate, words_only):
     summary = fabricate.judged(["doubtful"])
     cells = Page(render(summary, [])).cells
@@ -191,6 +202,27 @@ def test_pictures_say_their_verdicts_in_words(fabricate):
     assert labels[0].endswith("trusted: h = 0.7. upper bound: h = 1. refused: h = 1.3.")
     assert "Filled: trusted; half filled: upper bound; crossed: refused." in labels[0]
     assert "Filled" not in Page(render(fabricate.summary(fields=[0.8]), [])).prose
+
+
+def test_text_in_pictures_stays_readable_on_a_telephone(fabricate, page):
+    from matplotlib.text import Text
+
+    from wavefoundry.reports import figures
+
+    narrow = re.search(
+        r"@media screen and \(max-width: 44rem\) \{\s*figure svg \{ min-width: (\d+)rem; \}", page.source
+    )
+    root = re.search(r"html \{[^}]*font: (\d+)px", page.source)
+    assert narrow and root
+    summary = fabricate.judged(["trusted", "doubtful", "refused"])
+    for name in ("diagram", "observables", "quality", "correlations", "terms", "cost"):
+        figure = getattr(figures, f"{name}_figure")(summary)
+        pixels = int(narrow[1]) * int(root[1]) / (72 * figure.get_figwidth())  # of one point
+        sizes = [found.get_fontsize() for found in figure.findobj(Text) if found.get_text().strip()]
+        assert min(sizes) * pixels >= 10
+    assert page.source.count('<div class="drawing"><svg') == page.source.count(
+        "<svg"
+    )  # wider than the page: it scrolls
 
 
 def test_old_runs_are_reported_as_they_were(fabricate, words_only):

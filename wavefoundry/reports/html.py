@@ -96,11 +96,13 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         return page.render("molecules.html.j2", molecules_html.context(summary))
     rows = view.rows(summary)
     names = view.axes(summary, rows)
+    observables = judgement.observable_table(rows, names)
     context = {
         "title": content.title(summary),
         "verdict": judgement.verdict(summary, rows, names),
         "why": judgement.why_table(rows, view.base(summary), names),
-        "observables": judgement.observable_table(rows, names),
+        "observables": observables,
+        "doubted": judgement.spoken_against(observables),
         "meanings": judgement.MEANING if any(row.word for row in rows) else {},
         "convention": str(summary.get("convention") or ""),
         "pictures": pictures(summary, log),

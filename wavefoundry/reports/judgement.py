@@ -193,6 +193,14 @@ def observable_table(rows: list[Row], names: tuple[str, ...]) -> Table | None:
     return Table(["point", "observable", "value", "exact", "z", "bias", "verdict", "why"], body, classes)
 
 
+def spoken_against(table: Table | None) -> Table | None:
+    """The rows of a table that something speaks against; None when there are none."""
+    if table is None or not any(table.classes):
+        return None
+    chosen = [(row, name) for row, name in zip(table.body, table.classes, strict=True) if name]
+    return Table(table.head, [row for row, _ in chosen], [name for _, name in chosen])
+
+
 def _cells(entry: view.Estimate) -> list[str]:
     return [
         format_value_error(entry.value, entry.error),
