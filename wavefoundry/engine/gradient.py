@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from wavefoundry.core.numerics import gram, solve_damped
+from wavefoundry.core.numerics import exact_gram, gram, solve_damped
 from wavefoundry.core.types import Batch, Psi, System, Wavefunction
 from wavefoundry.engine.sampling import over_family
 
@@ -107,13 +107,23 @@ def centred_rows(
 
     Real and imaginary parts are stacked as separate rows, so that Re <O* O> = rows^T rows. Systems count equally.
     """
+    centred = local_energy - jnp.sum(weight * local_energy, axis=1, keepdims=True)
+    return centred_jacobian(jacobian, weight), stacked_residual(centred * jnp.sqrt(weight), jacobian.shape[2])
+
+
+def centred_jacobian(jacobian: Float[Array, "R S parts P"], weight: Float[Array, "R S"]) -> Float[Array, "N P"]:
+    """The rows of ``centred_rows``."""
     # a matrix product: as an elementwise sum XLA fuses it into its consumer and computes it once per entry
     mean = jnp.einsum("rs,rspq->rpq", weight.astype(jacobian.dtype), jacobian, precision="highest")[:, None]
     root = jnp.sqrt(weight / weight.shape[0])
     rows = (jacobian - mean) * root.astype(jacobian.dtype)[:, :, None, None]
-    residual = (local_energy - jnp.sum(weight * local_energy, axis=1, keepdims=True)) * root
-    parts = [jnp.real(residual), jnp.imag(residual)][: jacobian.shape[2]]
-    return rows.reshape(-1, jacobian.shape[-1]), jnp.stack(parts, axis=2).reshape(-1)
+    return rows.reshape(-1, jacobian.shape[-1])
+
+
+def stacked_residual(residual: Array, parts: int) -> Float[Array, " N"]:
+    """sqrt(w) (Eloc - E) of every system (R, S) as the right-hand side that belongs to ``centred_jacobian``."""
+    residual = residual / np.sqrt(residual.shape[0])
+    return jnp.stack([jnp.real(residual), jnp.imag(residual)][:parts], axis=2).reshape(-1)
 
 
 def natural_gradient(
@@ -143,6 +153,7 @@ def natural_gradient(
     # float64 products: in float32 the rounding of a large eigenvalue exceeds the damping and spoils the solve
     # the barriers: XLA would compute the rows, or their transpose, anew for every block of the product
     dtype = rows.dtype if single else jnp.float64
+    given = rows
     rows = jax.lax.optimization_barrier(rows.astype(dtype))
 
     def product(a: Array, b: Array) -> Array:
@@ -152,11 +163,12 @@ def natural_gradient(
     if momentum:
         target = target - momentum * product(rows, previous)
     if solver == "kernel" or (solver == "auto" and n <= p):
-        y, used = solve_damped(gram(rows).astype(jnp.float64), target, shift)
+        y, used = solve_damped(gram(rows).astype(jnp.float64) if single else exact_gram(given), target, shift)
         update = product(y, rows)
     else:
         columns = jax.lax.optimization_barrier(rows.T)
-        update, used = solve_damped(gram(columns).astype(jnp.float64), product(columns, target), shift)
+        matrix = gram(columns).astype(jnp.float64) if single else exact_gram(given.T)
+        update, used = solve_damped(matrix, product(columns, target), shift)
     if momentum:
         update = update + momentum * previous
     spread = jnp.linalg.norm(product(rows, update))

@@ -11,8 +11,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.types import Batch, Process, Run, System, Wavefunction
-from wavefoundry.engine.gradient import Direction, Selection, centred_rows, log_jacobian, natural_gradient, select
+from wavefoundry.engine.gradient import (
+    Direction,
+    Selection,
+    centred_jacobian,
+    log_jacobian,
+    natural_gradient,
+    select,
+    stacked_residual,
+)
 from wavefoundry.engine.guided import crossed
+from wavefoundry.engine.one_move import image, move
 from wavefoundry.engine.sampling import (
     Walkers,
     equal_weights,
@@ -36,7 +45,7 @@ class Info(NamedTuple):
 
     energy: Array
     variance: Float[Array, " R"]
-    chain_energies: Array  # (R, S), local energies of this step
+    chain_energies: Array  # (R, S), contributions of the samples to the energy: their mean
     acceptance: Float[Array, ""]
     shift: Float[Array, ""]
     spread: Float[Array, ""]  # rms change of log psi made by the step
@@ -48,7 +57,9 @@ class Options(NamedTuple):
 
     moves: Metropolis moves between steps. chunk: configurations evaluated at a time. trust: largest rms change of
     log psi in one step (the update is scaled down to it). extent: of a lattice of spins; where there are chains enough
-    to fit a pair model, it makes the proposals (``engine.guided``). None: ordinary moves.
+    to fit a pair model, it makes the proposals (``engine.guided``). None: ordinary moves. moved: share of the samples
+    that is moved on by the Hamiltonian (``engine.one_move``), so that the gradient sees what |psi|^2 does not meet; not
+    in a full sum. clip: largest distance of a local energy from the mean, in mean distances; 0: any.
     """
 
     moves: int
@@ -57,6 +68,19 @@ class Options(NamedTuple):
     momentum: float = 0.0
     trust: float = 0.3
     extent: tuple[int, ...] | None = None
+    moved: float = 0.0
+    clip: float = 0.0
+
+
+class Sampled(NamedTuple):
+    """The samples of a step and their energies, over the root of the density they were drawn from; axes (R, S).
+
+    The mean energy is that of ``root * values``, the variance that of |values - E root|^2, summed over S.
+    """
+
+    batch: Batch
+    root: Float[Array, "R S"]  # of the weights: their squares sum to 1
+    values: Array  # root * local energy
 
 
 class Schedule(NamedTuple):
@@ -82,6 +106,42 @@ def local_energies(wavefunction: Wavefunction, family: System, batch: Batch, chu
         return jax.vmap(lambda part: system.contract(wavefunction.head, part))(local)  # type: ignore[arg-type]
 
     return over_family(one, family, batch.x)
+
+
+def _moved(family: System, x: PyTree, key: PRNGKeyArray, count: int) -> PyTree:
+    """The last ``count`` samples of every member moved on by its Hamiltonian."""
+    keys = jax.random.split(key, (jax.tree.leaves(x)[0].shape[0], count))
+
+    def one(system: System, xs: PyTree, ks: PRNGKeyArray) -> PyTree:
+        there = jax.vmap(lambda k, y: move(system, k, y))(ks, xs[-count:])
+        return jnp.concatenate([xs[:-count], there])
+
+    return over_family(one, family, x, keys)
+
+
+def mixed_energies(wavefunction: Wavefunction, family: System, x: PyTree, stay: float, chunk: int) -> Sampled:
+    """Energies of samples of which a share was moved on, with the weights that follow from their density.
+
+    Args:
+        wavefunction: the state. family: stacked systems. x: samples, axes (R, S). stay: share that was not moved.
+        chunk: configurations evaluated at a time.
+    """
+
+    def one(system: System, xs: PyTree) -> tuple[Array, Array]:
+        local = system.expand_batch(wavefunction.bind(system), xs, chunk)
+        found = jax.vmap(lambda y, part: image(system, wavefunction.head, y, part, stay))(xs, local)  # type: ignore[arg-type]
+        norm = jnp.sqrt(jnp.sum(found.amplitude**2))
+        return found.amplitude / norm, found.values @ system.couplings / norm
+
+    root, values = over_family(one, family, x)
+    return Sampled(Batch(x, root**2), root, values)
+
+
+def clipped(residual: Array, window: float) -> Array:
+    """Residuals no larger than ``window`` times their mean modulus, by member; complex ones keep their phase."""
+    size = jnp.abs(residual)
+    limit = window * jnp.mean(size, axis=1, keepdims=True)
+    return residual * jnp.where(size > limit, limit / jnp.maximum(size, 1e-300), 1.0)
 
 
 def guarded(
@@ -124,29 +184,39 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
         opt = Optimiser(jnp.zeros(selection.vector(params).shape[0]), jnp.ones(()), jnp.zeros((), int))
         return Run(params, init_walkers(key, family, chains), opt, jnp.zeros((), int))
 
-    def draw(params: PyTree, family: System, walkers: Walkers) -> tuple[Batch, Walkers]:
+    def draw(params: PyTree, family: System, walkers: Walkers) -> tuple[Sampled, Walkers]:
         wavefunction = eqx.combine(params, static)
-        if states is not None:
-            return full_sum(wavefunction, family, states, options.chunk), walkers
-        walkers = advance(wavefunction, family, walkers, options)
-        return equal_weights(walkers.x), walkers
+        if states is None:
+            walkers = advance(wavefunction, family, walkers, options)
+        chains = jax.tree.leaves(walkers.x)[0].shape[1]
+        count = round(options.moved * chains) if states is None else 0
+        if count:
+            key, k_move = jax.random.split(walkers.key)
+            x = _moved(family, walkers.x, k_move, count)
+            stay = 1 - count / chains
+            return mixed_energies(wavefunction, family, x, stay, options.chunk), walkers._replace(key=key)
+        batch = equal_weights(walkers.x) if states is None else full_sum(wavefunction, family, states, options.chunk)
+        terms = local_energies(wavefunction, family, batch, options.chunk)
+        root = jnp.sqrt(batch.weight)
+        return Sampled(batch, root, root * jnp.einsum("rst,rt->rs", terms, family.couplings)), walkers
 
     def step(run: Run, family: System, learning_rate: Array, shift: Array) -> tuple[Run, Info]:
-        batch, walkers = draw(run.params, family, run.sampler)
-        wavefunction = eqx.combine(run.params, static)
-        terms = local_energies(wavefunction, family, batch, options.chunk)
-        local = jnp.einsum("rst,rt->rs", terms, family.couplings)
-        energy = jnp.sum(batch.weight * local, axis=1)
-        variance = jnp.sum(batch.weight * jnp.abs(local - energy[:, None]) ** 2, axis=1)
+        sampled, walkers = draw(run.params, family, run.sampler)
+        root, values = sampled.root, sampled.values
+        energy = jnp.sum(root * values, axis=1)
+        residual = values - energy[:, None] * root
+        variance = jnp.sum(jnp.abs(residual) ** 2, axis=1)
 
-        jacobian = log_jacobian(run.params, static, selection, family, batch, max(1, options.chunk // 2))
-        rows, residual = centred_rows(jacobian, local, batch.weight)
-        found = natural_gradient(rows, residual, shift, run.opt.update, options.momentum, options.solver)
+        jacobian = log_jacobian(run.params, static, selection, family, sampled.batch, max(1, options.chunk // 2))
+        rows = centred_jacobian(jacobian, sampled.batch.weight)
+        right = stacked_residual(clipped(residual, options.clip) if options.clip else residual, jacobian.shape[2])
+        found = natural_gradient(rows, right, shift, run.opt.update, options.momentum, options.solver)
 
         rate = learning_rate * run.opt.scale
         rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
-        good = jnp.all(jnp.isfinite(local)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
+        good = jnp.all(jnp.isfinite(values)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
         params, opt, _ = guarded(selection, run, found, rate, good)
+        local = energy[:, None] + root * residual * root.shape[1]
         info = Info(energy, variance, local, walkers.acceptance, found.shift, rate * found.spread, opt.rejected)
         return Run(params, walkers, opt, run.step + 1), info
 

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import netket as nk
 import numpy as np
-from jaxtyping import Array
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.problems.lattice_checks import check_couplings, check_operators, check_terms, sector_states
+from wavefoundry.problems.moves import moves_of
 from wavefoundry.problems.spins import LatticeSystem
 
 
@@ -52,7 +53,8 @@ def from_netket(
         model: name used in reports.
 
     Raises:
-        InputError: names differ, Hilbert spaces differ, not spin 1/2, complex matrix elements, or no Jax operator.
+        InputError: names differ, Hilbert spaces differ, not spin 1/2, complex, infinite or huge matrix elements, a term
+            that leads out of the sector, a constraint whose configurations no moves connect, or no Jax operator.
     """
     if set(terms) != set(couplings) or not terms:
         raise InputError(
@@ -61,33 +63,33 @@ def from_netket(
             why="every operator needs exactly one coupling",
             fix="use the same names in both",
         )
-    _check_terms(terms)
+    check_couplings(couplings)
+    check_terms(terms, zero=model != "custom")  # on one site a built-in model has no bonds
     operators = tuple(_as_jax(name, operator) for name, operator in terms.items())
     hilbert = operators[0].hilbert
-    _check_hilbert(terms, operators)
+    check_operators(dict(zip(terms, operators, strict=True)))
     shape = (hilbert.size,) if extent is None else tuple(int(edge) for edge in extent)
     if int(np.prod(shape)) != hilbert.size:
         raise InputError(f"extent {shape} does not hold {hilbert.size} sites", where="from_netket: extent")
-    fixed = hilbert.constrained
+    moves = moves_of(operators, _neighbour_pairs(shape, periodic))
     return LatticeSystem(
         couplings=jnp.array([float(couplings[name]) for name in terms]),
         operators=operators,
         sublattice=None if marshall is None else jnp.asarray(marshall, bool),
-        pairs=_neighbour_pairs(shape, periodic) if fixed else None,
+        pairs=None if moves.pairs is None else jnp.asarray(moves.pairs),
         flip_all=jnp.array(_flip_all_probability(hilbert)),
         names=tuple(terms),
         extent=shape,
         periodic=periodic,
         model=model,
         slots=tuple(_off_diagonal_slots(operator) for operator in operators),
+        groups=None if moves.groups is None else jnp.asarray(moves.groups),
     )
 
 
 def _flip_all_probability(hilbert: Any) -> float:
     """One global flip per sweep; none when it would leave the magnetisation sector."""
-    allowed = not hilbert.constrained or bool(
-        np.all(hilbert.constraint(-np.asarray(hilbert.random_state(jax.random.key(0), 16))))
-    )
+    allowed = not hilbert.constrained or bool(np.all(hilbert.constraint(-sector_states(hilbert, 256))))
     return 1.0 / hilbert.size if allowed else 0.0
 
 
@@ -106,39 +108,14 @@ def _as_jax(name: str, operator: Any) -> Any:
     return operator
 
 
-def _check_terms(terms: dict[str, Any]) -> None:
-    """What must hold before an operator can be converted."""
-    for name, operator in terms.items():
-        if not isinstance(operator, nk.operator.AbstractOperator):
-            continue
-        if set(np.asarray(operator.hilbert.local_states).tolist()) != {-1.0, 1.0}:
-            raise InputError("only spins 1/2 are supported", where="from_netket", fix="use nk.hilbert.Spin(0.5, N)")
-        if not operator.is_hermitian:
-            raise InputError(f"term {name!r} is not Hermitian", where="from_netket")
-
-
-def _check_hilbert(terms: dict[str, Any], operators: tuple[Any, ...]) -> None:
-    hilbert = operators[0].hilbert
-    for name, operator in zip(terms, operators, strict=True):
-        if operator.hilbert != hilbert:
-            raise InputError(f"term {name!r} acts on another Hilbert space", where="from_netket")
-        states = hilbert.random_state(jax.random.key(1), 8)
-        _, mels = operator.get_conn_padded(states)
-        if np.max(np.abs(np.imag(mels)), initial=0.0) > 1e-12:
-            raise InputError(
-                f"term {name!r} has complex matrix elements",
-                where="from_netket",
-                why="real Hamiltonians are supported",
-                fix="rotate the basis so that the matrix elements become real",
-            )
-
-
-def _neighbour_pairs(shape: tuple[int, ...], periodic: bool) -> Array:
-    """Pairs of sites up to two bonds apart, for exchange moves."""
-    graph = nk.graph.Grid(shape, pbc=periodic)
-    distance = graph.distances()
-    i, j = np.nonzero(np.triu((distance == 1) | (distance == 2)))
-    return jnp.asarray(np.stack([i, j], axis=-1))
+def _neighbour_pairs(shape: tuple[int, ...], periodic: bool) -> np.ndarray:
+    """Pairs of sites up to two bonds apart, (pairs, 2), for exchange moves."""
+    nearest, _ = _bonds(shape, periodic)
+    adjacent = np.zeros((int(np.prod(shape)),) * 2, int)
+    for i, j in nearest:
+        adjacent[i, j] = adjacent[j, i] = 1
+    i, j = np.nonzero(np.triu(adjacent + adjacent @ adjacent, 1))
+    return np.stack([i, j], axis=-1)
 
 
 def _strings(sites: int, bonds: Sequence[tuple[int, int]], letters: str) -> list[str]:
@@ -167,10 +144,8 @@ def ising(extent: Sequence[int], *, h: float = 1.0, J: float = 1.0, periodic: bo
     """
     shape = tuple(int(edge) for edge in extent)
     sites = int(np.prod(shape))
-    graph = nk.graph.Grid(shape, pbc=periodic)
     hilbert = nk.hilbert.Spin(0.5, sites)
-    edges: Any = graph.edges()
-    bonds = [(int(i), int(j)) for i, j in edges]
+    bonds, _ = _bonds(shape, periodic)
     flips = ["I" * i + "X" + "I" * (sites - i - 1) for i in range(sites)]
     terms = {
         "J": _pauli(hilbert, _strings(sites, bonds, "ZZ"), -1.0),
@@ -248,6 +223,7 @@ def _bonds(shape: tuple[int, ...], periodic: bool) -> tuple[list[tuple[int, int]
                 if not periodic and (np.any(other < 0) or np.any(other >= shape)):
                     continue
                 a, b = (int(np.ravel_multi_index(tuple(p), shape)) for p in (site, np.mod(other, shape)))
-                bonds.add((min(a, b), max(a, b)))
+                if a != b:  # round an edge of one or two sites a bond may lead back
+                    bonds.add((min(a, b), max(a, b)))
         found.append(sorted(bonds))
     return found[0], found[1]

@@ -13,13 +13,15 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Connected, Local, Psi, System
+from wavefoundry.problems.lattice_checks import check_couplings
+from wavefoundry.problems.strings import identity_part
 
 
 class LatticeSystem(System):
     """Spins 1/2 on a lattice with H = sum_k couplings[k] * operators[k].
 
-    Moves: single flips, or exchanges of antiparallel neighbours when the magnetisation is fixed; now and then all
-    spins are flipped, so that both sectors of an ordered phase are visited.
+    Moves: single flips, exchanges of antiparallel neighbours when the magnetisation is fixed, or flips of groups under
+    another constraint; now and then all spins are flipped, so that both sectors of an ordered phase are visited.
     """
 
     couplings: Float[Array, " terms"]
@@ -32,7 +34,7 @@ class LatticeSystem(System):
     periodic: bool = eqx.field(static=True)
     model: str = eqx.field(static=True)
     slots: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # off-diagonal slots of each operator
-    groups: Bool[Array, "groups sites"] | None = None  # spins flipped together in half of the single moves
+    groups: Bool[Array, "groups sites"] | None = None  # spins flipped together: half of the moves, all if constrained
 
     @property
     def sites(self) -> int:
@@ -63,6 +65,7 @@ class LatticeSystem(System):
                     why=f"its couplings are {', '.join(self.names)}",
                     fix=f"use one of {', '.join(self.names)}",
                 )
+        check_couplings(couplings, "couplings")
         values = jnp.array([float(couplings.get(n, v)) for n, v in self.values.items()])
         return eqx.tree_at(lambda s: s.couplings, self, values)
 
@@ -74,6 +77,12 @@ class LatticeSystem(System):
         """Several members at once: couplings get a leading axis."""
         values = jnp.stack([self.at(**point).couplings for point in points])
         return eqx.tree_at(lambda s: s.couplings, self, values)
+
+    @property
+    def trace(self) -> Float[np.ndarray, " terms"]:
+        """Tr H_k / dim of each term over all 2^sites configurations: the energy of infinite temperature is
+        ``trace @ couplings``."""
+        return np.array([identity_part(operator) for operator in self.operators])
 
     def operator(self) -> Any:
         """The whole Hamiltonian at the present couplings as one NetKet operator (without sign rule)."""
@@ -90,8 +99,11 @@ class LatticeSystem(System):
         # all of a move from one call: the generator, not the move, is what costs
         u = jax.random.uniform(key, (2 if self.groups is None else 3,), jnp.float32)
         moved, log_ratio = _flip_one(u[1], x) if self.pairs is None else _exchange(u[1], x, self.pairs)
+        fenced = self.pairs is None and self.hilbert.constrained
         if self.groups is not None:
-            moved = jnp.where(u[2] < 0.5, _flip_group(u[1], x, self.groups), moved)
+            moved = jnp.where(fenced | (u[2] < 0.5), _flip_group(u[1], x, self.groups), moved)
+        if fenced:  # flips keep the constraint by being refused where they would break it
+            log_ratio = jnp.where(self.hilbert.constraint(moved[None])[0], 0.0, -jnp.inf)
         everything = u[0] < self.flip_all
         return jnp.where(everything, -x, moved), jnp.where(everything, 0.0, log_ratio)
 
@@ -113,6 +125,9 @@ class LatticeSystem(System):
             xs, mels = xs[keep], jnp.where(same, 0.0, mels)[keep]
             states.append(xs)
             columns.append(jnp.zeros((len(keep), len(self.operators))).at[:, k].set(mels))
+        if not any(self.slots):  # nothing but a diagonal: one slot without elements keeps all shapes alive
+            states.append(x[None])
+            columns.append(jnp.zeros((1, len(self.operators))))
         xs, mels = jnp.concatenate(states).astype(x.dtype), jnp.concatenate(columns)
         if self.sublattice is not None:
             mels = mels * (self.sign(x) * jax.vmap(self.sign)(xs))[:, None]
@@ -195,4 +210,5 @@ def _exchange(u: Array, x: Array, pairs: Array) -> tuple[Array, Array]:
     i, j = left[pair], right[pair]
     moved = x.at[i].set(x[j]).at[j].set(x[i])
     after = moved[left] != moved[right]
-    return moved, jnp.log(jnp.sum(before) / jnp.sum(after))
+    # a configuration without antiparallel pairs stays what it is
+    return moved, jnp.log(jnp.maximum(jnp.sum(before), 1) / jnp.maximum(jnp.sum(after), 1))

@@ -53,6 +53,26 @@ def combined(operators: Sequence[Any], couplings: Sequence[float]) -> Strings | 
     return Strings(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
+def identity_part(operator: Any) -> float:
+    """Tr O / 2^sites of one operator: the weight of the identity, or the mean diagonal element where it has no strings.
+
+    That mean is over all configurations up to 16 sites, over 2^16 random ones beyond.
+    """
+    strings = strings_of(operator)
+    if strings is not None:
+        return float(np.real(strings.weights[~np.any(strings.flips | strings.signs, axis=1)].sum()))
+    sites = operator.hilbert.size
+    if sites <= 16:
+        bits = (np.arange(2**sites)[:, None] >> np.arange(sites)) & 1
+    else:
+        bits = np.random.default_rng(0).integers(0, 2, size=(2**16, sites))
+    total = 0.0
+    for x in np.array_split((1 - 2 * bits).astype(np.int8), max(1, len(bits) // 4096)):
+        moved, elements = (np.asarray(part) for part in operator.get_conn_padded(x))
+        total += float(np.real(np.where(np.all(moved == x[:, None, :], axis=-1), elements, 0.0)).sum())
+    return total / len(bits)
+
+
 class Elements(NamedTuple):
     """The off-diagonal elements of one flip mask over the configurations of the sector."""
 
@@ -65,24 +85,42 @@ def elements(strings: Strings, hilbert: Any) -> Iterator[Elements]:
 
     Up to 12 spins are listed, of more 4096 patterns are drawn.
     """
+    states = _sector_sample(hilbert)
+    for mask, signs, weights in by_mask(strings):
+        if states is None:
+            sites, patterns, inside = _patterns(np.any(signs, axis=0), mask, hilbert)
+            patterns = patterns[inside]
+        else:
+            sites = np.arange(len(mask))
+            patterns = states[np.asarray(hilbert.constraint(np.where(mask, -states, states)))]
+        yield Elements(mask, _values(sites, patterns, signs, weights))
+
+
+def by_mask(strings: Strings) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Off-diagonal strings by flip mask: the mask (sites,), then signs (n, sites) and weights (n,) of its strings."""
     order = np.lexsort(strings.flips.T)
     if not len(order):
         return
     flips = strings.flips[order]
     starts = np.flatnonzero(np.append(True, np.any(flips[1:] != flips[:-1], axis=1)))
-    states = _sector_sample(hilbert)
     for group in np.split(order, starts[1:]):
-        mask = strings.flips[group[0]]
-        if not mask.any():
-            continue
-        signs, weights = strings.signs[group], strings.weights[group]
-        if states is None:
-            sites, patterns = _patterns(np.any(signs, axis=0), mask, hilbert)
-        else:
-            sites = np.arange(len(mask))
-            patterns = states[hilbert.constraint(np.where(mask, -states, states))]
-        products = np.stack([np.prod(patterns[:, row[sites]], axis=1) for row in signs], axis=-1)
-        yield Elements(mask, products @ weights)
+        if strings.flips[group[0]].any():
+            yield strings.flips[group[0]], strings.signs[group], strings.weights[group]
+
+
+def leaving(strings: Strings, hilbert: Any) -> bool:
+    """Whether an element leads out of a space of fixed magnetisation."""
+    for mask, signs, weights in by_mask(strings):
+        sites, patterns, inside = _patterns(np.any(signs, axis=0), mask, hilbert)
+        if np.any(np.abs(_values(sites, patterns[~inside], signs, weights)) > 1e-10):
+            return True
+    return False
+
+
+def _values(sites: np.ndarray, patterns: np.ndarray, signs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Elements of one flip mask for patterns (patterns, sites) of the spins on ``sites``."""
+    products = np.stack([np.prod(patterns[:, row[sites]], axis=1) for row in signs], axis=-1)
+    return products @ weights
 
 
 def _sector_sample(hilbert: Any) -> np.ndarray | None:
@@ -98,8 +136,8 @@ def _sector_sample(hilbert: Any) -> np.ndarray | None:
 
 def _patterns(
     support: Bool[np.ndarray, " sites"], mask: Bool[np.ndarray, " sites"], hilbert: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sites, and the patterns (patterns, sites) of their spins that belong to the magnetisation sector."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sites, the patterns (patterns, sites) of their spins in the sector, and which stay in it when the mask turns."""
     fixed = bool(hilbert.constrained)
     sites = np.flatnonzero(support | mask if fixed else support)
     count = len(sites)
@@ -107,15 +145,8 @@ def _patterns(
         patterns = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
     else:
         patterns = np.random.default_rng(0).choice([-1, 1], size=(_DRAWN, count))
-    if fixed:
-        total = float(np.sum(np.asarray(hilbert.random_state(_key()))))
-        kept = patterns[:, mask[sites]].sum(axis=1) == 0
-        rest = np.abs(total - patterns.sum(axis=1)) <= hilbert.size - count
-        patterns = patterns[kept & rest]
-    return sites, patterns
-
-
-def _key() -> Any:
-    import jax
-
-    return jax.random.key(0)
+    if not fixed:
+        return sites, patterns, np.ones(len(patterns), bool)
+    rest = hilbert.size - count
+    patterns = patterns[np.abs(hilbert.constraint.sum_value - patterns.sum(axis=1)) <= rest]
+    return sites, patterns, patterns[:, mask[sites]].sum(axis=1) == 0

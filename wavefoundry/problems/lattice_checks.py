@@ -1,0 +1,227 @@
+"""What the operators of a user must be before they make a lattice system, and what is said where they are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.problems.strings import Strings, leaving, strings_of
+
+LARGEST, SMALLEST = 1e12, 1e-8
+"""Bounds on the largest matrix element of a term, and on couplings (from above): beyond them float64 loses them."""
+_LISTED = 4096  # configurations: a sector up to this size is checked completely, of a larger one so many are drawn
+_SEARCHED = 20_000  # axes tried on the way to a real basis
+
+
+def check_terms(terms: dict[str, Any], zero: bool = False) -> None:
+    """What must hold before an operator can be converted: spins 1/2, finite elements of a usable size, Hermitian.
+
+    Args:
+        terms: operators by name. zero: whether a term may have no element at all.
+    """
+    import netket as nk
+
+    for name, operator in terms.items():
+        if not isinstance(operator, nk.operator.AbstractOperator):
+            continue
+        _check_spins(name, operator.hilbert)
+        _check_weights(name, operator)
+        if not zero and hasattr(operator, "weights") and not np.any(np.asarray(operator.weights)):
+            raise InputError(
+                f"term {name!r} is zero",
+                where="from_netket",
+                why="it has no strings left; NetKet drops those of weights below 1e-8",
+                fix="choose other units, or leave the term out",
+            )
+        if not operator.is_hermitian:
+            raise InputError(
+                f"term {name!r} is not Hermitian",
+                where="from_netket",
+                why="energies must be real",
+                fix="add the adjoint, for instance operator + operator.H",
+            )
+
+
+def _check_spins(name: str, hilbert: Any) -> None:
+    states = getattr(hilbert, "local_states", None)
+    if states is not None and set(np.asarray(states).tolist()) == {-1.0, 1.0}:
+        return
+    found = "sites that differ" if states is None else f"local states {', '.join(f'{s:g}' for s in np.asarray(states))}"
+    spinful = "two-level systems keep their Pauli strings, larger ones need several spins 1/2 for each site"
+    raise InputError(
+        f"only spins 1/2 are supported: term {name!r} acts on {hilbert}",
+        where="from_netket",
+        why=f"its space has {found}; networks and moves know the spins -1 and +1 alone",
+        fix=f"write the model on nk.hilbert.Spin(0.5, N): {spinful}",
+    )
+
+
+def _check_weights(name: str, operator: Any) -> None:
+    """Finite and of a size that float64 and NetKet's cut-off can hold."""
+    weights = np.asarray(operator.weights) if hasattr(operator, "weights") else _some_elements(operator)
+    finite = bool(np.all(np.isfinite(weights)))
+    largest = float(np.max(np.abs(weights), initial=0.0)) if finite else np.inf
+    if finite and (largest == 0 or SMALLEST <= largest <= LARGEST):
+        return
+    what = f"matrix elements of {largest:.0e}" if finite else "matrix elements that are not finite"
+    raise InputError(
+        f"term {name!r} has {what}",
+        where="from_netket",
+        why=f"the largest element of a term must lie between {SMALLEST:.0e} and {LARGEST:.0e}",
+        fix="choose other units" if finite else "look for NaN or infinity in its weights",
+    )
+
+
+def _some_elements(operator: Any) -> np.ndarray:
+    try:
+        states = operator.hilbert.random_state(jax.random.key(1), 8)
+        return np.asarray(operator.get_conn_padded(states)[1])
+    except (TypeError, ValueError, NotImplementedError):  # what cannot be converted is refused later, by name
+        return np.zeros(0)
+
+
+def check_couplings(couplings: dict[str, float], where: str = "from_netket: couplings") -> None:
+    """Couplings must be finite numbers of a usable size."""
+    for name, value in couplings.items():
+        try:
+            good = bool(np.isfinite(float(value)) and abs(float(value)) <= LARGEST)
+        except (TypeError, ValueError):
+            good = False
+        if not good:
+            raise InputError(
+                f"{name} = {value!r} is not a coupling",
+                where=where,
+                why=f"couplings are single finite numbers up to {LARGEST:.0e}",
+            )
+
+
+def check_operators(operators: dict[str, Any]) -> None:
+    """What must hold of converted operators: one space, real elements, and a sector that no term leaves."""
+    hilbert = next(iter(operators.values())).hilbert
+    for name, operator in operators.items():
+        if operator.hilbert != hilbert:
+            raise InputError(f"term {name!r} acts on another Hilbert space", where="from_netket")
+        _check_weights(name, operator)
+        _check_real(name, operator, operators)
+        if hilbert.constrained:
+            _check_sector(name, operator)
+
+
+def _check_real(name: str, operator: Any, operators: dict[str, Any]) -> None:
+    strings = strings_of(operator)
+    if strings is not None:
+        imaginary = np.abs(np.imag(strings.weights))
+    else:
+        states = operator.hilbert.random_state(jax.random.key(1), 64)
+        imaginary = np.abs(np.imag(np.asarray(operator.get_conn_padded(states)[1])))
+    if np.max(imaginary, initial=0.0) <= 1e-12:
+        return
+    parts = [strings_of(each) for each in operators.values()]
+    axes = real_axes([part for part in parts if part is not None]) if all(p is not None for p in parts) else None
+    raise InputError(
+        f"term {name!r} has complex matrix elements",
+        where="from_netket",
+        why="real Hamiltonians are supported" + ("" if axes else ", and no turn of the axes of its spins makes it one"),
+        fix=_turned(axes) + " (and lift the constraint)" * operator.hilbert.constrained
+        if axes
+        else "none: such a Hamiltonian (for instance Dzyaloshinskii-Moriya terms along "
+        "several directions) needs complex elements, which wavefoundry does not have",
+    )
+
+
+def _turned(axes: list[str]) -> str:
+    """In words, how to exchange letters so that every string gets an even number of Y."""
+    if len(set(axes)) == 1:
+        return f"exchange the letters {axes[0]} and Y in all strings and turn the sign of every third letter"
+    listed = "; ".join(f"{a} and Y on sites {[i for i, b in enumerate(axes) if a == b]}" for a in "XZ" if a in axes)
+    return f"exchange the letters {listed}, and turn the sign of the third letter there"
+
+
+def real_axes(parts: list[Strings]) -> list[str] | None:
+    """An axis for every spin such that every string holds an even number of them: turned to y, all elements are real.
+
+    Returns:
+        A letter per site, or None where there is no such choice (or none is found within 20000 trials).
+    """
+    flips = np.concatenate([part.flips for part in parts])
+    signs = np.concatenate([part.signs for part in parts])
+    letters = np.where(flips & signs, "Y", np.where(flips, "X", np.where(signs, "Z", "I")))
+    letters = np.unique(letters[np.any(letters != "I", axis=1)], axis=0)
+    sites = flips.shape[1]
+    for letter in "YZX":
+        if np.all((letters == letter).sum(axis=1) % 2 == 0):
+            return [letter] * sites
+    last = [[] for _ in range(sites)]  # strings that are complete once a site is chosen
+    for row in letters:
+        last[int(np.flatnonzero(row != "I")[-1])].append(row)
+    chosen: list[str] = []
+    trials = 0
+    options = [iter("YZX")]
+    while options and trials < _SEARCHED:
+        trials += 1
+        letter = next(options[-1], None)
+        if letter is None:
+            options.pop()
+            if chosen:
+                chosen.pop()
+            continue
+        chosen.append(letter)
+        axes = np.array(chosen)
+        if all(np.sum(row[: len(axes)] == axes) % 2 == 0 for row in last[len(axes) - 1]):
+            if len(chosen) == sites:
+                return chosen
+            options.append(iter("YZX"))
+        else:
+            chosen.pop()
+    return None
+
+
+def _check_sector(name: str, operator: Any) -> None:
+    """No element of a term may lead out of the constrained space: what is outside has no amplitude."""
+    hilbert = operator.hilbert
+    strings = strings_of(operator)
+    if type(hilbert.constraint).__name__ == "SumConstraint" and strings is not None:
+        leaves = leaving(strings, hilbert)
+    else:
+        states = sector_states(hilbert)
+        moved, elements = (np.asarray(part) for part in operator.get_conn_padded(states))
+        inside = np.asarray(hilbert.constraint(moved.reshape(-1, hilbert.size))).reshape(elements.shape)
+        leaves = bool(np.any(~inside & (np.abs(elements) > 1e-10)))
+    if leaves:
+        raise InputError(
+            f"term {name!r} leads out of the sector of {hilbert}",
+            where="from_netket",
+            why="it connects configurations that fulfil the constraint with ones that do not",
+            fix="lift the constraint (total_sz), or put strings that keep it only together, as XX + YY, in one term",
+        )
+
+
+def sector_states(hilbert: Any, limit: int = _LISTED) -> np.ndarray:
+    """All configurations of a small constrained space, else ``limit`` random ones that fulfil the constraint.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        if hilbert.is_indexable and hilbert.n_states <= 2**16:
+            states = np.asarray(hilbert.all_states(), np.int8)
+            if len(states):
+                return states[:: -(-len(states) // 2**14)]
+            raise ValueError("empty")
+        states = np.asarray(hilbert.random_state(jax.random.key(1), limit), np.int8)
+    except ValueError as error:
+        raise InputError(
+            f"no configuration of {hilbert} was found", where="from_netket", why="its constraint admits none"
+        ) from error
+    good = np.asarray(hilbert.constraint(states))
+    if not good.all():
+        raise InputError(
+            f"random configurations of {hilbert} do not fulfil its constraint",
+            where="from_netket",
+            why="chains could not start",
+            fix="give the space a random_state that fulfils it",
+        )
+    return states
