@@ -23,6 +23,16 @@ POINT = {
 }  # fmt: skip
 
 
+REFUSED = POINT | {
+    "verdict": "refused", "answers": {"sampled": "yes", "state": "no", "ground": "no"}, "trusted": False,
+    "flags": ["HIGH-VARIANCE!"], "reasons": ["the variance is that of a state far from an eigenstate: V-score 0.4"],
+}  # fmt: skip
+BOUND = POINT | {
+    "verdict": "upper bound", "answers": {"sampled": "yes", "state": "yes", "ground": "unknown"}, "trusted": False,
+    "reasons": ["no independent value says whether this is the ground state"], "relative_error": None,
+}  # fmt: skip
+
+
 def make_summary(**changes) -> dict:
     pretrain = {"couplings": {"h": 1.0}, "steps": 300, "energy": -45.8, "energy_error": 0.01, "v_score": 1e-3}
     cost = {"cpu_seconds": 9.0, "wall_seconds": 5.0, "compile_seconds": 1.0, "compilations": 4}
@@ -145,6 +155,49 @@ def test_a_point_that_is_not_trusted_is_shown_but_no_failure(study, stub, capsys
     stub.summary = make_summary(points=[POINT | {"trusted": False, "flags": ["R-HAT"]}])
     assert main(["run", study]) == 0
     assert "not to be trusted: J = 1, h = 0.8 (UNTRUSTED R-HAT)" in capsys.readouterr().out
+
+
+def test_a_run_whose_every_number_is_refused_leaves_with_three_and_the_reason(study, stub, capsys):
+    stub.summary = make_summary(points=[REFUSED, REFUSED])
+    for words in (["run", study, "--overwrite"], ["run", study, "--overwrite", "--quiet"], ["inspect", "runs/chain"]):
+        assert main(words) == 3
+        shown = capsys.readouterr()
+        assert "complete: 2 points, 2 refused" in shown.out
+        assert shown.err.startswith(
+            "refused: no number can be used, all 2 are refused; the first: the variance is that of a state"
+        )
+    assert main(["run", study, "--overwrite", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["points"][0]["verdict"] == "refused"
+
+
+@pytest.mark.parametrize("points", [[REFUSED, BOUND], [BOUND], [REFUSED, POINT]])
+def test_one_usable_number_is_enough(study, stub, points, capsys):
+    stub.summary = make_summary(points=points)
+    assert main(["run", study]) == 0
+    assert main(["inspect", "runs/chain"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_the_last_line_counts_verdicts(study, stub, capsys):
+    stub.summary = make_summary(points=[BOUND, BOUND, REFUSED])
+    assert main(["run", study, "--quiet"]) == 0
+    assert capsys.readouterr().out == "complete: 3 points, 2 upper bound, 1 refused: runs/chain\n"
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        {"kind": "molecules", "molecules": [REFUSED]},
+        {"kind": "emulation", "students": [{"cases": [REFUSED]}, {"cases": [REFUSED]}]},
+        {"kind": "tickets", "rounds": [REFUSED]},
+    ],
+)
+def test_the_same_rule_for_every_kind(summary):
+    from wavefoundry.reports.verdicts import nothing_usable
+
+    assert "no number can be used" in nothing_usable(summary)
+    (group,) = set(summary) - {"kind"}
+    assert nothing_usable(summary | {group: [*summary[group], {"cases": [BOUND], **BOUND}]}) == ""
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Command line: run a study, and read what a run has left.
 
 Commands that only read or describe never import the array libraries; ``run`` does once the study is accepted.
-Exit codes: 0 done, 1 internal error, 2 wrong input, 3 a run that is not complete, 4 damaged files,
-74 storage, 75 directory in use, 128 + n stopped by signal n.
+Exit codes: 0 done, 1 internal error, 2 wrong input, 3 a run that is not complete or whose every number is refused,
+4 damaged files, 74 storage, 75 directory in use, 128 + n stopped by signal n.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Run directory, or a checkpoint or model in it.")],
     json: Json = False,
 ) -> None:
-    """Show what a run has produced so far."""
+    """Show what a run has produced so far, and how far it can be trusted."""
     from wavefoundry.reports.lines import event_line
     from wavefoundry.reports.live import final_table
 
@@ -168,13 +168,14 @@ def inspect(
     summary, notes = _read_run(path)
     if json:
         _echo_json(summary)
-        return
-    console = _console()
-    console.print(final_table(summary))
-    if last := event_line(summary.get("last_event") or {}):
-        console.print(f"last: {last}", markup=False)
-    for note in notes:
-        console.print(f"warning: {note}", style="yellow", markup=False)
+    else:
+        console = _console()
+        console.print(final_table(summary))
+        if last := event_line(summary.get("last_event") or {}):
+            console.print(f"last: {last}", markup=False)
+        for note in notes:
+            console.print(f"warning: {note}", style="yellow", markup=False)
+    _leave_if_unusable(summary)
 
 
 @app.command()
@@ -196,7 +197,7 @@ def verify(
 
 
 def _execute(spec: Any, mode: Mode) -> None:
-    """Run an accepted study, show it, write the report; leaves with 3 when the run is not complete."""
+    """Run an accepted study, show it, write the report; leaves with 3 if numbers are missing or none is usable."""
     from wavefoundry.reports import live
     from wavefoundry.reports.lines import final_line
 
@@ -214,7 +215,17 @@ def _execute(spec: Any, mode: Mode) -> None:
     else:
         _console().print(live.final_table(summary))
         typer.echo(f"results: {mode.out}" + (f", report: {page}" if page else ""))
+    _leave_if_unusable(summary)
     if summary.get("status") != "complete":
+        raise typer.Exit(3)
+
+
+def _leave_if_unusable(summary: dict[str, Any]) -> None:
+    """Leave with 3 and the reason when every number of a finished run is refused."""
+    from wavefoundry.reports.verdicts import nothing_usable
+
+    if summary.get("status") != "unfinished" and (reason := nothing_usable(summary)):
+        typer.echo(f"refused: {reason}", err=True)
         raise typer.Exit(3)
 
 

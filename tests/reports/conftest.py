@@ -72,6 +72,78 @@ def make_point(sites: int, h: float, rng: np.random.Generator, **changes: Any) -
     return {**point, **changes}
 
 
+QUESTIONS = ("sampled", "state", "ground")
+VERDICTS = {
+    "trusted": (("yes", "yes", "yes"), [], ["agrees with the exact energy to 1e-04"]),
+    "upper bound": (("yes", "yes", "unknown"), [], ["no independent value says whether this is the ground state"]),
+    "doubtful": (("doubtful", "yes", "yes"), ["LOW-ESS"], ["only 210 independent samples"]),
+    "refused": (
+        ("yes", "no", "no"),
+        ["HIGH-VARIANCE!", "ABOVE-EXACT!"],
+        [
+            "the variance is that of a state far from an eigenstate: V-score 0.41 (0.03)",
+            "36.0% above the exact energy (310 error bars)",
+        ],
+    ),
+}
+
+
+def verdict_fields(word: str) -> dict[str, Any]:
+    """What the verdict adds to a record."""
+    answers, flags, reasons = VERDICTS[word]
+    answers = dict(zip(QUESTIONS, answers, strict=True))
+    return {"verdict": word, "answers": answers, "flags": flags, "reasons": reasons, "trusted": word == "trusted"}
+
+
+def judged(record: dict[str, Any], word: str) -> dict[str, Any]:
+    """A record with the fields of a verdict; without an exact energy where the word is "upper bound"."""
+    energy, error, exact = (record[name] for name in ("energy", "energy_error", "exact_energy"))
+    known = word != "upper bound"
+    energy = 0.64 * exact if word == "refused" else energy
+    score = 0.41 if word == "refused" else record["v_score"]
+    found = {name: entry for name, entry in record["observables"].items() if name != "zz"}
+    profile = record["observables"]["zz"]["value"]
+    found |= {f"correlation_{r}": {"value": profile[r], "error": 0.003} for r in range(1, len(profile))}
+    values = record["exact_observables"] | {f"correlation_{r}": profile[r] for r in range(1, len(profile))}
+    for name, entry in found.items():
+        value = values.get(name) if known else None
+        z = None if value is None else (entry["value"] - value) / entry["error"]
+        own, why = (
+            ("estimate", "no exact value to compare with")
+            if value is None
+            else ("trusted", "agrees with the exact value")
+        )
+        own, why = ("refused", "the energy of this state is refused") if word == "refused" else (own, why)
+        own, why = (own, why) if word != "doubtful" else ("doubtful", "the energy of this state is doubtful")
+        entry |= {"exact": value, "z": z, "bias": 2e-3, "verdict": own, "why": why}
+    reference = {"energy": exact, "kind": "exact", "source": "closed form", "uncertainty": 0.0, "zero": 0.0}
+    return record | verdict_fields(word) | {
+        "energy": energy, "energy_per_site": energy * record["energy_per_site"] / record["energy"],
+        "v_score": score, "v_score_error": 0.1 * score, "v_score_plain": 0.9 * record["v_score"],
+        "v_score_plain_error": 0.1 * record["v_score"], "observables": found, "reference": reference if known else None,
+        "exact_energy": exact if known else None, "exact_observables": record["exact_observables"] if known else {},
+        "relative_error": abs(energy - exact) / abs(exact) if known else None,
+        "z": (energy - exact) / error if known else None, "converged": True, "slope": 1e-6,
+    }  # fmt: skip
+
+
+def contradict(record: dict[str, Any], name: str = "m2") -> None:
+    """Let an observable of a record stand nine error bars from its exact value, at an energy that is right."""
+    entry = record["observables"][name]
+    entry["value"] = entry["exact"] + 9 * entry["error"]
+    share = abs(entry["value"] / entry["exact"] - 1)
+    entry |= {"z": 9.0, "verdict": "refused", "why": f"{share:.0%} off the exact value (9 error bars)"}
+
+
+def make_judged(words: Any, fields: Any = None, sites: int = 64, **changes: Any) -> dict[str, Any]:
+    """A run with a verdict at every point: the given words, one a field."""
+    fields = np.linspace(0.7, 1.3, len(words)) if fields is None else fields
+    summary = make_summary(fields, sites)
+    points = [judged(point, word) for point, word in zip(summary["points"], words, strict=True)]
+    base = summary["pretrain"] | verdict_fields("trusted")
+    return summary | {"points": points, "pretrain": base} | changes
+
+
 def make_summary(fields: Any = None, sites: int = 64, **changes: Any) -> dict[str, Any]:
     """A complete run of the chain pre-trained at h = 1; keyword arguments replace entries of the summary."""
     rng = np.random.default_rng(7)
@@ -141,5 +213,11 @@ def fabricate():
     from types import SimpleNamespace
 
     return SimpleNamespace(
-        summary=make_summary, point=make_point, log=make_log, energy=chain_energy, rng=np.random.default_rng
+        summary=make_summary,
+        judged=make_judged,
+        contradict=contradict,
+        point=make_point,
+        log=make_log,
+        energy=chain_energy,
+        rng=np.random.default_rng,
     )

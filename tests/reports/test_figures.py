@@ -69,6 +69,96 @@ def test_untrusted_points_are_hollow_and_named(fabricate):
     assert [text.get_text() for text in top.texts] == ["BELOW-EXACT"]
 
 
+def test_each_verdict_has_its_own_mark(fabricate):
+    words = ["trusted", "upper bound", "doubtful", "refused"]
+    summary = fabricate.judged(words)
+    summary["points"][3]["energy_per_site"] = -1.3
+    figure = figures.diagram_figure(summary)
+    top = figure.axes[0]
+    marks = {bar.get_label(): bar[0] for bar in top.containers}
+    assert list(marks) == ["head", "head, upper bound", "head, doubtful", "head, refused"]
+    colour, paper = style.COLOURS["blue"], style.COLOURS["paper"]
+    filled, half, hollow, crossed = marks.values()
+    assert (filled.get_fillstyle(), filled.get_markerfacecolor()) == ("full", colour)
+    assert (half.get_fillstyle(), half.get_markerfacecolor(), half.get_markerfacecoloralt()) == (
+        "bottom",
+        colour,
+        paper,
+    )
+    assert (hollow.get_fillstyle(), hollow.get_markerfacecolor()) == ("full", paper)
+    assert crossed.get_marker() == "x"
+    for mark, point in zip(marks.values(), summary["points"], strict=True):
+        assert mark.get_xydata()[:, 0] == pytest.approx([point["couplings"]["h"]])
+    # An upper bound is no doubt, so nothing is written at it.
+    assert [text.get_text() for text in top.texts] == ["LOW-ESS", "ABOVE-EXACT!"]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {*marks, "exact", "V-score"} <= set(legend)
+
+
+def test_refused_values_do_not_press_the_others_flat(fabricate):
+    summary = fabricate.judged(["trusted", "trusted", "refused"])
+    low, high = figures.diagram_figure(summary).axes[0].get_ylim()
+    assert high > summary["points"][2]["energy_per_site"]  # within reach, so it is seen
+    summary["points"][2].update(energy=2e37, energy_per_site=2e37 / 64, relative_error=2e35, v_score=1e30)
+    top = figures.diagram_figure(summary).axes[0]
+    low, high = top.get_ylim()
+    energies = [point["energy_per_site"] for point in summary["points"][:2]]
+    assert low < min(energies) and max(energies) < high < 0
+    assert top.get_title(loc="right") == "refused values beyond the frame"
+
+
+def test_observables_have_marks_of_their_own(fabricate):
+    summary = fabricate.judged(["trusted", "trusted", "upper bound"])
+    fabricate.contradict(summary["points"][0])
+    panels = {axes.get_ylabel(): axes for axes in figures.observables_figure(summary).axes}
+    m2 = panels[figures.OBSERVABLE_NAMES["m2"]]
+    shown = {bar.get_label(): bar[0] for bar in m2.containers if bar[0] is not None}
+    assert shown["head, refused"].get_xydata()[:, 0] == pytest.approx([0.7])
+    assert shown["head, estimate"].get_fillstyle() == "bottom"
+    assert [text.get_text() for text in m2.texts] == ["+9σ"]
+    bias = [bar for bar in m2.containers if bar.get_label() == "what the state may be off"]
+    heights = [segment[1][1] - segment[0][1] for bar in bias for segment in bar[2][0].get_segments()]
+    assert heights == pytest.approx([4e-3] * 3)
+
+
+def test_the_plain_v_score_stands_beside(fabricate):
+    summary = fabricate.judged(["trusted", "doubtful"])
+    score = figures.quality_figure(summary).axes[0]
+    assert lines(score, "plain V-score")[:, 1] == pytest.approx([p["v_score_plain"] for p in summary["points"]])
+    assert [text.get_text() for text in score.texts] == ["very good", "doubtful", "refused"]
+
+
+def test_a_reference_by_another_method_is_not_called_exact(fabricate):
+    summary = fabricate.judged(["upper bound", "upper bound"])
+    for point in summary["points"]:
+        zero = 10.0
+        point["reference"] = {"energy": point["energy"] - 0.1, "kind": "method", "source": "DMRG", "zero": zero}
+        point["relative_error"] = 0.1 / abs(point["energy"] - 0.1 - zero)
+    top, bottom = figures.diagram_figure(summary).axes
+    assert lines(top, "DMRG")[:, 1] == pytest.approx([(p["energy"] - 0.1) / 64 for p in summary["points"]])
+    assert not len(lines(top, "exact"))
+    bars = next(bar for bar in bottom.containers if bar.get_label() == "head, upper bound")
+    heights = [(segment[1][1] - segment[0][1]) / 2 for segment in bars[2][0].get_segments()]
+    wanted = [p["energy_error"] / abs(p["reference"]["energy"] - 10.0) for p in summary["points"]]
+    assert heights == pytest.approx(wanted, rel=1e-6)  # counted from Tr H / dim, like the error itself
+
+
+def test_maps_mark_what_is_not_trusted(fabricate):
+    summary = grid_summary(fabricate)
+    for point in summary["points"]:
+        point["verdict"] = "upper bound"
+    alike = figures.diagram_figure(summary).axes[0]
+    assert not len(lines(alike, "upper bound"))  # all are: a mark would tell nothing
+    summary["points"][0]["verdict"], summary["points"][5]["verdict"] = "refused", "doubtful"
+    axes = figures.diagram_figure(summary).axes[0]
+    assert lines(axes, "refused").tolist() == [[0.6, 0.0]] and lines(axes, "doubtful").tolist() == [[1.0, 0.2]]
+    assert len(lines(axes, "upper bound")) == 10
+    summary["points"][0].update(energy_per_site=2e37 / 8, energy=2e37)
+    mesh = figures.diagram_figure(summary).axes[0].collections[0]
+    energies = [point["energy_per_site"] for point in summary["points"][1:]]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == pytest.approx((min(energies), max(energies)))
+
+
 def test_observables_come_with_exact_values(fabricate):
     summary = fabricate.summary()
     panels = {axes.get_ylabel(): axes for axes in figures.observables_figure(summary).axes}
@@ -113,6 +203,18 @@ def test_rounds_show_both_parts_of_the_pool(fabricate):
     assert len(curves) == 4  # two points, training and held-out part
     assert all(len(line.get_xdata()) == 4 for line in curves)
     assert len(right.lines) == 2
+
+
+def test_rounds_are_not_drawn_where_every_point_took_one(fabricate):
+    summary = fabricate.summary()
+    log = fabricate.log(summary, steps=3, rounds=1)
+    assert figures.rounds_figure(summary, log) is None
+    more = fabricate.log(summary, steps=3, rounds=2)
+    last = max(index for index, event in enumerate(more) if event["event"] == "round")
+    del more[last]  # of one point a single round is left: a dot, since it makes no line
+    left = figures.rounds_figure(summary, more).axes[0]
+    drawn = [line for line in left.lines if len(line.get_xdata()) == 1]
+    assert len(drawn) == 2 and {line.get_marker() for line in drawn} == {"."}
 
 
 def test_two_couplings_give_maps(fabricate):

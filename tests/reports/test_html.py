@@ -92,6 +92,155 @@ def test_verdict_line_counts_and_compares(fabricate, words_only):
     assert "R-HAT 1 of 3 points can be trusted." in Page(render(summary, [])).prose
 
 
+BANNERS = [
+    (["trusted", "trusted"], "good", "TRUSTED All 2 points are trusted."),
+    (["upper bound"] * 3, "bound", "UPPER BOUND All 3 points are upper bounds. An upper bound is sound"),
+    (["upper bound"], "bound", "UPPER BOUND The only point is an upper bound."),
+    (["trusted", "upper bound", "trusted"], "bound", "UPPER BOUND Of 3 points 2 are trusted and 1 is an upper bound."),
+    (
+        ["doubtful", "upper bound", "trusted"],
+        "warn",
+        "DOUBTFUL Of 3 points 1 is trusted, 1 is an upper bound and 1 is doubtful.",
+    ),
+    (["doubtful", "refused", "refused"], "", "REFUSED Of 3 points 1 is doubtful and 2 are refused."),
+]
+
+
+@pytest.mark.parametrize(("words", "tone", "start"), BANNERS)
+def test_the_banner_begins_with_the_worst_verdict(fabricate, words_only, words, tone, start):
+    page = Page(render(fabricate.judged(words), []))
+    assert start in page.prose
+    classes = [attributes.get("class") for tag, attributes in page.tags if tag == "section"]
+    assert classes == [f"verdict {tone}".strip()]
+    assert ("by an amount that is not known" in page.prose) is ("upper bound" in words)
+
+
+def test_a_bad_base_makes_the_banner_worse(fabricate, words_only):
+    summary = fabricate.judged(["trusted"])
+    summary["pretrain"] |= {"verdict": "doubtful", "reasons": ["only 210 independent samples"]}
+    prose = Page(render(summary, [])).prose
+    assert "DOUBTFUL The only point is trusted. The pre-trained state itself is doubtful: only 210" in prose
+
+
+def test_no_green_banner_where_observables_contradict(fabricate, words_only):
+    summary = fabricate.judged(["trusted", "trusted"])
+    fabricate.contradict(summary["points"][0])
+    fabricate.contradict(summary["points"][1], "correlation_3")
+    page = Page(render(summary, []))
+    assert "TRUSTED, OBSERVABLES DOUBTFUL All 2 points are trusted." in page.prose
+    said = "Observables that contradict their exact value: m2, 4% off the exact value (9 error bars), at h = 0.7; "
+    assert said + "correlation_3, " in page.prose
+    assert 'class="verdict warn"' in page.source and 'class="verdict good"' not in page.source
+    summary = fabricate.judged(["upper bound"])
+    summary["points"][0]["observables"]["abs_m"] |= {"verdict": "doubtful", "why": "the state may be off by 0.2"}
+    page = Page(render(summary, []))
+    assert "UPPER BOUND, OBSERVABLES DOUBTFUL" in page.prose and "contradict" not in page.prose.split("Results")[0]
+    assert "Some observables are doubtful although their energies are not" in page.prose
+
+
+def test_a_large_error_bar_alone_is_no_alarm(fabricate, words_only):
+    summary = fabricate.judged(["trusted"])
+    why = "the error bar is too large for a comparison with the exact value"
+    summary["points"][0]["observables"]["correlation_9"] |= {"verdict": "doubtful", "z": 1.3, "why": why}
+    page = Page(render(summary, []))
+    assert 'class="verdict good"' in page.source and why not in page.prose
+
+
+def test_every_point_says_why(fabricate, words_only):
+    page = Page(render(fabricate.judged(["trusted", "refused"]), []))
+    start = page.cells.index(["point", "verdict", "sampled", "state", "ground", "reasons"])
+    base, first, second = page.cells[start + 1 : start + 4]
+    assert base == ["pre-training", "trusted", "yes", "yes", "yes", "agrees with the exact energy to 1e-04"]
+    assert first[:5] == ["h = 0.7", "trusted", "yes", "yes", "yes"]
+    assert second[:5] == ["h = 1.3", "refused", "yes", "no", "no"]
+    assert second[5].endswith("V-score 0.41 (0.03); 36.0% above the exact energy (310 error bars)")
+    for word in ("trusted", "upper bound", "doubtful", "refused"):
+        assert f"<dt>{word}</dt>" in page.source
+
+
+def test_observables_have_their_own_verdicts(fabricate, words_only):
+    summary = fabricate.judged(["trusted"])
+    fabricate.contradict(summary["points"][0])
+    page = Page(render(summary, []))
+    start = page.cells.index(["point", "observable", "value", "exact", "z", "bias", "verdict", "why"])
+    m2, abs_m = page.cells[start + 1 : start + 3]
+    entry = summary["points"][0]["observables"]["m2"]
+    assert m2[0] == "h = 0.7" and m2[1] == "m2" and m2[3] == f"{entry['exact']:.5f}" and m2[4] == "9.0"
+    assert m2[5] == "2.0\u2009×\u200910\u22123" and m2[6] == "refused" and "off the exact value" in m2[7]
+    assert abs_m[1] == "abs_m" and abs_m[3] == abs_m[4] == "n/a" and abs_m[6] == "estimate"
+    assert [row[1] for row in page.cells[start + 3 :] if len(row) == 8] == []  # sound correlations stay in the figure
+
+
+def test_long_tables_of_observables_begin_with_what_is_doubted(fabricate, words_only):
+    summary = fabricate.judged(["trusted"] * 31)
+    fabricate.contradict(summary["points"][4])
+    page = Page(render(summary, []))
+    head = ["point", "observable", "value", "exact", "z", "bias", "verdict", "why"]
+    first = page.cells.index(head)
+    assert [row[6] for row in page.cells[first + 1 : first + 2]] == ["refused"] and page.cells[first + 2] == head
+    assert len([row for row in page.cells[first + 3 :] if len(row) == 8]) == 62
+    assert "All 62 values, each with its own verdict" in page.prose
+
+
+def test_both_v_scores_and_the_word_stand_in_the_table(fabricate, words_only):
+    summary = fabricate.judged(["doubtful"])
+    cells = Page(render(summary, [])).cells
+    head = next(row for row in cells if "V-score" in row)
+    row = dict(zip(head, cells[cells.index(head) + 1], strict=True))
+    assert (row["verdict"], row["flags"]) == ("doubtful", "LOW-ESS")
+    assert row["plain V"] != row["V-score"] != "n/a"
+
+
+def test_refusing_flags_are_marked_in_the_list(fabricate, words_only):
+    page = render(fabricate.judged(["refused"]), [])
+    assert re.findall(r'class="raised"><dt>([A-Z-]+)', page) == ["ABOVE-EXACT", "HIGH-VARIANCE"]
+
+
+def test_pictures_say_their_verdicts_in_words(fabricate):
+    page = Page(render(fabricate.judged(["trusted", "upper bound", "refused"]), []))
+    labels = [attributes["aria-label"] or "" for tag, attributes in page.tags if tag == "figure"]
+    assert labels[0].endswith("trusted: h = 0.7. upper bound: h = 1. refused: h = 1.3.")
+    assert "Filled: trusted; half filled: upper bound; crossed: refused." in labels[0]
+    assert "Filled" not in Page(render(fabricate.summary(fields=[0.8]), [])).prose
+
+
+def test_text_in_pictures_stays_readable_on_a_telephone(fabricate, page):
+    from matplotlib.text import Text
+
+    from wavefoundry.reports import figures
+
+    narrow = re.search(
+        r"@media screen and \(max-width: 44rem\) \{\s*figure svg \{ min-width: (\d+)rem; \}", page.source
+    )
+    root = re.search(r"html \{[^}]*font: (\d+)px", page.source)
+    assert narrow and root
+    summary = fabricate.judged(["trusted", "doubtful", "refused"])
+    for name in ("diagram", "observables", "quality", "correlations", "terms", "cost"):
+        figure = getattr(figures, f"{name}_figure")(summary)
+        pixels = int(narrow[1]) * int(root[1]) / (72 * figure.get_figwidth())  # of one point
+        sizes = [found.get_fontsize() for found in figure.findobj(Text) if found.get_text().strip()]
+        assert min(sizes) * pixels >= 10
+    assert page.source.count('<div class="drawing"><svg') == page.source.count(
+        "<svg"
+    )  # wider than the page: it scrolls
+
+
+def test_old_runs_are_reported_as_they_were(fabricate, words_only):
+    page = Page(render(fabricate.summary(fields=[0.8, 0.9]), []))
+    assert "OK 2 of 2 points can be trusted. An earlier version wrote this run" in page.prose
+    assert 'class="verdict good"' in page.source and not re.search(r"<h2>Why|<h3>Verdicts", page.source)
+    head = next(row for row in page.cells if "V-score" in row)
+    assert "verdict" not in head and "plain V" not in head
+
+
+def test_one_round_a_point_is_said(fabricate, words_only, monkeypatch):
+    summary = fabricate.summary(fields=[0.8, 0.9])
+    monkeypatch.setattr(report, "pictures", lambda summary, log: {"quality": report.Picture("", "V-scores")})
+    said = "finished on its first set of samples"
+    assert said in Page(render(summary, fabricate.log(summary, steps=2, rounds=1))).prose
+    assert said not in Page(render(summary, fabricate.log(summary, steps=2, rounds=2))).prose
+
+
 def test_a_point_may_be_untrusted_without_a_flag(fabricate, words_only):
     summary = fabricate.summary(fields=[0.8])
     summary["points"][0]["trusted"] = False
@@ -168,6 +317,30 @@ def test_two_couplings_and_two_methods(fabricate, words_only):
     body = page.cells[page.cells.index(head) + 1 :][:8]
     assert [row[:3] for row in body][0] == ["0.5", "0.00", "head"]
     assert {row[2] for row in body} == {"head", "zero-shot"}
+
+
+def costs(page):
+    start = page.cells.index(["", "CPU s", "wall s", "of which compiling, s", "compilations"])
+    return {row[0]: row[1:] for row in page.cells[start + 1 :] if len(row) == 5}
+
+
+def test_the_parts_of_the_cost_add_up(fabricate, words_only):
+    summary = fabricate.summary(fields=[0.8, 0.9])
+    summary["pretrain"]["cost"] = {"cpu_seconds": 622, "wall_seconds": 330, "compile_seconds": 20, "compilations": 7}
+    part = {"cpu_seconds": 100.0, "wall_seconds": 60.0, "compile_seconds": 5.0, "compilations": 4}
+    summary["adapt_cost"] = part
+    summary["cost"] = {"cpu_seconds": 801.0, "wall_seconds": 432.0, "compile_seconds": 31.0, "compilations": 14}
+    assert costs(Page(render(summary, []))) == {
+        "pre-training": ["622", "330", "20.0", "7"],
+        "adaptation, 2 points": ["100", "60.0", "5.00", "4"],
+        "loading, measuring the base, writing": ["79.0", "42.0", "6.00", "3"],
+        "whole run": ["801", "432", "31.0", "14"],
+    }
+    summary["cost"]["cpu_seconds"] = 300.0  # a resumed run counts from the resumption
+    assert "loading, measuring the base, writing" not in costs(Page(render(summary, [])))
+    del summary["adapt_cost"]
+    spent = sum(point["cost"]["cpu_seconds"] for point in summary["points"])
+    assert costs(Page(render(summary, [])))["adaptation, 2 points"] == [f"{spent:.1f}", "n/a", "n/a", "n/a"]
 
 
 HOSTILE = [
@@ -248,6 +421,13 @@ def test_no_run_is_the_users_mistake(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError):
         write_report(tmp_path / "file")
+
+
+def test_a_run_that_is_not_finished_says_how_to_go_on(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(InputError, match="no results to report on yet") as refused:
+        write_report(tmp_path)
+    assert "--resume" in str(refused.value) and f"inspect {tmp_path}" in str(refused.value)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", "[" * 100_000])

@@ -6,8 +6,10 @@ import math
 import pytest
 from rich.console import Console
 
+from wavefoundry.reports.fitted import Fitted
 from wavefoundry.reports.lines import duration, event_line, final_line, per_site, point_cells
 from wavefoundry.reports.live import Lines, Screen, final_table, view
+from wavefoundry.reports.verdicts import closing_lines, nothing_usable
 
 STEP = {
     "event": "step",
@@ -195,3 +197,84 @@ def test_durations():
         "0 s", "59 s", "1 min 00 s", "1 h 00 min", "2 h 05 min",
     ]  # fmt: skip
     assert duration(None) == duration(math.nan) == duration(-1.0) == ""
+
+
+def test_every_word_of_a_verdict_is_shown_and_counted(fabricate):
+    summary = fabricate.judged(["trusted", "upper bound", "doubtful", "refused", "trusted"])
+    table = text(final_table(summary))
+    rows = table.splitlines()
+    assert rows[0].split()[-2:] == ["verdict", "flags"]
+    assert [row.split("  ")[-1].strip() or row.split()[-1] for row in rows[1:4]] == ["trusted", "bound", "LOW-ESS"]
+    assert "refused      HIGH-VARIANCE! ABOVE-EXACT!" in rows[4]
+    assert "refused: J = 1, h = 1.15: the variance is that of a state far from an eigenstate" in table
+    assert "doubtful: J = 1, h = 1: only 210 independent samples" in table
+    assert "upper bound (1): no independent value says whether this is the ground state" in table
+    last = rows[-1].strip()
+    # The refused energy, 36 % off, does not stand for the accuracy of the others.
+    assert last.startswith(
+        "complete: 5 points, 2 trusted, 1 upper bound, 1 doubtful, 1 refused, largest relative error"
+    )
+    assert float(last.split()[-1]) == pytest.approx(max(p["relative_error"] for p in summary["points"][::2]), rel=0.05)
+
+
+@pytest.mark.parametrize("width", [44, 60, 80])
+def test_narrow_screens_keep_verdict_and_flags(fabricate, width):
+    summary = fabricate.judged(["trusted", "upper bound", "doubtful", "refused"])
+    summary["points"][3]["flags"] = ["HIGH-VARIANCE!", "ABOVE-EXACT!", "NOT-CONVERGED", "SHORT-CHAINS"]
+    table = text(final_table(summary), width)
+    assert all(len(line.rstrip()) <= width for line in table.splitlines())
+    for part in ("trusted", "upper bound", "doubtful", "refused", *summary["points"][3]["flags"], "LOW-ESS"):
+        assert part in table
+    head = table.splitlines()[0].split()
+    assert head[0] == "h" and head[-2:] == ["verdict", "flags"]
+    assert ("E/site" in head) is (width >= 60) and ("V-score" in head) is (width >= 80) and "accept" not in head
+
+
+def test_columns_go_in_the_given_order():
+    rows = [{"a": "12345", "b": "12345", "c": "12345", "flags": "ONE TWO"}]
+    table = Fitted(rows, ["a", "b", "c", "flags"], spare=("c", "a"))
+    assert table.shown(28) == ["a", "b", "c", "flags"]  # 3 x (5 + 2) + 7
+    assert table.shown(27) == ["a", "b", "flags"]
+    assert table.shown(20) == ["b", "flags"] == table.shown(3)
+
+
+def test_a_contradicting_observable_is_named(fabricate):
+    summary = fabricate.judged(["trusted", "trusted", "refused"])
+    fabricate.contradict(summary["points"][0])
+    summary["points"][2]["observables"]["m2"]["z"] = 50.0  # of a refused energy: no claim was made
+    table = text(final_table(summary))
+    assert table.count("contradicts its exact value") == 1
+    assert "contradicts its exact value: J = 1, h = 0.7: m2 4% off the exact value (9 error bars)" in table
+
+
+def test_an_open_question_is_no_cause_of_a_refusal():
+    record = {"verdict": "refused", "flags": ["R-HAT!"], "answers": {"ground": "unknown"}}
+    record["reasons"] = ["the chains disagree", "no independent value says whether this is the ground state"]
+    (line,) = closing_lines([record], lambda found: "h = 1")
+    assert line == ("refused: h = 1: the chains disagree", "red")
+    assert nothing_usable({"points": [record]}) == "no number can be used, the only one is refused: the chains disagree"
+    bare = {"verdict": "refused"}
+    assert nothing_usable({"points": [bare, bare]}) == "no number can be used, all 2 are refused"
+    assert nothing_usable({"points": []}) == nothing_usable({}) == ""
+
+
+def test_a_bad_base_is_named(fabricate):
+    summary = fabricate.judged(["trusted"])
+    assert "300 steps, trusted" in text(final_table(summary)) and "pre-trained" not in final_line(summary)
+    summary["pretrain"] |= {"verdict": "refused", "reasons": ["the chains disagree"]}
+    assert final_line(summary).endswith("; the pre-trained state is refused")
+    assert "300 steps, refused: the chains disagree" in text(final_table(summary))
+
+
+def test_lines_of_points_hold_the_verdict(fabricate):
+    point = fabricate.judged(["upper bound"])["points"][0]
+    line = event_line({"event": "point", **point, "index": 0, "count": 1})
+    assert "verdict upper bound" in line and "flags" not in line
+    screen = Screen(Console(file=io.StringIO(), width=100, height=40))
+    screen.take({"event": "point", **point, "index": 0, "count": 1})
+    assert "upper bound" in text(screen.render(), 100)
+
+
+def test_records_of_old_runs_look_as_they_did():
+    table = text(final_table({"points": [point(0.8), point(0.9, trusted=False, flags=["R-HAT!"])]}))
+    assert "verdict" not in table and "UNTRUSTED R-HAT!" in table and "2 points, 1 trusted" in table

@@ -89,7 +89,7 @@ def test_csv_columns_do_not_depend_on_what_is_missing(fabricate):
     poor = [{"couplings": {"h": 1.0}, "pool": None, "observables": None, "terms": {}, "exact_energy": math.nan}]
     header = write_csv(full).splitlines()[0].split(",")
     short = write_csv(poor).splitlines()[0].split(",")
-    fixed = header[header.index("method") : header.index("flags") + 1]
+    fixed = header[header.index("method") : header.index("reasons") + 1]
     assert header[:2] == ["couplings.J", "couplings.h"]
     assert short == ["couplings.h", *fixed]
     assert write_csv(poor).splitlines()[1].count("1.0") == 1
@@ -107,3 +107,22 @@ def test_csv_quotes_hostile_text(fabricate):
 def test_flatten_is_one_level_deep():
     flat = flatten({"a": {"b": [1, {"c": 2}]}, "flags": [], "pool": None})
     assert flat == {"a.b.0": 1, "a.b.1.c": 2, "flags": "", "pool": None}
+
+
+def test_verdicts_stand_in_the_csv(fabricate):
+    points = fabricate.judged(["trusted", "refused"])["points"]
+    first, second = csv.DictReader(io.StringIO(write_csv(points)))
+    assert [row["verdict"] for row in (first, second)] == ["trusted", "refused"]
+    assert (second["answers.sampled"], second["answers.state"], second["answers.ground"]) == ("yes", "no", "no")
+    assert second["flags"] == "HIGH-VARIANCE!;ABOVE-EXACT!"
+    assert second["reasons"] == "; ".join(points[1]["reasons"])
+    assert float(first["v_score_plain"]) == points[0]["v_score_plain"]
+    assert float(first["z"]) == points[0]["z"] and float(first["reference.energy"]) == points[0]["exact_energy"]
+    assert first["observables.m2.verdict"] == "trusted" and first["observables.abs_m.exact"] == ""
+
+
+def test_old_and_new_records_share_the_first_columns(fabricate):
+    old = write_csv(fabricate.summary(fields=[1.0])["points"]).splitlines()[0].split(",")
+    new = write_csv(fabricate.judged(["upper bound"])["points"]).splitlines()[0].split(",")
+    last = old.index("reasons") + 1
+    assert old[:last] == new[:last] and "reference" not in new

@@ -1,4 +1,4 @@
-"""What the report says, as text and tables: title, verdict, numbers of every point, cost, settings."""
+"""What the report says, as text and tables: title, numbers of every point, flags, cost, settings."""
 
 from __future__ import annotations
 
@@ -16,16 +16,25 @@ if TYPE_CHECKING:
 
 MODEL_NAMES = {"ising": "transverse-field Ising model", "j1j2": "J1-J2 Heisenberg model"}
 FLAGS = {
-    "BELOW-EXACT": "more than three error bars below the exact energy, which no variational state can be: "
-    "walkers that did not mix, a wrong error bar, or a different Hamiltonian",
-    "NOT-CONVERGED": "the optimisation stopped before its energy settled, or fresh samples disagree with it",
-    "IMAG": "the mean imaginary part of the local energy differs from zero by more than its error bar allows",
+    "BELOW-EXACT": "more than three error bars below an exact energy (refused beyond four), which no variational state "
+    "can be: walkers that did not mix, a wrong error bar, or a different Hamiltonian",
+    "ABOVE-EXACT": "more than four error bars and more than 0.1 % above a reference energy (refused above 1 %): not "
+    "the ground state",
+    "SUPPORT": "the one-move V-score is more than twice the plain one (refused above three times, if it exceeds "
+    "0.001), beyond three error bars: the samples miss configurations that count",
+    "HIGH-VARIANCE": "a V-score above 0.001 (refused above 0.01): the state is far from an eigenstate",
+    "NOT-CONVERGED": "the optimisation had not come to rest, or fresh samples of a new head were worse: more was to be "
+    "gained (refused where another fifth of the steps would lower the energy by more than 1 %)",
+    "BASE-NOT-CONVERGED": "the pre-training that a point starts from had not come to rest",
+    "SIGN-RULE": "a positive wavefunction for a Hamiltonian whose ground state need not be positive in this basis "
+    "(refused unless its V-score is below 0.001 or a reference agrees)",
+    "IMAG": "the mean imaginary part of the local energy differs from zero by more than three error bars (refused "
+    "beyond five)",
     "R-HAT": "the walkers do not agree among themselves as far as the number of samples demands",
-    "NOT-FINITE": "local energies were not finite; there is no number",
-    "SIGN-RULE": "a positive wavefunction for a Hamiltonian whose ground state need not be positive in this basis",
     "SHORT-CHAINS": "too few chains, too short for their autocorrelation time: the error bar may be too small",
-    "HIGH-VARIANCE": "a V-score above 0.01: the state is far from an eigenstate (refused above 0.1)",
-    "LOW-ESS": "too few independent samples for a reliable error bar",
+    "LOW-ESS": "fewer than 400 independent samples (refused below 100)",
+    "LOW-PRECISION": "the error bar is too large to compare the energy with its reference",
+    "NOT-FINITE": "local energies were not finite; there is no number",
 }
 
 
@@ -73,63 +82,26 @@ def title(summary: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def verdict(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> dict[str, Any]:
-    """First lines of the report: worst flag, trusted points, largest error against exact, adaptation cost."""
-    flag = view.worst_flag(rows)
-    if not rows:
-        flag = "NO POINTS"
-    elif flag == "OK" and not all(row.trusted for row in rows):
-        flag = "NOT TRUSTED"
-    recorded, status = summary.get("verdict"), str(summary.get("status") or "unknown")
-    sentences: list[Any] = []
-    if status != "complete":
-        sentences.append({
-            "partial": "This run is not finished; what follows is what it has so far.",
-            "failed": "This run failed; what follows is what it had until then.",
-        }.get(status, f"The status of this run is {status}."))  # fmt: skip
-    trusted = sum(row.trusted for row in rows)
-    sentences.append(f"{trusted} of {len(rows)} points can be trusted." if rows else "No point was finished.")
-    sentences += _exact_sentence(rows, names) if rows else []
-    before = view.cpu_seconds(view.mapping(summary.get("pretrain")))
-    spent = [row.cpu_seconds for row in rows if not math.isnan(row.cpu_seconds)]
-    share = view.divide(sum(spent), before)
-    if spent:
-        cost = f"All adaptations together took {format_number(sum(spent), 3)} CPU s"
-        of_before = f", {100 * share:.3g} % of the pre-training ({format_number(before, 3)} CPU s)"
-        sentences.append(f"{cost}{'' if math.isnan(share) else of_before}.")
-    if isinstance(recorded, str) and recorded != flag:
-        sentences.append(recorded)
-    return {"flag": flag, "good": flag == "OK" and status == "complete", "sentences": sentences}
-
-
-def _exact_sentence(rows: list[Row], names: tuple[str, ...]) -> list[Any]:
-    from markupsafe import Markup
-
-    known = [row for row in rows if not math.isnan(row.relative_error)]
-    if not known:
-        return ["No exact energies are known for these points."]
-    worst = max(known, key=lambda row: abs(row.relative_error))
-    place = view.label(worst.couplings, names)
-    largest = text(format_number(abs(worst.relative_error)))
-    partly = "" if len(known) == len(rows) else f" ({len(known)} of {len(rows)} points have one)"
-    return [Markup("The largest relative error against an exact energy is {} at {}{}.").format(largest, place, partly)]
-
-
 def point_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> Table:
     """Every number of every point. Method and acceptance are columns only where they tell something."""
     methods = len({row.method for row in rows}) > 1
     accepted = any(not math.isnan(row.acceptance) for row in rows)
+    plain = any(not math.isnan(row.v_score_plain.value) for row in rows)
+    judged = any(row.word for row in rows)
     per = "" if math.isnan(view.sites(summary)) else " / site"
+    known = "exact" if {row.reference for row in rows} <= {"exact"} else "reference"
     head = [
         *names,
         *(["method"] if methods else []),
         f"energy{per}",
-        f"exact{per}",
+        f"{known}{per}",
         "rel. error",
         "z",
         "V-score",
+        *(["plain V"] if plain else []),
     ]
-    head += ["R-hat", "ESS", "pool draws", "ESS min", *(["accept."] if accepted else []), "CPU s", "flags"]
+    head += ["R-hat", "ESS", "pool draws", "ESS min", *(["accept."] if accepted else []), "CPU s"]
+    head += ["verdict", "flags"] if judged else ["flags"]
     body = _coupling_cells(rows, names)
     for row, cells in zip(rows, body, strict=True):
         cells += [row.method or NOT_AVAILABLE] if methods else []
@@ -137,10 +109,9 @@ def point_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]
             format_value_error(row.energy.value, row.energy.error),
             NOT_AVAILABLE if math.isnan(row.energy.exact) else f"{row.energy.exact:.7f}",
             format_number(row.relative_error),
-            NOT_AVAILABLE if math.isnan(row.z) else f"{row.z:.1f}",
-            format_number(row.v_score.value)
-            if math.isnan(row.v_score.error)
-            else format_value_error(row.v_score.value, row.v_score.error),
+            NOT_AVAILABLE if math.isnan(row.z) else f"{round(row.z, 1) + 0.0:.1f}",
+            _score(row.v_score),
+            *([_score(row.v_score_plain)] if plain else []),
             NOT_AVAILABLE if math.isnan(row.r_hat) else f"{row.r_hat:.4f}",
             NOT_AVAILABLE if math.isnan(row.ess) else f"{row.ess:.0f}",
             NOT_AVAILABLE if math.isnan(row.draws) else f"{row.draws:g}",
@@ -151,18 +122,34 @@ def point_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]
             else f"{row.ess_min:.0f}",
         ]
         cells += [format_number(row.acceptance)] if accepted else []
-        cells += [
-            format_number(row.cpu_seconds, 3),
-            ", ".join(row.flags) or ("OK" if row.trusted else "not trusted"),
-        ]
-    return Table(head, body, ["" if row.trusted else "doubt" for row in rows])
+        cells += [format_number(row.cpu_seconds, 3)]
+        flags = ", ".join(row.flags)
+        cells += [row.word or NOT_AVAILABLE, flags] if judged else [flags or ("OK" if row.trusted else "not trusted")]
+    return Table(head, body, [row_class(row) for row in rows])
+
+
+def row_class(row: Row) -> str:
+    """CSS class of a point's row: amber for what is doubtful, red for what must not be used."""
+    return {"doubtful": "warn", "refused": "doubt", "not trusted": "doubt"}.get(row.mark, "")
+
+
+def _score(entry: view.Estimate) -> str:
+    """A V-score with its error bar, by powers of ten throughout, so that a column reads in one style."""
+    if 0 < entry.value < 0.1 and entry.error > 0:
+        power = math.floor(math.log10(entry.value))
+        return f"{format_value_error(entry.value / 10.0**power, entry.error / 10.0**power)}e{power}"
+    return format_number(entry.value) if math.isnan(entry.error) else format_value_error(entry.value, entry.error)
 
 
 def estimate_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> Table | None:
-    """Observables and terms of every point with error bars, each followed by its exact value where known."""
+    """Observables and terms of every point with error bars, each followed by its exact value where known.
+
+    Observables that have verdicts of their own are left to a table that shows them.
+    """
     found: dict[tuple[str, str], bool] = {}
+    own = any(entry.word for row in rows for entry in row.observables.values())
     for row in rows:
-        for group in ("observables", "terms"):
+        for group in ("terms",) if own else ("observables", "terms"):
             for name, entry in getattr(row, group).items():
                 found[group, name] = found.get((group, name), False) or not math.isnan(entry.exact)
     if not found:
@@ -178,7 +165,7 @@ def estimate_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, .
             cells.append(format_value_error(entry.value, entry.error))
             if compared:
                 cells.append(NOT_AVAILABLE if math.isnan(entry.exact) else f"{entry.exact:.5f}")
-    return Table(head, body, ["" if row.trusted else "doubt" for row in rows])
+    return Table(head, body, [row_class(row) for row in rows])
 
 
 def _term_title(name: str, summary: dict[str, Any]) -> Markup:
@@ -199,20 +186,35 @@ def _coupling_cells(rows: list[Row], names: tuple[str, ...]) -> list[list[Any]]:
     return [[column[index] for column in columns] for index in range(len(rows))]
 
 
+SECONDS = ("cpu_seconds", "wall_seconds", "compile_seconds", "compilations")
+
+
 def cost_table(summary: dict[str, Any], rows: list[Row]) -> Table:
-    """Seconds of pre-training, of all adaptations together and of the whole run, with its compilations."""
-    pretrain, total = view.mapping(summary.get("pretrain")), view.mapping(summary.get("cost"))
-    stages = [("pre-training", pretrain.get("cost")), ("whole run", total)]
-    body = []
-    for name, cost in stages:
-        cost = view.mapping(cost) or {"cpu_seconds": cost}
-        seconds = [view.number(cost.get(key)) for key in ("cpu_seconds", "wall_seconds", "compile_seconds")]
-        count = view.number(cost.get("compilations"))
-        body.append([name, *(format_number(value, 3) for value in seconds), _count(count)])
-    spent = [row.cpu_seconds for row in rows if not math.isnan(row.cpu_seconds)]
-    together = format_number(sum(spent), 3) if spent else NOT_AVAILABLE
-    body.insert(1, [f"adaptation, {len(rows)} points", together, NOT_AVAILABLE, NOT_AVAILABLE, NOT_AVAILABLE])
+    """Seconds of pre-training, of all adaptations together, of what is left, and of the whole run.
+
+    What is left (loading, measuring the base, references, writing) is shown where the parts and the whole belong to one
+    session: after a resumption the whole counts from there and can be smaller than its parts.
+    """
+    pretrain, total = _seconds(view.mapping(summary.get("pretrain")).get("cost")), _seconds(summary.get("cost"))
+    adapted = _seconds(summary.get("adapt_cost"))
+    if all(map(math.isnan, adapted)):
+        spent = [row.cpu_seconds for row in rows if not math.isnan(row.cpu_seconds)]
+        adapted = [sum(spent) if spent else view.NAN, *adapted[1:]]
+    stages = [("pre-training", pretrain), (f"adaptation, {len(rows)} points", adapted)]
+    left = [whole - one - other for whole, one, other in zip(total, pretrain, adapted, strict=True)]
+    if left[0] >= 0:
+        stages.append(("loading, measuring the base, writing", [max(value, 0.0) for value in left]))
+    body = [
+        [name, *(format_number(value, 3) for value in cost[:-1]), _count(cost[-1])]
+        for name, cost in [*stages, ("whole run", total)]
+    ]
     return Table(["", "CPU s", "wall s", "of which compiling, s", "compilations"], body, [""] * len(body))
+
+
+def _seconds(cost: Any) -> list[float]:
+    """CPU, wall and compile seconds and the number of compilations, from a cost that may be a number of CPU seconds."""
+    known = view.mapping(cost) or {"cpu_seconds": cost}
+    return [view.number(known.get(key)) for key in SECONDS]
 
 
 def _count(value: float) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from wavefoundry.core.verdict import VARIANCE_REFUSE, VARIANCE_WARN
 from wavefoundry.reports import view
 from wavefoundry.reports.panels import (
+    MARKS,
     Panel,
     abscissa,
     axis_name,
@@ -18,13 +20,14 @@ from wavefoundry.reports.panels import (
     curve,
     drop,
     finite,
+    flag_note,
     level,
     maps,
     mark_pretraining,
     shared_legend,
     small_multiples,
 )
-from wavefoundry.reports.style import COLOURS, literal, new_figure, styled, symbol
+from wavefoundry.reports.style import COLOURS, literal, mark, new_figure, styled, symbol
 from wavefoundry.reports.view import NAN, Estimate, Row
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 MAX_PANELS = 8
 MAX_DOTS = 400
 VERY_GOOD_V_SCORE = 1e-4
+SCORE_LEVELS = ((VERY_GOOD_V_SCORE, "very good"), (VARIANCE_WARN, "doubtful"), (VARIANCE_REFUSE, "refused"))
 OBSERVABLE_NAMES = {
     "m2": r"$\langle m_z^2\rangle$",
     "m4": r"$\langle m_z^4\rangle$",
@@ -56,7 +60,8 @@ def diagram_figure(summary: dict[str, Any]) -> Figure:
     """
     rows = view.rows(summary)
     names = view.axes(summary, rows)
-    energy = Panel(_energy_title(summary), lambda r: r.energy.value, lambda r: r.energy.error, lambda r: r.energy.exact)
+    readers = (lambda r: r.energy.value, lambda r: r.energy.error, lambda r: r.energy.exact)
+    energy = Panel(_energy_title(summary), *readers, note=flag_note)
     if len(names) == 2:
         second = Panel("relative error", lambda r: abs(r.relative_error), log=True)
         if not finite(row.relative_error for row in rows):
@@ -85,7 +90,7 @@ def observables_figure(summary: dict[str, Any]) -> Figure | None:
     panels = []
     for name in found[:MAX_PANELS]:
         title = OBSERVABLE_NAMES.get(name, literal(name))
-        panels.append(Panel(title, *_estimate_readers("observables", name)))
+        panels.append(_estimate_panel(title, "observables", name))
     return small_multiples(summary, rows, panels)
 
 
@@ -99,17 +104,30 @@ def terms_figure(summary: dict[str, Any]) -> Figure | None:
         shown = symbol(name)
         inner = shown.strip("$") if shown.startswith("$") and shown.endswith("$") else ""
         title = f"$\\langle H_{{{inner}}}\\rangle{per_site}$" if inner else f"term {shown}"
-        panels.append(Panel(title, *_estimate_readers("terms", name)))
+        panels.append(_estimate_panel(title, "terms", name))
     return small_multiples(summary, rows, panels)
 
 
-def _estimate_readers(group: str, name: str) -> tuple[Any, Any, Any]:
-    """Readers of value, error and exact value of one named entry of a row."""
+def _estimate_panel(title: str, group: str, name: str) -> Panel:
+    """Value, error, exact value, verdict and bias of one named entry of a row; without its own verdict, the row's."""
 
     def read(row: Row) -> Estimate:
         return getattr(row, group).get(name, Estimate(NAN))
 
-    return (lambda row: read(row).value), (lambda row: read(row).error), (lambda row: read(row).exact)
+    return Panel(
+        title,
+        lambda row: read(row).value,
+        lambda row: read(row).error,
+        lambda row: read(row).exact,
+        word=lambda row: read(row).word or row.mark,
+        bias=lambda row: read(row).bias,
+        note=lambda row: _off(read(row)) if row.word != "refused" else "",
+    )
+
+
+def _off(entry: Estimate) -> str:
+    """How many error bars a value is off, where it contradicts its exact one."""
+    return f"{entry.z:+.0f}σ".replace("-", "\u2212") if entry.contradicts else ""
 
 
 @styled
@@ -125,32 +143,51 @@ def correlations_figure(summary: dict[str, Any]) -> Figure | None:
     colours, scale = colours_along(rows, names)
     for axis, name in zip(axes, found, strict=False):
         for row, colour in zip(rows, colours, strict=True):
-            profile = row.profiles.get(name, [])
-            exact = [entry.exact for entry in profile]
-            line = "none" if finite(exact) else "-"
-            errors = [0.0 if math.isnan(entry.error) else abs(entry.error) for entry in profile]
-            values = [entry.value for entry in profile]
-            axis.errorbar(range(len(profile)), values, errors, fmt=".", ls=line, color=colour, lw=0.8, ms=4, capsize=0)
-            axis.plot(exact, color=colour, lw=0.9)
+            _profile(axis, row, row.profiles.get(name, []), colour)
         axis.set(xlabel="distance (sites)", ylabel=literal(name))
+    entries = [(row, entry) for row in rows for profile in row.profiles.values() for entry in profile]
+    words = {entry.word or row.mark for row, entry in entries if not math.isnan(entry.value)}
+    for word in MARKS if words - {"trusted"} else ():
+        if word in words:
+            axes[0].plot([], [], ls="none", label=word, **mark(word, COLOURS["ink"]))
+    shared_legend(figure, axes[:1])
     drop(axes[len(found) :])
     if scale is not None:
         figure.colorbar(scale, ax=axes[: len(found)], label=axis_name(names))
     return figure
 
 
+def _profile(axis: Axes, row: Row, profile: list[Estimate], colour: Any) -> None:
+    """One correlation function: marks by verdict with error bars, exact values (else the marks) joined by a line."""
+    known = bool(finite(entry.exact for entry in profile))
+    axis.plot([entry.exact if known else entry.value for entry in profile], color=colour, lw=0.9)
+    for word in MARKS:
+        chosen = [(r, entry) for r, entry in enumerate(profile) if (entry.word or row.mark) == word]
+        if not chosen:
+            continue
+        errors = [0.0 if math.isnan(entry.error) else abs(entry.error) for _, entry in chosen]
+        xs, ys = [r for r, _ in chosen], [entry.value for _, entry in chosen]
+        style = mark(word, colour) | {"ms": 4.2, "ls": "none", "ecolor": colour, "capsize": 0, "elinewidth": 0.8}
+        axis.errorbar(xs, ys, errors, **style)
+
+
 @styled
 def quality_figure(summary: dict[str, Any]) -> Figure | None:
-    """V-score (how close to an eigenstate) and split R-hat (did the walkers agree) at every point."""
+    """V-score (how close to an eigenstate) and split R-hat (did the walkers agree) at every point.
+
+    Beside the V-score stands the plain one, which is blind to configurations that the samples never meet.
+    """
     rows = view.rows(summary)
-    score = Panel("V-score", lambda row: row.v_score.value, lambda row: row.v_score.error, log=True)
+    plain = ("plain V-score", lambda row: row.v_score_plain.value)
+    score = Panel("V-score", lambda row: row.v_score.value, lambda row: row.v_score.error, log=True, beside=plain)
     mixing = Panel(r"split $\hat{R}$", lambda row: row.r_hat)
     figure = small_multiples(summary, rows, [score, mixing])
     if figure is None or len(view.axes(summary, rows)) == 2:
         return figure
     for axes in figure.axes:
         if axes.get_ylabel() == score.title:
-            level(axes, VERY_GOOD_V_SCORE, "very good")
+            for value, text in SCORE_LEVELS if any(row.word for row in rows) else SCORE_LEVELS[:1]:
+                level(axes, value, text)
         if axes.get_ylabel() == mixing.title:
             level(axes, 1.01, "1.01")
             if max(finite(row.r_hat for row in rows)) > 1.05:
@@ -235,11 +272,12 @@ def _exact_pretraining(summary: dict[str, Any]) -> float:
 def rounds_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure | None:
     """Adaptation by round: distance of training and held-out energies from the exact one, and the pool's ESS.
 
-    Where an exact energy is missing, distances are from the final energy on fresh samples.
+    Where an exact energy is missing, distances are from the final energy on fresh samples. None where no point took
+    more than one round, which leaves no course to show.
     """
     every = view.rows(summary)
     tuned = [(row, events) for row, events in zip(every, view.adaptation_rounds(log, every), strict=True) if events]
-    if not tuned:
+    if all(len(events) < 2 for _, events in tuned):
         return None
     rows = [row for row, _ in tuned]
     scale = view.sites(summary)
@@ -247,10 +285,10 @@ def rounds_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure 
     names = view.axes(summary)
     colours, bar = colours_along(rows, names)
     figure, (left, right) = new_figure(7.2, 2.9, ncols=2)
-    dot = "." if len(rows) <= 6 else ""
     known = all(not math.isnan(row.energy.exact) for row in rows)
     for (row, events), colour in zip(tuned, colours, strict=True):
         xs = [event["round"] for event in events]
+        dot = "." if len(rows) <= 6 or len(events) == 1 else ""  # a single round is no line
         target = row.energy.exact if known else row.energy.value
         for key, style in (("energy", "-"), ("held_out", "--")):
             ys = [abs(view.divide(_energy_of(event.get(key)) / scale - target, target)) for event in events]
@@ -287,14 +325,14 @@ def _errors(axes: Axes, rows: list[Row], place: list[float]) -> None:
         style = {"ls": "none", "marker": "D", "ms": 3.6, "color": COLOURS["muted"], "mfc": "none", "mew": 0.9}
         axes.plot(*zip(*score, strict=True), label="V-score", zorder=2, **style)
     if finite(row.relative_error for row in rows):
-        above = Panel("", lambda r: r.relative_error, lambda r: r.energy.error / abs(r.energy.exact), log=True)
-        curve(axes, rows, place, above, named=False)
+        above = Panel("", lambda r: r.relative_error, lambda r: view.divide(r.energy.error, r.scale), log=True)
+        curve(axes, rows, place, above)
         below = [(x, -row.relative_error) for x, row in zip(place, rows, strict=True) if row.relative_error < 0]
         style = {"ls": "none", "marker": "v", "ms": 5, "color": COLOURS["blue"], "mfc": COLOURS["paper"]}
         if below:
             axes.plot(*zip(*below, strict=True), label="below exact", zorder=3, **style)
-    floor = [(x, row.energy.error / abs(row.energy.exact)) for x, row in zip(place, rows, strict=True)
-             if row.energy.error > 0 and row.energy.exact]  # fmt: skip
+    floor = [(x, view.divide(row.energy.error, row.scale)) for x, row in zip(place, rows, strict=True)
+             if row.energy.error > 0]  # fmt: skip
     floor = sorted(pair for pair in floor if not math.isnan(pair[1]))
     if floor:
         xs, bars = zip(*floor, strict=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
 from wavefoundry.core.errors import InputError, IntegrityError
-from wavefoundry.reports import content, page, view
+from wavefoundry.reports import content, judgement, page, view
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
 
@@ -27,8 +27,7 @@ def read_run(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """
     path = Path(run_dir) / "summary.json"
     if not path.exists():
-        fix = "name a directory that a run has written"
-        raise InputError("no results to report on", where=str(path), why="there is no such file", fix=fix)
+        raise _no_summary(path)
     summary = files.decode_json(files.read_plain(path), path)
     if not isinstance(summary, dict):
         raise IntegrityError(f"{path} is not a JSON object")
@@ -38,6 +37,22 @@ def read_run(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
         emulation.attach_frames(summary, Path(run_dir))
     return summary, events
+
+
+def _no_summary(path: Path) -> InputError:
+    """Why there is nothing to report on: the run has not come to its end, or there is none."""
+    if (path.parent / "run.json").is_file():
+        return InputError(
+            "this run has no results to report on yet",
+            where=str(path.parent),
+            why="summary.json is written when all parts of a study are done",
+            fix=f"'wavefoundry run STUDY.toml --out {path.parent} --resume' goes on; "
+            f"'wavefoundry inspect {path.parent}' shows how far it has come",
+        )
+    what = "there is no such file" if path.parent.is_dir() else "there is no such directory"
+    return InputError(
+        "no results to report on", where=str(path), why=what, fix="name a directory that a run has written"
+    )
 
 
 def write_report(run_dir: Path) -> Path:
@@ -81,9 +96,14 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         return page.render("molecules.html.j2", molecules_html.context(summary))
     rows = view.rows(summary)
     names = view.axes(summary, rows)
+    observables = judgement.observable_table(rows, names)
     context = {
         "title": content.title(summary),
-        "verdict": content.verdict(summary, rows, names),
+        "verdict": judgement.verdict(summary, rows, names),
+        "why": judgement.why_table(rows, view.base(summary), names),
+        "observables": observables,
+        "doubted": judgement.spoken_against(observables),
+        "meanings": judgement.MEANING if any(row.word for row in rows) else {},
         "convention": str(summary.get("convention") or ""),
         "pictures": pictures(summary, log),
         "points": content.point_table(summary, rows, names),
@@ -91,7 +111,8 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         "costs": content.cost_table(summary, rows),
         "unit": view.unit(summary),
         "flags": content.FLAGS,
-        "raised": sorted({flag for row in rows for flag in row.flags}),
+        "raised": sorted({flag.rstrip("!") for row in rows for flag in row.flags}),
+        "one_round": _one_round(log),
         "methods": sorted({row.method for row in rows if row.method}),
         "settings": content.pairs(summary.get("settings")),
         "versions": content.pairs(summary.get("versions")),
@@ -102,11 +123,13 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
 
 
 CAPTIONS = {
-    "observables": "Order parameters, with exact values where known.",
+    "observables": "Order parameters, with exact values where known; pale bars show what the state itself may be off. "
+    "Half filled: an estimate without an exact value.",
     "correlations": "Correlation functions; lines are exact values where known.",
     "terms": "Expectation value of each term of the Hamiltonian: by the Hellmann-Feynman theorem the slope "
     "of the energy along that coupling.",
-    "quality": "V-score and split R-hat of the fresh samples of every point.",
+    "quality": "V-score and split R-hat of the fresh samples of every point; dashes: the plain V-score, which does not "
+    "see configurations that the samples never meet.",
     "pretrain": "Pre-training. Each value comes from the samples of one step while the parameters move: a "
     "picture of convergence, not a result.",
     "rounds": "Adaptation. Energies of fresh samples (solid) and of the held-out part (dashed) of the "
@@ -114,6 +137,10 @@ CAPTIONS = {
     "the same head are over-fitting of the pool; the results are the fresh ones.",
     "cost": "Processor time of the pre-training and of the adaptations.",
 }
+
+
+MARKED = ("diagram", "terms", "quality")
+"""Pictures whose points are marked by the verdict of their energy."""
 
 
 def pictures(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Picture]:
@@ -132,7 +159,20 @@ def pictures(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Pi
         "cost": figures.cost_figure(summary),
     }
     captions = {"diagram": _diagram_caption(summary, rows), **CAPTIONS}
-    return page.pictures(drawn, captions)
+    shapes = judgement.marks(rows)
+    for name in MARKED if shapes else ():
+        captions[name] = f"{captions[name]} {shapes}"
+    found = page.pictures(drawn, captions)
+    if "diagram" in found:
+        heard = judgement.alternative(rows, view.axes(summary, rows))
+        found["diagram"] = found["diagram"]._replace(alternative=heard)
+    return found
+
+
+def _one_round(log: list[dict[str, Any]]) -> bool:
+    """Whether points were tuned, each of them in one round: then there is no course of rounds to draw."""
+    rounds = {view.number(event.get("round")) for event in log if event.get("event") == "round"}
+    return len(rounds) == 1
 
 
 def _diagram_caption(summary: dict[str, Any], rows: list[Row]) -> str:

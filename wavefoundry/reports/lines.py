@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from wavefoundry.reports import emulation_tables
+from wavefoundry.reports import emulation_tables, verdicts
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
 Event = Mapping[str, Any]
-HEADS = ("E/site", "rel. error", "V-score", "R-hat", "accept", "ESS", "flags")
+HEADS = ("E/site", "rel. error", "V-score", "R-hat", "accept", "ESS", "verdict", "flags")
 """Columns of the diagram's table, after those of the couplings."""
+SPARE = ("accept", "R-hat", "ESS", "V-score", "rel. error", "E/site")
+"""Those that a narrow screen goes without, the first of them first."""
 
 
 def event_line(event: Event) -> str:
@@ -43,7 +45,7 @@ def event_line(event: Event) -> str:
 
 
 def final_line(summary: Event) -> str:
-    """One line that says how a run ended: ``complete: 21 points, 21 trusted, ...``."""
+    """One line that says how a run ended: ``complete: 21 points, 18 trusted, 3 upper bound, ...``."""
     if summary.get("kind") == "emulation":
         return emulation_tables.final_line(summary)
     if summary.get("kind") == "tickets":
@@ -55,11 +57,14 @@ def final_line(summary: Event) -> str:
 
         return molecules_lines.final_line(summary)
     points = list(summary.get("points") or [])
-    trusted = sum(bool(point.get("trusted")) for point in points)
-    errors = [abs(error) for point in points if (error := _finite(point.get("relative_error"))) is not None]
+    # A refused energy is no result, so it does not stand for the accuracy of a run that has others.
+    usable = [point for point in points if verdicts.word(point) != "refused"] or points
+    errors = [abs(error) for point in usable if (error := _finite(point.get("relative_error"))) is not None]
     worst = f", largest relative error {format_number(max(errors))}" if errors else ""
-    status = summary.get("status", "unfinished")
-    return f"{status}: {len(points)} point{'s' * (len(points) != 1)}, {trusted} trusted{worst}"
+    status, count = summary.get("status", "unfinished"), f"{len(points)} point{'s' * (len(points) != 1)}"
+    base = verdicts.word(summary.get("pretrain"))
+    beside = f"; the pre-trained state is {base}" if base in verdicts.STYLES else ""
+    return f"{status}: {count}, {verdicts.counted(points)}{worst}{beside}"
 
 
 def point_cells(point: Event) -> dict[str, str]:
@@ -73,6 +78,7 @@ def point_cells(point: Event) -> dict[str, str]:
         _number(point.get("r_hat"), 4),
         _number(point.get("acceptance")),
         _number(point.get("ess"), 3),
+        verdicts.word(point),
         flags(point),
     )
     cells.update(zip(HEADS, texts, strict=True))
@@ -110,8 +116,10 @@ def _number(value: Any, digits: int = 2) -> str:
 
 
 def flags(point: Event) -> str:
-    """Flags of a point on one line; ``ok`` without any, and a first word for a point that is not trusted."""
+    """Flags of a point on one line; without a verdict also ``ok``, or a first word for a point that is not trusted."""
     raised = " ".join(str(flag) for flag in point.get("flags") or [])
+    if verdicts.word(point):
+        return raised
     if point.get("trusted", True):
         return raised or "ok"
     return f"UNTRUSTED {raised}".strip()
@@ -177,7 +185,10 @@ def pretrain_line(summary: Event) -> str:
     at = record.get("couplings")
     where = "; ".join(named(item) for item in at) if isinstance(at, list) else named(at)
     steps, v_score = record.get("steps", "?"), _number(record.get("v_score"))
-    return f"pre-training at {where}: E {energy}, V-score {v_score}, {steps} steps"
+    said = verdicts.word(record)
+    judged = f", {said}" if said else ""
+    cause = f": {verdicts.against(record)}" if said in verdicts.STYLES else ""
+    return f"pre-training at {where}: E {energy}, V-score {v_score}, {steps} steps{judged}{cause}"
 
 
 def cost_line(summary: Event) -> str:

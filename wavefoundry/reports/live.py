@@ -19,7 +19,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from wavefoundry.reports import emulation_tables, lines
+from wavefoundry.reports import emulation_tables, lines, verdicts
+from wavefoundry.reports.fitted import Fitted
 from wavefoundry.reports.lines import Event
 from wavefoundry.reports.tables import NOT_AVAILABLE
 
@@ -48,7 +49,7 @@ def view(quiet: bool = False, json: bool = False, console: Console | None = None
 
 
 def final_table(summary: Event) -> RenderableType:
-    """The closing table of a run: one row per point, then cost, status and the points not to be trusted.
+    """The closing table of a run: one row per point, then what speaks against points, cost and status.
 
     Args:
         summary: contents of ``summary.json``; a partial one will do.
@@ -69,7 +70,9 @@ def final_table(summary: Event) -> RenderableType:
     points = list(summary.get("points") or [])
     parts: list[RenderableType] = [_table([lines.point_cells(point) for point in points])] if points else []
     parts += [Text(line) for line in (lines.pretrain_line(summary), lines.cost_line(summary)) if line]
-    doubted = [point for point in points if not point.get("trusted", True)]
+    closing = verdicts.closing_lines(points, lambda point: lines.named(point.get("couplings")))
+    parts += [Text(line, style=style) for line, style in closing]
+    doubted = [point for point in points if not verdicts.word(point) and not point.get("trusted", True)]
     if doubted:
         names = ", ".join(f"{lines.named(point.get('couplings'))} ({lines.flags(point)})" for point in doubted[:5])
         more = f" and {len(doubted) - 5} more" if len(doubted) > 5 else ""
@@ -200,19 +203,18 @@ class Screen:
         return line
 
 
-def _table(rows: list[dict[str, str]]) -> Table:
+def _table(rows: list[dict[str, str]]) -> Fitted:
     """Rows of ``point_cells`` as a table, without empty columns and without couplings that never change."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     shown = []
-    for name in names:
+    for name in dict.fromkeys(name for row in rows for name in row):
         values = {row.get(name, "") for row in rows}
         constant = name not in lines.HEADS and len(values) == 1 and len(rows) > 1
         if not constant and not values <= {"", NOT_AVAILABLE}:
             shown.append(name)
-            left = name == "flags"
-            table.add_column(Text(name), justify="left" if left else "right", no_wrap=not left)
-    for row in rows:
-        style = "" if row.get("flags") == "ok" else "yellow"
-        table.add_row(*(Text(row.get(name, "")) for name in shown), style=style)
-    return table
+    return Fitted(rows, shown, left=("verdict", "flags"), spare=lines.SPARE, style=_row_style)
+
+
+def _row_style(row: dict[str, str]) -> str:
+    if said := row.get("verdict"):
+        return verdicts.STYLES.get(said, "")
+    return "" if row.get("flags") == "ok" else "yellow"

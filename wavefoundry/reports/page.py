@@ -15,10 +15,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Picture(NamedTuple):
-    """A figure of the report: its SVG and the sentence that describes it."""
+    """A figure of the report: its SVG, the sentence that describes it, and what else a listener needs to hear."""
 
     svg: Any
     caption: str
+    alternative: str = ""
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:

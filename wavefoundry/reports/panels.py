@@ -1,6 +1,6 @@
 """Drawing one quantity over a diagram: as a curve when one coupling varies, as a map when two do.
 
-Points that are not trusted are hollow in curves, crossed out in maps.
+A point shows its verdict: trusted is filled, an upper bound half filled, doubtful hollow, refused crossed out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from wavefoundry.reports import view
-from wavefoundry.reports.style import COLOUR_MAP, COLOURS, MARKERS, SERIES, literal, new_figure, symbol
+from wavefoundry.reports.style import COLOUR_MAP, COLOURS, MARKERS, SERIES, literal, mark, new_figure, symbol
 from wavefoundry.reports.view import NAN, Row
 
 if TYPE_CHECKING:
@@ -20,14 +20,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MARKS = ("trusted", "upper bound", "estimate", "doubtful", "not trusted", "refused")
+"""What points are told apart by, in the order of drawing and of legends; "estimate" is an observable without an exact
+value, "not trusted" a point of a record without verdict."""
+SEEN = 5
+"""Refused values farther from the others than so many times their range are left out of sight."""
+
+
 class Panel(NamedTuple):
-    """One quantity: its axis label, and how to read value, error bar and exact value off a row."""
+    """One quantity: its axis label, and how to read it off a row.
+
+    word: the verdict, which gives the mark. bias: what the state may be off, drawn behind. note: what is written at a
+    point. beside: name and reader of a second quantity, drawn as a dash.
+    """
 
     title: str
     value: Callable[[Row], float]
     error: Callable[[Row], float] = lambda row: NAN
     exact: Callable[[Row], float] = lambda row: NAN
     log: bool = False
+    word: Callable[[Row], str] = lambda row: row.mark
+    bias: Callable[[Row], float] = lambda row: NAN
+    note: Callable[[Row], str] = lambda row: ""
+    beside: tuple[str, Callable[[Row], float]] | None = None
 
     def shows(self, rows: list[Row]) -> bool:
         """Whether any row has a number that can be drawn, which on a logarithmic axis is a positive one."""
@@ -60,7 +75,7 @@ def small_multiples(summary: dict[str, Any], rows: list[Row], panels: list[Panel
     if len(names) == 2:
         return maps(summary, rows, names, panels)
     lines = math.ceil(len(panels) / 2)
-    figure, axes = new_figure(7.2, 0.4 + 2.5 * lines, nrows=lines, ncols=2)
+    figure, axes = new_figure(7.2, 0.7 + 2.4 * lines, nrows=lines, ncols=2)
     for axis, panel in zip(axes, panels, strict=False):
         curve(axis, rows, abscissa(rows, names), panel)
         mark_pretraining(summary, names, [axis])
@@ -70,7 +85,7 @@ def small_multiples(summary: dict[str, Any], rows: list[Row], panels: list[Panel
     return figure
 
 
-def curve(axes: Axes, rows: list[Row], place: list[float], panel: Panel, named: bool = True) -> None:
+def curve(axes: Axes, rows: list[Row], place: list[float], panel: Panel) -> None:
     """Draw one quantity: a series a method with error bars, the exact values joined by a line.
 
     Args:
@@ -78,41 +93,89 @@ def curve(axes: Axes, rows: list[Row], place: list[float], panel: Panel, named: 
         rows: the points.
         place: the abscissa of each.
         panel: the quantity.
-        named: write the worst flag at points that are not trusted.
     """
-    exact = [(x, panel.exact(row)) for x, row in zip(place, rows, strict=True)]
-    exact = sorted(pair for pair in exact if not math.isnan(pair[1]))
-    if exact:
-        axes.plot(*zip(*exact, strict=True), color=COLOURS["red"], lw=1.3, label="exact", zorder=2)
-    methods = list(dict.fromkeys(row.method for row in rows))
+    for source in dict.fromkeys(row.reference for row in rows):
+        known = [(x, panel.exact(row)) for x, row in zip(place, rows, strict=True) if row.reference == source]
+        known = sorted(pair for pair in known if not math.isnan(pair[1]))
+        if known:
+            line = "-" if source == "exact" else "--"
+            axes.plot(*zip(*known, strict=True), color=COLOURS["red"], lw=1.3, ls=line, label=literal(source), zorder=2)
     if panel.log:
         axes.set_yscale("log", nonpositive="clip")
-    for index, method in enumerate(methods):
-        for trusted in (True, False):
-            chosen = [(x, panel.value(row), panel.error(row), row) for x, row in zip(place, rows, strict=True)
-                      if row.method == method and row.trusted is trusted]  # fmt: skip
+    for index, method in enumerate(dict.fromkeys(row.method for row in rows)):
+        for word in MARKS:
+            chosen = [(x, panel.value(row), row) for x, row in zip(place, rows, strict=True)
+                      if row.method == method and panel.word(row) == word]  # fmt: skip
             chosen = [entry for entry in chosen if not (math.isnan(entry[1]) or (panel.log and entry[1] <= 0))]
-            if not chosen:
-                continue
-            xs, ys, errors, flagged = zip(*chosen, strict=True)
-            colour = COLOURS[SERIES[index % len(SERIES)]]
-            text = literal(method) or "points"
-            axes.errorbar(
-                xs, ys, [0.0 if math.isnan(error) else abs(error) for error in errors],
-                fmt=MARKERS[index % len(MARKERS)], color=colour, ms=4.6, mew=1.1, elinewidth=1.0, zorder=3,
-                mfc=colour if trusted else COLOURS["paper"],
-                label=text if trusted else f"{text}, not trusted",
-            )  # fmt: skip
-            if named and not trusted:
-                _flags(axes, list(xs), list(ys), list(flagged))
+            if chosen:
+                _series(axes, panel, chosen, index, method, word)
+    if panel.beside:
+        name, read = panel.beside
+        beside = [(x, value) for x, row in zip(place, rows, strict=True) if (value := read(row)) > 0 or not panel.log]
+        style = {"ls": "none", "marker": "_", "ms": 9, "mew": 1.2, "color": COLOURS["muted"], "zorder": 2}
+        if finite(value for _, value in beside):
+            axes.plot(*zip(*beside, strict=True), label=name, **style)
+    _keep_in_sight(axes, rows, panel)
+    _notes(axes, rows, place, panel)
     axes.set_ylabel(panel.title)
 
 
-def _flags(axes: Axes, xs: list[float], ys: list[float], rows: list[Row]) -> None:
-    for x, y, row in zip(xs, ys, rows, strict=True):
-        text = literal(view.worst_flag([row])) if row.flags else "not trusted"
-        style = {"fontsize": 7.5, "color": COLOURS["red"], "rotation": 90, "ha": "center", "va": "bottom"}
-        axes.annotate(text, (x, y), (0, 6), textcoords="offset points", **style)
+def _series(axes: Axes, panel: Panel, chosen: list[Any], index: int, method: str, word: str) -> None:
+    """The points of one method and one verdict, with error bars, and behind them what the state may be off."""
+    xs, ys, found = zip(*chosen, strict=True)
+    colour, text = COLOURS[SERIES[index % len(SERIES)]], literal(method) or "points"
+    label = text if word == "trusted" else f"{text}, {word}"
+    errors = [0.0 if math.isnan(error := panel.error(row)) else abs(error) for row in found]
+    style = {"elinewidth": 1.0, "zorder": 3} | mark(word, colour, MARKERS[index % len(MARKERS)])
+    axes.errorbar(xs, ys, errors, ls="none", ecolor=colour, label=label, **style)
+    biases = [abs(bias) if not math.isnan(bias := panel.bias(row)) else 0.0 for row in found]
+    if any(biases):
+        wide = {"elinewidth": 5, "ecolor": COLOURS["sky"], "alpha": 0.45, "capsize": 0, "zorder": 1.5}
+        axes.errorbar(xs, ys, biases, fmt="none", label="what the state may be off", **wide)
+
+
+def _keep_in_sight(axes: Axes, rows: list[Row], panel: Panel) -> None:
+    """Let refused values that are far away not press all others into a line."""
+    kept = finite(panel.value(row) for row in rows if panel.word(row) != "refused")
+    kept = [value for value in kept + finite(map(panel.exact, rows)) if value > 0 or not panel.log]
+    lost = [value for row in rows if panel.word(row) == "refused" for value in finite([panel.value(row)])]
+    scale = math.log10 if panel.log else float
+    lost = [scale(value) for value in lost if value > 0 or not panel.log]
+    if not kept or not lost:
+        return
+    low, high = scale(min(kept)), scale(max(kept))
+    room = max(high - low, 0.3 if panel.log else 1e-3 * max(abs(low), abs(high)))
+    near = [value for value in lost if low - SEEN * room <= value <= high + SEEN * room]
+    if len(near) < len(lost):
+        ends = (min([low, *near]) - room / 4, max([high, *near]) + room / 4)
+        axes.set_ylim(*(10**end for end in ends) if panel.log else ends)
+        axes.set_title("refused values beyond the frame", fontsize=9, color=COLOURS["muted"], loc="right")
+
+
+def flag_note(row: Row) -> str:
+    """The worst flag of a point that is doubtful or refused."""
+    if row.mark in ("trusted", "upper bound"):
+        return ""
+    return literal(view.worst_flag([row])) if row.flags else row.mark
+
+
+def _notes(axes: Axes, rows: list[Row], place: list[float], panel: Panel) -> None:
+    """Write what is to be said at a point, upwards in the lower half of the axes and downwards in the upper."""
+    axes.get_ylim()  # settles the limits, which decide on the side
+    for x, row in zip(place, rows, strict=True):
+        y, text = panel.value(row), panel.note(row)
+        if text and not math.isnan(y):
+            above = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[1] < 0.5
+            side = {"xytext": (0, 6 if above else -6), "va": "bottom" if above else "top"}
+            turned = 90 if len(text) > 5 else 0
+            style = {
+                "fontsize": 9,
+                "color": COLOURS["red"],
+                "rotation": turned,
+                "ha": "center",
+                "annotation_clip": True,
+            }
+            axes.annotate(text, (x, y), textcoords="offset points", **side, **style)
 
 
 def mark_pretraining(summary: dict[str, Any], names: tuple[str, ...], axes: list[Axes]) -> None:
@@ -145,17 +208,17 @@ def shared_legend(figure: Figure, axes: list[Axes]) -> None:
 
 
 def maps(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...], panels: list[Panel]) -> Figure:
-    """One map a quantity over two couplings; a star marks the pre-training, a cross an untrusted point."""
+    """One map a quantity over two couplings; a star marks the pre-training, other marks the verdicts.
+
+    Verdicts are marked where points differ in them or are refused; trusted points never are.
+    """
     panels = [panel for panel in panels if panel.shows(rows)]
     lines = max(1, math.ceil(len(panels) / 2))
     figure, axes = new_figure(7.2, 0.3 + 2.8 * lines, nrows=lines, ncols=2)
     at = view.couplings_of(view.mapping(summary.get("pretrain")))
     for axis, panel in zip(axes, panels, strict=False):
         _map(figure, axis, rows, names, panel)
-        doubtful = [row for row in rows if not row.trusted]
-        cross = {"ls": "none", "marker": "x", "color": COLOURS["red"], "ms": 6, "label": "not trusted"}
-        if doubtful:
-            axis.plot(*([row.couplings.get(name, NAN) for row in doubtful] for name in names), **cross)
+        _map_marks(axis, rows, names)
         star = {"ls": "none", "marker": "*", "color": COLOURS["red"], "mec": COLOURS["paper"], "ms": 11}
         if all(name in at for name in names):
             axis.plot(at[names[0]], at[names[1]], label="pre-training", **star)
@@ -164,8 +227,19 @@ def maps(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...], panel
     drop(axes[len(panels) :])
     handles = [handle for axis in axes[:1] for handle in axis.get_legend_handles_labels()[0]]
     if handles and panels:
-        figure.legend(handles=handles, loc="outside upper center", ncols=2)
+        figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(handles)))
     return figure
+
+
+def _map_marks(axis: Axes, rows: list[Row], names: tuple[str, ...]) -> None:
+    """Mark the points of a map that are not trusted, by verdict."""
+    alike = {row.mark for row in rows} == {"upper bound"}
+    for word in MARKS[1:]:
+        chosen = [row for row in rows if row.mark == word]
+        if chosen and not alike:
+            crossed = word in ("refused", "not trusted")
+            style = mark("refused" if crossed else word, COLOURS["red"], "o") | {"ms": 6, "ls": "none", "label": word}
+            axis.plot(*([row.couplings.get(name, NAN) for row in chosen] for name in names), **style)
 
 
 def _map(figure: Figure, axis: Axes, rows: list[Row], names: tuple[str, ...], panel: Panel) -> None:
@@ -173,11 +247,17 @@ def _map(figure: Figure, axis: Axes, rows: list[Row], names: tuple[str, ...], pa
     from matplotlib.colors import LogNorm, Normalize
 
     known = [(*(row.couplings.get(name, NAN) for name in names), panel.value(row)) for row in rows]
-    known = [entry for entry in known if not any(map(math.isnan, entry)) and not (panel.log and entry[2] <= 0)]
+    shows = [not any(map(math.isnan, entry)) and not (panel.log and entry[2] <= 0) for entry in known]
+    known, usable = (
+        [entry for entry, draw, row in zip(known, shows, rows, strict=True) if draw and (some or row.mark != "refused")]
+        for some in (True, False)
+    )
     if not known:
         return
     xs, ys, values = zip(*known, strict=True)
-    scale = (LogNorm if panel.log else Normalize)(min(values), max(values))
+    # Refused values are drawn, but the colours belong to the others: an explosion would take them all.
+    spread = [value for _, _, value in usable or known]
+    scale = (LogNorm if panel.log else Normalize)(min(spread), max(spread))
     columns, lines = sorted(set(xs)), sorted(set(ys))
     if len(columns) > 1 and len(lines) > 1 and 2 * len(known) >= len(columns) * len(lines):
         grid = [[NAN] * len(columns) for _ in lines]

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LEADING = (
-    "method", "energy", "energy_error", "energy_per_site", "variance", "v_score", "v_score_error", "r_hat",
-    "ess", "acceptance", "pool.draws", "pool.ess_min", "exact_energy", "relative_error", "trusted", "flags",
+    "method", "energy", "energy_error", "energy_per_site", "variance", "v_score", "v_score_error", "v_score_plain",
+    "v_score_plain_error", "r_hat", "ess", "acceptance", "pool.draws", "pool.ess_min", "exact_energy", "relative_error",
+    "z", "verdict", "answers.sampled", "answers.state", "answers.ground", "trusted", "flags", "reasons",
 )  # fmt: skip
+JOINED = {"flags": ";", "reasons": "; "}
 GROUPS = ("observables", "exact_observables", "terms", "cost")
 NOT_AVAILABLE = "n/a"
 
@@ -54,17 +56,17 @@ def format_number(value: float | None, digits: int = 2) -> str:
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """A nested object as one level with dotted names; entries of lists are numbered, ``flags`` stay whole.
+    """A nested object as one level with dotted names; entries of lists are numbered, flags and reasons stay whole.
 
     >>> flatten({"couplings": {"h": 1.0}, "flags": ["R-HAT"], "pool": None})
     {'couplings.h': 1.0, 'flags': 'R-HAT', 'pool': None}
     """
     if isinstance(value, dict):
         items = [(str(key), entry) for key, entry in value.items()]
-    elif isinstance(value, (list, tuple)) and not prefix.endswith("flags"):
-        items = [(str(index), entry) for index, entry in enumerate(value)]
+    elif isinstance(value, (list, tuple)) and (joint := JOINED.get(prefix.rpartition(".")[2])):
+        return {prefix: joint.join(str(entry) for entry in value)}
     elif isinstance(value, (list, tuple)):
-        return {prefix: ";".join(str(flag) for flag in value)}
+        items = [(str(index), entry) for index, entry in enumerate(value)]
     else:
         return {prefix: value}
     flat: dict[str, Any] = {}
@@ -83,7 +85,7 @@ def columns(records: list[dict[str, Any]]) -> list[str]:
     couplings = [name for name in seen if name.startswith("couplings.")]
     grouped = [name for group in GROUPS for name in seen if name.startswith(f"{group}.")]
     ordered = [*couplings, *LEADING, *grouped]
-    empty = {"couplings", "pool", *GROUPS}  # a null or empty object leaves its bare name behind
+    empty = {"couplings", "pool", "answers", "reference", *GROUPS}  # a null or empty object leaves its bare name behind
     return ordered + [name for name in seen if name not in ordered and name not in empty]
 
 

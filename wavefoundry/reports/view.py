@@ -11,17 +11,23 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from wavefoundry.reports import verdicts
+
 NAN = math.nan
 SEVERITY = (
     "NOT-FINITE",
     "BELOW-EXACT",
+    "ABOVE-EXACT",
+    "SUPPORT",
     "HIGH-VARIANCE",
+    "SIGN-RULE",
     "NOT-CONVERGED",
+    "BASE-NOT-CONVERGED",
     "IMAG",
     "R-HAT",
     "SHORT-CHAINS",
     "LOW-ESS",
-    "SIGN-RULE",
+    "LOW-PRECISION",
 )
 """Known flags, the worst first. Unknown flags rank after these, and ``OK`` is the absence of flags.
 
@@ -30,23 +36,44 @@ A flag that ends in ``!`` means that the number must not be used; it ranks befor
 
 
 class Estimate(NamedTuple):
-    """A measured number, its error bar and the exact value, each ``nan`` where unknown."""
+    """A measured number, its error bar and the exact value, each ``nan`` where unknown.
+
+    z: distance from the exact value in error bars. bias: what the state itself may be off. word, why: its own verdict
+    and the reason; empty in records without verdicts.
+    """
 
     value: float
     error: float = NAN
     exact: float = NAN
+    z: float = NAN
+    bias: float = NAN
+    word: str = ""
+    why: str = ""
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether it is beyond four error bars of its exact value, and not merely by a small bar."""
+        return abs(self.z) > 4 and self.word in ("doubtful", "refused")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One coupling of the diagram. Energies and terms are per site when the number of sites is known."""
+    """One coupling of the diagram. Energies and terms are per site when the number of sites is known.
+
+    ``energy.exact`` is the reference, of whatever kind; ``scale`` what relative errors are counted from, abs(E0 - Tr H
+    / dim). ``word`` is the verdict, empty in records written before there were any; ``answers`` those to the three
+    questions.
+    """
 
     couplings: dict[str, float]
     method: str
     energy: Estimate
+    reference: str
+    scale: float
     relative_error: float
     z: float
     v_score: Estimate
+    v_score_plain: Estimate
     r_hat: float
     ess: float
     draws: float
@@ -56,9 +83,25 @@ class Row:
     cpu_seconds: float
     trusted: bool
     flags: tuple[str, ...]
+    word: str = ""
+    answers: dict[str, str] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
     observables: dict[str, Estimate] = field(default_factory=dict)
     profiles: dict[str, list[Estimate]] = field(default_factory=dict)
     terms: dict[str, Estimate] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> str:
+        """What pictures tell points apart by: the verdict, or whether an old record was trusted."""
+        return self.word or ("trusted" if self.trusted else "not trusted")
+
+    @property
+    def contradictions(self) -> list[tuple[str, str]]:
+        """Names of the observables that contradict their exact value, and by how much; none at a refused energy."""
+        if self.word == "refused":
+            return []
+        series = {f"{name}_{r}": entry for name, found in self.profiles.items() for r, entry in enumerate(found)}
+        return [(name, entry.why) for name, entry in (self.observables | series).items() if entry.contradicts]
 
 
 def number(value: Any) -> float:
@@ -121,27 +164,44 @@ def rows(summary: dict[str, Any]) -> list[Row]:
     return sorted(found, key=lambda row: (row.method, tuple(row.couplings.values())))
 
 
+def base(summary: dict[str, Any]) -> Row | None:
+    """The pre-trained state as a row, where it was judged."""
+    record = mapping(summary.get("pretrain"))
+    at = record.get("couplings")
+    record = record | {"couplings": at[0] if isinstance(at, list) and at else at}
+    return _row(record, sites(summary)) if verdicts.word(record) else None
+
+
 def _row(point: dict[str, Any], scale: float) -> Row:
     scale = 1.0 if math.isnan(scale) else scale
     energy, error = number(point.get("energy")), number(point.get("energy_error"))
     per_site = number(point.get("energy_per_site"))
     energy = per_site * scale if math.isnan(energy) else energy
+    reference = mapping(point.get("reference"))
     exact = number(point.get("exact_energy"))
+    exact = number(reference.get("energy")) if math.isnan(exact) else exact
+    zero = number(reference.get("zero"))
+    distance = abs(exact - (0.0 if math.isnan(zero) else zero))
     relative = number(point.get("relative_error"))
-    relative = divide(energy - exact, abs(exact)) if math.isnan(relative) else relative
+    relative = divide(energy - exact, distance) if math.isnan(relative) else relative
     # Below the exact energy is a different finding from above it, so the sign must survive in every picture.
     relative = math.copysign(relative, energy - exact) if not math.isnan(energy - exact) else relative
     flags = tuple(str(flag) for flag in listing(point.get("flags")) if str(flag) != "OK")
     trusted = point.get("trusted")
     pool, observables, profiles = mapping(point.get("pool")), *_observables(point)
+    answers = {str(name): str(answer) for name, answer in mapping(point.get("answers")).items()}
+    z = number(point.get("z"))
     terms = {str(name): _estimate(entry) for name, entry in mapping(point.get("terms")).items()}
     return Row(
         couplings=couplings_of(point),
         method=str(point.get("method") or ""),
         energy=Estimate(energy / scale, error / scale, exact / scale),
+        reference=str(reference.get("source") or "exact") if reference.get("kind") == "method" else "exact",
+        scale=distance / scale,
         relative_error=relative,
-        z=divide(energy - exact, error),
+        z=divide(energy - exact, error) if math.isnan(z) else z,
         v_score=Estimate(number(point.get("v_score")), number(point.get("v_score_error"))),
+        v_score_plain=Estimate(number(point.get("v_score_plain")), number(point.get("v_score_plain_error"))),
         r_hat=number(point.get("r_hat")),
         ess=number(point.get("ess")),
         draws=number(pool.get("draws")),
@@ -151,6 +211,9 @@ def _row(point: dict[str, Any], scale: float) -> Row:
         cpu_seconds=cpu_seconds(point),
         trusted=trusted if isinstance(trusted, bool) else not flags,
         flags=flags,
+        word=verdicts.word(point),
+        answers=answers,
+        reasons=tuple(verdicts.reasons(point)),
         observables=observables,
         profiles=profiles,
         terms={name: Estimate(term.value / scale, term.error / scale) for name, term in terms.items()},
@@ -158,9 +221,14 @@ def _row(point: dict[str, Any], scale: float) -> Row:
 
 
 def _estimate(entry: Any, exact: Any = None) -> Estimate:
-    if isinstance(entry, dict):
-        return Estimate(number(entry.get("value")), number(entry.get("error")), number(exact))
-    return Estimate(number(entry), NAN, number(exact))
+    if not isinstance(entry, dict):
+        return Estimate(number(entry), NAN, number(exact))
+    value, error = number(entry.get("value")), number(entry.get("error"))
+    known, z = number(entry.get("exact")), number(entry.get("z"))
+    known = number(exact) if math.isnan(known) else known
+    z = divide(value - known, error) if math.isnan(z) else z
+    word, why = str(entry.get("verdict") or ""), str(entry.get("why") or "")
+    return Estimate(value, error, known, z, number(entry.get("bias")), word, why)
 
 
 def _observables(point: dict[str, Any]) -> tuple[dict[str, Estimate], dict[str, list[Estimate]]]:
@@ -175,7 +243,7 @@ def _observables(point: dict[str, Any]) -> tuple[dict[str, Estimate], dict[str, 
             errors, references = listing(mapping(entry).get("error")), listing(exact.get(key))
             pad = [None] * len(value)
             triples = zip(value, errors + pad, references + pad, strict=False)
-            profiles[name] = [Estimate(*(number(part) for part in triple)) for triple in triples]
+            profiles[name] = [Estimate(number(a), number(b), number(c)) for a, b, c in triples]
             continue
         scalars[name] = _estimate(entry, exact.get(key))
         if match := re.fullmatch(r"(.+?)[_(\[](\d{1,4})[)\]]?", name):
