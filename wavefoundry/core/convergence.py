@@ -16,7 +16,7 @@ class Convergence(NamedTuple):
     """The energy still to be had: what another fifth of the steps at the full learning rate would bring.
 
     drop, error: relative to the energy from infinite temperature on, with its error bar; positive where the energy
-    still falls. converged: the drop is below 1e-3, or not to be told from zero; None: too short to say.
+    still falls. converged: the drop is below 1e-3, or not to be told from zero; None: too short or too noisy to say.
     """
 
     converged: bool | None
@@ -26,7 +26,7 @@ class Convergence(NamedTuple):
     def doubts(self, name: str = "NOT-CONVERGED", what: str = "the training") -> list[Doubt]:
         """As a doubt about the state. ``what`` had not come to rest; ``name`` of the flag."""
         if self.converged is None:
-            return [Doubt(name, "state", False, f"{what} was too short to say whether it had come to rest")]
+            return [Doubt(name, "state", False, f"{what} was too short or too noisy to say whether it had come to rest")]
         why = f"{what} had not come to rest: another fifth of the steps would lower the energy by {self.drop:.1%}"
         return graded(name, "state", why, not self.converged, not self.converged and self.drop > WRONG)
 
@@ -55,4 +55,5 @@ def convergence(energies: Sequence[float], rates: ArrayLike, e_inf: float = 0.0)
     rest = y - y.mean() - slope * t
     noise = math.sqrt(float(rest @ rest) / max(1, part - 2) / spread)
     drop, error = -slope * part / scale, noise * part / scale
-    return Convergence(not (drop > CLOSE and drop > 3 * error), drop, error)
+    falls = drop > CLOSE and drop > 3 * error
+    return Convergence(False if falls else None if error > WRONG else True, drop, error)

@@ -70,6 +70,7 @@ class Options(NamedTuple):
     extent: tuple[int, ...] | None = None
     moved: float = 0.0
     clip: float = 0.0
+    floor: float = 0.0
 
 
 class Sampled(NamedTuple):
@@ -206,9 +207,16 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
         energy = jnp.sum(root * values, axis=1)
         residual = values - energy[:, None] * root
         variance = jnp.sum(jnp.abs(residual) ** 2, axis=1)
+        local = energy[:, None] + root * residual * root.shape[1]
 
         jacobian = log_jacobian(run.params, static, selection, family, sampled.batch, max(1, options.chunk // 2))
-        rows = centred_jacobian(jacobian, sampled.batch.weight)
+        weight = sampled.batch.weight
+        if options.floor:
+            low = options.floor / jnp.sqrt(root.shape[1])
+            residual = residual * jnp.maximum(1.0, low / jnp.maximum(root, 1e-200))
+            weight = jnp.maximum(root, low) ** 2
+            weight = weight / jnp.sum(weight, axis=1, keepdims=True)
+        rows = centred_jacobian(jacobian, weight)
         right = stacked_residual(clipped(residual, options.clip) if options.clip else residual, jacobian.shape[2])
         found = natural_gradient(rows, right, shift, run.opt.update, options.momentum, options.solver)
 
@@ -216,7 +224,6 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
         rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
         good = jnp.all(jnp.isfinite(values)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
         params, opt, _ = guarded(selection, run, found, rate, good)
-        local = energy[:, None] + root * residual * root.shape[1]
         info = Info(energy, variance, local, walkers.acceptance, found.shift, rate * found.spread, opt.rejected)
         return Run(params, walkers, opt, run.step + 1), info
 
