@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry import api_molecules
+from wavefoundry.api_checks import check_molecules, check_not_empty, points_at, values_of
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
@@ -26,6 +28,7 @@ from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import diagram_run, run_study
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, map_points
+from wavefoundry.studies.networks import fitted
 from wavefoundry.studies.pretraining import chunk_size
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ class Pretrained:
     """
 
     base: Base
-    model: ViTSpec
+    model: Any
     settings: PretrainTable
     record: dict[str, Any]
 
@@ -122,7 +125,7 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         fix = "wf.load(path, system)"
         raise InputError("a model of a lattice needs its system", where="wf.load: system", why="it is code", fix=fix)
     arrays, meta = read_bundle(folder)
-    model, settings = ViTSpec(**meta["model"]), PretrainTable(**meta["settings"])
+    model, settings = diagram_run.model_of(meta), PretrainTable(**meta["settings"])
     system = system.at(**meta["record"]["couplings"])
     if "sign_rule" in arrays:
         system = dataclasses.replace(system, sublattice=jnp.asarray(arrays["sign_rule"], bool))
@@ -131,7 +134,7 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
     return Pretrained(Base(system, wavefunction, jnp.asarray(arrays["walkers"])), model, settings, meta["record"])
 
 
-def _network(model: ViTSpec, system: LatticeSystem, settings: PretrainTable) -> Wavefunction:
+def _network(model: Any, system: LatticeSystem, settings: PretrainTable) -> Wavefunction:
     key = jax.random.fold_in(jax.random.key(settings.seed), 0)
     varied = tuple(system.names.index(name) for name in settings.at)
     return model.build(key, system.extent, sign_free=sign_free(system), couplings=varied)
@@ -181,24 +184,48 @@ def pretrain(
         InputError: a setting is unknown or out of bounds.
     """
     if not isinstance(system, LatticeSystem):
+        check_molecules(system)
         return api_molecules.pretrain(system, model, progress=progress, **settings)
     model = model or ViTSpec()
+    if not hasattr(model, "build") or isinstance(model, ElectronsSpec):
+        fix = "wf.models.vit(), for example"
+        raise InputError(f"{type(model).__name__} is no network for a lattice", where="wf.pretrain: model", fix=fix)
     if "warm_start" in settings:
         raise InputError("warm_start belongs to study files", where="wf.pretrain", fix="use wf.load and wf.map")
-    points = [dict(point) for point in at] if at else [{}]
+    points = points_at(at)
+    check_not_empty(system, points, "wf.pretrain")
     table = _table(PretrainTable, "wf.pretrain", {"at": at[0] if at else system.values, **settings})
     table = table.model_copy(update={"at": {name: [p[name] for p in points] for name in points[0]}})
     rule = with_rule(system.at(**points[0]))
     system = rule.system
+    model, note, harmful = fitted(model, system, sign_free(system))
+    if harmful:
+        warnings.warn(str(note), stacklevel=2)
     wavefunction = _network(model, system, table)
     chunk = chunk_size(wavefunction, system, 512)
     training = diagram_run.training_of(table, system.extent, chunk, 10**9)
     with _view(progress) as emit:
-        Context(emit).say("pretrain", rule.words())
-        base, cost = diagram_run.pretrain(wavefunction, system, points, training, table, Context(emit))
-    mapper = diagram_run.make_mapper(base, AdaptTable(points={}), EvaluateTable(), table, chunk)
-    record = mapper.measure_base() | {"cost": cost.to_dict(), "steps": table.steps}
+        context = Context(emit)
+        context.say("pretrain", rule.words())
+        if note:
+            context.warn(note)
+        base, cost = diagram_run.pretrain(wavefunction, system, points, training, table, context)
+    record = _measured(base, table, chunk) | {"cost": cost.to_dict(), "steps": table.steps}
     return Pretrained(base, model, table, record)
+
+
+def _measured(base: Base, table: PretrainTable, chunk: int) -> dict[str, Any]:
+    """Record of a pre-trained state; one whose head cannot be tuned is measured as zero-shot points are."""
+    tunable = _tunable(base.wavefunction)
+    adapt = AdaptTable(points={}, method="head" if tunable else "zero-shot")
+    mapper = diagram_run.make_mapper(base, adapt, EvaluateTable(), table, chunk)
+    if tunable:
+        return mapper.measure_base()
+    return map_points(mapper, [base.system.values], Context())[0][0] | {"method": "pretrain"}
+
+
+def _tunable(wavefunction: Wavefunction) -> bool:
+    return hasattr(wavefunction.head, "with_weights")
 
 
 def _view(progress: bool) -> Any:
@@ -290,12 +317,20 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
             base, points, method or "zero-shot", evaluate=evaluate, progress=progress, **settings
         )
     method = method or "head"
-    values = {name: np.atleast_1d(np.asarray(v, float)).tolist() for name, v in points.items()}
-    if not values or not all(values.values()):
-        raise InputError("no couplings to map", where="wf.map: points", fix='for example {"h": [0.8, 1.2]}')
-    base.system.at(**{name: v[0] for name, v in values.items()})  # refuses unknown couplings
+    values = values_of(points)
     table = _table(AdaptTable, "wf.map", {"method": method, "points": values, **settings})
+    if evaluate is not None and not isinstance(evaluate, Mapping):
+        fix = 'evaluate={"samples": 4096}, for example'
+        raise InputError(f"evaluate = {evaluate!r} is not a table", where="wf.map: evaluate", fix=fix)
     judged = _table(EvaluateTable, "wf.map: evaluate", dict(evaluate or {}))
+    check_not_empty(base.system, grid(table.points), "wf.map: points")
+    if method == "head" and not _tunable(base.wavefunction):
+        raise InputError(
+            f"the head of a {type(base.model).__name__} has no weights to tune",
+            where="wf.map: method",
+            why="its log psi is the sum of all features",
+            fix='method="full", or a transformer: wf.models.vit()',
+        )
     chunk = chunk_size(base.wavefunction, base.system, 512)
     mapper = diagram_run.make_mapper(base.base, table, judged, base.settings, chunk)
     begin, log = METER.now(), []

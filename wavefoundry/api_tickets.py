@@ -21,6 +21,7 @@ from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies import tickets_checks as checks
 from wavefoundry.studies import tickets_run
 from wavefoundry.studies.context import Context
+from wavefoundry.studies.networks import fitted
 from wavefoundry.studies.tickets import Hunt, Ticket, hunt_down, tickets_of
 from wavefoundry.studies.tickets_summary import geometry_of, summary_of
 
@@ -124,6 +125,8 @@ def prune(
     reference = settings.pop("reference", None)
     spec = _spec(fraction, steps, dict(train or {}), settings, reference, system)
     free = _sign_free(system)
+    if weights is None:
+        model = fitted(model, system, free).model
 
     def build(key: jax.Array) -> Wavefunction:
         return model.build(key, system.extent, sign_free=free)

@@ -59,7 +59,7 @@ class DiagramSpec(Table):
     output: OutputTable = Field(default=OutputTable(), description="where results go, and how often the state is saved")
 
     def points_list(self) -> list[dict[str, float]]:
-        """Points of the diagram in the order of the study file, each once: ``[{"h": 0.5}, ...]``."""
+        """Points of the diagram in the order of the study file: ``[{"h": 0.5}, ...]``."""
         return grid(self.adapt.points)
 
     def at_list(self) -> list[dict[str, float]]:

@@ -35,6 +35,13 @@ _BOUNDS = {
 }
 
 
+_ELSEWHERE = {
+    "system.lattice.kind": "other lattices: wavefoundry.lattice.from_netket in Python, with a graph of your own",
+    "system.model": "other Hamiltonians: wavefoundry.lattice.from_netket in Python",
+}
+"""Where a choice is to be had that a study file does not know."""
+
+
 def short(value: Any, length: int = 60) -> str:
     """A value as it would stand in a study file, on one line and cut to ``length`` characters."""
     try:
@@ -94,6 +101,7 @@ def _problem(path: tuple[str, ...], details: Mapping[str, Any], model: type[Base
         words = context["words"] if kind == "choice" else re.findall(r"'([^']*)'", context["expected"])
         rule = context["rule"] if kind == "choice" else context["expected"]
         fix = near(value, [word for word in words if isinstance(word, str)]) if isinstance(value, str) else ""
+        fix = fix or _ELSEWHERE.get(name, "")
         return Problem(path, f"{shown} is not possible", why=f"must be {rule}", fix=fix)
     if kind == "string_pattern_mismatch":
         return Problem(path, f"{shown} is not a path", why="must not be empty or hold control characters")

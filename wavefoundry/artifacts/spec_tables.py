@@ -86,13 +86,12 @@ Points = Annotated[
 
 
 def grid(table: dict[str, Any]) -> list[dict[str, float]]:
-    """Cartesian product over couplings (the first varies slowest), each combination once, in order."""
+    """Cartesian product over couplings (the first varies slowest), in order; what is asked for twice comes twice."""
     columns = [
         value.values() if isinstance(value, Range) else value if isinstance(value, list) else [value]
         for value in table.values()
     ]
-    rows = dict.fromkeys(itertools.product(*columns))
-    return [dict(zip(table, row, strict=True)) for row in rows]
+    return [dict(zip(table, row, strict=True)) for row in itertools.product(*columns)]
 
 
 class LatticeTable(Table):
@@ -162,6 +161,10 @@ class WavefunctionTable(Table):
     conditioned: bool = Field(default=False, description="feed the couplings to every patch")
     precision: Literal["float32", "float64"] = Field(
         default="float32", description="precision of the network; energies and solves are always float64"
+    )
+    symmetry: Literal["auto", "translations", "none"] = Field(
+        default="auto",
+        description="translations: by whole patches; none: positions embedded; auto: whichever the Hamiltonian has",
     )
 
 

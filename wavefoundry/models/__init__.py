@@ -27,11 +27,19 @@ class ViTSpec:
     head_norm: bool = False
     conditioned: bool = False
     precision: Literal["float32", "float64"] = "float32"
+    symmetry: Literal["auto", "translations", "none"] = "auto"
+
+    def patch_edge(self, extent: tuple[int, ...], sign_free: bool) -> int:
+        """Edge of a patch with "auto" resolved."""
+        from wavefoundry.core.shapes import auto_patch
+
+        return auto_patch(extent, sign_free) if self.patch == "auto" else self.patch
 
     def build(
         self, key: jax.Array, extent: tuple[int, ...], *, sign_free: bool, couplings: tuple[int, ...] = ()
     ) -> Wavefunction:
-        """The network for a lattice.
+        """The network for a lattice; ``symmetry = "auto"`` is settled by ``studies.networks.fitted`` beforehand, and
+        means translations where it is not.
 
         Args:
             key: random key of the initial weights.
@@ -42,15 +50,13 @@ class ViTSpec:
         Raises:
             InputError: patch or heads do not divide.
         """
-        from wavefoundry.core.shapes import auto_patch
         from wavefoundry.models import transformer as module
 
         kind = self.head if self.head != "auto" else ("real" if sign_free else "complex")
-        patch = auto_patch(extent, sign_free) if self.patch == "auto" else self.patch
         return module.vit(
             key,
             extent,
-            patch=patch,
+            patch=self.patch_edge(extent, sign_free),
             width=self.width,
             layers=self.layers,
             heads=self.heads,
@@ -58,6 +64,7 @@ class ViTSpec:
             head_norm=self.head_norm,
             conditioned=couplings if self.conditioned else (),
             precision=self.precision,
+            positions=self.symmetry == "none",
         )
 
 

@@ -1,4 +1,6 @@
-"""Vision transformer with factored, translation-invariant attention for spins on chains and square lattices.
+"""Vision transformer with factored attention for spins on chains and square lattices.
+
+Translation-invariant as published; where the Hamiltonian is not, positions are embedded and attention is free.
 
 Source: arXiv 2403.07795 (backbone and head), with the architecture its authors publish for these states.
 """
@@ -19,22 +21,26 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.heads import make_head
 from wavefoundry.models.layers import Dense, LayerNorm, xavier
 
+FREE_PATCHES = 64
+"""Most patches whose pairs all have attention weights of their own; more would outweigh the rest of the network."""
+
 
 class Attention(eqx.Module):
     """Factored attention: weights depend on the displacement between patches alone, no queries or keys.
 
-    A_i = W concat_mu sum_j alpha^mu_{j-i} V^mu x_j
+    A_i = W concat_mu sum_j alpha^mu_{j-i} V^mu x_j, or with a weight alpha^mu_ij of its own for every pair of patches.
     """
 
     value: Dense
     out: Dense
-    alpha: Float[Array, "heads patches"]
+    alpha: Float[Array, "heads patches"] | Float[Array, "heads patches patches"]
 
     def __call__(self, x: Float[Array, "n d"], displacement: Int[np.ndarray, "n n"]) -> Float[Array, "n d"]:
         n, d = x.shape
         heads = self.alpha.shape[0]
         values = self.value(x).reshape(n, heads, d // heads)
-        mixed = jnp.einsum("hij,jhe->ihe", self.alpha[:, displacement], values)
+        alpha = self.alpha if self.alpha.ndim == 3 else self.alpha[:, displacement]
+        mixed = jnp.einsum("hij,jhe->ihe", alpha, values)
         return self.out(mixed.reshape(n, d))
 
 
@@ -48,13 +54,21 @@ class Block(eqx.Module):
     down: Dense
 
     @classmethod
-    def create(cls, key: PRNGKeyArray, width: int, heads: int, patches: int, dtype: jnp.dtype) -> Block:
-        """Xavier uniform kernels and attention weights, zero biases."""
+    def create(
+        cls, key: PRNGKeyArray, width: int, heads: int, patches: int, dtype: jnp.dtype, pairs: Array | None = None
+    ) -> Block:
+        """Xavier uniform kernels and attention weights, zero biases.
+
+        Args:
+            pairs: displacement of every pair of patches, where each is to have attention weights of its own; they
+                start from the factored ones.
+        """
         k = jax.random.split(key, 5)
+        alpha = xavier(k[2], (heads, patches), dtype)
         attention = Attention(
             Dense.create(k[0], width, width, dtype),
             Dense.create(k[1], width, width, dtype),
-            xavier(k[2], (heads, patches), dtype),
+            alpha if pairs is None else alpha[:, pairs],
         )
         return cls(
             LayerNorm.create(width, dtype),
@@ -70,13 +84,17 @@ class Block(eqx.Module):
 
 
 class ViTBackbone(eqx.Module):
-    """Patches -> embedding -> blocks -> sum over patches -> layer norm. Invariant under shifts by whole patches."""
+    """Patches -> embedding -> blocks -> sum over patches -> layer norm.
+
+    Invariant under shifts by whole patches, unless positions are embedded.
+    """
 
     embedding: Dense
     blocks: Block  # stacked along a leading axis: compiled once, however deep the network is
     norm: LayerNorm
     extent: tuple[int, ...] = eqx.field(static=True)
     patch: int = eqx.field(static=True)
+    positions: Float[Array, "patches d"] | None = None  # added to the embedded patches
 
     def __call__(self, condition: Float[Array, " c"] | None, x: Array) -> Float[Array, " d"]:
         """Features z of one configuration.
@@ -90,9 +108,10 @@ class ViTBackbone(eqx.Module):
             given = jnp.broadcast_to(condition.astype(tokens.dtype), (tokens.shape[0], condition.shape[0]))
             tokens = jnp.concatenate([tokens, given], axis=-1)
         displacement = displacements(self.extent, self.patch)
-        tokens, _ = jax.lax.scan(
-            lambda t, block: (block(t, displacement), None), self.embedding(tokens), self.blocks, unroll=4
-        )
+        embedded = self.embedding(tokens)
+        if self.positions is not None:
+            embedded = embedded + self.positions
+        tokens, _ = jax.lax.scan(lambda t, block: (block(t, displacement), None), embedded, self.blocks, unroll=4)
         return self.norm(jnp.sum(tokens, axis=0))
 
 
@@ -125,6 +144,7 @@ def vit(
     head_norm: bool = False,
     conditioned: tuple[int, ...] = (),
     precision: str = "float32",
+    positions: bool = False,
 ) -> Wavefunction:
     """The vision transformer wavefunction for a lattice of the given extent.
 
@@ -139,6 +159,8 @@ def vit(
         head_norm: layer norms inside the head.
         conditioned: indices of the couplings the network is given as input (none by default).
         precision: dtype of the weights, "float32" or "float64".
+        positions: embed the position of every patch, and give every pair of patches attention weights of its own (up
+            to 64 patches): for Hamiltonians that shifts do not keep.
 
     Raises:
         InputError: patch or heads do not divide.
@@ -160,12 +182,14 @@ def vit(
     dtype = jnp.dtype(precision)
     k_embed, k_head, *k_blocks = jax.random.split(key, 2 + layers)
     n_patches = math.prod(edge // patch for edge in extent)
-    blocks = [Block.create(k, width, heads, n_patches, dtype) for k in k_blocks]
+    pairs = jnp.asarray(displacements(extent, patch)) if positions and n_patches <= FREE_PATCHES else None
+    blocks = [Block.create(k, width, heads, n_patches, dtype, pairs) for k in k_blocks]
     backbone = ViTBackbone(
         Dense.create(k_embed, patch ** len(extent) + len(conditioned), width, dtype),
         jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks),
         LayerNorm.create(width, dtype),
         tuple(extent),
         patch,
+        xavier(jax.random.fold_in(k_embed, 1), (n_patches, width), dtype) if positions else None,
     )
     return Wavefunction(backbone, make_head(k_head, width, head, head_norm, dtype), conditioned)

@@ -148,11 +148,82 @@ def basis(hilbert: DiscreteHilbert) -> np.ndarray:
     return states if constraint is None else states[np.asarray(constraint(states))]
 
 
+class GroundSpace(NamedTuple):
+    """All ground states of an operator: ``vectors`` [states, degeneracy], orthonormal, in the order of ``basis``.
+
+    gap: to the lowest state that is not one of them; None where there is none, or where ``complete`` is False: there
+    are more ground states than were looked for, and ``vectors`` holds only some.
+    """
+
+    energy: float
+    vectors: np.ndarray
+    gap: float | None
+    complete: bool = True
+
+
+def ground_space(operator: DiscreteOperator, most: int = 8) -> GroundSpace:
+    """The lowest eigenvalue with all its eigenvectors, and the gap above, up to 20 spins 1/2.
+
+    One Lanczos run cannot see that a level is degenerate; further ones, in which what was found is lifted out of the
+    way, can. States closer than 1e-8 of the largest row sum of the operator count as degenerate.
+
+    Args:
+        operator: any NetKet discrete operator. most: ground states looked for.
+
+    Raises:
+        InputError, PhysicsError: as for ``ground_state``.
+    """
+    matrix = _Matrix(operator)
+    close = 1e-8 * matrix.scale
+    if matrix.diagonal is not None:
+        levels = np.sort(np.unique(matrix.diagonal))
+        found = np.flatnonzero(matrix.diagonal <= levels[0] + close)
+        above = levels[levels > levels[0] + close]
+        vectors = np.zeros((matrix.states, min(most, len(found))))
+        vectors[found[:most], np.arange(vectors.shape[1])] = 1.0
+        gap = float(above[0] - levels[0]) if len(above) and len(found) <= most else None
+        return GroundSpace(float(levels[0]), vectors, gap, len(found) <= most)
+    if matrix.states <= _DENSE:
+        energies, vectors = np.linalg.eigh(matrix.apply(np.eye(matrix.states)))
+    else:
+        energies, vectors = np.zeros(0), np.zeros((matrix.states, 0))
+        while vectors.shape[1] <= most and vectors.shape[1] < matrix.states:
+            energy, vector = matrix.lowest(vectors, 1e-11 if not len(energies) else 1e-8)
+            if len(energies) and abs(energy - energies.min()) < 100 * close:
+                energy, vector = matrix.lowest(vectors, 1e-11, vector)
+            energies, vectors = np.append(energies, energy), np.column_stack([vectors, vector])
+            if energy > energies.min() + close:
+                break
+        energies, mixed = np.linalg.eigh(vectors.conj().T @ matrix.apply(vectors))
+        vectors = vectors @ mixed
+    count = int(np.sum(energies <= energies[0] + close))
+    complete = count <= most
+    gap = float(energies[count] - energies[0]) if complete and count < len(energies) else None
+    return GroundSpace(float(energies[0]), vectors[:, : min(count, most)], gap, complete)
+
+
+def constant_on(space: GroundSpace, table: np.ndarray, tolerance: float = 1e-6) -> np.ndarray:
+    """Values of diagonal observables that are the same in every ground state, NaN for those that are not.
+
+    Args:
+        space: all ground states. table: values [states, observables] in the order of ``basis``.
+        tolerance: of the observable's matrix in the ground space against a multiple of one.
+    """
+    vectors = space.vectors
+    values = np.full(table.shape[1], np.nan)
+    for k, column in enumerate(table.T if space.complete else ()):
+        matrix = vectors.conj().T @ (column[:, None] * vectors)
+        mean = np.trace(matrix).real / len(matrix)
+        if np.abs(matrix - mean * np.eye(len(matrix))).max() <= tolerance * max(1.0, np.abs(column).max()):
+            values[k] = mean
+    return values
+
+
 def ground_state(operator: DiscreteOperator) -> tuple[float, np.ndarray]:
     """Lowest eigenvalue and normalised eigenvector of a Hermitian lattice operator, up to 20 spins 1/2.
 
     No amplitude is negative if no off-diagonal element is positive; otherwise the largest one is positive. If
-    the ground state is degenerate, the vector is an arbitrary one of that kind.
+    the ground state is degenerate, the vector is an arbitrary one of that kind, see ``ground_space``.
 
     Args:
         operator: any NetKet discrete operator, also on a space of fixed magnetisation or particle number.
@@ -164,30 +235,68 @@ def ground_state(operator: DiscreteOperator) -> tuple[float, np.ndarray]:
         InputError: the Hilbert space is too large, or the operator not Hermitian or leading out of the space.
         PhysicsError: the iteration does not converge.
     """
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+    matrix = _Matrix(operator)
+    if matrix.states <= _DENSE:
+        energies, vectors = np.linalg.eigh(matrix.apply(np.eye(matrix.states)))
+        return float(energies[0]), _fix_phase(vectors[:, 0], matrix.positive)
+    energy, vector = matrix.lowest(np.zeros((matrix.states, 0)), 1e-11)
+    return energy, _fix_phase(vector, matrix.positive)
 
-    blocks = list(_blocks(operator))
-    states, dtype = blocks[0].shape[1], np.result_type(*(block.dtype for block in blocks))
 
-    def apply(vector: np.ndarray) -> np.ndarray:
-        return np.concatenate([block @ vector for block in blocks])
+class _Matrix:
+    """A Hermitian operator as sparse rows, and the lowest state orthogonal to given ones."""
 
-    random = np.random.default_rng(0).standard_normal((2, states))
-    left, right = random @ np.stack([apply(v) for v in random]).T
-    if abs(left[1] - np.conj(right[0])) > 1e-8 * (np.abs(left).sum() + np.abs(right).sum()):
-        raise InputError("the operator is not Hermitian", why="an energy must be real", fix="add the adjoint")
-    positive = _is_stoquastic(blocks)
-    if states <= _DENSE:
-        energies, vectors = np.linalg.eigh(apply(np.eye(states)))
-        return float(energies[0]), _fix_phase(vectors[:, 0], positive)
-    matrix: Any = LinearOperator((states, states), matvec=apply, dtype=dtype)  # pyright: ignore
-    # a uniform start keeps all symmetries of a positive state; to a state with signs it may be orthogonal
-    start = (np.ones(states) if positive else random[0]).astype(dtype)
-    try:
-        energies, vectors = eigsh(matrix, k=1, which="SA", v0=start, tol=1e-11, maxiter=10_000)  # pyright: ignore
-    except ArpackNoConvergence as error:
-        raise PhysicsError("the Lanczos iteration for the ground state did not converge") from error
-    return float(energies[0]), _fix_phase(vectors[:, 0], positive)
+    def __init__(self, operator: DiscreteOperator):
+        self.blocks = list(_blocks(operator))
+        self.states = self.blocks[0].shape[1]
+        self.dtype = np.result_type(*(block.dtype for block in self.blocks))
+        self.scale = max(max(abs(block).sum(axis=1).max() for block in self.blocks), 1e-300)
+        self.random = np.random.default_rng(0).standard_normal((2, self.states))
+        left, right = self.random @ np.stack([self.apply(v) for v in self.random]).T
+        if abs(left[1] - np.conj(right[0])) > 1e-8 * (np.abs(left).sum() + np.abs(right).sum()):
+            raise InputError("the operator is not Hermitian", why="an energy must be real", fix="add the adjoint")
+        self.positive = _is_stoquastic(self.blocks)
+        self.diagonal = _diagonal(self.blocks)
+
+    def apply(self, vector: np.ndarray) -> np.ndarray:
+        """The operator times a vector, or the columns of a matrix."""
+        return np.concatenate([block @ vector for block in self.blocks])
+
+    def lowest(self, lifted: np.ndarray, tol: float, start: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+        """Lowest state when the columns of ``lifted`` are moved above the spectrum."""
+        from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
+        # shifted so that no level is near 0: there ARPACK's relative tolerance, and a start of energy 0, break down
+        def shifted(vector: np.ndarray) -> np.ndarray:
+            vector = np.ravel(vector)
+            moved = self.apply(vector) - 2 * self.scale * vector
+            return moved + 4 * self.scale * (lifted @ (lifted.conj().T @ vector)) if lifted.size else moved
+
+        matrix: Any = LinearOperator((self.states, self.states), matvec=shifted, dtype=self.dtype)  # pyright: ignore
+        if start is None:
+            # a uniform start keeps all symmetries of a positive state; to a state with signs it may be orthogonal
+            start = np.ones(self.states) if self.positive and not lifted.size else self.random[lifted.shape[1] % 2]
+        start = start.astype(self.dtype)
+        start = start - lifted @ (lifted.conj().T @ start)
+        try:
+            _, vectors = eigsh(matrix, k=1, which="SA", v0=start, tol=tol, maxiter=10_000)  # pyright: ignore
+        except ArpackError as error:
+            raise PhysicsError(f"the Lanczos iteration for the ground state failed: {error}") from error
+        vector = vectors[:, 0] - lifted @ (lifted.conj().T @ vectors[:, 0])
+        vector = vector / np.linalg.norm(vector)
+        return float(np.vdot(vector, self.apply(vector)).real), vector
+
+
+def _diagonal(blocks: list[Any]) -> np.ndarray | None:
+    """The diagonal of an operator that has nothing else, else None."""
+    row, found = 0, []
+    for block in blocks:
+        entries = block.tocoo()
+        if np.any(entries.row + row != entries.col):
+            return None
+        found.append(np.bincount(entries.row, np.real(entries.data), minlength=block.shape[0]))
+        row += block.shape[0]
+    return np.concatenate(found)
 
 
 def expectation(operator: DiscreteOperator, vector: np.ndarray) -> float:

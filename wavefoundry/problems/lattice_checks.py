@@ -29,7 +29,8 @@ def check_terms(terms: dict[str, Any], zero: bool = False) -> None:
             continue
         _check_spins(name, operator.hilbert)
         _check_weights(name, operator)
-        if not zero and hasattr(operator, "weights") and not np.any(np.asarray(operator.weights)):
+        weights = getattr(operator, "weights", None)
+        if not zero and weights is not None and not np.any(np.asarray(weights)):
             raise InputError(
                 f"term {name!r} is zero",
                 where="from_netket",

@@ -13,17 +13,19 @@ import numpy as np
 from wavefoundry.artifacts.spec import DiagramSpec
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.core import tree
+from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.sampling import full_sum as sum_over_states
 from wavefoundry.engine.vmc import Options
-from wavefoundry.models import ViTSpec
+from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
 from wavefoundry.problems import lattice
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, Mapper, map_points
+from wavefoundry.studies.networks import Fitted, fitted, imposed_by
 from wavefoundry.studies.pretraining import Trainer, Training, chunk_size, train
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.records import zero_of
@@ -50,13 +52,14 @@ def build_wavefunction(spec: DiagramSpec, system: LatticeSystem) -> Wavefunction
     """The network of a study file, with random weights."""
     varied = tuple(system.names.index(name) for name in spec.pretrain.at)
     key = jax.random.fold_in(jax.random.key(spec.pretrain.seed), 0)
-    return _described(spec).build(key, system.extent, sign_free=spec.sign_free(), couplings=varied)
+    return describe(spec, system).model.build(key, system.extent, sign_free=spec.sign_free(), couplings=varied)
 
 
-def _described(spec: DiagramSpec) -> ViTSpec:
-    """The network of a study file in words."""
+def describe(spec: DiagramSpec, system: LatticeSystem) -> Fitted:
+    """The network of a study file in words, with the symmetry of the Hamiltonian."""
     fields = spec.wavefunction.model_dump(exclude={"kind"})
-    return ViTSpec(**fields | {"patch": spec.patch_edge(), "head": spec.head_kind()})
+    model = ViTSpec(**fields | {"patch": spec.patch_edge(), "head": spec.head_kind()})
+    return fitted(model, system, spec.sign_free())
 
 
 def training_of(table: PretrainTable, extent: tuple[int, ...], chunk: int, checkpoint_every: int) -> Training:
@@ -119,6 +122,9 @@ def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
     system = rule.system
     context.say("pretrain", rule.words())
     wavefunction = build_wavefunction(spec, system)
+    described = describe(spec, system)
+    if described.note:
+        context.warn(described.note)
     if spec.pretrain.warm_start is not None:
         wavefunction = warm_start(wavefunction, spec.pretrain.warm_start)
     chunk = chunk_size(wavefunction, system, spec.output.memory_mib)
@@ -128,8 +134,7 @@ def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
     mapper = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, chunk)
     context.compiling("the sampler, the feature pool and head tuning")
     record = mapper.measure_base()
-    described = _described(spec)
-    context.save_artifact("base", base_arrays(base), base_meta(described, spec.pretrain, record))
+    context.save_artifact("base", base_arrays(base), base_meta(described.model, spec.pretrain, record))
     records, adapt_cost = map_points(mapper, spec.points_list(), context)
     pretrained = record | {"steps": spec.pretrain.steps, "cost": pretrain_cost.to_dict()}
     if len(spec.at_list()) > 1:
@@ -174,9 +179,32 @@ def base_arrays(base: Base) -> dict[str, np.ndarray]:
     return arrays if rule is None else arrays | {"sign_rule": np.asarray(rule, np.uint8)}
 
 
-def base_meta(model: ViTSpec, table: PretrainTable, record: dict[str, Any]) -> dict[str, Any]:
-    """What is needed to build the network of a stored base again."""
-    return {"model": dataclasses.asdict(model), "settings": table.model_dump(mode="json"), "record": record}
+NETWORKS: dict[str, Any] = {"vit": ViTSpec, "dense": DenseSpec, "conv": ConvSpec, "resnet": ResNetSpec}
+"""Descriptions of networks that can be stored, by name."""
+
+
+def base_meta(model: Any, table: PretrainTable, record: dict[str, Any]) -> dict[str, Any]:
+    """What is needed to build the network of a stored base again.
+
+    Raises:
+        InputError: a network of the user's own: only its weights could be stored.
+    """
+    name = next((name for name, kind in NETWORKS.items() if type(model) is kind), None)
+    if name is None:
+        raise InputError(
+            f"a {type(model).__name__} cannot be saved",
+            where="save",
+            why="networks are stored as a description and weights; a class of your own is code",
+            fix="one of wf.models, or keep the weights: wavefoundry.core.tree.to_arrays(base.wavefunction)",
+        )
+    settings = table.model_dump(mode="json")
+    return {"network": name, "model": dataclasses.asdict(model), "settings": settings, "record": record}
+
+
+def model_of(meta: dict[str, Any]) -> Any:
+    """The description in what ``base_meta`` made, also before it named networks and their symmetry."""
+    name, fields = meta.get("network", "vit"), dict(meta["model"])
+    return NETWORKS[name](**({"symmetry": "translations"} | fields if name == "vit" else fields))
 
 
 def summary_of(
@@ -210,6 +238,7 @@ def summary_of(
             "title": settings.get("output", {}).get("title"),
         },
         "parameters": parameters,
+        "symmetry": imposed_by(wavefunction),
         "convention": CONVENTIONS.get(system.model, "total energy of the given operators"),
         "pretrain": pretrained,
         "points": records,

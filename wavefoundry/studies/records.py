@@ -131,8 +131,7 @@ class Estimator:
 
 def zero_of(system: LatticeSystem, couplings: Any) -> float:
     """Energy of infinite temperature at given couplings, Tr H / dim."""
-    trace = getattr(system, "trace", None)
-    return 0.0 if trace is None else float(np.asarray(trace) @ np.asarray(couplings))
+    return float(system.trace @ np.asarray(couplings, float))
 
 
 class Known(NamedTuple):
@@ -145,9 +144,7 @@ class Known(NamedTuple):
 
 def known_of(system: LatticeSystem) -> Known:
     """Reference energy and exact observables of a system, as far as they are known."""
-    energy, values = observables.exact_values(system)
-    zero = zero_of(system, system.couplings)
-    return Known(None if energy is None else Reference(energy, zero=zero), values)
+    return Known(*observables.reference_of(system))
 
 
 def point_record(

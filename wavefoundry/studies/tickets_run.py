@@ -22,6 +22,7 @@ from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.toric import toric
 from wavefoundry.studies import tickets_checks as checks
 from wavefoundry.studies.context import Context
+from wavefoundry.studies.networks import fitted
 from wavefoundry.studies.pretraining import chunk_size
 from wavefoundry.studies.tickets import Hunt, Reference, arrays_of, hunt_down, records
 from wavefoundry.studies.tickets_summary import summary_of
@@ -141,7 +142,7 @@ def make_hunt(spec: TicketsSpec, system: LatticeSystem, network: Wavefunction) -
 
 def first_network(spec: TicketsSpec, system: LatticeSystem) -> tuple[Wavefunction, Callable[[jax.Array], np.ndarray]]:
     """The network with its first weights, and a function that draws others."""
-    model = describe(spec)
+    model = fitted(describe(spec), system, spec.sign_free()).model
 
     def build(key: jax.Array) -> Wavefunction:
         return model.build(key, system.extent, sign_free=spec.sign_free())
@@ -160,6 +161,8 @@ def run(spec: TicketsSpec, context: Context) -> dict[str, Any]:
     context.say("tickets", f"{spec.system.model}, {spec.system.sites} spins, {spec.wavefunction.kind} network")
     system = build_system(spec)
     network, fresh = first_network(spec, system)
+    if note := fitted(describe(spec), system, spec.sign_free()).note:
+        context.warn(note)
     hunt = make_hunt(spec, system, network)
     total = hunt.where.count(np.ones(hunt.where.total, bool))
     rounds = len(masks.counts(total, spec.prune.fraction, spec.prune.stop_at)) - 1

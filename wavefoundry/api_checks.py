@@ -1,0 +1,66 @@
+"""What the Python interface is given, held against what it needs: refusals before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.molecule import Molecule
+from wavefoundry.problems.spins import LatticeSystem
+
+
+def check_molecules(system: Any) -> None:
+    """What is neither a lattice system nor molecules is refused by its name."""
+    listed = [system] if isinstance(system, Molecule) else system
+    if isinstance(listed, Sequence) and not isinstance(listed, str) and all(isinstance(m, Molecule) for m in listed):
+        return
+    operator = hasattr(system, "hilbert")
+    raise InputError(
+        f"{type(system).__name__} is no system",
+        where="wf.pretrain: system",
+        why="an operator needs a coupling and a lattice" if operator else "",
+        fix='wf.lattice.from_netket({"H": operator}, {"H": 1.0})'
+        if operator
+        else "one from wf.lattice, or molecules from wf.molecules",
+    )
+
+
+def points_at(at: Any) -> list[dict[str, float]]:
+    """Couplings to train together as a list of points."""
+    if at is None:
+        return [{}]
+    listed: list[Any] = list(at) if isinstance(at, Sequence) and not isinstance(at, str) else []
+    if not listed or not all(isinstance(point, Mapping) for point in listed):
+        raise InputError(
+            "at is not a list of points",
+            where="wf.pretrain: at",
+            why="each system that is trained together has couplings of its own",
+            fix='at=[{"h": 0.9}, {"h": 1.1}], for example',
+        )
+    return [dict(point) for point in listed]
+
+
+def check_not_empty(system: LatticeSystem, points: Sequence[Mapping[str, float]], where: str) -> None:
+    """Unknown couplings, values that are no numbers, and points at which no coupling is left are refused."""
+    for point in points:
+        if not any(system.at(**point).values.values()):
+            named = ", ".join(f"{name} = {value:g}" for name, value in system.at(**point).values.items())
+            raise InputError(f"the Hamiltonian vanishes at {named}", where=where, why="every coupling is zero there")
+
+
+def values_of(points: Any) -> dict[str, list[float]]:
+    """Values of every coupling of a map."""
+    example = 'for example {"h": [0.8, 1.2]}'
+    if not isinstance(points, Mapping):
+        what = f"{type(points).__name__} does not say which coupling it is for"
+        raise InputError(what, where="wf.map: points", why="points are values by name of a coupling", fix=example)
+    try:
+        values = {str(name): np.ravel(np.asarray(v, float)).tolist() for name, v in points.items()}
+    except (TypeError, ValueError):
+        raise InputError("a coupling is not a number", where="wf.map: points", fix=example) from None
+    if not values or not all(values.values()):
+        raise InputError("no couplings to map", where="wf.map: points", fix=example)
+    return values
