@@ -26,9 +26,8 @@ class Convergence(NamedTuple):
     def doubts(self, name: str = "NOT-CONVERGED", what: str = "the training") -> list[Doubt]:
         """As a doubt about the state. ``what`` had not come to rest; ``name`` of the flag."""
         if self.converged is None:
-            return [
-                Doubt(name, "state", False, f"{what} was too short or too noisy to say whether it had come to rest")
-            ]
+            why = f"{what} was too short or too noisy to say whether it had come to rest"
+            return [Doubt(name, "state", False, why)]
         why = f"{what} had not come to rest: another fifth of the steps would lower the energy by {self.drop:.1%}"
         return graded(name, "state", why, not self.converged, not self.converged and self.drop > WRONG)
 

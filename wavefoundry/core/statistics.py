@@ -97,8 +97,27 @@ def split_r_hat(x: np.ndarray) -> float | None:
     x = _distinct(np.real(_chains(x)))
     if x.shape[1] < 4 or x.shape[0] < 2 or _is_constant(x):
         return None
+    return max(_split_ratio(y) for y in _scores(x))
+
+
+def r_hat_time(x: np.ndarray) -> float:
+    """Autocorrelation time that belongs to ``split_r_hat``: the longest of the series it is formed from and of x.
+
+    Ranks and distances from the median can be correlated for much longer than values with heavy tails.
+
+    Args:
+        x: samples, shape [chains, samples]; of complex samples the real part.
+    """
+    x = np.real(_chains(x))
+    if x.shape[1] < 4 or _is_constant(x):
+        return 1.0
+    return max(within_chain_time(y) for y in (x, *_scores(x)))
+
+
+def _scores(x: np.ndarray) -> list[np.ndarray]:
+    """What R-hat compares: normal scores of the ranks, and of the ranks of the distances from the median."""
     folded = np.abs(x - np.quantile(x, 0.5, method="lower"))  # a sample: the two middle ones must not tie
-    return max(_split_ratio(_normal_scores(y)) for y in (x, folded) if not _is_constant(y))
+    return [_normal_scores(y) for y in (x, folded) if not _is_constant(y)]
 
 
 def r_hat_threshold(chains: int, samples: int, tau: float = 1.0) -> float:
@@ -110,7 +129,7 @@ def r_hat_threshold(chains: int, samples: int, tau: float = 1.0) -> float:
     Args:
         chains: number of chains.
         samples: samples per chain; the noise falls with 1 / samples, so short chains need a wider limit.
-        tau: autocorrelation time as seen inside the chains (``within_chain_time``).
+        tau: autocorrelation time as seen inside the chains (``r_hat_time``).
     """
     half = max(1, samples // 2)
     share = min(max(1.0, tau) / half, 0.3)
@@ -293,7 +312,7 @@ def energy_statistics(
         v_score=score,
         v_score_error=score_error,
         r_hat=split_r_hat(energies),
-        r_hat_limit=r_hat_threshold(chains, n, within_chain_time(energies)),
+        r_hat_limit=r_hat_threshold(chains, n, r_hat_time(energies)),
         tau=tau,
         ess=energies.size / tau,
         chains=chains,
@@ -322,7 +341,8 @@ def v_score(energy: float, variance: float, n_dof: float, e_inf: float = 0.0) ->
 
     Source: arXiv 2302.04919.
     """
-    return n_dof * variance / (energy - e_inf) ** 2 if energy != e_inf else math.inf
+    # the ratio first: squares of a training that explodes would overflow
+    return n_dof * (math.sqrt(variance) / abs(energy - e_inf)) ** 2 if energy != e_inf else math.inf
 
 
 def relative_error(energy: float, exact: float) -> float:

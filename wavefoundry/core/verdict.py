@@ -236,11 +236,11 @@ def observable_verdict(
             return "refused", f"{relative:.0%} off the exact value ({abs(z):.0f} error bars)"
         if abs(z) > 4 and relative > 0.01:
             return "doubtful", f"{relative:.1%} off the exact value ({abs(z):.0f} error bars)"
-        if error <= 0.05 * abs(exact) or relative <= 0.05:
-            if energy.word == "doubtful":
-                return "doubtful", "the energy of this state is doubtful"
+        if energy.word == "doubtful":
+            return "doubtful", "the energy of this state is doubtful"
+        if relative <= 0.05:
             return "trusted", "agrees with the exact value"
-        return "doubtful", "the error bar is too large for a comparison with the exact value"
+        return "estimate", "within four error bars of the exact value, which are too long to say more"
     if energy.word == "doubtful":
         return "doubtful", "the energy of this state is doubtful"
     if bias is not None and bias > max(4 * error, 0.05 * abs(value)):

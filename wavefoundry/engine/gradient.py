@@ -25,6 +25,7 @@ class Direction(NamedTuple):
     update: Float[Array, " P"]
     shift: Float[Array, ""]  # the damping that was needed
     spread: Float[Array, ""]  # sqrt(update S update): rms change of log psi per unit learning rate
+    change: Any = None  # (N,), rows update: the same for every row, where it is known
 
 
 class Selection(NamedTuple):
@@ -171,5 +172,5 @@ def natural_gradient(
         update, used = solve_damped(matrix, product(columns, target), shift)
     if momentum:
         update = update + momentum * previous
-    spread = jnp.linalg.norm(product(rows, update))
-    return Direction(update, used, spread)
+    change = product(rows, update)
+    return Direction(update, used, jnp.linalg.norm(change), change)

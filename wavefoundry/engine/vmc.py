@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.types import Batch, Process, Run, System, Wavefunction
@@ -31,13 +32,22 @@ from wavefoundry.engine.sampling import (
     over_family,
 )
 
+FAR = 10.0
+"""A step after which the energy lies so many error bars above the lowest one is undone."""
+
 
 class Optimiser(NamedTuple):
-    """State of the natural gradient: last update (momentum), learning-rate scale and rejected steps so far."""
+    """State of the natural gradient: last update (momentum), learning-rate scale and rejected steps so far.
+
+    Where steps may be undone, also the weights of the lowest energy, that energy, and the steps undone so far.
+    """
 
     update: Float[Array, " P"]
     scale: Float[Array, ""]
     rejected: Array
+    best: Any = None
+    reached: Any = None
+    undone: Any = None
 
 
 class Info(NamedTuple):
@@ -50,6 +60,7 @@ class Info(NamedTuple):
     shift: Float[Array, ""]
     spread: Float[Array, ""]  # rms change of log psi made by the step
     rejected: Array
+    undone: Array
 
 
 class Options(NamedTuple):
@@ -70,7 +81,7 @@ class Options(NamedTuple):
     extent: tuple[int, ...] | None = None
     moved: float = 0.0
     clip: float = 0.0
-    floor: float = 0.0
+    largest: float = 1e9
 
 
 class Sampled(NamedTuple):
@@ -159,12 +170,30 @@ def guarded(
     new = selection.replace(run.params, vector)
     good &= jnp.all(jnp.isfinite(selection.vector(new)))
     params = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, run.params)
-    opt = Optimiser(
-        jnp.where(good, found.update, 0.0),
-        jnp.where(good, jnp.minimum(1.0, run.opt.scale * 1.02), run.opt.scale * 0.5),
-        run.opt.rejected + ~good,
+    opt = run.opt._replace(
+        update=jnp.where(good, found.update, 0.0),
+        scale=jnp.where(good, jnp.minimum(1.0, run.opt.scale * 1.02), run.opt.scale * 0.5),
+        rejected=run.opt.rejected + ~good,
     )
     return params, opt, good
+
+
+def risen(reached: Array, energy: Array, residual: Array, root: Array) -> tuple[Array, Array, Array]:
+    """Whether the energy has risen far beyond its noise since it was lowest: the last step was no good.
+
+    Args:
+        reached: lowest energy so far, as a mean over the members of the family; it is slowly forgotten, since it may
+            have been that of samples that missed something. energy: of this step, (R,). residual, root: of its
+            samples, (R, S).
+
+    Returns:
+        The answer, whether the energy is as low as ever within its noise, and the lowest energy from here on.
+    """
+    now = jnp.mean(jnp.real(energy))
+    # mean moduli instead of squares: outliers are what an explosion begins with
+    noise = 1.25 * jnp.mean(jnp.sum(jnp.abs(residual) * root, axis=1)) / np.sqrt(root.size)
+    lost, kept = now - reached > FAR * noise, now - reached <= 2 * noise
+    return lost, kept, jnp.where(now < reached, now, reached + 0.01 * (now - reached))
 
 
 def variational(static: PyTree, trainable: PyTree, options: Options, states: Any = None) -> Process:
@@ -182,7 +211,8 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
     selection = select(trainable)
 
     def init(key: PRNGKeyArray, params: PyTree, family: System, chains: int) -> Run:
-        opt = Optimiser(jnp.zeros(selection.vector(params).shape[0]), jnp.ones(()), jnp.zeros((), int))
+        vector, zero = selection.vector(params), jnp.zeros((), int)
+        opt = Optimiser(jnp.zeros(vector.shape[0]), jnp.ones(()), zero, vector, jnp.array(jnp.inf), zero)
         return Run(params, init_walkers(key, family, chains), opt, jnp.zeros((), int))
 
     def draw(params: PyTree, family: System, walkers: Walkers) -> tuple[Sampled, Walkers]:
@@ -210,21 +240,23 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
         local = energy[:, None] + root * residual * root.shape[1]
 
         jacobian = log_jacobian(run.params, static, selection, family, sampled.batch, max(1, options.chunk // 2))
-        weight = sampled.batch.weight
-        if options.floor:
-            low = options.floor / jnp.sqrt(root.shape[1])
-            residual = residual * jnp.maximum(1.0, low / jnp.maximum(root, 1e-200))
-            weight = jnp.maximum(root, low) ** 2
-            weight = weight / jnp.sum(weight, axis=1, keepdims=True)
-        rows = centred_jacobian(jacobian, weight)
+        rows = centred_jacobian(jacobian, sampled.batch.weight)
         right = stacked_residual(clipped(residual, options.clip) if options.clip else residual, jacobian.shape[2])
         found = natural_gradient(rows, right, shift, run.opt.update, options.momentum, options.solver)
 
         rate = learning_rate * run.opt.scale
         rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
+        each = jnp.abs(found.change).reshape(*root.shape, -1) * np.sqrt(root.shape[0])
+        most = jnp.max(jnp.where(root[..., None] > 1e-6, each / jnp.maximum(root[..., None], 1e-6), 0.0))
+        rate = rate * jnp.minimum(1.0, options.largest / jnp.maximum(rate * most, 1e-30))
         good = jnp.all(jnp.isfinite(values)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
-        params, opt, _ = guarded(selection, run, found, rate, good)
-        info = Info(energy, variance, local, walkers.acceptance, found.shift, rate * found.spread, opt.rejected)
+        lost, kept, reached = risen(run.opt.reached, energy, residual, root)
+        params, opt, _ = guarded(selection, run, found, rate, good & ~lost)
+        params = jax.tree.map(lambda a, b: jnp.where(lost, a, b), selection.replace(params, run.opt.best), params)
+        best = jnp.where(kept, selection.vector(run.params), run.opt.best)
+        opt = opt._replace(best=best, reached=reached, undone=run.opt.undone + lost, rejected=opt.rejected - lost)
+        spread = rate * found.spread
+        info = Info(energy, variance, local, walkers.acceptance, found.shift, spread, opt.rejected, opt.undone)
         return Run(params, walkers, opt, run.step + 1), info
 
     return Process(init, step)

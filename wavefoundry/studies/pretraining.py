@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.statistics import autocorrelation_time, split_r_hat, v_score
 from wavefoundry.core.types import Run, System, Wavefunction
 from wavefoundry.engine.vmc import Info, Options, Schedule, block_of, decay, variational
+from wavefoundry.problems.strings import strings_of
 from wavefoundry.studies.context import Context
 
 
@@ -88,6 +90,7 @@ class Trainer:
             PhysicsError: local energies stayed non-finite although the step size was reduced.
         """
         training, schedule = self.training, self.training.schedule()
+        limit = energy_bound(family)
         step, saved, begin, first = int(run.step), int(run.step), time.perf_counter(), int(run.step)
         while step < training.steps:
             size = min(training.block, training.steps - step)
@@ -95,7 +98,7 @@ class Trainer:
             run, info = self._block(run, family, part)
             step += size
             self.energies += np.real(np.asarray(info.energy))[:, 0].tolist()
-            self._check(info, step)
+            self._check(info, step, limit)
             left = (time.perf_counter() - begin) / (step - first) * (training.steps - step)
             context.emit(self._event(info, step, phase) | event | {"seconds_left": left})
             due = step == training.steps or step - saved >= training.checkpoint_every
@@ -110,20 +113,27 @@ class Trainer:
         rates = np.asarray(self.training.schedule().learning_rate)[-len(self.energies) :]
         return convergence(self.energies, rates, e_inf)
 
-    def _check(self, info: Info, step: int) -> None:
-        if int(info.rejected[-1]) >= 10 and not np.all(np.isfinite(np.asarray(info.energy[-1]))):
+    def _check(self, info: Info, step: int, limit: float) -> None:
+        fix = "\n  fix:   lower the learning rate, or raise the diagonal shift"
+        last = np.asarray(info.energy[-1])
+        if int(info.rejected[-1]) >= 10 and not np.all(np.isfinite(last)):
+            raise PhysicsError(f"local energies are not finite at step {step}, and ten reduced steps did not help{fix}")
+        energies = np.abs(np.asarray(info.energy))
+        if np.all(np.median(energies, axis=0) > limit):
+            found = float(energies[-1, 0])
             raise PhysicsError(
-                f"local energies are not finite at step {step}, and ten reduced steps did not help\n"
-                "  fix:   lower the learning rate, or raise the diagonal shift"
+                f"the training has exploded at step {step}: a mean local energy of {found:.3g}, while no energy of "
+                f"this Hamiltonian is beyond {limit:.3g}{fix}"
             )
 
     def _event(self, info: Info, step: int, phase: str) -> dict[str, Any]:
         """Numbers of one block: its mean energy and an error bar that is for display only."""
         energy, variance = np.real(np.asarray(info.energy)), np.asarray(info.variance)
         local = np.real(np.asarray(info.chain_energies))[:, 0].T  # (chains, steps of the block)
-        drift_free = local - local.mean(axis=0, keepdims=True)
-        mean, var = float(energy[:, 0].mean()), float(variance[:, 0].mean())
-        finite = bool(np.all(np.isfinite(local)))
+        with np.errstate(all="ignore"):
+            drift_free = local - local.mean(axis=0, keepdims=True)
+            mean, var = float(energy[:, 0].mean()), float(variance[:, 0].mean())
+            finite = bool(np.all(np.isfinite(drift_free**4)) and np.isfinite(var))
         exact = self.training.states is not None
         samples = local.size
         tau = autocorrelation_time(drift_free) if finite and not exact and local.shape[1] > 3 else 1.0
@@ -133,7 +143,7 @@ class Trainer:
             "step": step,
             "steps": self.training.steps,
             "energy": mean,
-            "energy_error": 0.0 if exact else float(np.sqrt(var * tau / samples)),
+            "energy_error": 0.0 if exact else float(np.sqrt(var * tau / samples)) if finite else None,
             "energy_per_site": mean / self.sites,
             "variance": var,
             "v_score": v_score(mean, var, self.sites) if finite else None,
@@ -141,6 +151,7 @@ class Trainer:
             "r_hat": split_r_hat(drift_free) if finite and not exact else None,
             "ess": None if exact else samples / tau,
             "rejected": int(info.rejected[-1]),
+            "undone": int(info.undone[-1]),
         }
 
 
@@ -174,6 +185,16 @@ def train(
         run = trainer.run(run, family, context, stream, save)
         return eqx.combine(run.params, static), run, METER.now() - before + spent
     return eqx.combine(run.params, static), run, spent
+
+
+def energy_bound(family: Any) -> float:
+    """No energy of any member of a lattice family is larger in modulus; infinite where that is not known."""
+    lattice = getattr(family, "lattice", family)
+    strings = [strings_of(operator) for operator in getattr(lattice, "operators", ())]
+    if not strings or any(found is None for found in strings):
+        return math.inf
+    norms = np.array([np.sum(np.abs(found.weights)) for found in strings if found is not None])
+    return float(np.max(np.abs(np.atleast_2d(np.asarray(lattice.couplings))) @ norms))
 
 
 def chunk_size(wavefunction: Wavefunction, system: System, memory_mib: int) -> int:
