@@ -78,7 +78,7 @@ class Transformer(nn.Module):
         return jnp.sum(nk.nn.log_cosh(out), axis=-1).reshape(lead)
 
     def _patches(self, x: jax.Array) -> jax.Array:
-        b = self.patch
+        (b,) = set(self.patch)
         if len(self.extent) == 1:
             return x.reshape(x.shape[0], -1, b).astype(self.dtype)
         rows, columns = self.extent

@@ -126,7 +126,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
 def reference(backbone: Any, x: np.ndarray, table: np.ndarray, condition: np.ndarray) -> np.ndarray:
     """Features of one chain configuration, with loops instead of tensors."""
     b = jax.tree.map(np.asarray, backbone)
-    tokens = np.concatenate([x.reshape(-1, b.patch), np.tile(condition, (len(table), 1))], axis=1)
+    tokens = np.concatenate([x.reshape(-1, *b.patch), np.tile(condition, (len(table), 1))], axis=1)
     tokens = tokens @ b.embedding.kernel + b.embedding.bias
     for k in range(b.blocks.attention.alpha.shape[0]):
         block = jax.tree.map(lambda a, k=k: a[k], b.blocks)

@@ -70,7 +70,7 @@ class DiagramSpec(Table):
         """All couplings of the model at a point, in the order of the model's terms."""
         return COUPLINGS[self.system.model] | self.system.couplings | dict(point)
 
-    def patch_edge(self) -> int:
+    def patch_edge(self) -> int | tuple[int, ...]:
         """Patch size with "auto" resolved, see ``auto_patch``."""
         if self.wavefunction.patch != "auto":
             return self.wavefunction.patch

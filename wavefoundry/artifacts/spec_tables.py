@@ -186,6 +186,12 @@ class PretrainTable(Table):
         default="auto",
         description="solve in parameter (qgt) or sample (kernel, minSR) space; auto: the smaller one",
     )
+    moved: float = Field(
+        default=0.25,
+        ge=0,
+        le=0.9,
+        description="share of the samples that the Hamiltonian moves on, so that no configuration it reaches is missed",
+    )
     sampling: Literal["auto", "metropolis", "full-sum"] = Field(
         default="auto",
         description="full-sum adds up all configurations (at most 18 sites); auto: where that is cheaper",

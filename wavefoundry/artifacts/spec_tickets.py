@@ -207,7 +207,9 @@ class TicketsSpec(Table):
 
     def patch_edge(self) -> int:
         """Patch of a vision transformer with its default resolved."""
-        return self.wavefunction.patch or auto_patch(self.system.lattice.shape)
+        found = self.wavefunction.patch or auto_patch(self.system.lattice.shape)
+        assert isinstance(found, int)  # sign-free lattices have square patches
+        return found
 
     def transfer_list(self) -> list[dict[str, float]]:
         """Couplings the tickets are tried at."""

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 
-def auto_patch(extent: tuple[int, ...], sign_free: bool = True) -> int:
-    """Default edge of a patch: 4 (else 2, 3, 5) sites of a chain, 2 x 2 (else 3 x 3) of a square, else single sites.
+
+def patch_edges(patch: int | Sequence[int], axes: int) -> tuple[int, ...]:
+    """Edges of a patch along every axis: one number stands for all of them."""
+    return (patch,) * axes if isinstance(patch, int) else tuple(patch)
+
+
+def auto_patch(extent: tuple[int, ...], sign_free: bool = True) -> int | tuple[int, ...]:
+    """Default edges of a patch: 4 (else 2, 3, 5) sites of a chain, 2 x 2 (else 3 x 3) of a square, else single sites.
 
     Where amplitudes have signs to learn, 2 is tried before 4: half the error in frustrated chains. A single patch would
-    leave attention nothing to do, so the patch is smaller than the longest edge.
+    leave attention nothing to do, so the patch is smaller than the longest edge. A network with single sites for
+    patches has momentum 0, and with signs the ground state may have another: a lattice that no square patch tiles is
+    then cut in pairs along its even axes.
     """
     chain = (4, 2, 3, 5) if sign_free else (2, 4, 3, 5)
     wanted = chain if len(extent) == 1 else (2, 3)
     fits = (b for b in wanted if all(edge % b == 0 for edge in extent) and max(extent) > b)
-    return next(fits, 1)
+    found = next(fits, 1)
+    if found == 1 and not sign_free:
+        pairs = tuple(2 if edge % 2 == 0 and edge > 2 else 1 for edge in extent)
+        return pairs if max(pairs) > 1 else 1
+    return found

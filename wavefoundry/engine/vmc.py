@@ -70,7 +70,8 @@ class Options(NamedTuple):
     log psi in one step (the update is scaled down to it). extent: of a lattice of spins; where there are chains enough
     to fit a pair model, it makes the proposals (``engine.guided``). None: ordinary moves. moved: share of the samples
     that is moved on by the Hamiltonian (``engine.one_move``), so that the gradient sees what |psi|^2 does not meet; not
-    in a full sum. clip: largest distance of a local energy from the mean, in mean distances; 0: any.
+    in a full sum. clip: largest distance of a local energy from the mean, in mean distances; 0: any. largest:
+    change of log psi of a single sample in one step.
     """
 
     moves: int
@@ -81,7 +82,7 @@ class Options(NamedTuple):
     extent: tuple[int, ...] | None = None
     moved: float = 0.0
     clip: float = 0.0
-    largest: float = 1e9
+    largest: float = math.inf
 
 
 class Sampled(NamedTuple):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ViTSpec:
     """Description of a vision transformer, see ``wavefoundry.models.transformer.vit`` for the meaning of the fields."""
 
-    patch: int | Literal["auto"] = "auto"
+    patch: int | tuple[int, ...] | Literal["auto"] = "auto"
     width: int = 32
     layers: int = 2
     heads: int = 4
@@ -29,11 +29,12 @@ class ViTSpec:
     precision: Literal["float32", "float64"] = "float32"
     symmetry: Literal["auto", "translations", "none"] = "auto"
 
-    def patch_edge(self, extent: tuple[int, ...], sign_free: bool) -> int:
-        """Edge of a patch with "auto" resolved."""
-        from wavefoundry.core.shapes import auto_patch
+    def patch_edges(self, extent: tuple[int, ...], sign_free: bool) -> tuple[int, ...]:
+        """Edges of a patch with "auto" resolved."""
+        from wavefoundry.core.shapes import auto_patch, patch_edges
 
-        return auto_patch(extent, sign_free) if self.patch == "auto" else self.patch
+        patch = auto_patch(extent, sign_free) if self.patch == "auto" else self.patch
+        return patch_edges(patch, len(extent))
 
     def build(
         self, key: jax.Array, extent: tuple[int, ...], *, sign_free: bool, couplings: tuple[int, ...] = ()
@@ -56,7 +57,7 @@ class ViTSpec:
         return module.vit(
             key,
             extent,
-            patch=self.patch_edge(extent, sign_free),
+            patch=self.patch_edges(extent, sign_free),
             width=self.width,
             layers=self.layers,
             heads=self.heads,

@@ -8,6 +8,7 @@ Source: arXiv 2403.07795 (backbone and head), with the architecture its authors 
 from __future__ import annotations
 
 import math
+import operator
 
 import equinox as eqx
 import jax
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.shapes import auto_patch
+from wavefoundry.core.shapes import auto_patch, patch_edges
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.heads import make_head
 from wavefoundry.models.layers import Dense, LayerNorm, xavier
@@ -93,7 +94,7 @@ class ViTBackbone(eqx.Module):
     blocks: Block  # stacked along a leading axis: compiled once, however deep the network is
     norm: LayerNorm
     extent: tuple[int, ...] = eqx.field(static=True)
-    patch: int = eqx.field(static=True)
+    patch: tuple[int, ...] = eqx.field(static=True)  # its edges
     positions: Float[Array, "patches d"] | None = None  # added to the embedded patches
 
     def __call__(self, condition: Float[Array, " c"] | None, x: Array) -> Float[Array, " d"]:
@@ -115,18 +116,20 @@ class ViTBackbone(eqx.Module):
         return self.norm(jnp.sum(tokens, axis=0))
 
 
-def patches(x: Array, extent: tuple[int, ...], patch: int) -> Array:
-    """Cut a configuration into patches: (sites,) -> (patches, sites per patch)."""
+def patches(x: Array, extent: tuple[int, ...], patch: int | tuple[int, ...]) -> Array:
+    """Cut a configuration into patches of the given edges: (sites,) -> (patches, sites per patch)."""
+    edges = patch_edges(patch, len(extent))
     if len(extent) == 1:
-        return x.reshape(-1, patch)
+        return x.reshape(-1, edges[0])
     rows, columns = extent
-    blocks = x.reshape(rows // patch, patch, columns // patch, patch)
-    return blocks.transpose(0, 2, 1, 3).reshape(-1, patch * patch)
+    high, wide = edges
+    blocks = x.reshape(rows // high, high, columns // wide, wide)
+    return blocks.transpose(0, 2, 1, 3).reshape(-1, high * wide)
 
 
-def displacements(extent: tuple[int, ...], patch: int) -> Int[np.ndarray, "n n"]:
+def displacements(extent: tuple[int, ...], patch: int | tuple[int, ...]) -> Int[np.ndarray, "n n"]:
     """Index of the periodic displacement j - i between patches i and j."""
-    shape = tuple(edge // patch for edge in extent)
+    shape = tuple(edge // one for edge, one in zip(extent, patch_edges(patch, len(extent)), strict=True))
     positions = np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=-1)
     difference = (positions[None, :, :] - positions[:, None, :]) % np.array(shape)
     return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(difference, -1, 0)), shape))
@@ -136,7 +139,7 @@ def vit(
     key: PRNGKeyArray,
     extent: tuple[int, ...],
     *,
-    patch: int,
+    patch: int | tuple[int, ...],
     width: int,
     layers: int,
     heads: int,
@@ -151,7 +154,7 @@ def vit(
     Args:
         key: random key of the initial weights.
         extent: (sites,) of a chain or (rows, columns) of a square lattice.
-        patch: edge of a patch; must divide every edge of the lattice.
+        patch: edges of a patch, one number for all of them; they must divide the edges of the lattice.
         width: number of features d.
         layers: number of blocks.
         heads: number of attention heads; must divide ``width``.
@@ -165,7 +168,8 @@ def vit(
     Raises:
         InputError: patch or heads do not divide.
     """
-    if any(edge % patch for edge in extent):
+    edges = patch_edges(patch, len(extent))
+    if len(edges) != len(extent) or any(map(operator.mod, extent, edges)):
         raise InputError(
             f"patch {patch} does not divide the lattice {'x'.join(map(str, extent))}",
             where="wavefunction.patch",
@@ -181,15 +185,15 @@ def vit(
         )
     dtype = jnp.dtype(precision)
     k_embed, k_head, *k_blocks = jax.random.split(key, 2 + layers)
-    n_patches = math.prod(edge // patch for edge in extent)
-    pairs = jnp.asarray(displacements(extent, patch)) if positions and n_patches <= FREE_PATCHES else None
+    n_patches = math.prod(extent) // math.prod(edges)
+    pairs = jnp.asarray(displacements(extent, edges)) if positions and n_patches <= FREE_PATCHES else None
     blocks = [Block.create(k, width, heads, n_patches, dtype, pairs) for k in k_blocks]
     backbone = ViTBackbone(
-        Dense.create(k_embed, patch ** len(extent) + len(conditioned), width, dtype),
+        Dense.create(k_embed, math.prod(edges) + len(conditioned), width, dtype),
         jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks),
         LayerNorm.create(width, dtype),
         tuple(extent),
-        patch,
+        edges,
         xavier(jax.random.fold_in(k_embed, 1), (n_patches, width), dtype) if positions else None,
     )
     return Wavefunction(backbone, make_head(k_head, width, head, head_norm, dtype), conditioned)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
+from wavefoundry.core.shapes import patch_edges
 from wavefoundry.problems.lattice_checks import sector_states
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import Strings, strings_of
 
 
-def broken_by_shifts(system: LatticeSystem, step: int) -> list[str]:
+def broken_by_shifts(system: LatticeSystem, step: int | Sequence[int]) -> list[str]:
     """Names of the terms that a shift by ``step`` sites along an axis of the lattice, round its edges, does not keep.
 
     All terms count, also those that are off at the present couplings: a diagram may turn them on. The sign rule is part
     of the Hamiltonian. "constraint" stands for the Hilbert space.
 
     Args:
-        system: the family. step: edge of a patch; it divides every edge of the lattice.
+        system: the family. step: edges of a patch, one for all axes or one for each; they divide those of the lattice.
     """
     found = []
-    rolls = [roll for axis in range(len(system.extent)) if (roll := shift(system.extent, axis, step)) is not None]
+    steps = patch_edges(step, len(system.extent))
+    rolls = [roll for axis, one in enumerate(steps) if (roll := shift(system.extent, axis, one)) is not None]
     sublattice = None if system.sublattice is None else np.asarray(system.sublattice)
     for name, operator in zip(system.names, system.operators, strict=True):
         strings = strings_of(operator)

@@ -66,7 +66,7 @@ def training_of(table: PretrainTable, extent: tuple[int, ...], chunk: int, check
     """Settings of the pre-training as the engine takes them."""
     options = Options(
         moves=max(1, round(table.sweeps * math.prod(extent))), chunk=chunk, solver=table.solver,
-        momentum=table.momentum, extent=extent,
+        momentum=table.momentum, extent=extent, moved=table.moved, clip=CLIP, largest=LARGEST,
     )  # fmt: skip
     return Training(
         steps=table.steps,
@@ -79,6 +79,8 @@ def training_of(table: PretrainTable, extent: tuple[int, ...], chunk: int, check
     )
 
 
+CLIP, LARGEST = 8.0, 1.0
+"""Local energies count up to so many mean distances from the mean; no step changes log psi of a sample by more."""
 FULL_SUM = 1024
 """Up to so many configurations "auto" sums over all of them: cheaper than sampling, and free of noise."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from typing import Any, Literal, NamedTuple
 
 from wavefoundry.core.types import Wavefunction
@@ -53,12 +54,16 @@ def imposed_by(wavefunction: Wavefunction) -> Imposed:
 def _transformer(model: ViTSpec, system: LatticeSystem, sign_free: bool) -> Fitted:
     if model.symmetry == "none":
         return Fitted(model)
-    patch = model.patch_edge(system.extent, sign_free)
+    patch = model.patch_edges(system.extent, sign_free)
     # a patch that does not fit is refused, with its reason, by the network
-    broken = [] if any(edge % patch for edge in system.extent) else broken_by_shifts(system, patch)
+    broken = (
+        []
+        if len(patch) != len(system.extent) or any(map(operator.mod, system.extent, patch))
+        else broken_by_shifts(system, patch)
+    )
     if not broken:
         return Fitted(dataclasses.replace(model, symmetry="translations"))
-    without = f"the Hamiltonian is not invariant under shifts by {_edge(patch, system)} ({_words(broken, system)})"
+    without = f"the Hamiltonian is not invariant under shifts by {_edge(patch)} ({_words(broken, system)})"
     if model.symmetry == "translations":
         return Fitted(model, f"{without}, but the network is, as asked for: its energy stays above E0", True)
     chosen = dataclasses.replace(model, symmetry="none")
@@ -81,10 +86,8 @@ def _windows(model: ConvSpec | ResNetSpec, system: LatticeSystem) -> Fitted:
     return Fitted(model, note, True)
 
 
-def _edge(patch: int, system: LatticeSystem) -> str:
-    if patch == 1:
-        return "one site"
-    return f"a patch of {patch} sites" if len(system.extent) == 1 else f"a patch of {patch} x {patch} sites"
+def _edge(patch: tuple[int, ...]) -> str:
+    return "one site" if max(patch) == 1 else f"a patch of {' x '.join(map(str, patch))} sites"
 
 
 def _words(broken: list[str], system: LatticeSystem) -> str:

@@ -23,6 +23,7 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.guided import Guide
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
+from wavefoundry.studies.pretraining import energy_unit
 from wavefoundry.studies.records import MOVED, Estimator, Measured, moved_on
 
 WIDTH = 2
@@ -113,7 +114,11 @@ class HeadTools:
         # one precision, as tuned heads have it: a pre-trained float32 head would compile a program of its own
         heads = [jnp.asarray(np.asarray(start, np.float64)) for start in starts]
         a, c = (jnp.stack([*values, *[values[0] for _ in pad]]) for values in (heads, couplings))
-        tuned = tune_many(system, self.wavefunction.head, a, c, pool, self.rules)  # type: ignore[arg-type]
+        # energies without a unit: the rates of the rules act on them
+        units = jnp.array([energy_unit(eqx.tree_at(lambda s: s.couplings, system, one)) for one in c])
+        tuned = tune_many(system, self.wavefunction.head, a, c / units[:, None], pool, self.rules)  # type: ignore[arg-type]
+        scaled = {name: getattr(tuned, name) * units for name in ("energy", "held_out", "gain", "gain_error")}
+        tuned = tuned._replace(**scaled)
         return [tree.take(tuned, i) for i in range(len(starts))]
 
 

@@ -90,6 +90,7 @@ class Trainer:
             PhysicsError: local energies stayed non-finite although the step size was reduced.
         """
         training, schedule = self.training, self.training.schedule()
+        schedule = schedule._replace(learning_rate=schedule.learning_rate / energy_unit(family))
         limit = energy_bound(family)
         step, saved, begin, first = int(run.step), int(run.step), time.perf_counter(), int(run.step)
         while step < training.steps:
@@ -185,6 +186,21 @@ def train(
         run = trainer.run(run, family, context, stream, save)
         return eqx.combine(run.params, static), run, METER.now() - before + spent
     return eqx.combine(run.params, static), run, spent
+
+
+def energy_unit(family: Any) -> float:
+    """The unit of energy of the natural gradient: a third of what acts on a site, 1 for the critical Ising chain.
+
+    A learning rate times a force is a change of weights only where energies have no unit; so a Hamiltonian in other
+    units is trained in the same way. 1 for systems that are no lattices.
+    """
+    lattice = getattr(family, "lattice", family)
+    strings = [strings_of(operator) for operator in getattr(lattice, "operators", ())]
+    if not strings or any(found is None for found in strings):
+        return 1.0
+    couplings = np.abs(np.atleast_2d(np.asarray(lattice.couplings))).mean(axis=0)
+    norms = [np.abs(found.weights) @ (found.flips | found.signs) for found in strings if found is not None]
+    return float(couplings @ np.array(norms).mean(axis=1)) / 3 or 1.0
 
 
 def energy_bound(family: Any) -> float:
