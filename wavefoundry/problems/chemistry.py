@@ -42,8 +42,8 @@ class Chemistry:
         """The most accurate of them."""
         for value, name in ((self.fci, "FCI"), (self.ccsd_t, "CCSD(T)")):
             if value is not None:
-                return Reference(value, "method", f"{name}/{self.basis}")
-        return Reference(self.hf, "method", f"HF/{self.basis}")
+                return Reference(value, "method", f"{name}/{self.basis}", complete=self.basis.startswith("CBS"))
+        return Reference(self.hf, "method", f"HF/{self.basis}", complete=False)
 
 
 def resolve(molecule: Molecule, basis: str) -> str:

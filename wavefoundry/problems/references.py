@@ -18,12 +18,16 @@ TOLERANCE = 2e-3
 
 
 class Reference(NamedTuple):
-    """An energy to compare with: value (Ha), what it is, where it is from, and its uncertainty."""
+    """An energy to compare with: value (Ha), what it is, where it is from, and its uncertainty.
+
+    complete: it stands for the limit of the basis; False for a calculation in one small basis, which lies far above.
+    """
 
     value: float
     kind: Kind
     source: str
     uncertainty: float = 0.0
+    complete: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
