@@ -183,4 +183,7 @@ def _maps(charges: np.ndarray, centred: np.ndarray, g: np.ndarray) -> bool:
 
 def allowed(charges: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Projection (3, 3) on the vectors that a molecule's symmetry leaves alone, as its dipole moment must be one."""
-    return np.round(symmetries(charges, positions).mean(axis=0), 9) + 0.0
+    mean = symmetries(charges, positions).mean(axis=0)
+    values, vectors = np.linalg.eigh((mean + mean.T) / 2)  # 0 and 1, but for operations that hold within SAME
+    kept = vectors[:, values > 0.5]
+    return np.round(kept @ kept.T, 12) + 0.0

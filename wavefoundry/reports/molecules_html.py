@@ -33,6 +33,8 @@ FLAGS = {
     "LOW-ESS": content.FLAGS["LOW-ESS"],
     "SHORT-CHAINS": content.FLAGS["SHORT-CHAINS"],
     "HIGH-VARIANCE": "a variance above 0.01 Ha² per electron: the state is far from an eigenstate (refused above 0.05)",
+    "ONE-CHAIN": "nine tenths of the squared error bar come from a single chain: more samples",
+    "SYMMETRY": "a mirrored or turned copy of the molecule has another energy (refused from 10 mHa per atom on)",
     "STRAY-CHAIN": "one chain far from all others: beyond 6 standard deviations (refused beyond 10)",
     "ABOVE-HF": "the energy lies above Hartree-Fock in the smallest basis: the model does not know this molecule",
     "RUNAWAY": "an electron was farther than 20 bohr from every nucleus (refused from 0.1 % of the samples on)",

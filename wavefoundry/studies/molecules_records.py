@@ -21,7 +21,7 @@ from wavefoundry.problems.references import Reference, atom_energy
 from wavefoundry.studies.molecules import WINDOW, running_mean
 from wavefoundry.studies.molecules_state import Curve
 from wavefoundry.studies.molecules_symmetry import Copy, as_record, symmetry_doubts
-from wavefoundry.studies.molecules_verdict import NOT_FINITE, Evidence, Rest, observed, verdict_on
+from wavefoundry.studies.molecules_verdict import NOT_FINITE, Evidence, Rest, heaviest_chain, observed, verdict_on
 
 MILLI = 1000.0
 _POINTS = 60
@@ -96,6 +96,7 @@ def record_of(
         "ess": estimate.ess,
         "samples": estimate.samples,
         "acceptance": float(samples.acceptance),
+        "heaviest_chain": heaviest_chain(energies),
         "error_mha": None if value is None else MILLI * (estimate.mean - value),
         "error_mha_error": MILLI * estimate.error,
         "correlation_share": _share(estimate.mean, reference, chemistry),
@@ -135,7 +136,8 @@ def _nothing() -> dict[str, Any]:
     """A molecule without a usable number: local energies were not finite."""
     names = (
         "energy", "energy_error", "energy_per_atom", "variance", "v_score", "r_hat", "r_hat_limit", "tau", "ess",
-        "samples", "acceptance", "error_mha", "error_mha_error", "correlation_share", "atomisation", "symmetry",
+        "samples", "acceptance", "heaviest_chain", "error_mha", "error_mha_error", "correlation_share", "atomisation",
+        "symmetry",
     )  # fmt: skip
     return dict.fromkeys(names) | {"observables": {}} | NOT_FINITE.fields()
 

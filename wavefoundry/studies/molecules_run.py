@@ -18,6 +18,7 @@ from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER, Cost
+from wavefoundry.core.molecule import unusual_lengths
 from wavefoundry.problems.chemistry import Chemistry, require_basis
 from wavefoundry.problems.references import Reference
 from wavefoundry.studies import molecules_records as records
@@ -182,6 +183,8 @@ def set_up(
     cache_programs()
     training, targets = spec.training(), spec.targets()
     context.say("prepare", f"Hartree-Fock of {len(training) + len(targets)} molecules")
+    for text in unusual_lengths([named.molecule for named in (*training, *targets)]):
+        context.warn(text)
     prepared = {"train": prepare(training, spec.train), "adapt": prepare(targets, spec.train)}
     workshop = Workshop(
         first_network(spec) if wavefunction is None else wavefunction, spec.train, context, spec.output.checkpoint_every

@@ -27,13 +27,14 @@ ABOVE, FAR_ABOVE = 2.0, 10.0
 VARIANCE, LARGE_VARIANCE = 0.01, 0.05
 """Variance of the local energy per electron (Ha^2) above which a state is doubtful, and refused."""
 STRAY, LOST = 6.0, 10.0
-"""Robust standard deviations of the chain means beyond which a chain is stray, and spoils the number."""
+"""Robust standard deviations of the medians of the chains beyond which a chain is stray, and spoils the number."""
+HEAVIEST = 0.9
+"""Share of one chain in the squared error bar above which the bar is doubtful."""
 ACCEPTANCE = (0.05, 0.99)
 RUNAWAY = 1e-3
 """Share of samples with an electron far from every nucleus from which on an energy is refused."""
 FALL = 1e-3
 """Fall of the energy (Ha) from one fifth of a training to the next below which it counts as at rest."""
-_SPIKES = 10.0
 
 
 class Rest(NamedTuple):
@@ -114,6 +115,9 @@ def _walkers(evidence: Evidence) -> list[Doubt]:
     worst = stray(evidence.energies)
     why = f"one chain lies {worst:.0f} standard deviations from all others"
     found = graded("STRAY-CHAIN", "sampled", why, worst > STRAY, worst > LOST)
+    heaviest = heaviest_chain(evidence.energies)
+    why = f"the error bar hangs on one chain of {len(evidence.energies)}: {heaviest:.0%} of its square"
+    found += graded("ONE-CHAIN", "sampled", why, heaviest > HEAVIEST, False)
     why = f"in {evidence.far:.2g} of the samples an electron is farther than 20 bohr from every nucleus"
     found += graded("RUNAWAY", "sampled", why, evidence.far > 0, evidence.far > RUNAWAY)
     if not ACCEPTANCE[0] < evidence.acceptance < ACCEPTANCE[1]:
@@ -123,16 +127,25 @@ def _walkers(evidence: Evidence) -> list[Doubt]:
 
 
 def stray(energies: np.ndarray) -> float:
-    """Largest distance of a chain mean from the median of all, in robust standard deviations.
+    """Largest distance of a chain from all others, in robust standard deviations of the medians of the chains.
 
-    Single wild local energies are moved to the edge of a wide window first: they occur in every chain of electrons now
-    and then and say nothing about where the chain is.
+    Not of the means: wild local energies occur in every chain of electrons now and then, a few in a row at times, and
+    say nothing about where the chain is.
     """
-    centre = np.median(energies)
-    reach = _SPIKES * np.median(np.abs(energies - centre))
-    found = np.abs(chain_z(np.clip(energies, centre - reach, centre + reach) if reach > 0 else energies))
+    found = np.abs(chain_z(np.median(energies, axis=1)[:, None]))
     found = found[np.isfinite(found)]
     return float(found.max()) if len(found) else 0.0
+
+
+def heaviest_chain(energies: np.ndarray) -> float:
+    """Largest share of a single chain in the squared error bar.
+
+    Local energies of electrons have rare large values, and walkers now and then visit places where all are large. Where
+    one such visit makes up most of an error bar, the bar says how many there were, not how many there should be.
+    """
+    means = energies.mean(axis=1)
+    squares = (means - np.median(means)) ** 2
+    return float(squares.max() / squares.sum()) if squares.sum() > 0 else 0.0
 
 
 def _state(evidence: Evidence) -> list[Doubt]:
