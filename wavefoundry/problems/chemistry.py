@@ -62,7 +62,8 @@ class Chemistry:
         if self.doubt is not None:
             return None
         complete = self.basis.startswith("CBS")
-        for value, name in ((self.fci, "FCI"), (self.ccsd_t, "CCSD(T)")):
+        corrected = complete and None not in (self.fci, self.ccsd_t) and self.fci != self.ccsd_t
+        for value, name in ((self.fci, "CCSD(T)+FCI" if corrected else "FCI"), (self.ccsd_t, "CCSD(T)")):
             if value is not None:
                 return Reference(value, "method", f"{name}/{self.basis}", self.uncertainty, complete)
         return Reference(self.hf, "method", f"HF/{self.basis}", self.uncertainty, complete=False)
@@ -99,13 +100,16 @@ def _diffuse(molecule: Molecule) -> str:
     return "aug-" if molecule.charge < 0 else ""
 
 
-def chemistry(molecule: Molecule, basis: str = "auto", methods: Sequence[str] = METHODS) -> Chemistry:
+def chemistry(
+    molecule: Molecule, basis: str = "auto", methods: Sequence[str] = METHODS, *, careful: bool = True
+) -> Chemistry:
     """Hartree-Fock, CCSD(T) and FCI energies of a molecule, each where its size allows.
 
     Args:
         molecule: the molecule.
         basis: a basis set of PySCF, "cbs" or "auto".
         methods: of "hf", "ccsd(t)" and "fci"; Hartree-Fock always runs.
+        careful: look whether Hartree-Fock is stable; not needed where no reference is wanted.
 
     Raises:
         InputError: the basis is unknown, or PySCF is missing.
@@ -115,7 +119,7 @@ def chemistry(molecule: Molecule, basis: str = "auto", methods: Sequence[str] = 
     if basis == "cbs":
         return complete_basis(molecule, methods)
     with _one_thread():
-        found = _solved(molecule, basis, methods, FCI_LIMIT)
+        found = _solved(molecule, basis, methods, FCI_LIMIT, careful)
     doubt = None if found.fci is not None else found.doubt
     uncertainty = 0.0 if found.fci is not None else TRIPLES_ERROR * abs(found.triples)
     return _capped(molecule, Chemistry(basis, found.hf, found.ccsd_t, found.fci, doubt, uncertainty))
@@ -244,15 +248,17 @@ def _one_thread() -> Iterator[None]:
         lib.num_threads(threads)
 
 
-def _solved(molecule: Molecule, basis: Any, methods: Sequence[str] | set[str], limit: float) -> _Solved:
+def _solved(
+    molecule: Molecule, basis: Any, methods: Sequence[str] | set[str], limit: float, careful: bool = True
+) -> _Solved:
     """Everything in one basis; FCI up to ``limit`` determinants, and always for two electrons."""
-    field, doubt = _field(molecule, basis)
+    field, doubt = _field(molecule, basis, careful and molecule.electrons > 2)
     hf = float(field.e_tot)
     if molecule.electrons == 1:
         return _Solved(hf, fci=hf)
     size = field.mol.nao_nr()
     space = float(math.comb(size, molecule.n_up)) * math.comb(size, molecule.n_down)
-    if molecule.electrons == 2:  # coupled cluster is exact for two electrons, and much faster
+    if molecule.electrons == 2 and {"ccsd(t)", "fci"} & set(methods):  # exact with coupled cluster, and much faster
         value = _ccsd_t(field)[0]
         fci = _fci(field, molecule) if value is None and space <= FCI_LIMIT else value
         return _Solved(hf, fci, 0.0, fci, doubt)
@@ -267,7 +273,7 @@ def _solved(molecule: Molecule, basis: Any, methods: Sequence[str] | set[str], l
     return _Solved(hf, value, triples, fci, doubt)
 
 
-def _field(molecule: Molecule, basis: Any) -> tuple[Any, str | None]:
+def _field(molecule: Molecule, basis: Any, careful: bool) -> tuple[Any, str | None]:
     """Hartree-Fock, restricted for closed shells, else unrestricted; and why one determinant may be a bad start.
 
     The lowest solution of its kind: where the stability analysis finds a way down, it is followed.
@@ -282,13 +288,13 @@ def _field(molecule: Molecule, basis: Any) -> tuple[Any, str | None]:
         if not field.converged:
             field = field.newton()
             field.kernel()
-        field, doubt = _stable(field) if field.converged and molecule.electrons > 1 else (field, None)
+        field, doubt = _stable(field) if field.converged and careful else (field, None)
     except (KeyError, RuntimeError, ValueError) as error:
         why = f"PySCF: {' '.join(str(error).split())[:120]}"
         raise InputError(f"basis {str(basis)[:40]} cannot be used", where="reference.basis", why=why) from None
     if not field.converged:
         raise PhysicsError(f"Hartree-Fock of {molecule.name} in {basis} does not converge: there is no reference")
-    if molecule.spin and doubt is None:
+    if molecule.spin and doubt is None and careful:
         half = molecule.spin / 2
         excess = float(field.spin_square()[0]) - half * (half + 1)
         if excess > CONTAMINATED:
@@ -363,7 +369,7 @@ def reference_for(
     if known is not None and basis == "auto":
         basis, methods = f"{_diffuse(molecule)}cc-pVTZ", ("hf",)
     try:
-        found = chemistry(molecule, basis, methods)
+        found = chemistry(molecule, basis, methods, careful=known is None)
     except PhysicsError:
         return known, None
     return known or found.best(), found

@@ -116,7 +116,7 @@ def _identity(
         known |= {"uncertainty": reference.uncertainty, "complete": reference.complete}
     computed = None
     if chemistry is not None:
-        computed = {"basis": chemistry.basis, "hf": chemistry.hf, "ccsd_t": chemistry.ccsd_t, "fci": chemistry.fci}
+        computed = {name: getattr(chemistry, name) for name in ("basis", "hf", "ccsd_t", "fci", "doubt")}
     return {
         "name": molecule.name,
         "formula": molecule.formula,
