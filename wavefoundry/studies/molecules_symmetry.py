@@ -11,6 +11,7 @@ import numpy as np
 from wavefoundry.adapt import transfer
 from wavefoundry.adapt.transfer import Prepared, Samples
 from wavefoundry.artifacts.spec_molecules import MoleculesTrainTable
+from wavefoundry.core.errors import InputError
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.statistics import importance_ess
 from wavefoundry.core.verdict import Doubt
@@ -51,10 +52,13 @@ def orientations(
         table: how molecules are prepared.
     """
     turn = _rotation(molecule)
-    return {
-        name: _compared(wavefunction, molecule, prepared, samples, table, matrix)
-        for name, matrix in (("mirrored", turn @ MIRROR), ("turned", turn))
-    }
+    found = {}
+    for name, matrix in (("mirrored", turn @ MIRROR), ("turned", turn)):
+        try:
+            found[name] = _compared(wavefunction, molecule, prepared, samples, table, matrix)
+        except InputError:  # Hartree-Fock of the copy does not converge: no reason to lose the record
+            continue
+    return found
 
 
 def _rotation(molecule: Molecule) -> np.ndarray:
