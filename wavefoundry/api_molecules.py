@@ -19,6 +19,7 @@ from wavefoundry.models import ElectronsSpec
 from wavefoundry.studies import molecules_run as study
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.molecules_summary import summary_of
+from wavefoundry.studies.molecules_verdict import Rest, rest_of
 
 if TYPE_CHECKING:
     import pandas
@@ -85,6 +86,8 @@ class MoleculeModel:
     wavefunction: Any
     spec: MoleculesSpec
     cost: dict[str, Any] | None = None
+    rest: dict[str, Rest] = dataclasses.field(default_factory=dict)
+    """Whether its training had come to rest, by molecule; empty: not known."""
 
     @property
     def trained_on(self) -> list[Molecule]:
@@ -100,8 +103,8 @@ class MoleculeModel:
         """Write weights and description into a folder (safetensors and JSON, checksummed)."""
         from wavefoundry.artifacts.bundles import write_bundle
 
-        names = [molecule.name for molecule in self.trained_on]
-        write_bundle(Path(path), *study.contents(self.wavefunction, self.spec, names))
+        rest = self.rest or {molecule.name: Rest() for molecule in self.trained_on}
+        write_bundle(Path(path), *study.contents(self.wavefunction, self.spec, rest))
         return Path(path)
 
 
@@ -118,9 +121,11 @@ def load(path: str | Path) -> MoleculeModel:
     if not folder.is_dir():
         raise InputError(f"there is no saved model at {path}", where="wf.load")
     _, meta = read_bundle(folder)
-    spec = study_file.from_dict(meta["spec"], source=str(folder))
+    frame = study.stored_frame(meta)
+    stored = meta["spec"] | {"train": meta["spec"]["train"] | {"frame": frame}}
+    spec = study_file.from_dict(stored, source=str(folder))
     empty = study.describe(spec).build(jax.random.key(0))
-    return MoleculeModel(study.stored_weights(empty, folder), spec)
+    return MoleculeModel(study.stored_weights(empty, folder, frame), spec, rest=study.stored_rest(folder))
 
 
 def is_stored(path: str | Path) -> bool:
@@ -157,7 +162,7 @@ def pretrain(
     with _view(progress) as emit:
         desk = study.set_up(spec, Context(emit))
         params = study.train_base(desk)
-    return MoleculeModel(desk.workshop.with_weights(params), spec, desk.state.cost().to_dict())
+    return MoleculeModel(desk.workshop.with_weights(params), spec, desk.state.cost().to_dict(), desk.rest())
 
 
 def map_molecules(
@@ -196,14 +201,26 @@ def map_molecules(
     log: list[dict[str, Any]] = []
     with _view(progress) as emit:
         context = Context(lambda event: (log.append(event), emit(event))[0])
-        desk = study.set_up(spec, context, base.wavefunction)
+        desk = study.set_up(spec, context, base.wavefunction, base.rest)
         tuned = study.adapt_all(desk, desk.workshop.params)
         if spec.adapt.scratch:
             study.from_scratch(desk)
     names = [molecule.name for molecule in base.trained_on]
     summary = summary_of(spec, desk.state, names, desk.state.cost(), base.parameters)
-    models = {name: MoleculeModel(desk.workshop.with_weights(params), spec) for name, params in tuned.items()}
+    models = {
+        name: MoleculeModel(desk.workshop.with_weights(params), spec, rest=_rest(desk, name))
+        for name, params in tuned.items()
+    }
     return MoleculeMap(summary, log, models)
+
+
+def _rest(desk: study.Desk, name: str) -> dict[str, Rest]:
+    """How the tuning of a molecule ended."""
+    index = [named.molecule.name for named in desk.targets].index(name)
+    curves = desk.state.curves
+    if "adapt/together" in curves:
+        return {one.molecule.name: rest_of(curves["adapt/together"], k) for k, one in enumerate(desk.targets)}
+    return {name: rest_of(curves.get(f"adapt/{index}"))}
 
 
 def _rows(systems: Sequence[Molecule], where: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import pytest
 from wavefoundry.core import geometries
 from wavefoundry.core.compounds import COMPOUNDS, SETS
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, Molecule, read_xyz
+from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, Molecule, unusual_lengths
 
 
 def test_properties_of_lithium_hydride():
@@ -65,42 +65,40 @@ def test_impossible_molecules_are_refused(text, settings, says):
     assert says in str(caught.value) and "atoms" in caught.value.where
 
 
-def test_xyz_with_several_molecules(tmp_path):
-    path = tmp_path / "two.xyz"
-    path.write_text("2\ncharge=1 spin=1\nH 0 0 0\nH 0 0 1.0\n\n1\nhelium\nHe 1 2 3\n")
-    ion, atom = read_xyz(path)
-    assert (ion.name, ion.charge, ion.n_up, ion.n_down) == ("two 1", 1, 1, 0)
-    assert ion.distances() == pytest.approx([BOHR_PER_ANGSTROM])
-    assert (atom.name, atom.electrons) == ("two 2", 2)
-    with pytest.raises(InputError, match="holds 2 molecules"):
-        Molecule.from_xyz(path)
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("H 0,0 0,0 0,96; H 0 0 0", "decimal commas"),
+        ("H 0 0 0; H 0 0 1.4 0.5", "4 numbers"),
+        ("H 0 0 0; H 0 0 1_4", "not a number"),
+    ],
+)
+def test_atoms_that_would_be_read_as_others_are_refused(text, says):
+    with pytest.raises(InputError) as caught:
+        Molecule.from_atoms(text)
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "line", "says"),
-    [
-        ("two\n\nH 0 0 0\n", "line 1", "not a number of atoms"),
-        ("2\n\nH 0 0 0\n", "line 1", "ends before its 2 atoms"),
-        ("2\n\nH 0 0 0\nH 0 zero 1\n", "line 4", "not a number"),
-        ("1\n\nH 0 0 0\ngarbage\n", "line 4", "not a number of atoms"),
-        ("2\n\nH 0 0 0\nH 0 0 0\n", "line 1", "on top of each other"),
-        ("1\n\nQq 0 0 0\n", "line 3", "not an element"),
-        ("\n\n", "", "empty"),
-    ],
+    "text", ["H,0,0,0; H,0,0,1.4", "H 0 0 0; H 0, 0, 1.4D+00", "H 0 0 0; H 0 0 14.*^-1", "H 0,0 0; H 0 0 \u22121.4"]
 )
-def test_xyz_with_garbage_names_the_line(tmp_path, content, line, says):
-    path = tmp_path / "bad.xyz"
-    path.write_text(content)
-    with pytest.raises(InputError) as caught:
-        read_xyz(path)
-    assert says in caught.value.what and "bad.xyz" in caught.value.where and line in caught.value.where
+def test_numbers_as_programs_write_them(text):
+    assert Molecule.from_atoms(text).distances() == pytest.approx([1.4])
 
 
-def test_xyz_that_is_no_text(tmp_path):
-    path = tmp_path / "binary.xyz"
-    path.write_bytes(b"\x80\x81\x82")
-    with pytest.raises(InputError, match="not text"):
-        read_xyz(path)
+def test_lengths_that_look_like_a_mistaken_unit():
+    """Water in Angstrom read as bohr, and the other way round; usual and stretched molecules say nothing."""
+    water = "O 0 0 0; H 0 0.757 0.587; H 0 -0.757 0.587"
+    wrong, right = Molecule.from_atoms(water), Molecule.from_atoms(water, "angstrom")
+    (said,) = unusual_lengths([right, wrong])
+    assert "angstrom" in said and "H2O" in said
+    bohr = "O 0 0 0; H 0 1.431 1.109; H 0 -1.431 1.109"
+    assert "unit right" in unusual_lengths([Molecule.from_atoms(bohr, "angstrom")])[0]
+    assert unusual_lengths([right, Molecule.from_atoms(bohr)]) == []
+    curve = [Molecule.from_atoms(f"Li 0 0 0; H 0 0 {r}") for r in (2.1, 3.0, 8.0)]
+    assert unusual_lengths(curve) == [] and unusual_lengths([Molecule.from_atoms("He 0 0 0; He 0 0 5.6")]) == []
+    assert unusual_lengths([geometries.compound(name) for name in COMPOUNDS]) == []
+    assert unusual_lengths([geometries.chain(n, 1.8) for n in (4, 6)]) == []
 
 
 def test_chains():

@@ -8,7 +8,15 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.geometries import chain, compound
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.problems import references
-from wavefoundry.problems.chemistry import chemistry, complete_basis, reference_for, resolve
+from wavefoundry.problems.chemistry import (
+    Chemistry,
+    _capped,
+    chemistry,
+    complete_basis,
+    reference_for,
+    resolve,
+    separated_atoms,
+)
 from wavefoundry.problems.references import CURVES, lookup
 
 pytest.importorskip("pyscf")
@@ -87,6 +95,66 @@ def test_too_large_calculations_are_left_out():
 def test_an_unknown_basis_is_refused():
     with pytest.raises(InputError, match="cannot be used"):
         chemistry(lih(3.0), "cc-pVZZ")
+
+
+def test_two_electrons_are_treated_exactly_however_far_apart():
+    """Restricted Hartree-Fock leaves half a proton's charge on either side and ends 0.21 Ha too high."""
+    found, computed = reference_for(Molecule.from_atoms("H 0 0 0; H 0 0 8"))
+    assert found is not None and computed is not None
+    # Kolos and Wolniewicz: -1.0000556 at 8 bohr
+    assert found.value == pytest.approx(-1.0000556, abs=found.uncertainty) and found.complete
+    assert computed.hf > found.value + 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "charge", "spin", "value"), [
+        ("H 0 0 0", -1, 0, -0.527751), ("Li 0 0 0", 1, 0, -7.279913), ("Be 0 0 0", 2, 0, -13.655566),
+        ("He 0 0 0; H 0 0 1.46323", 1, 0, -2.978706),
+        pytest.param("H 0 0 0; H 0 0 1.65; H 0 1.42894 0.825", 1, 0, -1.343836, marks=pytest.mark.slow),
+        pytest.param("H 0 0 0; H 0 0 2", 0, 2, -0.897075, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+def test_ions_and_triplets(text, charge, spin, value):
+    """Exact values of the literature: tabulated for atoms, calculated for molecules."""
+    molecule = Molecule.from_atoms(text, charge=charge, spin=spin)
+    found, _ = reference_for(molecule, None if molecule.atoms == 1 else "auto")
+    assert found is not None and found.value == pytest.approx(value, abs=max(found.uncertainty, 1e-6))
+
+
+def test_anions_get_diffuse_functions():
+    """Without them the outer electron of the hydride ion is not bound: 30 mHa are missing."""
+    ion = Molecule.from_atoms("H 0 0 0", charge=-1)
+    assert resolve(ion, "auto") == "cbs"
+    found, _ = reference_for(ion, literature=False)
+    assert found is not None and "aug-cc-pVTZ" in found.source
+    assert found.value == pytest.approx(-0.527751, abs=3e-4)
+
+
+def test_stretched_bonds_of_many_electrons_have_no_reference():
+    """N2 at 6 bohr: CCSD(T) of a restricted determinant is off by a tenth of a hartree."""
+    found, computed = reference_for(Molecule.from_atoms("N 0 0 0; N 0 0 6"), "6-31g", ("ccsd(t)",))
+    assert found is None and computed is not None and "unstable" in str(computed.doubt)
+    near, fine = reference_for(Molecule.from_atoms("N 0 0 0; N 0 0 2.1"), "6-31g", ("ccsd(t)",))
+    assert near is not None and fine is not None and fine.doubt is None
+
+
+def test_several_determinants_need_configuration_interaction():
+    """A square of hydrogen atoms: FCI where it is affordable, nothing where it is not asked for."""
+    square = Molecule.from_atoms("H 0 0 0; H 0 0 2; H 0 2 0; H 0 2 2")
+    found, computed = reference_for(square, "cc-pVDZ", ("ccsd(t)", "fci"))
+    assert found is not None and computed is not None and found.value == computed.fci and found.source == "FCI/cc-pVDZ"
+    assert not found.complete
+    assert reference_for(square, "cc-pVDZ", ("ccsd(t)",))[0] is None
+
+
+def test_no_reference_lies_above_the_separated_atoms():
+    chain4 = chain(4, 9.0)
+    assert separated_atoms(chain4) == pytest.approx(-2.0)
+    assert separated_atoms(chain(4, 1.8)) is None
+    wrong = Chemistry("CBS(cc-pVTZ/QZ)", -1.2, ccsd_t=-1.7)
+    assert _capped(chain4, wrong).best() is None
+    close = _capped(chain4, Chemistry("CBS(cc-pVTZ/QZ)", -1.2, fci=-1.9995)).best()
+    assert close is not None and close.value == -2.0
 
 
 def test_the_reference_of_a_known_molecule_is_the_literature():

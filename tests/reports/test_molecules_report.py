@@ -26,14 +26,15 @@ def record(length: float, method: str, error: float, **changes) -> dict:
         "error_mha": error, "error_mha_error": 1.0, "chemistry": {"basis": "cc-pVTZ", "hf": -7.98},
         "correlation_share": 0.97, "atomisation": {"value": 0.09, "error": 0.001},
         "observables": {"dipole": {"value": 5.9, "error": 0.1}, "density": density, "virial": {"value": 2.01}},
-        "flags": [], "trusted": True, "cost": {"cpu_seconds": 1.0},
+        "flags": [], "trusted": True, "verdict": "trusted", "reasons": ["agrees"], "cost": {"cpu_seconds": 1.0},
     } | changes  # fmt: skip
 
 
 def summary() -> dict:
     records = [record(x, "trained", 0.5) for x in (2.4, 3.0, 4.0)]
     records += [record(x, "zero-shot", 2.0 + x) for x in (2.6, 3.4)]
-    records.append(record(6.0, "zero-shot", 90.0, flags=["ABOVE-HF!"], trusted=False))
+    far = {"flags": ["ABOVE-HF!"], "trusted": False, "verdict": "refused", "reasons": ["above Hartree-Fock"]}
+    records.append(record(6.0, "zero-shot", 90.0, **far))
     curves = [
         {"target": "LiH 3.4", "start": start, "steps": [0, 10, 100], "energy": [-8.0] * 3, "error_mha": errors}
         for start, errors in (("transfer", [9.0, 4.0, 1.0]), ("scratch", [900.0, 40.0, 6.0]))
@@ -55,7 +56,13 @@ def test_the_report_says_what_matters_first():
     page = render(summary(), [])
     verdict = re.search(r'<section class="verdict.*?</section>', page, re.DOTALL)
     assert verdict is not None
-    for part in ("PARTLY", "5 of 6 energies can be trusted", "15 times fewer", "5.4 mHa"):
+    for part in (
+        "PARTLY TRUSTED",
+        "Of 6 energies: 5 trusted, 1 refused.",
+        "refused: above Hartree-Fock",
+        "15 times fewer",
+        "5.4 mHa",
+    ):
         assert part in verdict[0], part
     assert "good" not in verdict[0]
     assert page.count("<svg") == 4  # curve, steps, training, density
@@ -68,7 +75,26 @@ def test_a_clean_run_is_said_to_be_good():
     clean = summary()
     clean["molecules"] = clean["molecules"][:5]
     page = render(clean, [])
-    assert re.search(r'class="verdict good">\s*<p><strong>OK', page)
+    assert re.search(r'class="verdict good">\s*<p><strong>TRUSTED', page)
+
+
+def test_what_nothing_confirms_is_an_upper_bound_and_no_success_of_trust():
+    bound = summary()
+    bound["molecules"] = [one | {"verdict": "upper bound", "trusted": False} for one in bound["molecules"][:3]]
+    page = render(bound, [])
+    assert re.search(r'class="verdict">\s*<p><strong>UPPER BOUND', page)
+    assert "Of 3 energies: 0 trusted, 3 upper bounds." in page and "nothing independent confirms it" in page
+    assert molecules_lines.counted(bound["molecules"][:1]) == "0 trusted, 1 upper bound"
+
+
+def test_a_study_that_failed_says_why():
+    failed = summary() | {"status": "failed", "why": "the energy is refused: LiH 6: above Hartree-Fock"}
+    failed["molecules"] = failed["molecules"][-1:]
+    assert "REFUSED" in render(failed, []) and "The energy is refused: LiH 6" in render(failed, [])
+    closing = molecules_lines.final_line(failed)
+    assert closing.startswith(
+        "failed (the energy is refused: LiH 6: above Hartree-Fock): 1 molecule, 0 trusted, 1 refused"
+    )
 
 
 @pytest.mark.parametrize("gone", ["train", "transfer", "curves", "molecules", "settings", "cost", "trained_on"])
@@ -81,7 +107,9 @@ def test_a_summary_with_a_part_missing_still_makes_a_report(gone):
 def test_missing_numbers_are_not_drawn_as_zero():
     nothing = dict.fromkeys(("energy", "energy_error", "error_mha", "error_mha_error", "variance", "v_score"))
     broken = summary()
-    broken["molecules"].append(record(5.0, "zero-shot", 0.0) | nothing | {"flags": ["NOT-FINITE!"], "trusted": False})
+    broken["molecules"].append(
+        record(5.0, "zero-shot", 0.0) | nothing | {"flags": ["NOT-FINITE!"], "trusted": False, "verdict": "refused"}
+    )
     assert "5" not in [f"{molecules_figures.length_of(r):g}" for r in molecules_figures.scans(broken)["LiH"]]
     page = render(broken, [])
     assert "NOT-FINITE!" in page and "n/a" in page
@@ -139,19 +167,24 @@ def test_lines_of_the_live_view():
     event = {"event": "molecule", "index": 0, **record(3.4, "zero-shot", 5.4)}
     assert lines.event_line(event) == (
         "LiH 3.4, zero-shot: E (Ha) -8.0566(10)  E - ref (mHa) 5.4(1.0)  variance 0.020  R-hat 1.000  accept 0.50  "
-        "reference exact  flags ok"
+        "reference exact  verdict trusted"
     )
     step = {"event": "step", "phase": "train", "step": 5, "steps": 10, "energy_mean": -8.01234567, "std": 0.1234}
     assert lines.event_line(step) == "train 5/10  mean E -8.012346  std 0.12"
     closing = molecules_lines.final_line(summary())
-    assert "complete: 6 molecules, 5 trusted, largest difference from a reference 90 mHa" in closing
+    assert "complete: 6 molecules, 5 trusted, 1 refused, largest difference from a reference 90 mHa" in closing
 
 
 def test_the_closing_table():
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(live.final_table(summary()))
     text = console.export_text()
-    assert "UNTRUSTED ABOVE-HF!" in text and "15 times fewer" in text and "cost: 9 s CPU" in text
+    assert (
+        "LiH 6, zero-shot: refused: above Hartree-Fock" in text
+        and "ABOVE-HF!" in text
+        and "15 times fewer" in text
+        and "cost: 9 s CPU" in text
+    )
 
 
 @pytest.mark.parametrize(

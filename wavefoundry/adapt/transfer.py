@@ -21,9 +21,11 @@ from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.types import Process, Run
 from wavefoundry.engine import families as engine
 from wavefoundry.engine import laplacian
-from wavefoundry.engine.sampling import Walkers, equal_weights
+from wavefoundry.engine.sampling import Walkers, equal_weights, over_family
 from wavefoundry.engine.vmc import Schedule, local_energies
+from wavefoundry.problems import frames
 from wavefoundry.problems.electrons import ElectronSystem, electron_system
+from wavefoundry.problems.frames import Frame
 from wavefoundry.problems.hartree_fock import hartree_fock
 
 
@@ -32,11 +34,18 @@ class Prepared:
     """A molecule ready for a network: its system (arrays) and what Hartree-Fock says about it.
 
     ``compound`` = (n_up, n_down, atoms): prepared molecules with the same compound share compiled programs.
+    ``frame``: where the system's nuclei and electrons are, seen from the molecule as given.
     """
 
     name: str
     system: ElectronSystem
     energy_hf: float  # Ha, STO-6G
+    frame: Frame
+
+    def as_given(self, x: np.ndarray) -> tuple[ElectronSystem, np.ndarray]:
+        """Nuclei and electrons (..., 3) turned back to where the molecule lies; orbitals are left as they are."""
+        nuclei = jnp.asarray(self.frame.back(np.asarray(self.system.positions)))
+        return eqx.tree_at(lambda s: s.positions, self.system, nuclei), self.frame.back(x)
 
     @property
     def compound(self) -> tuple[int, int, int]:
@@ -107,27 +116,33 @@ class Samples(NamedTuple):
     far: Float[Array, " R"]  # share of samples with an electron farther than 20 bohr from every nucleus
 
 
-def prepare(molecule: Molecule, *, method: laplacian.Method = "folx", electrons_per_move: int = 0) -> Prepared:
+def prepare(
+    molecule: Molecule, *, method: laplacian.Method = "folx", electrons_per_move: int = 0, turn: bool = True
+) -> Prepared:
     """Hartree-Fock, localisation, descriptors (PySCF, silent).
 
     Args:
         molecule: nuclei, charge and spin.
         method: of the Laplacian, see ``engine.laplacian``.
         electrons_per_move: of a Metropolis move; 0: all.
+        turn: put it in its principal frame, so that rotated and mirrored copies are the same to the network.
 
     Raises:
         InputError: unsupported element, impossible spin, or Hartree-Fock that does not converge.
     """
-    positions = np.asarray(molecule.positions, float)
-    orbitals = hartree_fock(molecule.symbols, positions, charge=molecule.charge, spin=molecule.spin)
+    given_at, charges = np.asarray(molecule.positions, float), np.asarray(molecule.charges)
+    frame = frames.principal(charges, given_at) if turn else frames.given(given_at)
+    positions = frames.placed(frame, given_at) if turn else given_at
+    symbols = [molecule.symbols[k] for k in frame.order]
+    orbitals = hartree_fock(symbols, positions, charge=molecule.charge, spin=molecule.spin)
     system = electron_system(
         orbitals,
-        np.asarray(molecule.charges),
+        charges[list(frame.order)],
         positions,
         laplacian.METHODS[method],
         electrons_per_move=electrons_per_move,
     )
-    return Prepared(molecule.name, system, orbitals.energy)
+    return Prepared(molecule.name, system, orbitals.energy, frame)
 
 
 def stack(molecules: Sequence[Prepared]) -> Stack:
@@ -245,6 +260,36 @@ def evaluate(
     walkers, (terms, x, acceptance) = _collect(wavefunction, family, walkers, moves, how.samples)
     terms, x = jnp.moveaxis(terms, 0, 2), jnp.moveaxis(x, 0, 2)  # (R, C, S, ...)
     return Samples(jnp.sum(terms, axis=-1), terms, x, jnp.mean(acceptance, axis=0), far_away(family, x)), walkers
+
+
+def reconsidered(
+    wavefunction: Any, one: Prepared, other: Prepared, x: np.ndarray, y: np.ndarray, chunk: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of one molecule seen as samples of another: log |psi_other(y) / psi_one(x)|, and energies of the other.
+
+    Args:
+        wavefunction: the network. one, other: with the same compound. x, y: (chains, samples, n, 3) of either.
+        chunk: configurations at a time.
+
+    Returns:
+        Both (chains, samples).
+    """
+    families = [stack([prepared]).families[0] for prepared in (one, other)]
+    flat = [jnp.asarray(points).reshape(1, -1, *points.shape[2:]) for points in (x, y)]
+    ratio, energies = _reconsidered(wavefunction, *families, *flat, chunk)
+    return np.asarray(ratio, float).reshape(x.shape[:2]), np.asarray(energies, float).reshape(x.shape[:2])
+
+
+@eqx.filter_jit
+def _reconsidered(
+    wavefunction: Any, first: ElectronSystem, second: ElectronSystem, x: Array, y: Array, chunk: int
+) -> tuple[Array, Array]:
+    def log_abs(system: ElectronSystem, points: Array) -> Array:
+        features = wavefunction.bind(system)
+        return jax.lax.map(lambda r: wavefunction.head(features(r)).log.astype(float), points, batch_size=chunk)
+
+    ratio = over_family(log_abs, second, y) - over_family(log_abs, first, x)
+    return ratio, jnp.sum(local_energies(wavefunction, second, equal_weights(y), chunk), axis=-1)
 
 
 def far_away(family: ElectronSystem, x: Float[Array, "R C S n 3"], limit: float = 20.0) -> Float[Array, " R"]:

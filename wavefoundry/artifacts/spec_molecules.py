@@ -56,6 +56,10 @@ class MoleculesTrainTable(FamilyTable):
     laplacian: Literal["loop", "vmap", "folx"] = Field(
         default="folx", description="folx: forward Laplacian; loop: less memory; vmap: all directions at once"
     )
+    frame: Literal["principal", "given"] = Field(
+        default="principal",
+        description="how molecules lie: on their principal axes, so that orientation does not matter; or as given",
+    )
     chunk: int = Field(default=32, ge=4, le=1_000_000, description="configurations differentiated at a time")
     block: int = Field(default=10, ge=1, le=10_000, description="steps per compiled block; how often numbers appear")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random number of the study")
@@ -246,6 +250,7 @@ PAPER = {
         "learning_rate": 0.1,
         "decay": 20_000.0,
         "block": 50,
+        "frame": "given",
     },
     "adapt": {"steps": 4000, "decay": 6000.0},
     "evaluate": {"samples": 1_024_000, "chains": 2048, "moves": 50, "burn_in": 50},

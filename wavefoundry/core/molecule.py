@@ -1,4 +1,4 @@
-"""Molecules as plain data: elements, positions, charge and spin; reading of atom strings and XYZ files.
+"""Molecules as plain data: elements, positions, charge and spin; reading of atom strings. XYZ files: ``core.xyz``.
 
 Lengths are in bohr. Every molecule that exists is possible: known elements, atoms apart, a spin that fits the
 number of electrons. No array library is imported here, so that a study file is refused before anything heavy starts.
@@ -22,6 +22,9 @@ ELEMENTS = ("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne")
 """Supported elements, in the order of their atomic numbers."""
 CLOSEST = 0.2
 """Two nuclei nearer than this (bohr) are one mistake, not a molecule."""
+_COVALENT = {"H": 0.31, "He": 0.28, "Li": 1.28, "Be": 0.96, "B": 0.84, "C": 0.76, "N": 0.71, "O": 0.66, "F": 0.57,
+             "Ne": 0.58}  # fmt: skip
+_TOO_SHORT, _TOO_LONG = 0.65, 1.75
 _HEAVIER = """Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd
 Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn
 Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"""
@@ -92,6 +95,8 @@ class Molecule:
         Raises:
             InputError: as for ``read_xyz``, and for a file of several molecules.
         """
+        from wavefoundry.core.xyz import read_xyz
+
         found = read_xyz(path, charge=charge, spin=spin)
         if len(found) > 1:
             raise InputError(
@@ -139,6 +144,47 @@ class Molecule:
         return "; ".join(f"{symbol} " + " ".join(f"{x:.10g}" for x in point) for symbol, point in rows)
 
 
+def covalent(first: str, second: str) -> float:
+    """Usual length of a single bond of two elements, bohr; of hydrogen that of H2.
+
+    Source: Cordero et al., Dalton Trans. 2832 (2008).
+    """
+    if first == second == "H":
+        return 1.4
+    return BOHR_PER_ANGSTROM * (_COVALENT[first] + _COVALENT[second])
+
+
+def unusual_lengths(molecules: Sequence[Molecule]) -> list[str]:
+    """What looks like a mistaken unit, in words: a bond far too short, or all molecules with bonds far too long.
+
+    Angstrom read as bohr makes bonds 0.53 times as long, the other way round 1.89 times. Noble gases have none.
+    """
+    found, longest = [], []
+    for molecule in molecules:
+        ratios = _nearest(molecule)
+        if ratios and min(ratios) < _TOO_SHORT:
+            found.append(f"{molecule.name}: two atoms are {min(ratios):.2f} times as far apart as a bond is long")
+        longest.append(bool(ratios) and min(ratios) > _TOO_LONG)
+    if found:
+        more = f" (and {len(found) - 1} more molecules)" if len(found) > 1 else ""
+        return [f"{found[0]}{more}: is the unit angstrom instead of bohr?"]
+    if longest and all(longest):
+        ratio = min(_nearest(molecules[0]))
+        return [f"{molecules[0].name}: no two atoms are nearer than {ratio:.2f} times a bond: is the unit right?"]
+    return []
+
+
+def _nearest(molecule: Molecule) -> list[float]:
+    """Of every atom that makes bonds the distance of its nearest neighbour, in units of their usual bond."""
+    bonding = [k for k, symbol in enumerate(molecule.symbols) if symbol not in ("He", "Ne")]
+    symbols, places = molecule.symbols, molecule.positions
+    return [
+        min(math.dist(places[a], places[b]) / covalent(symbols[a], symbols[b]) for b in bonding if b != a)
+        for a in bonding
+        if len(bonding) > 1
+    ]
+
+
 def formula(symbols: Sequence[str], charge: int = 0) -> str:
     """Elements with their numbers: carbon before hydrogen before the rest, metals of ours first."""
     order = ["Li", "Be", "B", "C", "N", "O", "F", "H", "He", "Ne"]
@@ -179,90 +225,51 @@ def assemble(
         raise InputError(error.what, where=f"{where}, {error.where}", why=error.why, fix=error.fix) from None
 
 
-def read_xyz(path: str | Path, *, charge: int | None = None, spin: int | None = None) -> list[Molecule]:
-    """All molecules of an XYZ file: a line with the number of atoms, a line of comment, one line per atom.
-
-    The unit is Angstrom, as the format has it. ``charge=...`` and ``spin=...`` (2S) may stand in the comment.
-
-    Args:
-        path: the file.
-        charge: of every molecule.
-        spin: 2S of every molecule.
-
-    Returns:
-        Molecules named after the file, numbered when there are several.
-
-    Raises:
-        InputError: with the line that is no line of an XYZ file.
-    """
-    lines = _lines(Path(path))
-    frames: list[tuple[int, str, list[tuple[str, Point]]]] = []
-    start = 0
-    while start < len(lines):
-        if not lines[start].strip():
-            start += 1
-            continue
-        frames.append(_frame(lines, start, str(path)))
-        start += 2 + len(frames[-1][2])
-    if not frames:
-        raise InputError("the XYZ file is empty", where=str(path))
-    stem, found = Path(path).stem, []
-    for number, (line, comment, atoms) in enumerate(frames, start=1):
-        written = dict(re.findall(r"\b(charge|spin)\s*=\s*([+-]?\d+)\b", comment, re.IGNORECASE))
-        written = {key.lower(): int(value) for key, value in written.items()}
-        own_charge = written.get("charge", 0) if charge is None else charge
-        own_spin = written.get("spin") if spin is None else spin
-        name = stem if len(frames) == 1 else f"{stem} {number}"
-        where = f"{path}, line {line}"
-        found.append(assemble(atoms, "angstrom", charge=own_charge, spin=own_spin, name=name, where=where))
-    return found
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        if path.is_file() and path.stat().st_size > 1 << 26:
-            raise InputError("the XYZ file is too large", where=str(path), why="at most 64 MiB are read")
-        return path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError("there is no such XYZ file", where=str(path), fix="a path, seen from here") from None
-    except UnicodeDecodeError:
-        raise InputError("the XYZ file is not text", where=str(path), why="it is not UTF-8") from None
-    except OSError as error:
-        raise InputError("the XYZ file cannot be read", where=str(path), why=str(error.strerror)) from None
-
-
-def _frame(lines: list[str], start: int, path: str) -> tuple[int, str, list[tuple[str, Point]]]:
-    where = f"{path}, line {start + 1}"
-    text = lines[start].strip()
-    if not re.fullmatch(r"\d{1,6}", text) or int(text) == 0:
-        why = "a molecule starts with the number of its atoms"
-        raise InputError(f"{_short(text)} is not a number of atoms", where=where, why=why, fix="the XYZ format")
-    count = int(text)
-    rows = lines[start + 2 : start + 2 + count]
-    if len(rows) < count:
-        why = f"{max(0, len(rows))} lines of atoms follow"
-        raise InputError(f"the file ends before its {count} atoms", where=where, why=why, fix="complete the file")
-    atoms = [_atom(row, f"{path}, line {start + 3 + number}") for number, row in enumerate(rows)]
-    return start + 1, lines[start + 1], atoms
-
-
 def _atom(line: str, where: str) -> tuple[str, Point]:
     parts = line.replace(",", " ").split()
     if len(parts) < 4:
         why = "an atom is an element and three numbers"
-        raise InputError(f"{_short(line)} is not an atom", where=where, why=why, fix='for example "H 0 0 1.4"')
+        raise InputError(f"{short(line)} is not an atom", where=where, why=why, fix='for example "H 0 0 1.4"')
     symbol = element(parts[0], where)
-    numbers = []
-    for word in parts[1:4]:
-        try:
-            numbers.append(float(word))
-        except ValueError:
-            why = "positions are numbers, no internal coordinates"
-            fix = "R takes its values from scan = [...]" if "R" in word else ""
-            raise InputError(f"{_short(word)} is not a number", where=where, why=why, fix=fix) from None
-    if not all(math.isfinite(number) and abs(number) <= _FARTHEST for number in numbers):
-        raise InputError(f"{_short(line)}: the position is not possible", where=where, why="it must be finite")
-    return symbol, (numbers[0], numbers[1], numbers[2])
+    if len(parts) > 4 and re.search(r"\d,\d", line):
+        why = "a comma stands between numbers, a point inside them"
+        raise InputError(f"{short(line)} has decimal commas", where=where, why=why, fix=short(line.replace(",", ".")))
+    numbers = [number(word, where) for word in parts[1:]]
+    return symbol, position(numbers, line, where)
+
+
+def number(word: str, where: str) -> float:
+    """A number as people and programs write it: ``1.0``, ``1e-6``, Fortran's ``1.0D+00``, Mathematica's ``1.0*^-6``.
+
+    Raises:
+        InputError: it is none.
+    """
+    plain = re.sub(r"(?<=[\d.])(?:[dD]|\*\^)(?=[+-]?\d+$)", "e", word.replace("\N{MINUS SIGN}", "-"))
+    if re.search(r"\d,\d", word):
+        why = "a comma would set two numbers apart"
+        raise InputError(f"{short(word)} has a decimal comma", where=where, why=why, fix=word.replace(",", "."))
+    try:
+        if "_" in plain:  # which Python alone reads as a number
+            raise ValueError
+        return float(plain)
+    except ValueError:
+        why = "positions are numbers, no internal coordinates"
+        fix = "R takes its values from scan = [...]" if "R" in word else ""
+        raise InputError(f"{short(word)} is not a number", where=where, why=why, fix=fix) from None
+
+
+def position(numbers: Sequence[float], line: str, where: str) -> Point:
+    """Three numbers as a position.
+
+    Raises:
+        InputError: more or fewer than three, or one that is not finite.
+    """
+    if len(numbers) != 3:
+        why = f"{len(numbers)} numbers stand where x, y and z belong"
+        raise InputError(f"{short(line)} is not an atom", where=where, why=why, fix='for example "H 0 0 1.4"')
+    if not all(math.isfinite(value) and abs(value) <= _FARTHEST for value in numbers):
+        raise InputError(f"{short(line)}: the position is not possible", where=where, why="it must be finite")
+    return numbers[0], numbers[1], numbers[2]
 
 
 def element(word: str, where: str) -> str:
@@ -283,7 +290,7 @@ def element(word: str, where: str) -> str:
         raise InputError(f"element {symbol} is not supported", where=where, why=why)
     close = difflib.get_close_matches(symbol, known, n=1, cutoff=0.6)
     fix = f"did you mean '{close[0]}'?" if close else f"supported: {' '.join(ELEMENTS)}"
-    raise InputError(f"{_short(word)} is not an element", where=where, fix=fix)
+    raise InputError(f"{short(word)} is not an element", where=where, fix=fix)
 
 
 def _require_possible(molecule: Molecule) -> None:
@@ -294,7 +301,7 @@ def _require_possible(molecule: Molecule) -> None:
     for symbol in molecule.symbols:
         if symbol not in ELEMENTS:
             element(symbol, "symbols")
-            raise InputError(f"{_short(symbol)} is not an element", where="symbols", fix="write H, He, Li, ...")
+            raise InputError(f"{short(symbol)} is not an element", where="symbols", fix="write H, He, Li, ...")
     if not all(math.isfinite(x) for point in molecule.positions for x in point):
         raise InputError("a position is not finite", where="positions")
     pairs = itertools.combinations(range(molecule.atoms), 2)
@@ -321,6 +328,7 @@ def _require_spin(molecule: Molecule) -> None:
         raise InputError(f"spin = {spin} is impossible for {molecule.formula}", where="spin", why=why, fix=allowed)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Foreign text as messages quote it: printable, not long."""
     clean = "".join(char if char.isprintable() else "?" for char in text)
     return f'"{clean}"' if len(clean) <= 40 else f'"{clean[:37]}..."'

@@ -1,6 +1,7 @@
 """Quantum chemistry by PySCF: Hartree-Fock, CCSD(T) and FCI in a basis, or extrapolated to the complete basis.
 
-Single-threaded, silent, and only where the size of the molecule allows.
+Single-threaded, silent, and only where the size of the molecule allows. A value that cannot be relied on is no
+reference: none is better than a wrong one.
 """
 
 from __future__ import annotations
@@ -8,21 +9,34 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from wavefoundry.core.errors import InputError, PhysicsError
-from wavefoundry.core.molecule import Molecule
-from wavefoundry.problems.references import Reference, lookup
+from wavefoundry.core.molecule import Molecule, covalent
+from wavefoundry.problems.references import Reference, atom_energy, atom_spin, lookup
 
 FCI_LIMIT = 3e6
 """Determinants up to which full configuration interaction is tried."""
+QUICK_FCI = 3e5
+"""The same where it is one of several calculations."""
 CC_LIMIT = 300
 """Basis functions up to which coupled cluster is tried."""
 CBS_LIMIT = 120
 """Functions of the quadruple-zeta basis up to which "auto" extrapolates: some ten seconds a molecule."""
 TRIPLE_LIMIT = 140
 """Functions of the triple-zeta basis up to which "auto" takes that."""
+MULTIREFERENCE, CONTAMINATED = 0.04, 0.1
+"""T1 diagnostic, and excess of S^2, from which on coupled cluster of one determinant is not relied on."""
+BASIS_ERROR, TRIPLES_ERROR, CORRECTION_ERROR = 0.2, 0.1, 0.2
+"""Shares of the last step of the extrapolation, of (T), and of FCI - CCSD(T) that are taken as their uncertainty."""
+LEAST_ERROR = 3e-4
+"""Uncertainty (Ha) of an extrapolated energy at least."""
+UNSETTLED = 0.01
+"""Change (Ha per atom) of Hartree-Fock from triple to quadruple zeta beyond which the basis does not fit the state."""
+APART = 2.0
+"""Multiple of a covalent bond from which on atoms count as separated."""
 _ALPHA = 6.57
 _FIRST_ROW_FUNCTIONS = {"T": (14, 30, 43), "Q": (30, 55, 84)}
 """Basis functions of H and He, of Be-like valence sets, and of sets with core correlation."""
@@ -31,23 +45,46 @@ METHODS = ("hf", "ccsd(t)", "fci")
 
 @dataclasses.dataclass(frozen=True)
 class Chemistry:
-    """Energies of one molecule (Ha); None where a method was not run or did not converge."""
+    """Energies of one molecule (Ha); None where a method was not run or did not converge.
+
+    doubt: why none of them serves as a reference. uncertainty: of the best one within its basis (Ha).
+    """
 
     basis: str
     hf: float
     ccsd_t: float | None = None
     fci: float | None = None
+    doubt: str | None = None
+    uncertainty: float = 0.0
 
-    def best(self) -> Reference:
-        """The most accurate of them."""
-        for value, name in ((self.fci, "FCI"), (self.ccsd_t, "CCSD(T)")):
+    def best(self) -> Reference | None:
+        """The most accurate of them, if it can be relied on."""
+        if self.doubt is not None:
+            return None
+        complete = self.basis.startswith("CBS")
+        corrected = complete and None not in (self.fci, self.ccsd_t) and self.fci != self.ccsd_t
+        for value, name in ((self.fci, "CCSD(T)+FCI" if corrected else "FCI"), (self.ccsd_t, "CCSD(T)")):
             if value is not None:
-                return Reference(value, "method", f"{name}/{self.basis}")
-        return Reference(self.hf, "method", f"HF/{self.basis}")
+                return Reference(value, "method", f"{name}/{self.basis}", self.uncertainty, complete)
+        return Reference(self.hf, "method", f"HF/{self.basis}", self.uncertainty, complete=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Solved:
+    """One basis: energies, contribution of the triples, and why CCSD(T) may fail."""
+
+    hf: float
+    ccsd_t: float | None = None
+    triples: float = 0.0
+    fci: float | None = None
+    doubt: str | None = None
+
+    def best(self) -> float | None:
+        return self.ccsd_t if self.fci is None else self.fci
 
 
 def resolve(molecule: Molecule, basis: str) -> str:
-    """What "auto" means for a molecule: "cbs", "cc-pVTZ" or "cc-pVDZ", by size."""
+    """What "auto" means for a molecule: "cbs", "cc-pVTZ" or "cc-pVDZ", by size; with diffuse functions for anions."""
     if basis != "auto":
         return basis
     light = sum(symbol in ("H", "He") for symbol in molecule.symbols)
@@ -55,16 +92,24 @@ def resolve(molecule: Molecule, basis: str) -> str:
     if light * _FIRST_ROW_FUNCTIONS["Q"][0] + heavy * _FIRST_ROW_FUNCTIONS["Q"][2] <= CBS_LIMIT:
         return "cbs"
     triple = light * _FIRST_ROW_FUNCTIONS["T"][0] + heavy * _FIRST_ROW_FUNCTIONS["T"][1]
-    return "cc-pVTZ" if triple <= TRIPLE_LIMIT else "cc-pVDZ"
+    return _diffuse(molecule) + ("cc-pVTZ" if triple <= TRIPLE_LIMIT else "cc-pVDZ")
 
 
-def chemistry(molecule: Molecule, basis: str = "auto", methods: Sequence[str] = METHODS) -> Chemistry:
+def _diffuse(molecule: Molecule) -> str:
+    """Prefix of a basis: electrons bound as loosely as in anions need functions that reach far out."""
+    return "aug-" if molecule.charge < 0 else ""
+
+
+def chemistry(
+    molecule: Molecule, basis: str = "auto", methods: Sequence[str] = METHODS, *, careful: bool = True
+) -> Chemistry:
     """Hartree-Fock, CCSD(T) and FCI energies of a molecule, each where its size allows.
 
     Args:
         molecule: the molecule.
         basis: a basis set of PySCF, "cbs" or "auto".
         methods: of "hf", "ccsd(t)" and "fci"; Hartree-Fock always runs.
+        careful: look whether Hartree-Fock is stable; not needed where no reference is wanted.
 
     Raises:
         InputError: the basis is unknown, or PySCF is missing.
@@ -73,49 +118,90 @@ def chemistry(molecule: Molecule, basis: str = "auto", methods: Sequence[str] = 
     basis = resolve(molecule, basis)
     if basis == "cbs":
         return complete_basis(molecule, methods)
-    field = _field(molecule, basis)
-    return Chemistry(basis, float(field.e_tot), *_correlated(field, molecule, methods))
+    with _one_thread():
+        found = _solved(molecule, basis, methods, FCI_LIMIT, careful)
+    doubt = None if found.fci is not None else found.doubt
+    uncertainty = 0.0 if found.fci is not None else TRIPLES_ERROR * abs(found.triples)
+    return _capped(molecule, Chemistry(basis, found.hf, found.ccsd_t, found.fci, doubt, uncertainty))
 
 
 def complete_basis(molecule: Molecule, methods: Sequence[str] = METHODS) -> Chemistry:
-    """CCSD(T) at the limit of the basis, from triple and quadruple zeta with core correlation.
+    """FCI or CCSD(T) at the limit of the basis, from triple and quadruple zeta with core correlation.
 
-    The Hartree-Fock energy converges as (X + 1) exp(-6.57 sqrt(X)), the correlation energy as X^-3. For one and two
-    electrons coupled cluster is exact within the basis.
+    The Hartree-Fock energy converges as (X + 1) exp(-6.57 sqrt(X)), the correlation energy as X^-3. One and two
+    electrons are treated by FCI. Else CCSD(T) is corrected by its difference from FCI in double zeta where that is
+    affordable, and relied on without it only where one determinant is a good start.
 
     Raises:
         InputError, PhysicsError: as for ``chemistry``.
 
     Source: Karton and Martin, Theor. Chem. Acc. 115, 330 (2006); Helgaker et al., J. Chem. Phys. 106, 9639 (1997).
     """
-    fields = [_field(molecule, _core_valence(molecule, size)) for size in ("T", "Q")]
-    triple, quadruple = (float(field.e_tot) for field in fields)
+    heavy = any(symbol not in ("H", "He") for symbol in molecule.symbols)
+    name = f"CBS({_diffuse(molecule)}cc-p{'C' if heavy else ''}VTZ/QZ)"
+    wanted = set(methods) & {"ccsd(t)", "fci"}
+    with _one_thread():
+        triple, quadruple = (_solved(molecule, _core_valence(molecule, size), wanted, 0.0) for size in ("T", "Q"))
+        hf = _limit_of_hf(triple.hf, quadruple.hf)
+        doubt = None
+        if abs(quadruple.hf - triple.hf) > UNSETTLED * molecule.atoms:
+            doubt = "Hartree-Fock still changes from triple to quadruple zeta: the basis does not fit this state"
+        if not wanted:
+            return Chemistry(name, hf, doubt=doubt)
+        exact = triple.fci is not None and quadruple.fci is not None
+        energies = (triple.fci, quadruple.fci) if exact else (triple.ccsd_t, quadruple.ccsd_t)
+        if energies[0] is None or energies[1] is None:
+            return Chemistry(name, hf, doubt=doubt or quadruple.doubt or "CCSD(T) does not converge")
+        value = hf + (64 * (energies[1] - quadruple.hf) - 27 * (energies[0] - triple.hf)) / 37
+        error = max(BASIS_ERROR * abs(value - energies[1]), LEAST_ERROR)
+        if exact:
+            two = value if molecule.electrons == 2 else None  # coupled cluster is exact for them
+            return _capped(molecule, Chemistry(name, hf, two, value, doubt, error))
+        small = _solved(molecule, _core_valence(molecule, "D"), {*wanted, "fci"}, QUICK_FCI)
+    if small.fci is not None and small.ccsd_t is not None:
+        correction = small.fci - small.ccsd_t
+        error += CORRECTION_ERROR * abs(correction)
+        return _capped(molecule, Chemistry(name, hf, value, value + correction, doubt, error))
+    error += TRIPLES_ERROR * abs(quadruple.triples)
+    return _capped(molecule, Chemistry(name, hf, value, None, doubt or quadruple.doubt, error))
+
+
+def _limit_of_hf(triple: float, quadruple: float) -> float:
     ratio = 4 / 5 * math.exp(_ALPHA * (2 - math.sqrt(3)))
-    hf = quadruple + (quadruple - triple) / (ratio - 1)
-    name = "CBS(cc-pCVTZ/QZ)" if any(symbol not in ("H", "He") for symbol in molecule.symbols) else "CBS(cc-pVTZ/QZ)"
-    if molecule.electrons == 1:
-        return Chemistry(name, hf, fci=hf)
-    if "ccsd(t)" not in methods and "fci" not in methods:
-        return Chemistry(name, hf)
-    found = [_ccsd_t(field) for field in fields]
-    if found[0] is None or found[1] is None:
-        return Chemistry(name, hf)
-    small, large = found[0] - triple, found[1] - quadruple
-    return Chemistry(name, hf, ccsd_t=hf + (64 * large - 27 * small) / 37)
+    return quadruple + (quadruple - triple) / (ratio - 1)
 
 
 def _core_valence(molecule: Molecule, size: str) -> dict[str, str]:
-    return {s: f"cc-pV{size}Z" if s in ("H", "He") else f"cc-pCV{size}Z" for s in set(molecule.symbols)}
+    prefix = _diffuse(molecule)
+    return {s: f"{prefix}cc-p{'' if s in ('H', 'He') else 'C'}V{size}Z" for s in set(molecule.symbols)}
 
 
-def _correlated(field: Any, molecule: Molecule, methods: Sequence[str]) -> tuple[float | None, float | None]:
-    """(CCSD(T), FCI), each None where it is not wanted, too large or not converged."""
-    if molecule.electrons == 1:
-        return None, float(field.e_tot)
-    size = field.mol.nao_nr()
-    space = float(math.comb(size, molecule.n_up)) * math.comb(size, molecule.n_down)
-    fci = _fci(field, molecule) if "fci" in methods and space <= FCI_LIMIT else None
-    return _ccsd_t(field) if "ccsd(t)" in methods and size <= CC_LIMIT else None, fci
+def _capped(molecule: Molecule, found: Chemistry) -> Chemistry:
+    """No energy above that of the separated atoms where the atoms are separated: a wrong one is dropped.
+
+    Small excesses are those of the extrapolation and are taken away.
+    """
+    apart, best = separated_atoms(molecule), found.best()
+    if apart is None or best is None or not best.complete or best.value <= apart:
+        return found
+    if best.value > apart + max(best.uncertainty, 1e-3 * molecule.atoms):
+        return dataclasses.replace(found, doubt="the calculation ends above the energy of the separated atoms")
+    change = {"fci": apart} if found.fci is not None else {"ccsd_t": apart}
+    return dataclasses.replace(found, **change)
+
+
+def separated_atoms(molecule: Molecule) -> float | None:
+    """Sum of the literature energies of the atoms (Ha) where a neutral molecule is far apart, else None."""
+    pairs = [(a, b) for a in range(molecule.atoms) for b in range(a)]
+    lengths = [math.dist(molecule.positions[a], molecule.positions[b]) for a, b in pairs]
+    symbols = molecule.symbols
+    far = all(length > APART * covalent(symbols[a], symbols[b]) for (a, b), length in zip(pairs, lengths, strict=True))
+    energies = [atom_energy(symbol) for symbol in symbols]
+    if not pairs or not far or molecule.charge or any(energy is None for energy in energies):
+        return None
+    if molecule.spin > sum(atom_spin(symbol) for symbol in symbols):
+        return None
+    return float(sum(energies))  # type: ignore[arg-type]
 
 
 def require_basis(molecule: Molecule, basis: str) -> None:
@@ -147,13 +233,54 @@ def _described(molecule: Molecule, basis: Any) -> Any:
         raise InputError(f"basis {str(basis)[:40]} cannot be used", where="reference.basis", why=why, fix=fix) from None
 
 
-def _field(molecule: Molecule, basis: Any) -> Any:
-    """A converged Hartree-Fock calculation: restricted for closed shells, else unrestricted."""
-    described = _described(molecule, basis)
-    from pyscf import lib, scf
-
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    try:
+        from pyscf import lib
+    except ImportError:
+        yield  # said where PySCF is used
+        return
     threads = lib.num_threads()
     lib.num_threads(1)
+    try:
+        yield
+    finally:
+        lib.num_threads(threads)
+
+
+def _solved(
+    molecule: Molecule, basis: Any, methods: Sequence[str] | set[str], limit: float, careful: bool = True
+) -> _Solved:
+    """Everything in one basis; FCI up to ``limit`` determinants, and always for two electrons."""
+    field, doubt = _field(molecule, basis, careful and molecule.electrons > 2)
+    hf = float(field.e_tot)
+    if molecule.electrons == 1:
+        return _Solved(hf, fci=hf)
+    size = field.mol.nao_nr()
+    space = float(math.comb(size, molecule.n_up)) * math.comb(size, molecule.n_down)
+    if molecule.electrons == 2 and {"ccsd(t)", "fci"} & set(methods):  # exact with coupled cluster, and much faster
+        value = _ccsd_t(field)[0]
+        fci = _fci(field, molecule) if value is None and space <= FCI_LIMIT else value
+        return _Solved(hf, fci, 0.0, fci, doubt)
+    fci = _fci(field, molecule) if "fci" in methods and space <= limit else None
+    if "ccsd(t)" not in methods or size > CC_LIMIT:
+        return _Solved(hf, None, 0.0, fci, doubt)
+    value, triples, diagnostic = _ccsd_t(field)
+    if value is None:
+        return _Solved(hf, None, 0.0, fci, doubt or "CCSD(T) does not converge")
+    if doubt is None and diagnostic > MULTIREFERENCE:
+        doubt = f"more than one determinant counts (T1 diagnostic {diagnostic:.2f}): CCSD(T) is not reliable"
+    return _Solved(hf, value, triples, fci, doubt)
+
+
+def _field(molecule: Molecule, basis: Any, careful: bool) -> tuple[Any, str | None]:
+    """Hartree-Fock, restricted for closed shells, else unrestricted; and why one determinant may be a bad start.
+
+    The lowest solution of its kind: where the stability analysis finds a way down, it is followed.
+    """
+    described = _described(molecule, basis)
+    from pyscf import scf
+
     try:
         field = (scf.RHF if molecule.spin == 0 else scf.UHF)(described)
         field.conv_tol = 1e-10
@@ -161,33 +288,59 @@ def _field(molecule: Molecule, basis: Any) -> Any:
         if not field.converged:
             field = field.newton()
             field.kernel()
+        field, doubt = _stable(field) if field.converged and careful else (field, None)
     except (KeyError, RuntimeError, ValueError) as error:
         why = f"PySCF: {' '.join(str(error).split())[:120]}"
         raise InputError(f"basis {str(basis)[:40]} cannot be used", where="reference.basis", why=why) from None
-    finally:
-        lib.num_threads(threads)
     if not field.converged:
         raise PhysicsError(f"Hartree-Fock of {molecule.name} in {basis} does not converge: there is no reference")
-    return field
+    if molecule.spin and doubt is None and careful:
+        half = molecule.spin / 2
+        excess = float(field.spin_square()[0]) - half * (half + 1)
+        if excess > CONTAMINATED:
+            doubt = f"Hartree-Fock mixes spins (S^2 too large by {excess:.2f}): CCSD(T) is not reliable"
+    return field, doubt
 
 
-def _ccsd_t(field: Any) -> float | None:
+def _stable(field: Any) -> tuple[Any, str | None]:
+    """The solution at the end of the way down; of a restricted one whether an unrestricted one lies lower."""
+    restricted = field.mo_coeff[0].ndim == 1
+    for _ in range(4):
+        inner, _, stable, outer_stable = field.stability(internal=True, external=restricted, return_status=True)
+        if stable:
+            break
+        field = field.newton()
+        field.kernel(inner, field.mo_occ)
+    if restricted and not outer_stable:
+        return field, "restricted Hartree-Fock is unstable, as for stretched bonds: CCSD(T) is not reliable"
+    return field, None
+
+
+def _ccsd_t(field: Any) -> tuple[float | None, float, float]:
+    """Energy (None where it does not converge), contribution of the triples, T1 diagnostic."""
+    import numpy as np
     from pyscf import cc
 
     solver = cc.CCSD(field)
     solver.verbose, solver.max_cycle = 0, 100
     try:
         solver.kernel()
-        return float(solver.e_tot + solver.ccsd_t()) if solver.converged else None
+        if not solver.converged:
+            return None, 0.0, 0.0
+        triples = float(solver.ccsd_t())
     except (ValueError, IndexError, AssertionError, ZeroDivisionError):
-        return None  # no virtual orbitals, or no pair to correlate
+        return None, 0.0, 0.0  # no virtual orbitals, or no pair to correlate
+    singles = solver.t1 if isinstance(solver.t1, tuple) else (solver.t1, solver.t1)
+    electrons = sum(part.shape[0] for part in singles)
+    size = math.sqrt(sum(float(np.sum(part**2)) for part in singles) / (2 * max(electrons, 1)))
+    return float(solver.e_tot + triples), triples, size
 
 
 def _fci(field: Any, molecule: Molecule) -> float | None:
     from pyscf import fci
 
     solver = fci.FCI(field)
-    solver.verbose = 0
+    solver.verbose, solver.max_cycle, solver.conv_tol = 0, 200, 1e-9
     energy, _ = solver.kernel(nelec=(molecule.n_up, molecule.n_down))
     return float(energy) if bool(getattr(solver, "converged", True)) else None
 
@@ -204,6 +357,9 @@ def reference_for(
         methods: as for ``chemistry``.
         literature: use tabulated values where the molecule is known.
 
+    Returns:
+        No reference where nothing reliable is known: strongly stretched bonds of many electrons, for example.
+
     Raises:
         InputError: as for ``chemistry``. A calculation that does not converge is left out.
     """
@@ -211,9 +367,9 @@ def reference_for(
     if basis is None:
         return known, None
     if known is not None and basis == "auto":
-        basis, methods = "cc-pVTZ", ("hf",)
+        basis, methods = f"{_diffuse(molecule)}cc-pVTZ", ("hf",)
     try:
-        found = chemistry(molecule, basis, methods)
+        found = chemistry(molecule, basis, methods, careful=known is None)
     except PhysicsError:
         return known, None
     return known or found.best(), found

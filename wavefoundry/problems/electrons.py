@@ -14,6 +14,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from wavefoundry.core.types import Psi, System
 from wavefoundry.problems import hartree_fock as hf
 
+JUMPS = 0.25
+"""Share of the moves that are jumps."""
 TERMS = ("kinetic", "electron-nucleus", "electron-electron", "nucleus-nucleus")
 
 
@@ -70,14 +72,43 @@ class ElectronSystem(System):
         return at + jax.random.normal(key, at.shape) * (1 / jnp.sqrt(charge))[:, None]
 
     def propose(self, key: PRNGKeyArray, x: Float[Array, "n 3"], width: Array) -> tuple[Array, Float[Array, ""]]:
-        """Gaussian move of all electrons, or of ``electrons_per_move`` drawn ones.
+        """Gaussian move of all electrons, or of ``electrons_per_move`` drawn ones; now and then a jump of a single one.
 
         The step of an electron is ``width`` times its distance from the nearest nucleus (plus the size of a 1s shell):
         core electrons need short steps, and one length for all would leave the outer ones standing.
 
+        A jump (one move in four) goes to a place that does not depend on the old one. Steps alone would take hundreds
+        of moves to fill an empty core again, or to cross from one atom to another that is far away: such visits are
+        rare, and error bars that have seen none or a single long one would be wrong.
+
         Returns:
             The new positions, and log of the density of the way back over that of the way there.
         """
+        k_kind, k_step, k_jump = jax.random.split(key, 3)
+        jump = jax.random.uniform(k_kind) < JUMPS
+        stepped, jumped = self._step(k_step, x, width), self._jump(k_jump, x)
+        return jnp.where(jump, jumped[0], stepped[0]), jnp.where(jump, jumped[1], stepped[1])
+
+    def _jump(self, key: PRNGKeyArray, x: Float[Array, "n 3"]) -> tuple[Array, Float[Array, ""]]:
+        """A new place for one electron, near a nucleus: in a 1s shell of its charge, or as far out as in hydrogen."""
+        k_who, k_atom, k_shell, k_radius, k_angle = jax.random.split(key, 5)
+        who = jax.random.randint(k_who, (), 0, self.electrons)
+        atom = jax.random.categorical(k_atom, jnp.log(self.charges))
+        exponent = jnp.where(jax.random.bernoulli(k_shell), self.charges[atom], 1.0)
+        radius = jax.random.gamma(k_radius, 3.0) / (2 * exponent)
+        direction = jax.random.normal(k_angle, (3,))
+        place = self.positions[atom] + radius * direction / jnp.linalg.norm(direction)
+        ratio = self._log_density(x[who]) - self._log_density(place)
+        return x.at[who].set(place.astype(x.dtype)), ratio
+
+    def _log_density(self, r: Float[Array, "3"]) -> Float[Array, ""]:
+        """Logarithm of the density of the places that jumps go to."""
+        distance = jnp.linalg.norm(r - self.positions, axis=-1)
+        shells = [zeta**3 * jnp.exp(-2 * zeta * distance) for zeta in (self.charges, jnp.ones_like(self.charges))]
+        return jnp.log(jnp.sum(self.charges * (shells[0] + shells[1]))) - jnp.log(2 * jnp.pi * jnp.sum(self.charges))
+
+    def _step(self, key: PRNGKeyArray, x: Float[Array, "n 3"], width: Array) -> tuple[Array, Float[Array, ""]]:
+        """Gaussian move, see ``propose``."""
         k_step, k_who = jax.random.split(key)
         noise = jax.random.normal(k_step, x.shape, x.dtype)
         if 0 < self.electrons_per_move < self.electrons:

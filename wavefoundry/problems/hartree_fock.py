@@ -189,6 +189,7 @@ def occupied(solution: Any, counts: tuple[int, int]) -> list[np.ndarray]:
 def _fingerprint(c: np.ndarray, fock: np.ndarray, dipole: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Localised orbitals (functions, n) in order of their energies, signs fixed, and these energies."""
     if dipole is not None and c.shape[1] > 1:
+        c = _unique(c)
         c = c @ foster_boys(np.einsum("pi,xpq,qj->xij", c, dipole, c))
     energies = np.einsum("pi,pq,qi->i", c, fock, c)
     # rounded: orbitals that symmetry makes equal keep their order, whatever the last digits say
@@ -196,6 +197,23 @@ def _fingerprint(c: np.ndarray, fock: np.ndarray, dipole: np.ndarray | None) -> 
     c, energies = c[:, order], energies[order]
     total = c.sum(axis=0)
     return c * np.where(total < -1e-9, -1.0, 1.0), energies
+
+
+def _unique(c: np.ndarray) -> np.ndarray:
+    """The same space spanned by orbitals that depend on it alone: of degenerate ones a solver returns any mixture.
+
+    Cholesky factors of the density; where localisation leaves rotations free, as of three bent bonds about their
+    axis, its result then is that of the molecule, not of rounding.
+
+    Source: Aquilante, Pedersen, Sanchez de Meras, Koch, J. Chem. Phys. 125, 174101 (2006).
+    """
+    rest, found = c @ c.T, np.zeros_like(c)
+    for k in range(c.shape[1]):
+        size = np.diag(rest)
+        pivot = int(np.argmax(size > size.max() - 1e-6))  # the first of equal ones
+        found[:, k] = rest[:, pivot] / np.sqrt(rest[pivot, pivot])
+        rest = rest - np.outer(found[:, k], found[:, k])
+    return found
 
 
 def foster_boys(dipole: np.ndarray, sweeps: int = 200) -> np.ndarray:

@@ -18,12 +18,16 @@ TOLERANCE = 2e-3
 
 
 class Reference(NamedTuple):
-    """An energy to compare with: value (Ha), what it is, where it is from, and its uncertainty."""
+    """An energy to compare with: value (Ha), what it is, where it is from, and its uncertainty.
+
+    complete: it stands for the limit of the basis; False for a calculation in one small basis, which lies far above.
+    """
 
     value: float
     kind: Kind
     source: str
     uncertainty: float = 0.0
+    complete: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +45,11 @@ _ATOMS = {
     "He": (-2.903724, 0), "Li": (-7.478060, 1), "Be": (-14.66736, 0), "B": (-24.65391, 1), "C": (-37.8450, 2),
     "N": (-54.5892, 3), "O": (-75.0673, 2), "F": (-99.7339, 1), "Ne": (-128.9376, 0),
 }  # fmt: skip
+_IONS = {
+    ("H", -1, 0): -0.527751, ("Li", 1, 0): -7.279913, ("Be", 1, 1): -14.324763, ("Be", 2, 0): -13.655566,
+    ("He", 0, 2): -2.175229,
+}  # fmt: skip
+"""Ions and excited spins of atoms: element, charge, 2S."""
 _DIATOMICS = [
     ("H 0 0 0; H 0 0 2.0", 1, -0.602634, "exact", LITERATURE),
     ("Li 0 0 0; H 0 0 3.015", 0, -8.070548, "exact", NEAR_EXACT),
@@ -95,6 +104,9 @@ def table() -> list[Entry]:
         Entry(Molecule(name, (name,), ((0.0, 0.0, 0.0),), spin=spin), Reference(value, "exact", LITERATURE))
         for name, (value, spin) in _ATOMS.items()
     ]
+    for (symbol, charge, spin), value in _IONS.items():
+        atom = Molecule(f"{symbol} {charge:+d}", (symbol,), ((0.0, 0.0, 0.0),), charge, spin)
+        found.append(Entry(atom, Reference(value, "exact", LITERATURE)))
     for text, charge, value, kind, source in _DIATOMICS:
         found.append(Entry(Molecule.from_atoms(text, charge=charge), Reference(value, kind, source)))  # type: ignore
     for count, (value, error) in _CHAINS.items():
@@ -154,6 +166,11 @@ def _fingerprint(molecule: Molecule) -> list[tuple[int, int, float]]:
 
 def _alike(first: list[tuple[int, int, float]], second: list[tuple[int, int, float]]) -> bool:
     return all(a[:2] == b[:2] and abs(a[2] - b[2]) < TOLERANCE for a, b in zip(first, second, strict=True))
+
+
+def atom_spin(symbol: str) -> int:
+    """2S of a neutral atom in its ground state; 0 where it is not tabulated."""
+    return 1 if symbol == "H" else _ATOMS.get(symbol, (0.0, 0))[1]
 
 
 def atom_energy(symbol: str) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wavefoundry.reports.molecules_lines import GOOD, word
 from wavefoundry.reports.panels import level
 from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, literal, new_figure, styled
 
@@ -123,8 +124,8 @@ def _source(record: Record) -> str:
 def _doubts(axes: Axes, records: list[Record]) -> None:
     """Flags at the points that are not to be trusted."""
     for record in records:
-        if not record.get("trusted", True) and not math.isnan(number(record.get("error_mha"))):
-            text = " ".join(record.get("flags") or ["not trusted"])
+        if word(record) not in GOOD and not math.isnan(number(record.get("error_mha"))):
+            text = " ".join(record.get("flags") or [word(record)])
             style = {"fontsize": 7.5, "color": COLOURS["red"], "rotation": 90, "ha": "center", "va": "bottom"}
             place = (length_of(record), number(record["error_mha"]))
             axes.annotate(text, place, (0, 6), textcoords="offset points", **style)
@@ -255,7 +256,7 @@ def density_figure(summary: Record) -> Figure | None:
     records = [
         record
         for record in summary.get("molecules") or []
-        if (record.get("observables") or {}).get("density") and record.get("trusted", True)
+        if (record.get("observables") or {}).get("density") and word(record) != "refused"
     ]
     records = list({str(record.get("name")): record for record in records}.values())
     if not records:

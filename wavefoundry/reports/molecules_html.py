@@ -24,12 +24,18 @@ CAPTIONS = {
 FLAGS = {
     "BELOW-EXACT": content.FLAGS["BELOW-EXACT"],
     "NOT-FINITE": content.FLAGS["NOT-FINITE"],
-    "NOT-CONVERGED": "the energy was still falling at the end of the training",
+    "ABOVE-EXACT": "more than 2 mHa per atom, and four error bars, above the reference (refused above 10)",
+    "LOW-PRECISION": "the error bar is too large to compare the energy with the reference",
+    "NOT-CONVERGED": "the energy was still falling at the end of the training, or that was too short to tell",
+    "BASE-NOT-CONVERGED": "the same of the training of the model that this energy starts from",
     "WORSE": "the tuning raised the energy, by more than three error bars: more walkers, or a smaller learning rate",
     "R-HAT": content.FLAGS["R-HAT"],
     "LOW-ESS": content.FLAGS["LOW-ESS"],
     "SHORT-CHAINS": content.FLAGS["SHORT-CHAINS"],
-    "HIGH-VARIANCE": "a variance above 0.1 Ha² per electron: the state is far from an eigenstate (refused above 1)",
+    "HIGH-VARIANCE": "a variance above 0.01 Ha² per electron: the state is far from an eigenstate (refused above 0.05)",
+    "ONE-CHAIN": "nine tenths of the squared error bar come from a single chain: more samples",
+    "SYMMETRY": "a mirrored or turned copy of the molecule has another energy (refused from 10 mHa per atom on)",
+    "STRAY-CHAIN": "one chain far from all others: beyond 6 standard deviations (refused beyond 10)",
     "ABOVE-HF": "the energy lies above Hartree-Fock in the smallest basis: the model does not know this molecule",
     "RUNAWAY": "an electron was farther than 20 bohr from every nucleus (refused from 0.1 % of the samples on)",
     "UNMIXED": "nearly all or nearly no moves were accepted: the walkers did not explore",
@@ -83,26 +89,40 @@ def title(records: list[dict[str, Any]]) -> str:
 
 def verdict(summary: dict[str, Any], records: list[dict[str, Any]]) -> dict[str, Any]:
     """First lines of the report: what can be trusted, the largest errors, what the transfer saved."""
-    trusted = sum(bool(record.get("trusted")) for record in records)
-    complete = summary.get("status") == "complete"
-    good = bool(records) and complete and trusted == len(records)
-    sentences = [f"{trusted} of {len(records)} energies can be trusted." if records else "No energy was computed."]
-    for method, words in (("zero-shot", "without a further step"), ("full", "after fine-tuning")):
-        chosen = [r for r in records if r.get("method") == method and r.get("trusted")]
+    words = {molecules_lines.word(record) for record in records}
+    good = words == {"trusted"} and summary.get("status") == "complete"
+    counts = molecules_lines.counted(records)
+    sentences = [f"Of {len(records)} energies: {counts}." if records else "No energy was computed."]
+    if summary.get("why"):
+        sentences.append(f"{str(summary['why'])[:1].upper()}{str(summary['why'])[1:]}.")
+    if "upper bound" in words:
+        sentences.append("An upper bound has passed every check, but nothing independent confirms it.")
+    for method, when in (("zero-shot", "without a further step"), ("full", "after fine-tuning")):
+        chosen = [r for r in records if r.get("method") == method and molecules_lines.word(r) in molecules_lines.GOOD]
         errors = [(abs(number), r) for r in chosen if not math.isnan(number := figures.number(r.get("error_mha")))]
         if errors:
             largest, worst = max(errors, key=lambda pair: pair[0])
             mean = sum(value for value, _ in errors) / len(errors)
             each = "one molecule" if len(errors) == 1 else f"{len(errors)} molecules"
             sentences.append(
-                f"{each[0].upper()}{each[1:]} {words}: mean distance from the reference {format_number(mean)} mHa, "
+                f"{each[0].upper()}{each[1:]} {when}: mean distance from the reference {format_number(mean)} mHa, "
                 f"largest {format_number(largest)} mHa ({worst.get('name')})."
             )
     sentences += [f"{said}." for entry in summary.get("transfer") or [] if (said := molecules_lines.transfer(entry))][
         :6
     ]
-    flag = "OK" if good else "NO ENERGIES" if not records else "PARTLY" if trusted else "NOT TRUSTED"
+    sentences += [f"{text}." for text in molecules_lines.reasons(records)]
+    flag = _banner(words, summary.get("status") == "complete")
     return {"flag": flag, "good": good, "sentences": sentences}
+
+
+def _banner(words: set[str], complete: bool) -> str:
+    """One word for all energies: their common verdict, or that they differ."""
+    if not words:
+        return "NO ENERGIES"
+    if not complete:
+        return "REFUSED" if words == {"refused"} else "NOT COMPLETE"
+    return next(iter(words)).upper() if len(words) == 1 else "PARTLY TRUSTED" if "trusted" in words else "NOT TRUSTED"
 
 
 def _curves(summary: dict[str, Any]) -> list[Picture]:
@@ -128,8 +148,8 @@ def _pictures(summary: dict[str, Any]) -> dict[str, Picture]:
 
 
 def _table(head: list[str], body: list[list[Any]], records: list[dict[str, Any]] | None = None) -> Table:
-    doubtful = [not record.get("trusted", True) for record in records] if records else [False] * len(body)
-    return Table(head, body, ["doubt" if bad else "" for bad in doubtful])
+    words = [molecules_lines.word(record) for record in records] if records else ["trusted"] * len(body)
+    return Table(head, body, ["" if word in molecules_lines.GOOD else "doubt" for word in words])
 
 
 def molecule_table(records: list[dict[str, Any]]) -> Table:

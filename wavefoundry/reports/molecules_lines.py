@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,14 +11,19 @@ from rich.text import Text
 
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
-HEADS = ("molecule", "method", "steps", "E (Ha)", "E - ref (mHa)", "variance", "R-hat", "accept", "reference", "flags")
-LEFT = ("molecule", "method", "reference", "flags")
+HEADS = (
+    "molecule", "method", "steps", "E (Ha)", "E - ref (mHa)", "variance", "R-hat", "accept", "reference", "verdict",
+    "flags",
+)  # fmt: skip
+LEFT = ("molecule", "method", "reference", "verdict", "flags")
+GOOD = ("trusted", "upper bound")
+WORDS = (*GOOD, "doubtful", "refused")
+"""Verdicts, the best first."""
 
 
 def cells(record: Mapping[str, Any]) -> dict[str, str]:
     """One molecule as text by column."""
     reference = record.get("reference") or {}
-    flags = " ".join(record.get("flags") or []) or "ok"
     values = (
         str(record.get("name", "")),
         str(record.get("method", "")),
@@ -29,9 +34,39 @@ def cells(record: Mapping[str, Any]) -> dict[str, str]:
         format_number(record.get("r_hat"), 4),
         format_number(record.get("acceptance")),
         source(reference),
-        flags if record.get("trusted", True) else f"UNTRUSTED {flags}",
+        word(record),
+        " ".join(record.get("flags") or []),
     )
     return dict(zip(HEADS, values, strict=True))
+
+
+def word(record: Mapping[str, Any]) -> str:
+    """The verdict; of a record without one what ``trusted`` says."""
+    found = record.get("verdict")
+    return str(found) if found in WORDS else "trusted" if record.get("trusted") else "refused"
+
+
+def counted(records: Iterable[Mapping[str, Any]]) -> str:
+    """How many records have which verdict: ``"3 trusted, 2 upper bounds, 1 refused"``."""
+    words = [word(record) for record in records]
+    counts = [(name, words.count(name)) for name in WORDS]
+    shown = [
+        f"{count} {name}{'s' * (name == 'upper bound' and count != 1)}"
+        for name, count in counts
+        if count or name == "trusted"
+    ]
+    return ", ".join(shown)
+
+
+def reasons(records: Iterable[Mapping[str, Any]], most: int = 4) -> list[str]:
+    """What speaks against every record that is doubtful or refused: its name and its first reason."""
+    bad = [record for record in records if word(record) in ("doubtful", "refused")]
+    bad.sort(key=lambda record: word(record) != "refused")
+    shown = [
+        f"{record.get('name')}, {record.get('method')}: {word(record)}: {next(iter(record.get('reasons') or ['?']))}"
+        for record in bad[:most]
+    ]
+    return shown + ([f"and {len(bad) - most} more that are doubtful or refused"] if len(bad) > most else [])
 
 
 def numbers(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,17 +98,18 @@ def line(event: Mapping[str, Any]) -> str:
 def final_line(summary: Mapping[str, Any]) -> str:
     """One line that says how a study ended."""
     records = list(summary.get("molecules") or [])
-    trusted = sum(bool(record.get("trusted")) for record in records)
     errors = [abs(record["error_mha"]) for record in records if record.get("error_mha") is not None]
     worst = f", largest difference from a reference {format_number(max(errors))} mHa" if errors else ""
     count = f"{len(records)} molecule{'s' * (len(records) != 1)}"
-    return f"{summary.get('status', 'unfinished')}: {count}, {trusted} trusted{worst}"
+    why = f" ({summary['why']})" if summary.get("why") else ""
+    return f"{summary.get('status', 'unfinished')}{why}: {count}, {counted(records)}{worst}"
 
 
 def final_table(summary: Mapping[str, Any], cost: str = "") -> RenderableType:
     """One row per molecule, then what the transfer saved, the line on the cost, and the status."""
     parts: list[RenderableType] = [table([cells(record) for record in summary.get("molecules") or []])]
     parts += [Text(text) for entry in summary.get("transfer") or [] if (text := transfer(entry))]
+    parts += [Text(text, style="yellow") for text in reasons(summary.get("molecules") or [])]
     if cost:
         parts.append(Text(cost))
     parts.append(Text(final_line(summary), style="bold"))
@@ -101,5 +137,7 @@ def table(rows: list[dict[str, str]]) -> Table:
     for name in names:
         drawn.add_column(name, justify="left" if name in LEFT else "right", no_wrap=name not in ("flags", "reference"))
     for row in rows:
-        drawn.add_row(*(Text(row.get(name, "")) for name in names), style="" if row.get("flags") == "ok" else "yellow")
+        drawn.add_row(
+            *(Text(row.get(name, "")) for name in names), style="" if row.get("verdict") in GOOD else "yellow"
+        )
     return drawn

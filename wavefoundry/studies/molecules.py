@@ -74,7 +74,7 @@ def prepare(named: Sequence[Named], table: MoleculesTrainTable) -> list[Prepared
     for one in named:
         molecule = one.molecule
         try:
-            found.append(_prepared(molecule, table.laplacian, table.electrons_per_move))
+            found.append(prepared_of(molecule, table))
         except (PhysicsError, InputError) as error:
             first = str(error).splitlines()[0]
             why = getattr(error, "why", "") or "the network describes a molecule by its Hartree-Fock orbitals"
@@ -83,10 +83,16 @@ def prepare(named: Sequence[Named], table: MoleculesTrainTable) -> list[Prepared
     return found
 
 
+def prepared_of(molecule: Molecule, table: MoleculesTrainTable) -> Prepared:
+    """As ``transfer.prepare``, with the settings of a study."""
+    return _prepared(molecule, table.laplacian, table.electrons_per_move, table.frame)
+
+
 @functools.lru_cache(maxsize=4096)
-def _prepared(molecule: Molecule, method: Any, electrons_per_move: int) -> Prepared:
-    """As ``transfer.prepare``; a study asks twice, before and after anything is written."""
-    return transfer.prepare(molecule, method=method, electrons_per_move=electrons_per_move)
+def _prepared(molecule: Molecule, method: Any, electrons_per_move: int, frame: str) -> Prepared:
+    """Remembered: a study asks twice, before and after anything is written."""
+    turn = frame == "principal"
+    return transfer.prepare(molecule, method=method, electrons_per_move=electrons_per_move, turn=turn)
 
 
 def selection(params: PyTree, tuned: Sequence[str]) -> PyTree[bool]:

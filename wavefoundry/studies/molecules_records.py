@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,16 @@ from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.statistics import Estimate, energy_statistics, mean_and_error, v_score
-from wavefoundry.core.trust import flags, trusted
+from wavefoundry.problems import frames
 from wavefoundry.problems.chemistry import Chemistry, reference_for
 from wavefoundry.problems.electron_observables import DEBYE, LineDensity, measure
 from wavefoundry.problems.references import Reference, atom_energy
 from wavefoundry.studies.molecules import WINDOW, running_mean
 from wavefoundry.studies.molecules_state import Curve
+from wavefoundry.studies.molecules_symmetry import Copy, as_record, symmetry_doubts
+from wavefoundry.studies.molecules_verdict import NOT_FINITE, Evidence, Rest, heaviest_chain, observed, verdict_on
 
 MILLI = 1000.0
-VARIANCE = 0.1
-"""Variance of the local energy per electron (Ha^2) above which a state counts as unconverged; refused at ten times."""
-ACCEPTANCE = (0.05, 0.99)
 _POINTS = 60
 
 
@@ -36,39 +35,54 @@ def reference_of(named: Named, table: ReferenceTable) -> tuple[Reference | None,
     return reference_for(named.molecule, basis, table.methods, table.literature)
 
 
+@dataclasses.dataclass(frozen=True)
+class History:
+    """What happened before the samples of a record were drawn.
+
+    method: "trained", "zero-shot", "full" or "scratch". steps: made for the molecule. cost: of them and the samples.
+    rest, base, untuned: see ``molecules_verdict.Evidence``.
+    """
+
+    method: str
+    steps: int
+    cost: Cost
+    rest: Rest | None = None
+    base: dict[str, Rest] | None = None
+    untuned: dict[str, Any] | None = None
+
+
 def record_of(
     molecule: Molecule,
     prepared: Prepared,
     samples: Samples,
     known: tuple[Reference | None, Chemistry | None],
     observables: dict[str, Any],
-    *,
-    method: str,
-    steps: int,
-    cost: Cost,
-    settled: bool | None = None,
-    untuned: dict[str, Any] | None = None,
+    history: History,
+    copies: dict[str, Copy] | None = None,
 ) -> dict[str, Any]:
     """One molecule as it stands in summary.json.
 
     Args:
         molecule: the molecule. prepared: what the network is told about it. samples: fresh ones.
-        known: reference and quantum chemistry. observables: from ``observables_of``.
-        method: "trained", "zero-shot", "full" or "scratch". steps: made for it. cost: of them and the samples.
-        settled: whether the training had settled; None: not known. untuned: record before the first step of a tuning.
+        known: reference and quantum chemistry. observables: from ``observables_of``. history: what came before.
+        copies: of the molecule in other orientations.
     """
     reference, chemistry = known
-    record = _identity(molecule, method, steps, reference, chemistry) | {"cost": cost.to_dict()}
+    record = _identity(molecule, history, reference, chemistry) | {"cost": history.cost.to_dict()}
     record["energy_hf_minimal"] = prepared.energy_hf
+    energies = np.asarray(samples.energies, float)
     try:
-        estimate = energy_statistics(np.asarray(samples.energies, float), None)
+        estimate = energy_statistics(energies, None)
     except PhysicsError:
         return record | _nothing()
-    raised = _flags(estimate, molecule, prepared, samples, reference)
-    if settled is False:
-        raised.append("NOT-CONVERGED")
-    if untuned is not None and _above(estimate, untuned):
-        raised.append("WORSE")
+    copies = copies or {}
+    doubts = symmetry_doubts(copies, estimate.error, molecule.atoms)
+    verdict = verdict_on(
+        Evidence(
+            estimate, energies, molecule, prepared.energy_hf, float(samples.acceptance), float(samples.far), reference,
+            history.rest, history.base, history.untuned, doubts,
+        )
+    )  # fmt: skip
     value = None if reference is None else reference.value
     return record | {
         "energy": estimate.mean,
@@ -82,26 +96,27 @@ def record_of(
         "ess": estimate.ess,
         "samples": estimate.samples,
         "acceptance": float(samples.acceptance),
+        "heaviest_chain": heaviest_chain(energies),
         "error_mha": None if value is None else MILLI * (estimate.mean - value),
         "error_mha_error": MILLI * estimate.error,
         "correlation_share": _share(estimate.mean, reference, chemistry),
         "atomisation": _atomisation(molecule, estimate),
-        "observables": observables,
-        "flags": raised,
-        "trusted": trusted(raised),
+        "observables": observed(observables, verdict),
+        "symmetry": as_record(copies),
+        **verdict.fields(),
     }
 
 
 def _identity(
-    molecule: Molecule, method: str, steps: int, reference: Reference | None, chemistry: Chemistry | None
+    molecule: Molecule, history: History, reference: Reference | None, chemistry: Chemistry | None
 ) -> dict[str, Any]:
     known = None
     if reference is not None:
         known = {"value": reference.value, "source": reference.source, "kind": reference.kind}
-        known["uncertainty"] = reference.uncertainty
+        known |= {"uncertainty": reference.uncertainty, "complete": reference.complete}
     computed = None
     if chemistry is not None:
-        computed = {"basis": chemistry.basis, "hf": chemistry.hf, "ccsd_t": chemistry.ccsd_t, "fci": chemistry.fci}
+        computed = {name: getattr(chemistry, name) for name in ("basis", "hf", "ccsd_t", "fci", "doubt")}
     return {
         "name": molecule.name,
         "formula": molecule.formula,
@@ -110,8 +125,8 @@ def _identity(
         "spin": molecule.spin,
         "electrons": molecule.electrons,
         "atoms": molecule.atoms,
-        "method": method,
-        "steps": steps,
+        "method": history.method,
+        "steps": history.steps,
         "reference": known,
         "chemistry": computed,
     }
@@ -121,36 +136,10 @@ def _nothing() -> dict[str, Any]:
     """A molecule without a usable number: local energies were not finite."""
     names = (
         "energy", "energy_error", "energy_per_atom", "variance", "v_score", "r_hat", "r_hat_limit", "tau", "ess",
-        "samples", "acceptance", "error_mha", "error_mha_error", "correlation_share", "atomisation",
+        "samples", "acceptance", "heaviest_chain", "error_mha", "error_mha_error", "correlation_share", "atomisation",
+        "symmetry",
     )  # fmt: skip
-    return dict.fromkeys(names) | {"observables": {}, "flags": ["NOT-FINITE!"], "trusted": False}
-
-
-def _flags(
-    estimate: Estimate, molecule: Molecule, prepared: Prepared, samples: Samples, reference: Reference | None
-) -> list[str]:
-    """Everything that is doubtful about an energy."""
-    exact = reference.value if reference is not None and reference.kind == "exact" else None
-    if exact is not None and reference is not None:
-        exact -= reference.uncertainty
-    raised = flags(estimate, exact)
-    spread = estimate.variance / molecule.electrons
-    if spread > VARIANCE:
-        raised.append("HIGH-VARIANCE!" if spread > 10 * VARIANCE else "HIGH-VARIANCE")
-    if estimate.mean - 3 * estimate.error > prepared.energy_hf:
-        raised.append("ABOVE-HF!")
-    if float(samples.far) > 0:
-        raised.append("RUNAWAY!" if float(samples.far) > 1e-3 else "RUNAWAY")
-    if not ACCEPTANCE[0] < float(samples.acceptance) < ACCEPTANCE[1]:
-        raised.append("UNMIXED!")
-    return raised
-
-
-def _above(estimate: Estimate, untuned: dict[str, Any]) -> bool:
-    """Whether an energy lies above an earlier one by three error bars of the difference."""
-    if untuned["energy"] is None:
-        return False
-    return estimate.mean - untuned["energy"] > 3 * math.hypot(estimate.error, untuned["energy_error"])
+    return dict.fromkeys(names) | {"observables": {}} | NOT_FINITE.fields()
 
 
 def _share(energy: float, reference: Reference | None, chemistry: Chemistry | None) -> float | None:
@@ -189,7 +178,7 @@ def observables_of(
         if getattr(table, name):
             part = samples.x[:, ::thin] if samples.x.shape[1] >= 4 * thin else samples.x
             try:
-                value = measure(wavefunction, prepared.system, part, (name,))[name]
+                value = _measured(wavefunction, prepared, part, name)
             except InputError as failed:  # forces, Hartree-Fock of a displaced molecule: no reason to lose the rest
                 found[name] = {"value": None, "error": None, "why": failed.what}
             else:
@@ -197,12 +186,39 @@ def observables_of(
     return found
 
 
+def _measured(wavefunction: Any, prepared: Prepared, x: np.ndarray, name: str) -> Any:
+    """Samples of an observable, vectors and places as the molecule was given."""
+    if name in ("dipole", "density"):  # of nuclei and electrons alone
+        system, x = prepared.as_given(x)
+        return measure(wavefunction, system, x, (name,))[name]
+    found = measure(wavefunction, prepared.system, x, (name,))[name]
+    return prepared.frame.in_order(prepared.frame.turn_back(found), 2) if name == "forces" else found
+
+
 def _dipole(molecule: Molecule, each: np.ndarray) -> dict[str, Any]:
-    """Dipole moment in debye: vector with error bars, and its length."""
-    means, errors = zip(*(mean_and_error(DEBYE * each[..., k]) for k in range(3)), strict=True)
-    length = math.sqrt(sum(m * m for m in means))
-    along = math.sqrt(sum((m * e) ** 2 for m, e in zip(means, errors, strict=True))) / length if length else 0.0
-    return {"value": length, "error": along, "vector": list(means), "vector_error": list(errors), "unit": "D"}
+    """Dipole moment in debye: vector with error bars, and its length.
+
+    What the symmetry of the molecule forbids is taken out, which is the mean over all its symmetric copies; ``broken``
+    says how large it was, as a check of the state. The error bars are those of the whole vector.
+    """
+    allowed = frames.allowed(np.asarray(molecule.charges), np.asarray(molecule.positions, float))
+    whole = DEBYE * np.asarray(each)
+    errors = [mean_and_error(whole[..., k])[1] for k in range(3)]
+    means = (whole @ allowed).mean(axis=(0, 1))
+    means = np.where(np.abs(means) < 1e-12, 0.0, means)
+    length = float(np.linalg.norm(means))
+    along = mean_and_error(whole @ (means / length))[1] if length else float(np.linalg.norm(errors))
+    rest = whole @ (np.eye(3) - allowed)
+    parts = [mean_and_error(rest[..., k]) for k in range(3)]
+    broken = {
+        "value": float(np.linalg.norm([mean for mean, _ in parts])),
+        "error": float(np.linalg.norm([error for _, error in parts])),
+        "z": max((abs(mean) / error for mean, error in parts if error > 1e-9), default=0.0),
+    }
+    return {
+        "value": length, "error": along, "vector": means.tolist(), "vector_error": errors, "unit": "D",
+        "forbidden": not np.any(allowed), "broken": broken,
+    }  # fmt: skip
 
 
 def _density(molecule: Molecule, line: LineDensity) -> dict[str, Any]:
@@ -237,18 +253,6 @@ def _forces(molecule: Molecule, each: np.ndarray) -> dict[str, Any]:
 
 
 _RECORDS = {"dipole": _dipole, "density": _density, "spin": _spin, "forces": _forces}
-
-
-def settled(curve: Curve, column: int = 0) -> bool | None:
-    """Whether the last fifth of a training lies no lower than the fifth before, within noise; None: too short."""
-    energy = curve.energy[:, column]
-    energy = energy[np.isfinite(energy)]
-    part = len(energy) // 5
-    if part < 2:
-        return None
-    before, after = energy[-2 * part : -part], energy[-part:]
-    noise = math.sqrt((before.var(ddof=1) + after.var(ddof=1)) / part)
-    return not before.mean() - after.mean() > max(3 * noise, 1e-3)
 
 
 def curve_of(

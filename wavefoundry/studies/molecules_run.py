@@ -18,6 +18,7 @@ from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER, Cost
+from wavefoundry.core.molecule import unusual_lengths
 from wavefoundry.problems.chemistry import Chemistry, require_basis
 from wavefoundry.problems.references import Reference
 from wavefoundry.studies import molecules_records as records
@@ -25,6 +26,8 @@ from wavefoundry.studies.context import Context
 from wavefoundry.studies.molecules import Plan, Workshop, describe, prepare, selection
 from wavefoundry.studies.molecules_state import Curve, State
 from wavefoundry.studies.molecules_summary import goal_of, summary_of
+from wavefoundry.studies.molecules_symmetry import orientations
+from wavefoundry.studies.molecules_verdict import Rest, rest_of
 
 BASE = "base"
 Known = tuple[Reference | None, Chemistry | None]
@@ -41,6 +44,7 @@ class Desk:
     training: list[Named]
     targets: list[Named]
     prepared: dict[str, list[Prepared]]  # of "train" and "adapt"
+    inherited: dict[str, Rest]  # of the training of a model from elsewhere; empty: not known
 
     def key(self, *numbers: int) -> jax.Array:
         """The random key of a part of the study."""
@@ -48,6 +52,13 @@ class Desk:
         for number in numbers:
             key = jax.random.fold_in(key, number)
         return key
+
+    def rest(self) -> dict[str, Rest]:
+        """Whether the training of the base had come to rest, by molecule: of this study, or stored with its start."""
+        curve = self.state.curves.get(BASE)
+        if curve is None or not len(curve.steps):
+            return self.inherited
+        return {named.molecule.name: rest_of(curve, index) for index, named in enumerate(self.training)}
 
     def known(self, named: Named) -> Known:
         """Reference of a molecule, computed once in a study."""
@@ -88,11 +99,11 @@ def first_network(spec: MoleculesSpec) -> Any:
     wavefunction = describe(spec).build(jax.random.fold_in(jax.random.key(spec.train.seed), 0))
     if spec.train.warm_start is None:
         return wavefunction
-    return stored_weights(wavefunction, spec.train.warm_start)
+    return stored_weights(wavefunction, spec.train.warm_start, spec.train.frame)
 
 
-def stored_weights(wavefunction: Any, path: str | os.PathLike[str]) -> Any:
-    """Weights of an earlier run or saved model, for a network of the same shape.
+def stored_weights(wavefunction: Any, path: str | os.PathLike[str], frame: str) -> Any:
+    """Weights of an earlier run or saved model, for a network of the same shape and molecules in the same frame.
 
     Raises:
         InputError: another kind of model, or other sizes. IntegrityError: damaged.
@@ -110,12 +121,30 @@ def stored_weights(wavefunction: Any, path: str | os.PathLike[str]) -> Any:
     arrays, meta = read_bundle(folder)
     if meta.get("kind") != "molecules":
         raise InputError(f"{path} holds no model of molecules", where="train.warm_start")
+    trained_in = stored_frame(meta)
+    if trained_in != frame:
+        why = f"its molecules lay in their frame '{trained_in}', those of this study in '{frame}'"
+        fix = f'frame = "{trained_in}" in [train]'
+        raise InputError(f"the model in {path} does not fit", where="train.frame", why=why, fix=fix)
     wanted = {name: array.shape for name, array in tree.to_arrays(wavefunction, "wavefunction").items()}
     found = {name: array.shape for name, array in arrays.items() if name in wanted}
     if found != wanted:
         fix = "the [wavefunction] of the earlier run, see its spec.toml"
         raise InputError(f"the network in {path} has other sizes", where="train.warm_start", fix=fix)
     return tree.from_arrays(wavefunction, arrays, "wavefunction")
+
+
+def stored_frame(meta: dict[str, Any]) -> str:
+    """The frame a stored model was trained in; models that name none took molecules as they were given."""
+    return str(((meta.get("spec") or {}).get("train") or {}).get("frame", "given"))
+
+
+def stored_rest(path: str | os.PathLike[str]) -> dict[str, Rest]:
+    """What is stored with a model about the end of its training; empty where nothing is."""
+    from wavefoundry.artifacts.bundles import read_bundle
+
+    rows = read_bundle(base_folder(path))[1].get("rest") or {}
+    return {str(name): Rest(*row) for name, row in rows.items()}
 
 
 def base_folder(path: str | os.PathLike[str]) -> Path:
@@ -143,16 +172,26 @@ def run(spec: MoleculesSpec, context: Context) -> dict[str, Any]:
     return summary_of(spec, desk.state, [n.molecule.name for n in desk.training], desk.state.cost(), tree.count(params))
 
 
-def set_up(spec: MoleculesSpec, context: Context, wavefunction: Any = None) -> Desk:
-    """Molecules and programs of a study; the network is that of the study unless one is given."""
+def set_up(
+    spec: MoleculesSpec, context: Context, wavefunction: Any = None, inherited: dict[str, Rest] | None = None
+) -> Desk:
+    """Molecules and programs of a study; the network is that of the study unless one is given.
+
+    Args:
+        spec, context: of the study. wavefunction: a trained network. inherited: how its training had ended.
+    """
     cache_programs()
     training, targets = spec.training(), spec.targets()
     context.say("prepare", f"Hartree-Fock of {len(training) + len(targets)} molecules")
+    for text in unusual_lengths([named.molecule for named in (*training, *targets)]):
+        context.warn(text)
     prepared = {"train": prepare(training, spec.train), "adapt": prepare(targets, spec.train)}
     workshop = Workshop(
         first_network(spec) if wavefunction is None else wavefunction, spec.train, context, spec.output.checkpoint_every
     )
-    return Desk(spec, context, State(context), workshop, training, targets, prepared)
+    if inherited is None and spec.train.warm_start is not None:
+        inherited = stored_rest(spec.train.warm_start)
+    return Desk(spec, context, State(context), workshop, training, targets, prepared, inherited or {})
 
 
 def train_base(desk: Desk) -> PyTree:
@@ -170,32 +209,33 @@ def train_base(desk: Desk) -> PyTree:
     params = workshop.train(plan, workshop.params, desk.prepared["train"], desk.key(1), state)
     state.weights[BASE] = tree.to_arrays(params)
     state.notes["base_cost"] = state.cost()._asdict()
-    _keep(desk, BASE, params, names)
+    _keep(desk, BASE, params, desk.rest() or dict.fromkeys(names, Rest()))
     state.finish(BASE)
     return params
 
 
-def _keep(desk: Desk, name: str, params: PyTree, molecules: Sequence[str]) -> None:
+def _keep(desk: Desk, name: str, params: PyTree, rest: dict[str, Rest]) -> None:
     """A trained model as an artifact of the run."""
-    desk.context.save_artifact(name, *contents(desk.workshop.with_weights(params), desk.spec, molecules))
+    desk.context.save_artifact(name, *contents(desk.workshop.with_weights(params), desk.spec, rest))
 
 
-def contents(
-    wavefunction: PyTree, spec: MoleculesSpec, molecules: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arrays and description of a stored model; molecules: the names of those it was trained on."""
-    meta = {"kind": "molecules", "spec": spec.model_dump(mode="json", exclude_none=True), "molecules": list(molecules)}
+def contents(wavefunction: PyTree, spec: MoleculesSpec, rest: dict[str, Rest]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and description of a stored model; rest: how its training ended, by molecule it was trained on."""
+    meta = {
+        "kind": "molecules", "spec": spec.model_dump(mode="json", exclude_none=True), "molecules": list(rest),
+        "rest": {name: list(one) for name, one in rest.items()},
+    }  # fmt: skip
     return tree.to_arrays(wavefunction, "wavefunction"), meta
 
 
 def evaluate_trained(desk: Desk, params: PyTree) -> None:
     """Fresh samples of every molecule of [train]."""
     desk.context.say("evaluate", "the molecules of the training")
-    curve = desk.state.curves.get(BASE)
+    rest = desk.rest()
     for index, named in enumerate(desk.training):
-        settled = None if curve is None else records.settled(curve, index)
         task = Task(f"trained/{index}", named, desk.prepared["train"][index], "trained", desk.spec.train.steps, index)
-        measure(desk, task, params, desk.key(2, index), settled=settled)
+        mine = rest.get(named.molecule.name, Rest())
+        measure(desk, task, params, desk.key(2, index), past=Past(rest=mine))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,30 +250,36 @@ class Task:
     index: int
 
 
-def measure(
-    desk: Desk, task: Task, params: PyTree, key: jax.Array, *, settled: bool | None = None, before: Cost | None = None,
-    share: int = 1, untuned: dict[str, Any] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """What came before a record: when work for it began, and the fields of ``molecules_records.History``."""
+
+    begin: Cost | None = None
+    rest: Rest | None = None
+    base: dict[str, Rest] | None = None
+    untuned: dict[str, Any] | None = None
+
+
+def measure(desk: Desk, task: Task, params: PyTree, key: jax.Array, *, past: Past, share: int = 1) -> dict[str, Any]:
     """Fresh samples and the record of a molecule, unless an earlier part of the run made it already.
 
     Args:
-        desk: the study. task: what to measure. params: weights. key: random key. settled: see ``record_of``.
-        before: when the work for this molecule began. share: one part of how many of the samples is enough.
-        untuned: see ``record_of``.
+        desk: the study. task: what to measure. params: weights. key: random key. past: what came before.
+        share: one part of how many of the samples is enough.
     """
     state = desk.state
     if task.name in state.done:
         return state.records[task.name]
-    begin = before or METER.now()
+    begin = past.begin or METER.now()
     table = desk.spec.evaluate
     samples = desk.workshop.sample(params, task.prepared, key, table, max(4 * table.chains, table.samples // share))
     known, network = desk.known(task.named), desk.workshop.with_weights(params)
-    seen = records.observables_of(network, task.named.molecule, task.prepared, samples, table) if share == 1 else {}
-    record = records.record_of(
-        task.named.molecule, task.prepared, samples, known, seen,
-        method=task.method, steps=task.steps, cost=METER.now() - begin, settled=settled,
-        untuned=untuned,
-    )  # fmt: skip
+    seen, turned = {}, {}
+    if share == 1:
+        seen = records.observables_of(network, task.named.molecule, task.prepared, samples, table)
+        turned = orientations(network, task.named.molecule, task.prepared, samples, desk.spec.train)
+    history = records.History(task.method, task.steps, METER.now() - begin, past.rest, past.base, past.untuned)
+    record = records.record_of(task.named.molecule, task.prepared, samples, known, seen, history, turned)
     state.records[task.name] = record
     if share == 1:
         event = {name: value for name, value in record.items() if name not in ("observables", "geometry")}
@@ -249,14 +295,14 @@ def adapt_all(desk: Desk, params: PyTree) -> dict[str, PyTree]:
         return found
     what = "without a further step" if spec.adapt.method == "zero-shot" else f"{spec.adapt.steps} steps each"
     desk.context.say("adapt", f"{len(desk.targets)} molecules, {what}")
-    together = None
+    together, base = None, desk.rest()
     if spec.adapt.method == "full" and spec.adapt.together:
         together = _fine_tune(desk, "adapt/together", params, desk.prepared["adapt"], desk.key(4, 0))
     for index, named in enumerate(desk.targets):
         prepared = desk.prepared["adapt"][index]
         zero = spec.adapt.method == "zero-shot"
         task = Task(f"zero-shot/{index}", named, prepared, "zero-shot", 0, index)
-        start = measure(desk, task, params, desk.key(3, index), share=1 if zero else 4)
+        start = measure(desk, task, params, desk.key(3, index), past=Past(base=base), share=1 if zero else 4)
         if zero:
             continue
         begin, name = METER.now(), f"adapt/{index}"
@@ -269,8 +315,8 @@ def adapt_all(desk: Desk, params: PyTree) -> dict[str, PyTree]:
             0 if together is None else index,
         )
         full = Task(f"full/{index}", named, prepared, "full", spec.adapt.steps, index)
-        settled = records.settled(curve, column)
-        measure(desk, full, tuned, desk.key(5, index), settled=settled, before=begin, untuned=start)
+        past = Past(begin, rest_of(curve, column), base, start)
+        measure(desk, full, tuned, desk.key(5, index), past=past)
         desk.state.weights.pop(name, None)
     return found
 
@@ -292,7 +338,8 @@ def _fine_tune(desk: Desk, name: str, params: PyTree, molecules: Sequence[Prepar
         shift=table.diagonal_shift,
     )
     tuned = desk.workshop.train(plan, params, molecules, key, state)
-    _keep(desk, name.replace("adapt/", "tuned-"), tuned, [one.name for one in molecules])
+    rest = {one.name: rest_of(state.curves[name], index) for index, one in enumerate(molecules)}
+    _keep(desk, name.replace("adapt/", "tuned-"), tuned, rest)
     state.weights[name] = tree.to_arrays(tuned)
     state.finish(name)
     return tuned
@@ -322,7 +369,7 @@ def from_scratch(desk: Desk) -> None:
         params = tree.from_arrays(desk.workshop.params, state.weights[name])
         curve: Curve = state.curves[name]
         task = Task(record_name, named, desk.prepared["adapt"][index], "scratch", len(curve.steps), index)
-        measure(desk, task, params, desk.key(7, index), settled=records.settled(curve), before=begin)
+        measure(desk, task, params, desk.key(7, index), past=Past(begin, rest_of(curve)))
         state.weights.pop(name, None)
 
 
@@ -330,4 +377,7 @@ def _listed(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-__all__ = ["Desk", "Known", "base_folder", "contents", "first_network", "refuse", "run", "set_up", "stored_weights"]
+__all__ = [
+    "Desk", "Known", "base_folder", "contents", "first_network", "refuse", "run", "set_up", "stored_rest",
+    "stored_weights",
+]  # fmt: skip

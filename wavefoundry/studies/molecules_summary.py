@@ -30,11 +30,12 @@ def summary_of(spec: MoleculesSpec, state: State, trained: list[str], cost: Cost
         shown.remove("zero-shot")
     names = [name for kind in shown for name in state.records if name.startswith(f"{kind}/")]
     found = [state.records[name] for name in names]
-    usable = sum(record["energy"] is not None for record in found)
+    status, why = ending(found)
     return {
         "schema": SCHEMA,
         "kind": "molecules",
-        "status": "complete" if usable == len(found) else "partial" if usable else "failed",
+        "status": status,
+        "why": why,
         "title": spec.output.title,
         "convention": CONVENTION,
         "parameters": {"total": weights},
@@ -48,6 +49,18 @@ def summary_of(spec: MoleculesSpec, state: State, trained: list[str], cost: Cost
         "versions": versions() | molecule_versions(),
         "hardware": hardware(),
     }
+
+
+def ending(found: list[dict[str, Any]]) -> tuple[str, str | None]:
+    """Status of a study and, where it is not "complete", why: a number that must not be used is no success."""
+    refused = [record for record in found if record["verdict"] == "refused"]
+    empty = sum(record["energy"] is None for record in found)
+    if refused and len(refused) == len(found):
+        which = "the energy" if len(found) == 1 else f"every one of the {len(found)} energies"
+        return "failed", f"{which} is refused: {refused[0]['name']}: {refused[0]['reasons'][0]}"
+    if empty:
+        return "partial", f"{empty} of {len(found)} molecules have no energy"
+    return "complete", None
 
 
 def training_of(state: State, names: list[str]) -> dict[str, Any]:
@@ -104,13 +117,14 @@ def goal_of(atoms: int, reference: Reference | None) -> float | None:
     """Energy 1 mHa per atom above the reference (Ha); None where that is a calculation in one finite basis."""
     if reference is None:
         return None
-    near = reference.kind != "method" or "CBS" in reference.source or reference.source == "given in the study"
-    return reference.value + PER_ATOM * atoms if near else None
+    return reference.value + PER_ATOM * atoms if reference.complete else None
 
 
 def _reference(record: dict[str, Any]) -> Reference | None:
     known = record["reference"]
-    return None if known is None else Reference(known["value"], known["kind"], known["source"])
+    if known is None:
+        return None
+    return Reference(known["value"], known["kind"], known["source"], known["uncertainty"], known["complete"])
 
 
 def _compared(

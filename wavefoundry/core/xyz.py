@@ -1,0 +1,179 @@
+"""XYZ files: what people and programs write under that name is understood, or refused by name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.molecule import Molecule, Point, assemble, element, number, position, short
+
+LARGEST = 1 << 26
+"""Bytes of a file that are read at most."""
+_WORDS = {
+    "charge": r"(?:total[ _])?charge",
+    "multiplicity": r"(?:spin[ _])?multiplicity|mult",
+    "spin": r"spin|unpaired|uhf",
+}
+_VALUE = r"""\s*[=:]\s*(?:"([^"]*)"|'([^']*)'|([^\s,;]+))"""
+_SPACED = r"\s+([+-]?\d+)(?![\w.])"
+
+
+def read_xyz(path: str | Path, *, charge: int | None = None, spin: int | None = None) -> list[Molecule]:
+    """All molecules of an XYZ file: a line with the number of atoms, a line of comment, one line per atom.
+
+    The unit is Angstrom, as the format has it. The comment may hold ``charge``, ``spin`` (2S) or ``multiplicity`` (2S +
+    1), or be "charge multiplicity" (``1 2``) and nothing else; in extended XYZ, ``Properties`` name the columns.
+    Files of QM9, Fortran's ``1.0D+00`` and ``1.0*^-6`` are understood. Periodic cells, decimal commas and other units
+    are refused.
+
+    Args:
+        path: the file.
+        charge: of every molecule, whatever the file says.
+        spin: 2S of every molecule, whatever the file says.
+
+    Returns:
+        Molecules named after the file, numbered when there are several.
+
+    Raises:
+        InputError: with the line that is no line of an XYZ file.
+    """
+    lines = _lines(Path(path))
+    frames: list[tuple[int, str, list[tuple[str, Point]]]] = []
+    start = 0
+    while start < len(lines):
+        if not lines[start].strip():
+            start += 1
+            continue
+        frames.append(_frame(lines, start, str(path)))
+        start += 2 + len(frames[-1][2])
+        if re.match(r"\s*gdb\s+\d+\s", frames[-1][1]):  # QM9: frequencies, SMILES and InChI follow
+            start += 3
+    if not frames:
+        raise InputError("the XYZ file is empty", where=str(path))
+    stem, found = Path(path).stem, []
+    for count, (line, comment, atoms) in enumerate(frames, start=1):
+        where = f"{path}, line {line + 1}"
+        own_charge, own_spin = _electrons(comment, where)
+        own_charge = (own_charge or 0) if charge is None else charge
+        own_spin = own_spin if spin is None else spin
+        name = stem if len(frames) == 1 else f"{stem} {count}"
+        found.append(
+            assemble(atoms, "angstrom", charge=own_charge, spin=own_spin, name=name, where=f"{path}, line {line}")
+        )
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a text file in UTF-8, UTF-16 with its mark, or Latin-1 (as Windows has it)."""
+    try:
+        if path.is_file() and path.stat().st_size > LARGEST:
+            raise InputError("the XYZ file is too large", where=str(path), why="at most 64 MiB are read")
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError("the XYZ file is no ordinary file", where=str(path), why="it may never end")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError("there is no such XYZ file", where=str(path), fix="a path, seen from here") from None
+    except OSError as error:
+        raise InputError("the XYZ file cannot be read", where=str(path), why=str(error.strerror)) from None
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    text = "\0"
+    for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252"):
+        try:
+            text = data.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    if any(ord(char) < 32 and char not in "\t\n\r\f" for char in text):
+        raise InputError("the XYZ file is not text", where=str(path), why="it is neither UTF-8 nor Latin-1")
+    return text.replace("\N{MINUS SIGN}", "-").splitlines()
+
+
+def _frame(lines: list[str], start: int, path: str) -> tuple[int, str, list[tuple[str, Point]]]:
+    """One molecule: the number of its first line, the comment, its atoms."""
+    where = f"{path}, line {start + 1}"
+    text = lines[start].strip()
+    if not re.fullmatch(r"\d{1,6}", text) or int(text) == 0:
+        why = "a molecule starts with the number of its atoms"
+        raise InputError(f"{short(text)} is not a number of atoms", where=where, why=why, fix="the XYZ format")
+    count = int(text)
+    rows = lines[start + 2 : start + 2 + count]
+    if len(rows) < count:
+        why = f"{max(0, len(rows))} lines of atoms follow"
+        raise InputError(f"the file ends before its {count} atoms", where=where, why=why, fix="complete the file")
+    comment = lines[start + 1]
+    symbol, place = _columns(comment, f"{path}, line {start + 2}")
+    atoms = [_row(row, symbol, place, f"{path}, line {start + 3 + k}") for k, row in enumerate(rows)]
+    return start + 1, comment, atoms
+
+
+def _columns(comment: str, where: str) -> tuple[int, int]:
+    """Columns of the element and of x, as extended XYZ names them; refuses cells and other units."""
+    periodic = re.search(r'\bpbc\s*=\s*"?([TFtf01 ]+)', comment)
+    if re.search(r"\blattice\s*=", comment, re.IGNORECASE) and (periodic is None or re.search("[Tt1]", periodic[1])):
+        why, fix = "molecules are isolated here", 'without Lattice, or with pbc="F F F"'
+        raise InputError("the file describes a periodic cell", where=where, why=why, fix=fix)
+    if re.search(r"\b(bohrs?|a\.u\.|au|atomic units|nm|pm|picometers?|nanometers?)\b", comment, re.IGNORECASE):
+        why, fix = "XYZ files are in Angstrom", "Angstrom, or the atoms in the study file with unit"
+        raise InputError("the comment names another unit", where=where, why=why, fix=fix)
+    found = re.search(r'\bproperties\s*=\s*"?([^\s"]+)', comment, re.IGNORECASE)
+    if found is None:
+        return 0, 1
+    parts, column, columns = found[1].split(":"), 0, {}
+    for name, kind, width in zip(parts[0::3], parts[1::3], parts[2::3], strict=False):
+        if not width.isdecimal():
+            raise InputError(f"Properties={short(found[1])} is not understood", where=where, fix="species:S:1:pos:R:3")
+        columns[name.lower()] = (kind, column, int(width))
+        column += int(width)
+    symbol = columns.get("species") or columns.get("element") or columns.get("z")
+    place = columns.get("pos") or columns.get("positions")
+    if symbol is None or place is None or place[2] != 3:
+        why = "it names no species and positions"
+        raise InputError(f"Properties={short(found[1])} is not understood", where=where, why=why,
+                         fix="species:S:1:pos:R:3")  # fmt: skip
+    return symbol[1], place[1]
+
+
+def _row(line: str, symbol: int, place: int, where: str) -> tuple[str, Point]:
+    """One atom; further columns are left alone."""
+    words = line.split()
+    if len(words) == 1 and line.count(",") >= 3:
+        words = line.split(",")  # a table with commas between its columns
+    words = [word.strip().rstrip(",;") for word in words]
+    if len(words) < max(symbol + 1, place + 3):
+        why = "an atom is an element and three numbers"
+        raise InputError(f"{short(line)} is not an atom", where=where, why=why, fix='for example "H 0 0 1.4"')
+    return element(words[symbol], where), position(
+        [number(word, where) for word in words[place : place + 3]], line, where
+    )
+
+
+def _electrons(comment: str, where: str) -> tuple[int | None, int | None]:
+    """(charge, 2S) as the comment has them, None where it says nothing."""
+    pair = re.fullmatch(r"\s*([+-]?\d+)\s+(\d+)\s*", comment)
+    if pair is not None:
+        return int(pair[1]), _from_multiplicity(int(pair[2]), where)
+    given: dict[str, int] = {}
+    for name, pattern in _WORDS.items():
+        for match in re.finditer(rf"(?<![\w-])(?:{pattern})(?:{_VALUE}|{_SPACED})", comment, re.IGNORECASE):
+            value = next(text for text in match.groups() if text is not None).strip()
+            if not re.fullmatch(r"[+-]?\d+(\.0*)?", value):
+                what = {"spin": "2S, a whole number", "charge": "a whole number", "multiplicity": "2S + 1"}[name]
+                raise InputError(f"{name} = {short(value)} is not understood", where=where, why=f"{name} is {what}")
+            whole = int(float(value))
+            if given.setdefault(name, whole) != whole:
+                raise InputError(f"the comment gives {name} twice", where=where, why=f"{given[name]} and {whole}")
+    spin = given.get("spin")
+    if "multiplicity" in given:
+        other = _from_multiplicity(given["multiplicity"], where)
+        if spin is not None and spin != other:
+            why = f"spin = {spin} is 2S, and multiplicity = {given['multiplicity']} is 2S + 1"
+            raise InputError("spin and multiplicity contradict each other", where=where, why=why)
+        spin = other
+    return given.get("charge"), spin
+
+
+def _from_multiplicity(multiplicity: int, where: str) -> int:
+    if multiplicity < 1:
+        raise InputError(f"multiplicity {multiplicity} is impossible", where=where, why="it is 2S + 1, at least 1")
+    return multiplicity - 1
