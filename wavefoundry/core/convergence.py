@@ -1,0 +1,93 @@
+"""Had a training come to rest? The slope of its energy over the last fifth of its steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wavefoundry.core.verdict import CLOSE, WRONG, Doubt, graded
+
+SHARE = 0.2
+"""Part of a training, at its end, whose slope is judged."""
+LEAST = 4
+"""Fewest steps in that part; shorter trainings cannot be judged."""
+BINS = 10
+SIGNIFICANT = 3.0
+NEGLIGIBLE = 1e-5
+"""Relative gains below this say nothing about an error, however small it is."""
+
+
+class Rest(NamedTuple):
+    """By how much as many steps again would change the energy, at the slope of the last fifth.
+
+    gain: positive where the energy still falls, units of the energy. error: its standard error.
+    """
+
+    gain: float
+    error: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the energy moves at all, beyond three standard errors."""
+        return abs(self.gain) > SIGNIFICANT * self.error
+
+
+def kept(steps: int) -> int:
+    """Number of steps at the end of a training that ``rest`` looks at."""
+    return max(LEAST, math.ceil(SHARE * steps))
+
+
+def rest(energies: Sequence[float] | np.ndarray, steps: int) -> Rest | None:
+    """The slope at the end of a training.
+
+    The end is cut into up to ten bins; a straight line through their medians (a step that was taken back may have any
+    energy) gives the slope, the scatter about it the standard error.
+
+    Args:
+        energies: of the last steps, oldest first, at least ``kept(steps)`` of them; earlier ones do not count.
+        steps: length of the training.
+
+    Returns:
+        None for trainings of fewer than ``5 * LEAST / 2`` steps, and where hardly any energy is finite.
+    """
+    values = np.asarray(energies, float)[-kept(steps) :]
+    if steps < 5 * LEAST // 2 or values.size < LEAST:
+        return None
+    bins = np.array_split(values, min(BINS, values.size))
+    middles = np.array([np.median(part[np.isfinite(part)]) if np.any(np.isfinite(part)) else np.nan for part in bins])
+    at = np.cumsum([part.size for part in bins]) - np.array([part.size for part in bins]) / 2
+    good = np.isfinite(middles)
+    if good.sum() < LEAST:
+        return None
+    x, y = at[good] - at[good].mean(), middles[good] - middles[good].mean()
+    slope = float(x @ y / (x @ x))
+    scatter = float(np.sum((y - slope * x) ** 2)) / (x.size - 2)
+    return Rest(-slope * steps, steps * math.sqrt(scatter / float(x @ x)))
+
+
+def rest_doubts(found: Rest | None, scale: float, left: float | None = None) -> list[Doubt]:
+    """What is doubtful about a training, as far as its last steps tell.
+
+    Args:
+        found: from ``rest``. scale: abs(energy), counted from that of infinite temperature.
+        left: how far the energy lies above the exact one, where known: a training that could still win half of it
+            leaves open whose error it is.
+    """
+    if found is None:
+        return [Doubt("NOT-CONVERGED", "state", False, "the training was too short to see whether it came to rest")]
+    share = abs(found.gain) / max(scale, 1e-300)
+    moves = found.significant and (share > CLOSE or (left is not None and share > NEGLIGIBLE and found.gain > left / 2))
+    does = "falls" if found.gain > 0 else "rises"
+    why = f"the training had not come to rest: the energy still {does}, by {share:.1g} in as many steps again"
+    return graded("NOT-CONVERGED", "state", why, moves, found.significant and share > WRONG)
+
+
+def rest_record(found: Rest | None, doubts: Sequence[Doubt], scale: float) -> dict[str, Any]:
+    """As records hold it: relative ``gain`` and ``error`` (null where the training was too short), ``converged``."""
+    if found is None:
+        return {"gain": None, "error": None, "converged": None}
+    unit = max(scale, 1e-300)
+    return {"gain": found.gain / unit, "error": found.error / unit, "converged": not doubts}
