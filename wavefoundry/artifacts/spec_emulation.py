@@ -356,6 +356,9 @@ def _packets(path: tuple[str, ...], case: CaseTable, grid: GridTable, edge: floa
                 here, f"the packet of {case.name} is too fast for the grid: it holds momenta up to {reach:.4g}",
                 f"the grid carries momenta up to pi / dx = {edge:.4g}", "more grid points, a wider packet, less energy",
             )  # fmt: skip
+        if not 0 <= packet.x0 <= grid.length:
+            why = f"x0 = {packet.x0:g}; the box runs from 0 to {grid.length:g}"
+            yield Problem((*here, "x0"), f"the packet of {case.name} starts outside the box", why)
         if 8 * packet.s0 > grid.length:
             yield Problem(here, f"the packet of {case.name} is wider than the box", "8 s0 must fit into it")
 

@@ -19,7 +19,9 @@ from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.emulator import Emulator, rollout
 from wavefoundry.models.emulators import band_of, window_of
 from wavefoundry.problems.grid import Grid, Grid1D
+from wavefoundry.problems.potentials import values_of
 from wavefoundry.problems.schrodinger import Laplacian, Solver, solve
+from wavefoundry.problems.wavepackets import state_of
 from wavefoundry.studies.batches import check_window
 
 BAND_SHARE = 1e-3
@@ -61,8 +63,10 @@ class Student:
         """Predict ``frames`` frames after ``psi0``.
 
         Args:
-            psi0: initial state(s), (*grid) or (batch, *grid), norm of your choice.
-            potential: real potential(s), the same shapes; one may serve a batch.
+            psi0: initial state(s), (*grid) or (batch, *grid), norm of your choice; or a ``Packet``, a list of packets
+                to superpose, a function of x.
+            potential: real potential(s), the same shapes; one may serve a batch. Or a function of x, a table as in a
+                study file, a list of tables (a sum), or the path of a file.
             frames: number of frames after the first. A student that looks at four frames gets the first three of them
                 from the solver.
             grid: another grid with the same spacing; unitary students also take a ``Grid2D``.
@@ -112,7 +116,7 @@ class Student:
         return found.frames.astype(dtype)
 
     def _inputs(self, psi0: Any, potential: Any, frames: int, grid: Grid) -> tuple[np.ndarray, np.ndarray, bool]:
-        states, fields = np.asarray(psi0), np.asarray(potential)
+        states, fields = state_of(psi0, grid), values_of(potential, grid)
         single = states.ndim == len(grid.shape)
         states = states[None] if single else states
         where = "rollout"
@@ -132,7 +136,7 @@ class Student:
                 why=f"grid {grid.shape}",
             )
         for name, array in (("psi0", states), ("the potential", fields)):
-            if array.dtype == object or not np.all(np.isfinite(array)):
+            if not np.all(np.isfinite(array)):
                 raise InputError(f"{name} has values that are not finite", where=where, why="NaN or infinity")
         if np.iscomplexobj(fields):
             raise InputError("the potential is complex", where=where, why="only real potentials conserve the norm")
