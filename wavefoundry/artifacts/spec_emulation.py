@@ -207,7 +207,12 @@ class JudgeTable(Table):
     cases: Cases = Field(default="paper", description="paper: the suite of 24; or a list of cases")
     frames: int = Field(default=400, ge=1, le=100_000, description="predicted frames")
     three_point: bool = Field(default=True, description="compare with the paper's own three-point solver as well")
-    tolerance: float = Field(default=0.005, gt=0, le=0.1, description="largest relative L2 error of the reference")
+    tolerance: float = Field(
+        default=0.005,
+        gt=0,
+        le=0.1,
+        description="largest error of the reference's time step; it is refined to a tenth of the best student's error",
+    )
     speed: bool = Field(default=True, description="time students and solver at equal accuracy")
 
 

@@ -359,7 +359,10 @@ def _exact(
     for index, (psi, field) in enumerate(zip(states, landscapes, strict=True)):
         key = field.tobytes()
         if key not in known:
-            known = {key: scipy.linalg.eigh(matrix + np.diag(field), overwrite_a=True)}
+            known = {
+                key: scipy.linalg.eigh(matrix + np.diag(field), overwrite_a=True, driver="evd", check_finite=False)
+            }
         levels, vectors = known[key]
-        out[index] = (np.exp(-1j * np.outer(times, levels)) * (vectors.T @ psi)) @ vectors.T
+        parts = np.exp(-1j * np.outer(times, levels)) * (vectors.T @ psi)
+        out[index].real, out[index].imag = parts.real @ vectors.T, parts.imag @ vectors.T
     return out

@@ -126,7 +126,7 @@ def state_of(value: Any, grid: Grid) -> np.ndarray:
     if not isinstance(grid, Grid1D):
         fix = "an array: np.outer of two packets, for example"
         raise InputError("packets are for a line", where="psi0", why="the grid is a plane", fix=fix)
-    given: list[Any] = list(value) if several else [value]
+    given: list[Any] = list(value) if several and isinstance(value, list | tuple) else [value]
     packets = [packet_of(one) for one in given]
     return gaussian(packets[0], grid) if len(packets) == 1 else superpose(packets, grid)
 
