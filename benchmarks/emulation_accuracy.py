@@ -25,12 +25,12 @@ import wavefoundry as wf
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.unitary_map import basis
 from wavefoundry.problems.landscapes import suite
-from wavefoundry.problems.schrodinger import Solver
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.curriculum import Trajectories
 from wavefoundry.studies.distill import distill_on, plan_of
-from wavefoundry.studies.judging import LEAD, Reference, judge, overview, reference
+from wavefoundry.studies.judging import judge, overview
 from wavefoundry.studies.student import Student
+from wavefoundry.studies.truth import LEAD, Reference, reference
 
 COLUMNS = ("student", "kcut", "frame step", "corr mean", "corr worst", "corr end", "MAE", "norm drift", "CPU s")
 MEASURED = ("corr_mean", "corr_worst", "corr_final", "mae", "norm_drift")
@@ -83,8 +83,7 @@ def main() -> None:
     curriculum = wf.Curriculum.preset("quick" if quick else "default", frames=frames)
     say("teacher ...")
     data = curriculum.generate()
-    solver = Solver(tolerance=5e-3)
-    truth = reference(suite(data.grid), data.grid, frames, data.frame_step, solver=solver, paper=False)
+    truth = reference(suite(data.grid), data.grid, frames, data.frame_step, paper=False)
     say("as users get it ...")
     usual_plan = plan_of("unitary", seed=arguments.seed, **usual)
     student = distill_on(data, EmulatorSpec("unitary"), usual_plan, Context())

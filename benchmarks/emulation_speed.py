@@ -22,9 +22,9 @@ from _common import parser, save, say, table
 import wavefoundry as wf
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.problems.landscapes import single, suite
-from wavefoundry.problems.schrodinger import Solver
 from wavefoundry.studies import judging, speed
 from wavefoundry.studies.curriculum import Trajectories
+from wavefoundry.studies.truth import reference
 
 KINDS = ("unitary", "kernel", "linear", "dense", "conv", "gru")
 WHOLE = ("unitary", "kernel")
@@ -86,7 +86,7 @@ def main() -> None:
     grid = curriculum.grid
     picks = np.unique(np.round(np.linspace(0, 23, 8)).astype(int))
     items = [suite(grid)[i] for i in picks]
-    truth = judging.reference(items, grid, frames, data.frame_step, solver=Solver(tolerance=5e-3), paper=False)
+    truth = reference(items, grid, frames, data.frame_step, paper=False)
     trained = []
     for kind in KINDS[:2] if quick else KINDS:
         say(f"student {kind} ...")

@@ -20,7 +20,8 @@ from wavefoundry.artifacts.files import decode_json, read_plain
 from wavefoundry.studies import run_study
 
 STUDIES = Path(__file__).resolve().parent.parent / "examples" / "studies"
-KEPT = ("n", "rho", "relative_error", "delta_per_site", "energy_error", "fidelity_previous", "rollbacks", "flags")
+KEPT = ("n", "rho", "energy", "energy_error", "relative_error", "delta_per_site", "fidelity_previous", "observables")
+KEPT += ("observable_errors", "convergence", "rollbacks", "verdict", "reasons", "flags")
 
 
 def numbers(summary: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +33,10 @@ def numbers(summary: dict[str, Any]) -> dict[str, Any]:
         "system": summary["system"],
         "parameters": summary["parameters"],
         "rounds": [{name: record[name] for name in KEPT} for record in summary["rounds"]],
-        **{name: summary[name] for name in ("reference", "fit", "onset", "laws", "verdict", "jumps", "isolation")},
+        **{
+            name: summary[name]
+            for name in ("reference", "fit", "onset", "laws", "transition", "verdict", "jumps", "isolation")
+        },
         "transfer": [{k: r[k] for k in ("couplings", "n", "mask", "relative_error")} for r in summary["transfer"]],
         "units": {name: explained[name] for name in ("n", "kinds", "covered", "odd_plaquettes") if name in explained},
         "cost": summary["cost"],

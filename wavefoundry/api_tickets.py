@@ -255,12 +255,15 @@ class Collapse:
     """Error curves of several hunts over three measures of size: n, n/N and n over the conjectured law.
 
     ``spread``: decades by which errors differ at equal size, by measure. ``best``: the measure with the smallest one.
+    ``transition``: the verdict over seeds, where all hunts are of one system and network; else None. See
+    ``studies.transitions.over_seeds``.
     """
 
     runs: list[str]
     spread: dict[str, float | None]
     best: str
     summaries: list[dict[str, Any]]
+    transition: dict[str, Any] | None = None
 
     def plot(self) -> Figure:
         """One panel for each measure of size."""
@@ -292,4 +295,14 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
         summaries.append(decode_json(read_plain(file), file))
         if not isinstance(summaries[-1], dict) or summaries[-1].get("kind") != "tickets":
             raise InputError(f"{run} is no hunt for tickets", where="collapse", fix='runs of kind = "tickets"')
-    return Collapse(summaries=summaries, **tickets_collapse.collapse(summaries))
+    return Collapse(summaries=summaries, transition=_seeds(summaries), **tickets_collapse.collapse(summaries))
+
+
+def _seeds(summaries: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The verdict over several seeds of one hunt; None where the hunts differ in more than that."""
+    from wavefoundry.studies.transitions import over_seeds
+
+    same = [[s["system"].get(k) for k in ("model", "extent", "couplings")] + [s.get("parameters")] for s in summaries]
+    if any(one != same[0] for one in same) or any("transition" not in s for s in summaries):
+        return None
+    return over_seeds([s["transition"] for s in summaries])

@@ -150,6 +150,8 @@ def collapse(
     for axis, spread in found.spread.items():
         typer.echo(f"over {axis:6}: " + ("no law is known" if spread is None else f"spread {spread:.2f} decades"))
     typer.echo(f"smallest over {found.best}")
+    if found.transition is not None:
+        typer.echo(f"over seeds: {found.transition['word']} ({'; '.join(found.transition['reasons'])})")
     write_atomic(out, to_png(found.plot()))
     typer.echo(str(out))
 

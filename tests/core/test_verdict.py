@@ -3,10 +3,8 @@
 import itertools
 import math
 
-import numpy as np
 import pytest
 
-from wavefoundry.core.convergence import convergence
 from wavefoundry.core.statistics import Estimate
 from wavefoundry.core.verdict import (
     Doubt,
@@ -146,45 +144,3 @@ def test_observables_of_a_bad_state_or_with_a_large_bias():
     assert observable_verdict(0.5, 0.001, None, 0.1, fine)[0] == "doubtful"
     assert observable_verdict(0.5, 0.001, 0.5, 0.0, verdict_of(GOOD._replace(ess=300.0), EXACT))[0] == "doubtful"
     assert observable_verdict(0.5, 0.001, 0.5, 0.0, verdict_of(GOOD._replace(v_score=1.0), EXACT))[0] == "refused"
-
-
-# Convergence
-
-
-def falling(steps, rate, start, end, seed=0, noise=1e-4):
-    """Energies that decay exponentially in the time of the optimisation, with the learning rates of the steps."""
-    rates = np.minimum(1.0, (steps - np.arange(steps)) / (0.4 * steps))
-    time = np.cumsum(rates)
-    energies = end + (start - end) * np.exp(-rate * time)
-    return energies + noise * np.random.default_rng(seed).normal(size=steps), rates
-
-
-def test_trainings_that_came_to_rest_and_that_did_not():
-    assert convergence(*falling(300, 0.1, 0.0, -10.0)).converged is True
-    short = convergence(*falling(300, 0.005, 0.0, -10.0))
-    assert short.converged is False and short.drop > 0.01
-    assert [d.flag for d in short.doubts()] == ["NOT-CONVERGED!"]
-    slow = convergence(*falling(300, 0.03, 0.0, -10.0))
-    assert [d.flag for d in slow.doubts()] == ["NOT-CONVERGED"]
-    assert convergence([1.0, 0.9, 0.8], [1.0, 1.0, 1.0]).converged is None
-
-
-def test_a_rate_that_falls_to_zero_does_not_look_like_rest():
-    """The last fifth runs at less than half the rate: per step the energy hardly moves, per unit of time it does."""
-    energies, rates = falling(100, 0.03, 0.0, -10.0)
-    assert abs(energies[-20] - energies[-1]) / 10 < 0.06
-    assert convergence(energies, rates).converged is False
-
-
-def test_noise_is_not_taken_for_rest_or_for_progress():
-    """One false alarm in a thousand at three error bars: none in 40 seeds with p > 0.96."""
-    found = [convergence(*falling(300, 0.2, 0.0, -10.0, seed, 0.02)) for seed in range(40)]
-    assert all(one.converged is True for one in found)
-    loud = convergence(*falling(300, 0.2, 0.0, -10.0, 1, 5.0))
-    assert loud.converged is None and loud.doubts()[0].flag == "NOT-CONVERGED"
-
-
-def test_units_of_energy_and_constants_do_not_matter():
-    energies, rates = falling(300, 0.02, 0.0, -10.0)
-    plain, scaled = convergence(energies, rates), convergence(1e3 * energies + 500.0, 7 * rates, e_inf=500.0)
-    assert scaled.drop == pytest.approx(plain.drop, rel=1e-9)

@@ -73,6 +73,51 @@ def test_summary_holds_every_round(run):
     }
 
 
+def test_every_round_has_the_verdict_of_its_three_questions(run):
+    """Full sums are sampled by definition; the reference answers from both sides, exactly."""
+    _, summary = run
+    for record in summary["rounds"]:
+        assert record["answers"]["sampled"] == "yes"
+        error = record["relative_error"]
+        word = "trusted" if error <= 1e-3 else "refused" if error > 1e-2 else "doubtful"
+        assert record["verdict"] == word and record["trusted"] == (word == "trusted") and record["reasons"]
+        assert ("ABOVE-EXACT!" in record["flags"]) == (error > 1e-2)
+        assert set(record["convergence"]) == {"gain", "error", "converged"}
+        assert set(record["observable_errors"]) == set(record["observables"])
+    assert summary["transition"]["word"] in ("first-order-like", "steep, not decided", "smooth")
+    assert all({"verdict", "answers", "convergence"} <= set(record) for record in summary["transfer"])
+    assert all(len(record["verdicts"]) == len(record["errors"]) for record in summary["isolation"])
+
+
+def test_trainings_that_still_move_say_so_and_longer_ones_come_to_rest():
+    system = wf.lattice.ising_square(2, 2, h=2.0, periodic=False)
+    found = []
+    for rate in (1e-4, 0.05):
+        train = {"steps": 60, "block": 10, "learning_rate": rate}
+        found.append(wf.prune(wf.models.dense(alpha=3), system, stop_at=44, steps=1, train=train).rounds[0])
+    assert "NOT-CONVERGED" in found[0]["flags"] and not found[0]["convergence"]["converged"]
+    assert found[1]["convergence"]["converged"] and found[1]["verdict"] == "trusted"
+
+
+def test_without_a_reference_a_good_round_is_an_upper_bound_and_a_given_one_counts_from_above(tmp_path):
+    settings = ["isolate.at=[]", "isolate.confirm=0.0", "transfer.points={}", "prune.stop_at=34", "train.steps=300"]
+    settings += ["prune.steps=300", "evaluate.exact=false"]
+    for extra, word in (([], "upper bound"), (["evaluate.reference=-9.5"], "refused")):
+        spec = study_file.loads(STUDY, overrides=[*settings, *extra])
+        summary = run_study(spec, tmp_path / word.replace(" ", "-"))
+        assert {record["verdict"] for record in summary["rounds"]} == {word}
+    assert summary["status"] == "complete" and "ABOVE-EXACT!" in summary["rounds"][0]["flags"]
+
+
+def test_positive_amplitudes_of_a_frustrated_magnet_are_never_trusted():
+    """J1-J2 without sign rule: the positive state is an excited one, exactly or nearly; without a reference too."""
+    system = wf.lattice.j1j2_chain(6, J2=0.5, marshall=False)
+    settings = {"stop_at": 100, "steps": 1, "train": {"steps": 60}}
+    for reference in (None, -2.0):  # the second one agrees with nothing
+        found = wf.prune(wf.models.dense(alpha=4), system, reference=reference, **settings).rounds[0]
+        assert found["verdict"] == "refused"
+
+
 def test_a_cut_that_jumps_is_made_again_by_the_other_scores_and_the_best_is_kept():
     def errors(**settings):
         system = wf.lattice.ising_square(2, 2, h=2.0, periodic=False)

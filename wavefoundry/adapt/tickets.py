@@ -17,8 +17,10 @@ from wavefoundry.adapt import compact
 from wavefoundry.adapt.compact import Options, Rates
 from wavefoundry.adapt.masks import Flags, Layout
 from wavefoundry.adapt.surgeon import surgeon_scores, with_fan_in
+from wavefoundry.core import convergence
+from wavefoundry.core.convergence import Rest
 from wavefoundry.core.errors import PhysicsError
-from wavefoundry.core.statistics import Estimate, energy_statistics
+from wavefoundry.core.statistics import Estimate, energy_statistics, mean_and_error
 from wavefoundry.core.types import System, Wavefunction
 
 SURGEON_SHIFT = 1e-3
@@ -60,6 +62,7 @@ class Progress(NamedTuple):
     done: int
     state: compact.State
     energies: list[float]  # one per block
+    tail: list[float]  # one per step, of the last steps alone
 
 
 Report = Callable[[Progress], Any]
@@ -72,6 +75,7 @@ class Trained(NamedTuple):
     steps: int
     rollbacks: int
     energies: list[float]  # one per block
+    rest: Rest | None = None  # slope at the end; None: too short to tell
 
 
 class Measured(NamedTuple):
@@ -83,6 +87,7 @@ class Measured(NamedTuple):
     magnetisation: tuple[float, float, float]  # <m>, <|m|>, <m^2> per site
     xs: Array | None  # samples; None for the full sum
     log: Float[np.ndarray, " S"]  # log|psi| on them
+    errors: tuple[Float[np.ndarray, " terms"], Float[np.ndarray, " 3"]]  # standard errors of terms and magnetisations
 
 
 class Workshop:
@@ -139,7 +144,7 @@ class Workshop:
             walkers = compact.chains(key, self.system, rules.chains)
             walkers = _thermalised(self.network, self.system, jnp.asarray(theta), walkers, rules.options, rules.burn_in)
         fresh = compact.start(jnp.asarray(theta), walkers)
-        done, state, energies = going_on(fresh) or Progress(0, fresh, [])
+        done, state, energies, tail = going_on(fresh) or Progress(0, fresh, [], [])
         while done < steps and not self._settled(energies):
             size = min(rules.block, steps - done)
             state, trace = compact.block(
@@ -147,13 +152,14 @@ class Workshop:
             )
             done += size
             energies.append(float(trace.energy[-1]) if self.full_sum else float(jnp.mean(trace.energy)))
-            report(Progress(done, state, energies))
+            tail = [*tail, *np.asarray(trace.energy, float).tolist()][-convergence.kept(steps) :]
+            report(Progress(done, state, energies, tail))
         best = state.theta if not self.full_sum else self._better(state)
         if not np.any(np.isfinite(energies)) or not bool(jnp.all(jnp.isfinite(best))):
             raise PhysicsError(
                 "local energies are not finite\n  fix:   lower the learning rate, or raise the diagonal shift"
             )
-        return Trained(np.asarray(best), done, int(state.rollbacks), energies)
+        return Trained(np.asarray(best), done, int(state.rollbacks), energies, convergence.rest(tail, done))
 
     def _settled(self, energies: list[float]) -> bool:
         """Whether the last block of a full sum gained next to nothing."""
@@ -184,11 +190,20 @@ class Workshop:
         m = xs.mean(axis=1, dtype=np.float64)
         magnetisation = (float(weight @ m), float(weight @ np.abs(m)), float(weight @ m**2))
         if self.listed is not None:
-            estimate = energy_statistics(local, self.sites, weights=weight)
-            return Measured(theta, estimate, np.real(weight @ terms), magnetisation, None, log)
-        by_chain = local.reshape(rules.eval_samples, rules.eval_chains).T
-        estimate = energy_statistics(by_chain, self.sites)
-        return Measured(theta, estimate, np.real(weight @ terms), magnetisation, jnp.asarray(xs), log)
+            estimate, errors = (
+                energy_statistics(local, self.sites, weights=weight),
+                (np.zeros(terms.shape[1]), np.zeros(3)),
+            )
+            return Measured(theta, estimate, np.real(weight @ terms), magnetisation, None, log, errors)
+
+        def by_chain(values: np.ndarray) -> np.ndarray:
+            return values.reshape(rules.eval_samples, rules.eval_chains).T
+
+        def bars(columns: Any) -> np.ndarray:
+            return np.array([mean_and_error(by_chain(column))[1] for column in columns])
+
+        estimate, errors = energy_statistics(by_chain(local), self.sites), (bars(terms.T), bars((m, np.abs(m), m**2)))
+        return Measured(theta, estimate, np.real(weight @ terms), magnetisation, jnp.asarray(xs), log, errors)
 
     def fidelity(self, a: Measured, b: Measured) -> float:
         """|<a|b>|^2 / (<a|a> <b|b>) of two positive states: exact for the full sum, else estimated.

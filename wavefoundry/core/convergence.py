@@ -1,60 +1,125 @@
-"""Whether an optimisation had come to rest: the slope of its energy over the last fifth."""
+"""Had a training come to rest? The slope of its energy over the last fifth of its steps."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from wavefoundry.core.verdict import CLOSE, WRONG, Doubt, graded
 
+SHARE = 0.2
+"""Part of a training, at its end, whose slope is judged."""
+LEAST = 4
+"""Fewest steps in that part; shorter trainings cannot be judged."""
+BINS = 10
+SIGNIFICANT = 3.0
+NEGLIGIBLE = 1e-5
+"""Relative gains below this say nothing about an error, however small it is."""
 
-class Convergence(NamedTuple):
-    """The energy still to be had: what another fifth of the steps at the full learning rate would bring.
 
-    drop, error: relative to the energy from infinite temperature on, with its error bar; positive where the energy
-    still falls. converged: the drop is below 1e-3, or not to be told from zero; None: too short or too noisy to say.
+class Rest(NamedTuple):
+    """By how much as many steps again would change the energy, at the slope of the last fifth.
+
+    gain: positive where the energy still falls, units of the energy. error: its standard error.
     """
 
-    converged: bool | None
-    drop: float
+    gain: float
     error: float
 
-    def doubts(self, name: str = "NOT-CONVERGED", what: str = "the training") -> list[Doubt]:
-        """As a doubt about the state. ``what`` had not come to rest; ``name`` of the flag."""
-        if self.converged is None:
-            why = f"{what} was too short or too noisy to say whether it had come to rest"
-            return [Doubt(name, "state", False, why)]
-        why = f"{what} had not come to rest: another fifth of the steps would lower the energy by {self.drop:.1%}"
-        return graded(name, "state", why, not self.converged, not self.converged and self.drop > WRONG)
+    @property
+    def significant(self) -> bool:
+        """Whether the energy moves at all, beyond three standard errors."""
+        return abs(self.gain) > SIGNIFICANT * self.error
 
 
-def convergence(energies: Sequence[float], rates: ArrayLike, e_inf: float = 0.0) -> Convergence:
-    """Judges a training from the energies of its steps.
+def kept(steps: int) -> int:
+    """Number of steps at the end of a training that ``rest`` looks at."""
+    return max(LEAST, math.ceil(SHARE * steps))
 
-    The energy is fitted by a line in the time of the optimisation, the sum of the learning rates: a rate that falls to
-    zero brings every training to a halt, not to rest.
+
+def rest(energies: ArrayLike, steps: int, rates: ArrayLike | None = None) -> Rest | None:
+    """The slope at the end of a training.
+
+    The end is cut into up to ten bins; a straight line through their medians (a step that was taken back may have any
+    energy) gives the slope, the scatter about it the standard error.
 
     Args:
-        energies: of every step. rates: learning rates of the steps. e_inf: energy of infinite temperature.
+        energies: of the last steps, oldest first, at least ``kept(steps)`` of them; earlier ones do not count.
+        steps: length of the training.
+        rates: learning rates of these steps, where they change. The slope is then taken in the time of the
+            optimisation, the sum of the rates, and "as many steps again" are steps at the largest: a rate that falls to
+            zero brings every training to a halt, not to rest.
+
+    Returns:
+        None for trainings of fewer than ``5 * LEAST / 2`` steps, and where hardly any energy is finite.
     """
-    part = max(4, len(energies) // 5)
-    if len(energies) < 2 * part:
-        return Convergence(None, math.nan, math.nan)
-    y, rate = np.asarray(energies, float), np.asarray(rates, float)
-    time = np.cumsum(rate / max(rate.max(), 1e-300))[-part:]
-    y = y[-part:]
-    scale = abs(float(np.median(y)) - e_inf)
-    if not np.all(np.isfinite(y)) or scale == 0.0:
-        return Convergence(None, math.nan, math.nan)
-    t = time - time.mean()
-    spread = max(float(t @ t), 1e-300)
-    slope = float(t @ y) / spread
-    rest = y - y.mean() - slope * t
-    noise = math.sqrt(float(rest @ rest) / max(1, part - 2) / spread)
-    drop, error = -slope * part / scale, noise * part / scale
-    falls = drop > CLOSE and drop > 3 * error
-    return Convergence(False if falls else None if error > WRONG else True, drop, error)
+    values = np.asarray(energies, float)[-kept(steps) :]
+    if steps < 5 * LEAST // 2 or values.size < LEAST:
+        return None
+    bins = np.array_split(values, min(BINS, values.size))
+    middles = np.array([np.median(part[np.isfinite(part)]) if np.any(np.isfinite(part)) else np.nan for part in bins])
+    time = np.arange(values.size) + 0.5
+    if rates is not None:
+        rate = np.asarray(rates, float)
+        time = np.cumsum(rate / max(rate.max(), 1e-300))[-values.size :]
+    at = np.array([part.mean() for part in np.array_split(time, len(bins))])
+    good = np.isfinite(middles)
+    if good.sum() < LEAST:
+        return None
+    x, y = at[good] - at[good].mean(), middles[good] - middles[good].mean()
+    if not x @ x > 0:
+        return None
+    slope = float(x @ y / (x @ x))
+    scatter = float(np.sum((y - slope * x) ** 2)) / (x.size - 2)
+    return Rest(-slope * steps, steps * math.sqrt(scatter / float(x @ x)))
+
+
+def rest_doubts(
+    found: Rest | None,
+    scale: float,
+    left: float | None = None,
+    *,
+    name: str = "NOT-CONVERGED",
+    what: str = "the training",
+) -> list[Doubt]:
+    """What is doubtful about a training, as far as its last steps tell.
+
+    Args:
+        found: from ``rest``. scale: abs(energy), counted from that of infinite temperature.
+        left: how far the energy lies above the exact one, where known: a training that could still win half of it
+            leaves open whose error it is. name: of the flag. what: had not come to rest, in words.
+    """
+    if found is None:
+        return [Doubt(name, "state", False, f"{what} was too short to see whether it came to rest")]
+    share = abs(found.gain) / max(scale, 1e-300)
+    moves = found.significant and (share > CLOSE or (left is not None and share > NEGLIGIBLE and found.gain > left / 2))
+    does = "falls" if found.gain > 0 else "rises"
+    why = f"{what} had not come to rest: the energy still {does}, by {share:.1g} in as many steps again"
+    return graded(name, "state", why, moves, found.significant and share > WRONG)
+
+
+def rest_record(found: Rest | None, doubts: Sequence[Doubt], scale: float) -> dict[str, Any]:
+    """As records hold it: relative ``gain`` and ``error`` (null where the training was too short), ``converged``."""
+    if found is None:
+        return {"gain": None, "error": None, "converged": None}
+    unit = max(scale, 1e-300)
+    return {"gain": found.gain / unit, "error": found.error / unit, "converged": not doubts}
+
+
+class Convergence(NamedTuple):
+    """How a training ended. ``scale``: modulus of its energy, counted from that of infinite temperature."""
+
+    rest: Rest | None
+    scale: float
+
+    def doubts(self, name: str = "NOT-CONVERGED", what: str = "the training") -> list[Doubt]:
+        """What is doubtful about a state that was trained so, or that starts from it."""
+        return rest_doubts(self.rest, self.scale, name=name, what=what)
+
+    def record(self) -> dict[str, Any]:
+        """As records hold it."""
+        return rest_record(self.rest, self.doubts(), self.scale)

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from wavefoundry.core.errors import InputError
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.potentials import Potential, from_any, shape, smooth_noise
-from wavefoundry.problems.wavepackets import Packet, superpose
+from wavefoundry.problems.wavepackets import Packet, packet_of, superpose
 
 FRAMES = 400
 FRAME_STEP = 0.1
@@ -59,18 +58,8 @@ def case(name: str, potential: Any, packet: Any, group: str = "own") -> Item:
         group: class under which it is averaged.
     """
     several = isinstance(packet, list) or (isinstance(packet, tuple) and packet and isinstance(packet[0], Packet))
-    packets = tuple(_packet(one) for one in (packet if several else [packet]))
+    packets = tuple(packet_of(one) for one in (packet if several else [packet]))
     return Item(name, group, packets, from_any(potential))
-
-
-def _packet(value: Any) -> Packet:
-    if isinstance(value, Packet):
-        return value
-    try:
-        return Packet(**value) if isinstance(value, dict) else Packet(*value)
-    except TypeError:
-        fix = '{"x0": 20, "s0": 2.5, "e0": 5}, and "left": true for one that moves left'
-        raise InputError(f"{value!r} is no packet", where="packet", fix=fix) from None
 
 
 def paper_grid(heights: Sequence[float]) -> list[Item]:

@@ -7,15 +7,15 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.problems.grid import Grid1D
-
-MAX_FILE = 1 << 28
+from wavefoundry.problems.grid import Grid, Grid1D
+from wavefoundry.problems.potential_files import read_potential
 
 
 def _distance(grid: Grid1D, center: float | None) -> np.ndarray:
@@ -126,9 +126,11 @@ class Potential:
         """
         total = np.zeros(grid.n)
         for name, values in self.terms:
-            total = total + SHAPES[name](grid, **{key: _plain(value) for key, value in values})
+            numbers = {key: _plain(value) for key, value in values}
+            check_fits(name, numbers, grid)
+            total = total + SHAPES[name](grid, **numbers)
         for part in self.own:
-            given = part(grid.x) if callable(part) else part
+            given = evaluated(part, "potential", grid.x) if callable(part) else part
             total = total + _checked(given, grid)
         return _checked(total, grid)
 
@@ -172,14 +174,123 @@ def check_shape(name: str, values: Mapping[str, Any], where: str) -> None:
             close = difflib.get_close_matches(key, keys, n=1)
             fix = f"did you mean '{close[0]}'?" if close else f"keys of {name}: {', '.join(keys)}"
             raise InputError(f"{name} has no number {key!r}", where=where, fix=fix)
-        numbers = value if isinstance(value, list | tuple) else [value]
-        if not all(isinstance(number, str) or (number is not None and math.isfinite(number)) for number in numbers):
-            raise InputError(f"{key} of {name} is not finite", where=where)
-        if key == "width" and not (isinstance(value, int | float) and value > 0):
-            raise InputError(f"{key} = {value} of {name} is not positive", where=where)
+        _check_number(name, key, value, where)
     missing = [key for key in keys if known[key].default is inspect.Parameter.empty and key not in values]
     if missing:
         raise InputError(f"{name} needs {' and '.join(missing)}", where=where)
+
+
+def _check_number(name: str, key: str, value: Any, where: str) -> None:
+    """Refuse what is no number of a shape: words, NaN, lists in the wrong place, lengths that are not positive."""
+    what = f"{key} = {value!r} of {name}"
+    if key == "path":
+        if not isinstance(value, str | Path):
+            raise InputError(f"{what} is no path", where=where)
+        return
+    if isinstance(value, list | tuple) != (key == "heights"):
+        raise InputError(
+            f"{what} is not possible", where=where, why="a list of numbers" if key == "heights" else "a number"
+        )
+    numbers = list(value) if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(number, Real) and not isinstance(number, bool) for number in numbers) or not numbers:
+        raise InputError(f"{what} is no number", where=where)
+    if not all(math.isfinite(number) for number in numbers):
+        raise InputError(f"{key} of {name} is not finite", where=where)
+    least = min(numbers)
+    if key in ("width", "correlation", "omega") and least <= 0 or key in ("top", "seed") and least < 0:
+        raise InputError(f"{what} is not positive", where=where)
+    if key in ("seed", "count") and (not isinstance(value, Integral) or (key == "count" and least < 1)):
+        raise InputError(f"{what} is not possible", where=where, why="a whole number")
+
+
+def check_fits(name: str, values: Mapping[str, Any], grid: Grid1D) -> None:
+    """Refuse a shape that does not fit the box, or that its grid cannot show.
+
+    Raises:
+        InputError: a centre outside the box, wider than the box, thinner than the distance of two points.
+    """
+    where, box = f"potential {name}", f"the box runs from 0 to {grid.length:g}"
+    width, center = values.get("width"), values.get("center")
+    if center is not None and not 0 <= center <= grid.length:
+        raise InputError(f"center = {center:g} of {name} lies outside the box", where=where, why=box)
+    if width is not None:
+        full = width * (2 * math.sqrt(2 * math.log(2)) if name == "gaussian" else 1)
+        if full > grid.length:
+            raise InputError(f"width = {width:g} of {name} is wider than the box", where=where, why=box)
+        if width < grid.dx:
+            why = f"its points are {grid.dx:.4g} apart"
+            raise InputError(f"width = {width:g} of {name} is thinner than the grid can show", where=where, why=why)
+    if values.get("top") is not None and width is not None and values["top"] > width:
+        why = f"top = {values['top']:g}, width = {width:g}"
+        raise InputError("the top of a trapezoid is wider than its foot", where=where, why=why)
+    if values.get("correlation") is not None and values["correlation"] > grid.length:
+        raise InputError(f"correlation = {values['correlation']:g} is longer than the box", where=where, why=box)
+    if name in ("steps", "random"):
+        known = inspect.signature(SHAPES[name]).parameters
+        given = {key: values.get(key, known[key].default) for key in known if key != "grid"}
+        count = len(given["heights"]) if name == "steps" else given["count"]
+        start, end = given["start"], given["start"] + count * given["width"]
+        if start < 0 or end > grid.length * (1 + 1e-9):
+            why = f"{count} segments of {given['width']:g} from {start:g} on end at {end:g}; {box}"
+            raise InputError(f"{name} leaves the box", where=where, why=why)
+
+
+def evaluated(function: Callable[..., Any], where: str, *x: np.ndarray) -> np.ndarray:
+    """A function of the user on all points: of the whole array, or point by point if it takes single numbers only.
+
+    Raises:
+        InputError: it fails, or returns something else.
+    """
+    try:
+        try:
+            found = np.asarray(function(*x))
+        except (TypeError, ValueError):
+            found = np.vectorize(function)(*x)
+    except Exception as error:
+        why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        fix = "a function of x" if len(x) == 1 else "a function of x and y"
+        raise InputError("the function cannot be evaluated on the grid", where=where, why=why, fix=fix) from None
+    found = as_array(found, where)
+    return np.broadcast_to(found, x[0].shape) if found.ndim == 0 else found
+
+
+def values_of(value: Any, grid: Grid) -> np.ndarray:
+    """Values on a grid of whatever a user gives as a potential; arrays (and batches of them) stay as they are.
+
+    Args:
+        value: array, function of x (and y), ``Potential``, table or list of tables, path of a file, case.
+
+    Raises:
+        InputError: it cannot be drawn on this grid.
+    """
+    if hasattr(value, "potential") and hasattr(value, "state"):  # a case
+        value = value.potential
+    named = isinstance(value, Potential | Mapping | str | Path)
+    named |= isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], Mapping | Potential)
+    if isinstance(grid, Grid1D):
+        return from_any(value)(grid) if named or callable(value) else as_array(value, "potential")
+    if named:
+        fix = "an array of its values, or a function of x and y"
+        raise InputError("shapes and files are for a line", where="potential", why="the grid is a plane", fix=fix)
+    if callable(value):
+        return evaluated(value, "potential", *np.meshgrid(grid.axis(0), grid.axis(1), indexing="ij"))
+    return as_array(value, "potential")
+
+
+def as_array(value: Any, name: str) -> np.ndarray:
+    """An array of numbers.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{name} is no array", where=name, why=str(error).splitlines()[0]) from None
+    if array.dtype.kind not in "biufc":
+        why = f"{type(value).__name__} of {array.dtype}"
+        raise InputError(f"{name} does not consist of numbers", where=name, why=why)
+    return array
 
 
 def from_dict(table: Mapping[str, Any], where: str = "potential") -> Potential:
@@ -214,26 +325,3 @@ def _checked(values: Any, grid: Grid1D) -> np.ndarray:
         why = f"the first at point {bad} (x = {grid.x[bad]:.4g})"
         raise InputError("the potential has values that are not finite", where="potential", why=why)
     return array.astype(float)
-
-
-def read_potential(path: str | Path, grid: Grid1D) -> np.ndarray:
-    """Values from a file: ``.npy``, or text with one column (values) or two (x and V, interpolated linearly).
-
-    Raises:
-        InputError: no such file, or one that holds something else.
-    """
-    file, where = Path(path).expanduser(), f"potential file {path}"
-    if not file.is_file():
-        raise InputError("there is no such potential file", where=where)
-    if file.stat().st_size > MAX_FILE:
-        raise InputError("the potential file is too large", where=where, why=f"at most {MAX_FILE >> 20} MiB")
-    try:
-        table = np.load(file, allow_pickle=False) if file.suffix == ".npy" else np.loadtxt(file, ndmin=2, comments="#")
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError("the potential file cannot be read", where=where, why=str(error).splitlines()[0]) from None
-    table = np.asarray(table)
-    if table.ndim == 2 and table.shape[1] == 2:
-        if not np.all(np.isfinite(table)) or np.any(np.diff(table[:, 0]) <= 0):
-            raise InputError("the potential file has no rising, finite x", where=where, why="columns: x and V")
-        return _checked(np.interp(grid.x, table[:, 0], table[:, 1], period=grid.length), grid)
-    return _checked(table.reshape(-1), grid)

@@ -20,6 +20,8 @@ from jaxtyping import Array, Complex, Float
 from wavefoundry.core import types as _types  # noqa: F401 - switches JAX to 64-bit mode
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.problems.grid import Grid, Grid1D
+from wavefoundry.problems.potentials import values_of
+from wavefoundry.problems.wavepackets import state_of
 
 Laplacian = Literal["spectral", "fd2"]
 Method = Literal["strang", "bm4", "exact"]
@@ -190,8 +192,10 @@ def propagate(
     """Solve the time-dependent Schroedinger equation i dpsi/dt = (-Laplacian/2 + V) psi in a periodic box.
 
     Args:
-        psi0: initial state(s), shape (*grid) or (batch, *grid).
-        potential: real potential(s), the same shapes; one potential may serve a batch.
+        psi0: initial state(s), shape (*grid) or (batch, *grid); or a ``Packet``, a list of packets to superpose, a
+            function of x.
+        potential: real potential(s), the same shapes; one potential may serve a batch. Or a function of x, a table as
+            in a study file, a list of tables (a sum), or the path of a file.
         frames: number of frames after the first.
         grid: ``Grid1D`` (default: 1024 points, length 100) or ``Grid2D``.
         dt: time between frames.
@@ -260,10 +264,10 @@ def check_step(grid: Grid, dt: float, solver: Solver, frames: int) -> None:
 
 
 def _batches(psi0: Any, potential: Any, grid: Grid) -> tuple[np.ndarray, np.ndarray, bool]:
-    states = np.asarray(psi0, np.complex128)
+    states, given = state_of(psi0, grid), values_of(potential, grid)
+    states = states.astype(np.complex128)
     single = states.ndim == len(grid.shape)
     states = states[None] if single else states
-    given = np.asarray(potential)
     if np.iscomplexobj(given):
         raise InputError("the potential is complex", where="potential", why="only real potentials conserve the norm")
     landscapes = np.asarray(given, np.float64)
@@ -355,7 +359,10 @@ def _exact(
     for index, (psi, field) in enumerate(zip(states, landscapes, strict=True)):
         key = field.tobytes()
         if key not in known:
-            known = {key: scipy.linalg.eigh(matrix + np.diag(field), overwrite_a=True)}
+            known = {
+                key: scipy.linalg.eigh(matrix + np.diag(field), overwrite_a=True, driver="evd", check_finite=False)
+            }
         levels, vectors = known[key]
-        out[index] = (np.exp(-1j * np.outer(times, levels)) * (vectors.T @ psi)) @ vectors.T
+        parts = np.exp(-1j * np.outer(times, levels)) * (vectors.T @ psi)
+        out[index].real, out[index].imag = parts.real @ vectors.T, parts.imag @ vectors.T
     return out

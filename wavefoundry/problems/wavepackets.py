@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.problems.grid import Grid, Grid1D
+from wavefoundry.problems.potentials import as_array, evaluated
 
 TAIL = 4.0
 """Momenta within so many standard deviations of the mean must fit on the grid."""
@@ -66,10 +69,15 @@ def check_packet(packet: Packet, grid: Grid) -> None:
         InputError: says which limit is broken.
     """
     where = f"packet x0 = {packet.x0}, s0 = {packet.s0}, e0 = {packet.e0}"
+    if not all(isinstance(v, Real) and not isinstance(v, bool) for v in (packet.x0, packet.s0, packet.e0)):
+        raise InputError("the packet has something that is no number", where=where)
     if not all(math.isfinite(value) for value in (packet.x0, packet.s0, packet.e0)):
         raise InputError("the packet has numbers that are not finite", where=where)
     if packet.s0 <= 0 or packet.e0 < 0:
         raise InputError("there is no such packet", where=where, why="s0 is positive, e0 is not negative")
+    if not 0 <= packet.x0 <= min(grid.lengths):
+        why = f"the box runs from 0 to {min(grid.lengths):g}"
+        raise InputError("the packet starts outside the box", where=where, why=why)
     if packet.k_reach > grid.momentum_limit:
         raise InputError(
             f"the packet is too fast for the grid: it holds momenta up to {packet.k_reach:.4g}",
@@ -80,6 +88,47 @@ def check_packet(packet: Packet, grid: Grid) -> None:
     if 8 * packet.s0 > min(grid.lengths):
         why = f"8 standard deviations must fit into the box of {min(grid.lengths):g}"
         raise InputError("the packet is wider than the box", where=where, why=why)
+
+
+def packet_of(value: Any) -> Packet:
+    """A packet from what a user has: ``Packet``, ``{"x0": 20, "s0": 2.5, "e0": 5}`` or ``(20, 2.5, 5)``.
+
+    Raises:
+        InputError: it is none.
+    """
+    if isinstance(value, Packet):
+        return value
+    try:
+        return Packet(**value) if isinstance(value, Mapping) else Packet(*value)
+    except TypeError:
+        fix = '{"x0": 20, "s0": 2.5, "e0": 5}, and "left": true for one that moves left'
+        raise InputError(f"{value!r} is no packet", where="packet", fix=fix) from None
+
+
+def state_of(value: Any, grid: Grid) -> np.ndarray:
+    """A state on a grid from whatever a user gives; arrays (and batches of them) stay as they are.
+
+    Args:
+        value: array, packet (``packet_of``), list of packets to superpose, function of x (and y), case.
+
+    Raises:
+        InputError: it cannot be drawn on this grid.
+    """
+    if hasattr(value, "potential") and hasattr(value, "state"):  # a case
+        return value.state(grid)
+    if callable(value):
+        places = [grid.axis(i) for i in range(len(grid.shape))]
+        return evaluated(value, "psi0", *np.meshgrid(*places, indexing="ij"))
+    several = isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], Packet | Mapping)
+    numbers = isinstance(value, list | tuple) and len(value) in (3, 4) and all(isinstance(v, Real) for v in value)
+    if not (several or numbers or isinstance(value, Packet | Mapping)):
+        return as_array(value, "psi0")
+    if not isinstance(grid, Grid1D):
+        fix = "an array: np.outer of two packets, for example"
+        raise InputError("packets are for a line", where="psi0", why="the grid is a plane", fix=fix)
+    given: list[Any] = list(value) if several and isinstance(value, list | tuple) else [value]
+    packets = [packet_of(one) for one in given]
+    return gaussian(packets[0], grid) if len(packets) == 1 else superpose(packets, grid)
 
 
 def free_gaussian(packet: Packet, x: np.ndarray, t: float) -> np.ndarray:

@@ -23,8 +23,11 @@ TITLES = {
 }  # fmt: skip
 FLAGS = {
     "NOT-FINITE": "the roll-out left the numbers a computer can hold; there is no result",
-    "LOST": "the mean correlation is below 0.9: the student does not follow the packet",
-    "NORM": "the norm changes by more than 1 per cent",
+    "LOST": "the mean correlation is below 0.99: the student hardly follows the packet (refused below 0.9)",
+    "OFF-REFERENCE": "up to norm and phase the last frame is more than 5 per cent off (refused above 45)",
+    "NORM": "the norm changes by more than 1 per cent (refused above 10)",
+    "REFERENCE": "the reference's own error is not below a tenth of the best student's",
+    "ROUGH": "in a band of wave numbers the potential has more than four times the power of the roughest trained one",
     "OUT-OF-RANGE": "the potential leaves the range the student was trained in",
     "FAST-PACKET": "more than a thousandth of the initial state has momenta beyond those trained",
 }
@@ -67,7 +70,7 @@ def context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "shown": shown(summary),
         "pictures": pictures(summary),
         "students": Table(list(HEADS), [list(row.values()) for row in rows(summary)], [""] * len(rows(summary))),
-        "cases": [(s["name"], case_table(s)) for s in figures.judged(summary)],
+        "cases": [(s["name"], case_table(s), reason_table(s)) for s in figures.judged(summary)],
         "classes": class_table(summary),
         "residuals": residual_table(summary),
         "importance": importance_table(summary),
@@ -90,9 +93,10 @@ def verdict(summary: Mapping[str, Any]) -> dict[str, Any]:
         return {"flag": "NO STUDENT", "good": False, "sentences": ["No student was trained."]}
     best = max(students, key=lambda s: s["overview"]["corr_mean"])
     over, count = best["overview"], len(best["cases"])
-    sentences = [
+    sentences = [f"{summary['why']}."] if summary.get("why") else []
+    sentences += [
         f"The {best['name']} student ({best['parameters']} weights, trained in {number(best['train_cpu_seconds'], 3)} "
-        f"CPU s) follows {over['trusted']} of {count} landscapes it never saw.",
+        f"CPU s) is trusted on {over['trusted']} of {count} landscapes it never saw.",
         f"Mean correlation {correlation(over['corr_mean'])}, worst {correlation(over['corr_worst'])} "
         f"({over['worst_case']}), mean absolute error {number(over['mae'])}, over {summary.get('frames')} frames.",
     ]
@@ -101,8 +105,18 @@ def verdict(summary: Mapping[str, Any]) -> dict[str, Any]:
             ratio = row["solver_is_faster_by"]
             relation = f"{ratio:.2g} times faster" if ratio >= 1 else f"{1 / ratio:.2g} times slower"
             sentences.append(f"A splitting solver tuned to the same accuracy is {relation} on this machine.")
-    flag = "OK" if over["trusted"] == count and summary.get("status") == "complete" else "PARTLY"
-    return {"flag": flag, "good": flag == "OK", "sentences": sentences}
+    complete = over["trusted"] == count and summary.get("status") == "complete"
+    flag = str(best.get("verdict") or ("OK" if complete else "PARTLY")).upper()
+    if best.get("reasons"):
+        sentences.append(f"{str(best['verdict']).capitalize()}: {'; '.join(best['reasons'])}.")
+    return {"flag": flag, "good": complete, "sentences": sentences}
+
+
+def reason_table(student: Mapping[str, Any]) -> Table | None:
+    """Why cases of a student are not trusted."""
+    doubted = [case for case in student["cases"] if not case.get("trusted") and case.get("reasons")]
+    body = [[case["name"], case["verdict"], "; ".join(case["reasons"])] for case in doubted]
+    return Table(["case", "verdict", "why"], body, ["doubt"] * len(body)) if body else None
 
 
 CAPTIONS = {
@@ -151,7 +165,7 @@ def shown(summary: Mapping[str, Any]) -> list[Shown]:
 def case_table(student: Mapping[str, Any]) -> Table:
     """Every case of a student."""
     head = ["case", "class", "corr", "corr end", "MAE", "rel. L2 end", "norm drift", "energy drift", "T", "T true",
-            "corr vs 3-point", "flags"]  # fmt: skip
+            "reference", "corr vs 3-point", "verdict", "flags"]  # fmt: skip
     body, classes = [], []
     for case in student["cases"]:
         coarse = case.get("against_three_point") or {}
@@ -160,7 +174,8 @@ def case_table(student: Mapping[str, Any]) -> Table:
                 case["name"], case["class"], correlation(case["corr_mean"]), correlation(case["corr_final"]),
                 number(case["mae"]), number(case["rel_l2"]), number(case["norm_drift"]), number(case["energy_drift"]),
                 number(case["transmission"], 3), number(case["true_transmission"], 3),
-                correlation(coarse.get("corr_mean")), ", ".join(case["flags"]) or "OK",
+                number((case.get("reference") or {}).get("error"), 1), correlation(coarse.get("corr_mean")),
+                case.get("verdict") or "", ", ".join(case["flags"]) or "OK",
             ]
         )  # fmt: skip
         classes.append("" if case["trusted"] else "doubt")

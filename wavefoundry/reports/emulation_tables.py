@@ -12,9 +12,20 @@ from wavefoundry.reports.tables import NOT_AVAILABLE, csv_text, format_number
 COLUMNS = (
     "student", "name", "class", "corr_mean", "corr_final", "mae", "rel_l2", "rel_l2_mean", "norm_drift",
     "energy_drift", "transmission", "true_transmission", "frames_followed", "against_three_point.corr_mean",
-    "against_three_point.mae", "trusted", "flags",
+    "against_three_point.mae", "reference.error", "verdict", "reasons", "trusted", "flags",
 )  # fmt: skip
-HEADS = ("student", "weights", "train CPU s", "corr", "worst case", "corr end", "MAE", "norm drift", "cases ok")
+HEADS = (
+    "student",
+    "weights",
+    "train CPU s",
+    "corr",
+    "worst case",
+    "corr end",
+    "MAE",
+    "norm drift",
+    "trusted",
+    "verdict",
+)
 
 
 def correlation(value: Any) -> str:
@@ -70,6 +81,7 @@ def rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
             number(over.get("mae")),
             number(over.get("norm_drift")),
             f"{over.get('trusted', 0)}/{len(cases)}" if cases else str(student.get("status", "")),
+            str(student.get("verdict") or ""),
         )
         out.append(dict(zip(HEADS, cells, strict=True)))
     return out
@@ -80,12 +92,13 @@ def final_line(summary: Mapping[str, Any]) -> str:
     students = [s for s in summary.get("students") or [] if s.get("overview")]
     status = summary.get("status", "unfinished")
     if not students:
-        return f"{status}: no student was trained"
+        return f"{status}: {summary.get('why') or 'no student was trained'}"
     best = max(students, key=lambda s: s["overview"]["corr_mean"])
     over = best["overview"]
     return (
         f"{status}: {len(students)} student{'s' * (len(students) != 1)}, best {best['name']} with correlation "
         f"{correlation(over['corr_mean'])} (worst case {correlation(over['corr_worst'])}), MAE {number(over['mae'])}"
+        + (f"; {summary['why']}" if summary.get("why") else "")
     )
 
 
@@ -101,10 +114,13 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     for row in (summary.get("speed") or {}).get("rows") or []:
         out.append(speed_line(row))
     for student in summary.get("students") or []:
-        doubted = [case["name"] for case in student.get("cases") or [] if not case.get("trusted")]
-        if doubted:
-            more = f" and {len(doubted) - 4} more" if len(doubted) > 4 else ""
-            out.append(f"{student['name']} is not to be trusted on: {', '.join(doubted[:4])}{more}")
+        for word in ("doubtful", "refused"):
+            doubted = [case for case in student.get("cases") or [] if case.get("verdict") == word]
+            if doubted:
+                names = ", ".join(case["name"] for case in doubted[:4])
+                more = f" and {len(doubted) - 4} more" if len(doubted) > 4 else ""
+                why = "; ".join(doubted[0].get("reasons") or [])
+                out.append(f"{student['name']}, {word} on {len(doubted)}: {names}{more} ({doubted[0]['name']}: {why})")
     return out
 
 
@@ -133,6 +149,8 @@ def cases_csv(summary: Mapping[str, Any]) -> str:
     for student in summary.get("students") or []:
         for case in student.get("cases") or []:
             flat = {**case, "student": student.get("name"), "flags": ";".join(case.get("flags") or [])}
+            flat |= {"reasons": "; ".join(case.get("reasons") or [])}
+            flat["reference.error"] = (case.get("reference") or {}).get("error")
             for key, value in (case.get("against_three_point") or {}).items():
                 flat[f"against_three_point.{key}"] = value
             records.append(flat)

@@ -35,14 +35,16 @@ def context(summary: dict[str, Any]) -> dict[str, Any]:
         "pictures": _pictures(summary),
         "rounds": _rounds(rounds),
         "isolation": _isolation(summary.get("isolation") or []),
+        "reasons": tickets_lines.reasons(rounds),
+        "signs": _signs(summary.get("transition") or {}),
         "jumps": _jumps(summary.get("jumps") or []),
         "fit": _fit(summary.get("fit") or {}),
         "laws": _laws(summary.get("laws") or []),
         "kinds": _kinds(summary.get("explain") or {}),
         "units": _units(summary.get("explain") or {}),
         "transfer": _transfer(summary.get("transfer") or []),
-        "flags": content.FLAGS,
-        "raised": sorted({flag for record in rounds for flag in record.get("flags") or []}),
+        "flags": content.FLAGS | {"NOT-CONVERGED": "the energy still moved at the end of the training"},
+        "raised": sorted({flag.rstrip("!") for record in rounds for flag in record.get("flags") or []}),
         "costs": content.pairs({"whole run": summary.get("cost"), "hunt": summary.get("hunt_cost")}),
         "settings": content.pairs(summary.get("settings")),
         "versions": content.pairs(summary.get("versions")),
@@ -103,6 +105,14 @@ def _jumps(jumps: list[dict[str, Any]]) -> Table | None:
         for jump in jumps
     ]
     return _table(["weights", "error before", "after", "after longer training", "jump"], body) if body else None
+
+
+def _signs(found: dict[str, Any]) -> Table | None:
+    said = {True: "seen", False: "not seen", None: "not known"}
+    signs = found.get("signs") or {}
+    return (
+        _table(["sign", "", "why"], [[name, said[s["seen"]], s["why"]] for name, s in signs.items()]) if signs else None
+    )
 
 
 def _fit(fit: dict[str, Any]) -> Table | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
-HEADS = ("weights", "n/N", "alive", "E/site", "rel. error", "fidelity", "rollbacks", "flags")
+HEADS = ("weights", "n/N", "alive", "E/site", "rel. error", "fidelity", "rollbacks", "verdict", "flags")
 
 
 def cells(record: Mapping[str, Any]) -> dict[str, str]:
@@ -29,7 +29,8 @@ def cells(record: Mapping[str, Any]) -> dict[str, str]:
         format_number(record.get("relative_error")),
         "" if record.get("fidelity_previous") is None else f"{record['fidelity_previous']:.5f}",
         str(back) if back else "",
-        " ".join(record.get("flags") or []) or "ok",
+        str(record.get("verdict") or ""),
+        " ".join(record.get("flags") or []) or ("" if record.get("verdict") else "ok"),
     )
     return dict(zip(HEADS, values, strict=True))
 
@@ -66,7 +67,9 @@ def final_line(summary: Mapping[str, Any]) -> str:
 
 def final_table(summary: Mapping[str, Any], cost: str = "") -> RenderableType:
     """One row per round, then isolation, laws, the line on the cost, and the verdict."""
-    parts: list[RenderableType] = [table([cells(record) for record in summary.get("rounds") or []])]
+    rounds = summary.get("rounds") or []
+    parts: list[RenderableType] = [table([cells(record) for record in rounds])]
+    parts += [Text(text) for text in reasons(rounds)]
     isolation = summary.get("isolation") or []
     if isolation:
         parts.append(_isolation(isolation))
@@ -83,14 +86,27 @@ def final_table(summary: Mapping[str, Any], cost: str = "") -> RenderableType:
     return Group(*parts)
 
 
+def reasons(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why rounds are not trusted: one line for every verdict below it, with the reasons of the first such round."""
+    lines = []
+    for word in ("upper bound", "doubtful", "refused"):
+        found = [record for record in rounds if record.get("verdict") == word]
+        if found:
+            why = "; ".join(found[0].get("reasons") or [])
+            lines.append(f"{word}: {len(found)} of {len(rounds)} rounds, first at {found[0].get('n')} weights ({why})")
+    return lines
+
+
 def table(rows: list[dict[str, str]]) -> Table:
     """Rows of ``cells`` as a table without empty columns."""
     drawn = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     names = [name for name in HEADS if any(row.get(name) not in ("", NOT_AVAILABLE, None) for row in rows)]
     for name in names:
-        drawn.add_column(name, justify="left" if name == "flags" else "right", no_wrap=True)
+        drawn.add_column(name, justify="left" if name in ("verdict", "flags") else "right", no_wrap=True)
     for row in rows:
-        drawn.add_row(*(Text(row.get(name, "")) for name in names), style="" if row.get("flags") == "ok" else "yellow")
+        good = row.get("verdict", "") in ("trusted", "upper bound") or row.get("flags") == "ok"
+        style = "red" if row.get("verdict") == "refused" else "" if good else "yellow"
+        drawn.add_row(*(Text(row.get(name, "")) for name in names), style=style)
     return drawn
 
 

@@ -125,7 +125,7 @@ class Mapper:
             real_head=self.real_head,
             doubts=[] if found is None else found.doubts(),
         )
-        return record | rest_of(found)
+        return record | convergence_of(found)
 
     def known(self, system: LatticeSystem) -> Known:
         """Reference and exact observables, where the study wants them."""
@@ -362,11 +362,9 @@ class _FullWork(_Work):
             doubts=self.mapper.inherited() if found is None else found.doubts(),
             acceptance=float(acceptance),
         )
-        return record | rest_of(found)
+        return record | convergence_of(found)
 
 
-def rest_of(found: Convergence | None) -> dict[str, Any]:
-    """The fields of a record that say whether a training had come to rest."""
-    if found is None or found.converged is None:
-        return {"converged": None, "slope": None}
-    return {"converged": found.converged, "slope": found.drop}
+def convergence_of(found: Convergence | None) -> dict[str, Any]:
+    """The field of a record that says whether its training had come to rest."""
+    return {"convergence": None if found is None else found.record()}

@@ -26,6 +26,7 @@ from wavefoundry.models.windowed import Windowed
 from wavefoundry.studies.batches import Pair, Pairs, Window, Windows, check_window
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.curriculum import Trajectories
+from wavefoundry.studies.scope import scope_of
 from wavefoundry.studies.student import Student
 
 BLOCK = 50
@@ -282,22 +283,6 @@ class _Watch:
             return False
         self.saved = now
         return True
-
-
-def scope_of(data: Trajectories) -> dict[str, float]:
-    """What a student will have seen: range of V, and the momentum below which all but 1e-4 of the probability lies."""
-    stride = max(1, data.frames.shape[1] // 16)
-    some = np.asarray(data.frames[:, ::stride])
-    spectrum = np.sum(np.abs(np.fft.fft(some, axis=-1)) ** 2, axis=(0, 1))
-    k = np.abs(data.grid.k)
-    order = np.argsort(k)
-    within = np.cumsum(spectrum[order]) / np.sum(spectrum)
-    return {
-        "potential_min": float(data.potentials.min()),
-        "potential_max": float(data.potentials.max()),
-        "momentum_max": float(k[order][np.searchsorted(within, 1 - 1e-4)]),
-        "runs": len(data.frames),
-    }
 
 
 def distill_on(

@@ -19,10 +19,11 @@ from wavefoundry.studies.context import Context
 from wavefoundry.studies.curriculum import Trajectories
 from wavefoundry.studies.distill import Progress, distill_on
 from wavefoundry.studies.emulation_plan import curriculum_of, items_of, model_of, plan_for, refuse
-from wavefoundry.studies.judging import Reference
+from wavefoundry.studies.grading import grade, student_verdict
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.questions import Exam
 from wavefoundry.studies.student import Student, pack, unpack
+from wavefoundry.studies.truth import Reference, goals_of, reference, sharpen
 
 STREAM = "emulation"
 CONVENTION = (
@@ -108,6 +109,8 @@ def run(spec: EmulationSpec, context: Context) -> dict[str, Any]:
         take_student(desk, state, name, table)
         state.save()
         context.stop_if_asked()
+    desk = settle(desk, state)
+    teacher["reference"] |= {"error": desk.truth.error, "refined": int((desk.truth.finer > 1).sum())}
     found = ask_importance(desk, state, names)
     timing = None
     trained = [(r["name"], s, r["cases"]) for r, s in zip(_usable(state.records), state.students, strict=True)]
@@ -135,9 +138,8 @@ def prepare(spec: EmulationSpec, context: Context) -> tuple[Desk, dict[str, Any]
     seconds, wall = time.process_time() - clock, time.perf_counter() - wall
     cases = suite(curriculum.grid) if spec.evaluate.cases == "paper" else items_of(spec.evaluate.cases)
     context.say("reference", f"{len(cases)} landscapes, {spec.evaluate.frames} frames")
-    solver = judging.REFERENCE._replace(tolerance=spec.evaluate.tolerance)
-    truth = judging.reference(
-        cases, curriculum.grid, spec.evaluate.frames, curriculum.frame_step, solver=solver,
+    truth = reference(
+        cases, curriculum.grid, spec.evaluate.frames, curriculum.frame_step, tolerance=spec.evaluate.tolerance,
         paper=spec.evaluate.three_point,
     )  # fmt: skip
     test = None
@@ -155,7 +157,7 @@ def prepare(spec: EmulationSpec, context: Context) -> tuple[Desk, dict[str, Any]
         "error": data.error if math.isfinite(data.error) else None,
         "cpu_seconds": round(seconds, 3),
         "runs_per_second": round(len(data.items) / wall, 2),
-        "reference": {"substeps": truth.substeps, "error": truth.error, "cases": len(cases)},
+        "reference": {"error": truth.error, "cases": len(cases)},
         "three_point": _three_point(truth),
     }
     return Desk(spec, context, data, truth, test), teacher
@@ -195,7 +197,6 @@ def take_student(desk: Desk, state: State, name: str, table: StudentTable) -> No
         state.records.append({"name": name, "kind": table.kind, "status": "failed", "why": str(error)})
         return
     context.say("evaluate", f"student {name} on {len(desk.truth.items)} landscapes")
-    cases, curves, frames = judging.judge(student, desk.truth)
     record = {
         "name": name,
         "kind": table.kind,
@@ -206,19 +207,56 @@ def take_student(desk: Desk, state: State, name: str, table: StudentTable) -> No
         "training": {k: v for k, v in student.record.items() if k != "probes"},
         "probes": student.record["probes"],
         "scope": student.scope,
-        "overview": judging.overview(cases),
-        "cases": cases,
-        "curves": curves_of(curves),
+        **judged(desk, name, student),
         "diagnostics": questions.diagnose(student, desk.exam) if desk.exam is not None else None,
     }
     state.records.append(record)
     state.students.append(student)
     context.save_artifact(f"student-{name}", *pack(student))
-    context.save_artifact(f"frames-{name}", *frames_of(student, desk.truth, frames, curves, spec.output.animations))
     over = record["overview"]
     event = {k: over[k] for k in ("corr_mean", "corr_worst", "worst_case", "mae", "norm_drift")}
     seconds = {"parameters": student.parameters, "train_cpu_seconds": record["train_cpu_seconds"]}
     context.emit({"event": "student", "name": name, "kind": table.kind} | event | seconds)
+
+
+def judged(desk: Desk, name: str, student: Student) -> dict[str, Any]:
+    """What a record says of a student's cases; its frames are kept for the report."""
+    cases, curves, frames = judging.judge(student, desk.truth)
+    stored = frames_of(student, desk.truth, frames, curves, desk.spec.output.animations)
+    desk.context.save_artifact(f"frames-{name}", *stored)
+    return {"overview": judging.overview(cases), "cases": cases, "curves": curves_of(curves)}
+
+
+def settle(desk: Desk, state: State) -> Desk:
+    """Verdicts on all cases and students, against a reference ten times better than the best where affordable."""
+    trained = _usable(state.records)
+    if not trained:
+        return desk
+    goals = goals_of([record["cases"] for record in trained])
+    wanting = int((desk.truth.errors > goals).sum())
+    if wanting:
+        desk.context.say("reference", f"finer for {wanting} of {len(goals)} landscapes, as far as affordable")
+        sharper = sharpen(desk.truth, goals)
+        if sharper is not desk.truth:
+            desk = dataclasses.replace(desk, truth=sharper)
+            for record, student in zip(trained, state.students, strict=True):
+                record |= judged(desk, record["name"], student)
+    grade([record["cases"] for record in trained])
+    for record in trained:
+        record["overview"] = judging.overview(record["cases"])
+        record |= student_verdict(record["cases"], record["overview"]["corr_mean"]).fields()
+    return desk
+
+
+def status_of(records: list[dict[str, Any]]) -> tuple[str, str | None]:
+    """How a study ended, and why where that is not well: no student that can be used is a failure."""
+    usable = [record for record in records if record.get("verdict", "refused") != "refused"]
+    if usable:
+        failed = [record for record in records if record["status"] != "trained"]
+        return ("partial", f"{failed[0]['name']}: {failed[0]['why']}") if failed else ("complete", None)
+    first = records[0]
+    why = first.get("why") or "; ".join(first.get("reasons") or [])
+    return "failed", f"no student can be used: {first['name']} {why}" + (" (and others)" if len(records) > 1 else "")
 
 
 def _finite(value: float) -> float | None:
@@ -305,13 +343,14 @@ def summary_of(
     timing: dict[str, Any] | None, begin: Cost,
 ) -> dict[str, Any]:  # fmt: skip
     """The machine-readable result, see docs/emulation.md."""
-    good = sum(record["status"] == "trained" for record in state.records)
+    status, why = status_of(state.records)
     words = [line for record in _usable(state.records) for line in (record["diagnostics"] or {}).get("words", [])]
     words += [line for table in asked for line in table["words"]]
     return {
         "schema": SCHEMA,
         "kind": "emulation",
-        "status": "complete" if good == len(state.records) else "partial" if good else "failed",
+        "status": status,
+        "why": why,
         "title": spec.output.title,
         "convention": CONVENTION,
         "grid": {"length": spec.grid.length, "n": spec.grid.n},

@@ -14,7 +14,9 @@ from wavefoundry.problems.landscapes import CLASSES, Item
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.curriculum import Trajectories
 from wavefoundry.studies.distill import Plan, distill_on
-from wavefoundry.studies.judging import LOST, Reference, roll
+from wavefoundry.studies.grading import LOST
+from wavefoundry.studies.judging import roll
+from wavefoundry.studies.truth import Reference
 
 LEAST_RUNS = 8
 EVERYTHING = "everything"

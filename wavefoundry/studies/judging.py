@@ -7,29 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wavefoundry.core.verdict import WORDS
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import Item
-from wavefoundry.problems.schrodinger import Solver, energy_of, solve
+from wavefoundry.problems.schrodinger import energy_of
+from wavefoundry.studies.grading import grade, range_record
 from wavefoundry.studies.student import Student, dtype_of, predict
-
-REFERENCE = Solver(tolerance=5e-3)
-LEAD = 3
-"""Frames that a four-frame student is given; the reference is that much longer than the roll-out."""
-LOST, DRIFT = 0.9, 1e-2
-
-
-class Reference(NamedTuple):
-    """True frames of some cases, and what the paper's three-point Laplacian makes of them."""
-
-    items: tuple[Item, ...]
-    grid: Grid1D
-    frame_step: float
-    states: np.ndarray  # (cases, n)
-    fields: np.ndarray  # (cases, n)
-    frames: np.ndarray  # complex64 (cases, frames + 1 + LEAD, n)
-    paper: np.ndarray | None  # the same for the three-point Laplacian
-    substeps: int
-    error: float
+from wavefoundry.studies.truth import LEAD, Reference
 
 
 class Curves(NamedTuple):
@@ -42,37 +26,6 @@ class Curves(NamedTuple):
     energy: np.ndarray
     transmission: np.ndarray
     true_transmission: np.ndarray
-
-
-def reference(
-    items: Sequence[Item], grid: Grid1D, frames: int, frame_step: float, *, solver: Solver = REFERENCE,
-    paper: bool = True,
-) -> Reference:  # fmt: skip
-    """Compute the truth for some cases.
-
-    Raises:
-        InputError: a packet the grid cannot carry, a potential with NaN.
-        PhysicsError: not converged under halving the step.
-    """
-    states = np.stack([item.state(grid) for item in items])
-    fields = np.stack([item.potential(grid) for item in items])
-    true = solve(states, fields, frames + LEAD, grid=grid, dt=frame_step, solver=solver)
-    coarse = None
-    if paper:
-        three_point = Solver(laplacian="fd2", tolerance=solver.tolerance)
-        found = solve(states, fields, frames + LEAD, grid=grid, dt=frame_step, solver=three_point)
-        coarse = found.frames.astype(np.complex64)
-    return Reference(
-        tuple(items),
-        grid,
-        frame_step,
-        states,
-        fields,
-        true.frames.astype(np.complex64),
-        coarse,
-        true.substeps,
-        true.error,
-    )
 
 
 def compare(found: np.ndarray, true: np.ndarray, fields: np.ndarray, grid: Grid1D) -> Curves:
@@ -132,9 +85,11 @@ def judge(student: Student, truth: Reference) -> tuple[list[dict[str, Any]], Cur
             record["against_three_point"] = {
                 "corr_mean": _number(versus.corr[index].mean()), "mae": _number(versus.mae[index].mean()),
             }  # fmt: skip
-        record["flags"] = flags_of(record, student, truth, index)
-        record["trusted"] = not any(flag.endswith("!") for flag in record["flags"])
+        beyond = student.doubts(truth.states[index : index + 1], truth.fields[index : index + 1], truth.grid)
+        record["reference"] = {"error": float(truth.errors[index]), "finer_grid": int(truth.finer[index])}
+        record["out_of_scope"] = range_record(beyond)
         records.append(record)
+    grade([records])
     return records, curves, found
 
 
@@ -158,21 +113,6 @@ def case_record(item: Item, curves: Curves, index: int, energy: float) -> dict[s
         "true_transmission": _number(one.true_transmission[-1]),
         "frames_followed": int(np.argmin(np.append(finite & (one.corr > 0.99), False))),
     }
-
-
-def flags_of(record: dict[str, Any], student: Student, truth: Reference, index: int) -> list[str]:
-    """What is doubtful about a case."""
-    if record["corr_mean"] is None:
-        return ["NOT-FINITE!"]
-    flags = []
-    if record["corr_mean"] < LOST:
-        flags.append("LOST!")
-    if record["norm_drift"] is None or record["norm_drift"] > DRIFT:
-        flags.append("NORM")
-    doubts = student.doubts(truth.states[index : index + 1], truth.fields[index : index + 1], truth.grid)
-    flags += ["OUT-OF-RANGE"] * any("potential" in text for text in doubts)
-    flags += ["FAST-PACKET"] * any("momenta" in text for text in doubts)
-    return flags
 
 
 def overview(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -199,6 +139,7 @@ def overview(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "energy_drift": _largest([case["energy_drift"] for case in cases]),
         "classes": by_class,
         "trusted": sum(bool(case.get("trusted")) for case in cases),
+        "verdicts": {word: sum(case.get("verdict") == word for case in cases) for word in WORDS},
     }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from wavefoundry.core import tree
-from wavefoundry.core.convergence import Convergence, convergence
+from wavefoundry.core.convergence import Convergence, kept, rest
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.statistics import autocorrelation_time, split_r_hat, v_score
@@ -112,7 +112,8 @@ class Trainer:
     def convergence(self, e_inf: float = 0.0) -> Convergence:
         """Whether the last run had come to rest. ``e_inf``: energy of infinite temperature."""
         rates = np.asarray(self.training.schedule().learning_rate)[-len(self.energies) :]
-        return convergence(self.energies, rates, e_inf)
+        last = self.energies[-kept(self.training.steps) :]
+        return Convergence(rest(self.energies, self.training.steps, rates), abs(float(np.median(last)) - e_inf))
 
     def _check(self, info: Info, step: int, limit: float) -> None:
         fix = "\n  fix:   lower the learning rate, or raise the diagonal shift"

@@ -16,8 +16,9 @@ import numpy as np
 
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.schrodinger import kinetic
-from wavefoundry.studies.judging import LEAD, Reference, compare
+from wavefoundry.studies.judging import compare
 from wavefoundry.studies.student import Student, dtype_of, predict
+from wavefoundry.studies.truth import LEAD, Reference
 
 LADDER: tuple[tuple[float | None, int], ...] = (
     (6.5, 1), (8.0, 1), (10.0, 1), (8.0, 2), (10.0, 2), (12.0, 2), (12.0, 3), (14.0, 3), (16.0, 4), (20.0, 5),

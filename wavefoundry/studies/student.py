@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,17 @@ import numpy as np
 
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.verdict import Doubt
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.emulator import Emulator, rollout
 from wavefoundry.models.emulators import band_of, window_of
 from wavefoundry.problems.grid import Grid, Grid1D
+from wavefoundry.problems.potentials import values_of
 from wavefoundry.problems.schrodinger import Laplacian, Solver, solve
+from wavefoundry.problems.wavepackets import state_of
 from wavefoundry.studies.batches import check_window
+from wavefoundry.studies.scope import beyond, scope_doubts
 
-BAND_SHARE = 1e-3
-"""More probability than this beyond a student's band is reported."""
 EDGE_SHARE = 1e-6
 TOGETHER = 8
 """Roll-outs that are computed side by side."""
@@ -33,15 +34,16 @@ TOGETHER = 8
 class Student:
     """A trained emulator. ``student.rollout(psi0, V, 300)`` is all that most users need.
 
-    ``scope`` says what it was trained on: lowest and highest potential, momentum that holds all but 1e-4 of the
-    probability, number of runs. ``record`` says how: steps, losses, cost.
+    ``scope`` says what it was trained on: lowest and highest potential, roughness by octaves of the wave number,
+    momentum that holds all but 1e-4 of the probability, number of runs (``studies.scope``). ``record`` says how: steps,
+    losses, cost.
     """
 
     emulator: Emulator
     model: EmulatorSpec
     grid: Grid1D
     frame_step: float
-    scope: dict[str, float]
+    scope: dict[str, Any]
     record: dict[str, Any] = dataclasses.field(default_factory=dict)
     laplacian: Laplacian = "spectral"
 
@@ -61,8 +63,10 @@ class Student:
         """Predict ``frames`` frames after ``psi0``.
 
         Args:
-            psi0: initial state(s), (*grid) or (batch, *grid), norm of your choice.
-            potential: real potential(s), the same shapes; one may serve a batch.
+            psi0: initial state(s), (*grid) or (batch, *grid), norm of your choice; or a ``Packet``, a list of packets
+                to superpose, a function of x.
+            potential: real potential(s), the same shapes; one may serve a batch. Or a function of x, a table as in a
+                study file, a list of tables (a sum), or the path of a file.
             frames: number of frames after the first. A student that looks at four frames gets the first three of them
                 from the solver.
             grid: another grid with the same spacing; unitary students also take a ``Grid2D``.
@@ -76,8 +80,8 @@ class Student:
         """
         grid = grid or self.grid
         states, fields, single = self._inputs(psi0, potential, frames, grid)
-        for text in self.doubts(states, fields, grid):
-            warnings.warn(f"{self.model.kind} student: {text}", stacklevel=2)
+        for doubt in self.doubts(states, fields, grid):
+            warnings.warn(f"{self.model.kind} student: {doubt.why}", stacklevel=2)
         first = self._first_frames(states, fields, frames, grid)
         wanted = frames + 1 - first.shape[1]
         flag = dict(self.model.options).get("renormalise", False) if renormalise is None else renormalise
@@ -85,23 +89,13 @@ class Student:
         out = np.concatenate([first, rest], axis=1)[:, : frames + 1]
         return out[0] if single else out
 
-    def doubts(self, states: np.ndarray, fields: np.ndarray, grid: Grid) -> list[str]:
-        """What takes a roll-out out of the range the student was trained in, in words.
+    def doubts(self, states: np.ndarray, fields: np.ndarray, grid: Grid) -> list[Doubt]:
+        """What takes a roll-out out of the range the student was trained in.
 
         Args:
             states: (batch, *grid). fields: potentials, the same shape.
         """
-        found = []
-        low, high = self.scope["potential_min"], self.scope["potential_max"]
-        reach = max(high - low, 1e-9)
-        if np.max(fields) > high + 0.05 * reach or np.min(fields) < low - 0.05 * reach:
-            seen = f"{np.min(fields):.3g} to {np.max(fields):.3g}"
-            found.append(f"the potential ({seen}) leaves the trained range ({low:.3g} to {high:.3g})")
-        band = min(band_of(self.emulator) or math.inf, self.scope["momentum_max"])
-        share = beyond(states, grid, band)
-        if share > BAND_SHARE:
-            found.append(f"a share {share:.2g} of the state has momenta beyond those trained (|k| > {band:.3g})")
-        return found
+        return scope_doubts(self.scope, band_of(self.emulator), states, fields, grid)
 
     def _first_frames(self, states: np.ndarray, fields: np.ndarray, frames: int, grid: Grid) -> np.ndarray:
         dtype = dtype_of(self.emulator)
@@ -112,7 +106,7 @@ class Student:
         return found.frames.astype(dtype)
 
     def _inputs(self, psi0: Any, potential: Any, frames: int, grid: Grid) -> tuple[np.ndarray, np.ndarray, bool]:
-        states, fields = np.asarray(psi0), np.asarray(potential)
+        states, fields = state_of(psi0, grid), values_of(potential, grid)
         single = states.ndim == len(grid.shape)
         states = states[None] if single else states
         where = "rollout"
@@ -132,7 +126,7 @@ class Student:
                 why=f"grid {grid.shape}",
             )
         for name, array in (("psi0", states), ("the potential", fields)):
-            if array.dtype == object or not np.all(np.isfinite(array)):
+            if not np.all(np.isfinite(array)):
                 raise InputError(f"{name} has values that are not finite", where=where, why="NaN or infinity")
         if np.iscomplexobj(fields):
             raise InputError("the potential is complex", where=where, why="only real potentials conserve the norm")
@@ -156,17 +150,6 @@ def dtype_of(emulator: Emulator) -> Any:
     """Complex type of the frames of an emulator."""
     leaf = next(leaf for leaf in jax.tree.leaves(emulator) if eqx.is_inexact_array(leaf))
     return np.complex128 if leaf.dtype == jnp.float64 else np.complex64
-
-
-def beyond(states: np.ndarray, grid: Grid, limit: float) -> float:
-    """Largest share of probability of a batch with a momentum above ``limit`` along any axis."""
-    axes = tuple(range(1, states.ndim))
-    spectrum = np.abs(np.fft.fftn(states, axes=axes)) ** 2
-    fast = np.zeros(grid.shape, bool)
-    for axis in range(len(grid.shape)):
-        k = np.abs(grid.momenta(axis)) > limit
-        fast |= k.reshape([-1 if a == axis else 1 for a in range(len(grid.shape))])
-    return float(np.max(np.sum(spectrum * fast, axis=axes) / np.sum(spectrum, axis=axes)))
 
 
 @eqx.filter_jit

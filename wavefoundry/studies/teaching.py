@@ -14,12 +14,12 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.models import EmulatorSpec, as_emulator
 from wavefoundry.problems.grid import Grid
 from wavefoundry.problems.landscapes import Item, suite
-from wavefoundry.problems.schrodinger import Solver
 from wavefoundry.studies import importance, judging, questions
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.curriculum import Curriculum, Trajectories
 from wavefoundry.studies.distill import Plan, distill_on, plan_of
 from wavefoundry.studies.student import Student, unpack
+from wavefoundry.studies.truth import Reference, goals_of, reference, sharpen
 
 DEMO = Path(__file__).parent / "data" / "demo_unitary.json"
 
@@ -103,7 +103,7 @@ def rollout(student: Student, psi0: Any, potential: Any, frames: int, *, grid: G
 
 def evaluate(
     student: Student, cases: Sequence[Item] | None = None, frames: int = 400, *, tolerance: float = 5e-3,
-    truth: judging.Reference | None = None,
+    truth: Reference | None = None,
 ) -> Judgement:  # fmt: skip
     """Roll a student out on landscapes and compare with a converged reference.
 
@@ -111,18 +111,20 @@ def evaluate(
         student: from ``distill``.
         cases: from ``wf.case``; default: the suite of 24.
         frames: predicted frames.
-        tolerance: largest relative L2 error of the reference.
-        truth: a reference from ``studies.judging.reference``, to save computing it again.
+        tolerance: largest relative L2 error of the reference's time step; its whole error is brought below a tenth of
+            the student's where that is affordable, and cases where it is not are flagged (``REFERENCE``).
+        truth: a reference from ``studies.truth.reference``, to save computing it again.
 
     Raises:
         InputError: a packet the grid cannot carry, a potential with NaN.
-        PhysicsError: the reference does not converge.
     """
     if truth is None:
         items = list(cases) if cases is not None else suite(student.grid)
-        solver = Solver(tolerance=tolerance)
-        truth = judging.reference(items, student.grid, frames, student.frame_step, solver=solver)
+        truth = reference(items, student.grid, frames, student.frame_step, tolerance=tolerance)
     records, curves, _ = judging.judge(student, truth)
+    sharper = sharpen(truth, goals_of([records]))
+    if sharper is not truth:
+        records, curves, _ = judging.judge(student, sharper)
     return Judgement(records, judging.overview(records), curves)
 
 
@@ -175,7 +177,7 @@ def ablate(
         importance.processes_of(_runs(curriculum), processes)  # before anything expensive
         data = _frames(curriculum, None, context)
         items = list(cases) if cases is not None else suite(data.grid)
-        truth = judging.reference(items, data.grid, frames, data.frame_step, paper=False)
+        truth = reference(items, data.grid, frames, data.frame_step, paper=False)
         jobs = importance.plan_jobs(data, seeds, processes)
         done = importance.run_jobs(data, model, plan, truth, jobs, [], lambda _: None, context)
     table = importance.table_of(model.kind, done)

@@ -16,10 +16,14 @@ from wavefoundry.adapt.masks import Flags, Layout
 from wavefoundry.adapt.tickets import Cut, Measured, Progress, Trained, Workshop
 from wavefoundry.artifacts.spec_tickets import PruneTable
 from wavefoundry.core import tree
+from wavefoundry.core.convergence import Rest, rest_doubts, rest_record
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.statistics import relative_error
-from wavefoundry.core.trust import flags, trusted
+from wavefoundry.core.verdict import CLOSE, Doubt, reference_doubts, verdict_of
+from wavefoundry.core.verdict import Reference as Known
+from wavefoundry.problems.spins import sign_free
 from wavefoundry.studies.context import Context
+from wavefoundry.studies.tickets_state import alive, observables
 
 STREAM, TRAINING = "tickets", "training"
 """Checkpoints of finished rounds, and within a round."""
@@ -163,6 +167,7 @@ class Keeper:
             "round": self.number,
             "done": now.done,
             "energies": [energy if math.isfinite(energy) else None for energy in now.energies],
+            "tail": [energy if math.isfinite(energy) else None for energy in now.tail],
         }
         # a checkpoint holds finite numbers alone, and the energy to compare with is infinite after a rollback
         state = now.state._replace(energy=jnp.minimum(now.state.energy, UNKNOWN))
@@ -177,7 +182,8 @@ class Keeper:
         state = tree.from_arrays(fresh, arrays)
         state = state._replace(energy=jnp.where(state.energy < UNKNOWN, state.energy, jnp.inf))
         self.context.say(STREAM, f"round {self.number} goes on at step {meta['done']}")
-        return Progress(meta["done"], state, [math.nan if e is None else e for e in meta["energies"]])
+        energies, tail = ([math.nan if e is None else e for e in meta[name]] for name in ("energies", "tail"))
+        return Progress(meta["done"], state, energies, tail)
 
 
 def hunt_down(hunt: Hunt, context: Context) -> Cost:
@@ -292,7 +298,7 @@ def round_record(
         "rho": left / sites,
         "density": left / hunt.where.count(np.ones_like(mask)),
         "alive_neurons": alive(hunt.where, mask),
-        **energies(hunt, now),
+        **energies(hunt, now, found.rest),
         "fidelity_previous": fidelity[0] if number else None,
         "fidelity_dense": fidelity[1] if number else None,
         "steps": found.steps,
@@ -302,42 +308,48 @@ def round_record(
     return record
 
 
-def energies(hunt: Hunt, now: Measured) -> dict[str, Any]:
-    """Energy, errors and observables of a measured state."""
+def energies(hunt: Hunt, now: Measured, rest: Rest | None) -> dict[str, Any]:
+    """Energy, errors, observables and verdict of a measured state, and whether its training had come to rest.
+
+    Args:
+        hunt: gives the reference. now: measured. rest: slope at the end of the training.
+    """
     estimate, sites, exact = now.estimate, hunt.workshop.sites, hunt.reference.energy
-    raised = flags(estimate, exact if hunt.reference.kind == "exact" else None)
+    scale = abs(estimate.mean if exact is None else exact)
+    moving = rest_doubts(rest, scale, None if exact is None else estimate.mean - exact)
+    verdict = verdict_of(estimate, known(hunt.reference), [*moving, *sign_doubts(hunt, now)])
     return {
         "energy": estimate.mean,
         "energy_error": estimate.error,
         "energy_per_site": estimate.mean / sites,
-        "relative_error": None if exact is None else relative_error(estimate.mean, exact),
+        "relative_error": None if not exact else relative_error(estimate.mean, exact),
         "delta_per_site": None if exact is None else (estimate.mean - exact) / sites,
         "variance_per_site": estimate.variance / sites,
         "v_score": estimate.v_score,
         "r_hat": estimate.r_hat,
         "ess": estimate.ess,
-        "observables": observables(hunt.workshop.system, now),
-        "flags": raised,
-        "trusted": trusted(raised),
+        **observables(hunt.workshop.system, now),
+        "convergence": rest_record(rest, moving, scale),
+        **verdict.fields(),
     }
 
 
-def observables(system: Any, now: Measured) -> dict[str, float]:
-    """Magnetisations per site, and what the terms of the Hamiltonian say: m_x, or stabilisers."""
-    lattice = getattr(system, "lattice", system)
-    found = dict(zip(("m_z", "abs_m", "m2"), now.magnetisation, strict=True))
-    terms = dict(zip(lattice.names, now.terms, strict=True))
-    found |= {f"term_{name}": float(value) for name, value in terms.items()}
-    if lattice.model == "ising":
-        found["m_x"] = -float(terms["h"]) / lattice.sites
-    if lattice.model == "toric":
-        found |= {name: -float(terms[name]) / (lattice.sites // 2) for name in ("star", "plaquette")}
-    return found
+def known(reference: Reference) -> Known | None:
+    """The reference as verdicts take it: a given energy may be that of a method with an error of its own."""
+    if reference.energy is None:
+        return None
+    return Known(reference.energy, exact=reference.kind == "exact", source=reference.kind)
 
 
-def alive(where: Layout, mask: Flags) -> dict[str, int]:
-    """Neurons or filters with at least one surviving weight, by layer."""
-    return {layer.name: int(np.unique(layer.groups()[mask[layer.place]]).size) for layer in where.layers}
+def sign_doubts(hunt: Hunt, now: Measured) -> list[Doubt]:
+    """Positive amplitudes where the ground state may have signs; nothing where the energy agrees with a reference."""
+    system, estimate = getattr(hunt.workshop.system, "lattice", hunt.workshop.system), now.estimate
+    if not hunt.workshop.network.real or sign_free(system):
+        return []
+    if reference_doubts(estimate.mean, estimate.error, known(hunt.reference))[1]:
+        return []
+    why = "the amplitudes are positive, and the ground state of this Hamiltonian may have signs"
+    return [Doubt("SIGN-RULE", "ground", not (estimate.v_score or 0.0) < CLOSE, why)]
 
 
 def _save(hunt: Hunt, context: Context, cost: Cost) -> None:

@@ -11,20 +11,24 @@ import numpy as np
 
 from wavefoundry.adapt import masks
 from wavefoundry.adapt.compact import vector, with_vector
-from wavefoundry.adapt.tickets import Progress, Report
+from wavefoundry.adapt.tickets import Progress, Report, Trained
 from wavefoundry.artifacts.spec_tickets import IsolateTable, TransferTable
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.tickets import JUMP, Hunt, Reference, Ticket, energies, train_longer
 
+VERDICT = ("verdict", "answers", "reasons", "flags", "trusted")
 FLOOR = 1e-8
 """Relative errors below this are those of an unfinished optimisation, not of a mask."""
 
 
-def error_of(hunt: Hunt, theta: np.ndarray, key: jax.Array) -> dict[str, Any]:
-    """Energy and relative error of given weights."""
-    found = energies(hunt, hunt.workshop.measure(theta, key))
-    return {name: found[name] for name in ("energy", "energy_error", "relative_error", "variance_per_site", "flags")}
+KEPT = ("energy", "energy_error", "relative_error", "variance_per_site", "convergence", *VERDICT)
+
+
+def error_of(hunt: Hunt, trained: Trained, key: jax.Array) -> dict[str, Any]:
+    """Energy, relative error and verdict of a training."""
+    found = energies(hunt, hunt.workshop.measure(trained.theta, key), trained.rest)
+    return {name: found[name] for name in KEPT}
 
 
 def chosen_rounds(hunt: Hunt, at: list[int], rounds: int) -> list[int]:
@@ -102,7 +106,7 @@ def _isolated(
         mask = masks.one_shot(hunt.where, hunt.dense.theta, keep)
     phase = f"{variant}, {hunt.where.count(mask)} weights, seed {seed}"
     trained = hunt.fit(start, mask, steps, hunt.fold(6, number, seed), context, phase)
-    return error_of(hunt, trained.theta, hunt.fold(8, number, seed)) | {"rollbacks": trained.rollbacks}
+    return error_of(hunt, trained, hunt.fold(8, number, seed)) | {"rollbacks": trained.rollbacks}
 
 
 def _gather(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -116,6 +120,8 @@ def _gather(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "mean": float(np.exp(logs.mean())) if logs.size else None,
         "log_error": error,  # standard error of the mean of log(error)
         "rollbacks": sum(run["rollbacks"] for run in runs),
+        "verdicts": [run["verdict"] for run in runs],
+        "converged": [run["convergence"]["converged"] for run in runs],
     }
 
 
@@ -132,7 +138,7 @@ def confirm_jumps(hunt: Hunt, longer: float, context: Context) -> list[dict[str,
         ticket = hunt.tickets[number]
         phase = f"jump at {ticket.record['n']} weights"
         found = train_longer(hunt, ticket.theta, ticket.mask, longer, (9, number), context, phase)
-        tried = [error_of(hunt, trained.theta, hunt.fold(10, number, k)) for k, trained in enumerate(found)]
+        tried = [error_of(hunt, trained, hunt.fold(10, number, k)) for k, trained in enumerate(found)]
         best = min([*(abs(error["relative_error"]) for error in tried), after])
         jumps.add(
             "jump",
@@ -178,7 +184,7 @@ def transfer(
                 trained = head & mask if table.train == "head" else mask
                 report, key = _reporter(context, f"{kind} {n}", table), there.fold(11, k, number)
                 found = there.workshop.fit(theta, trained, table.steps, key, report)
-                error = error_of(there, found.theta, there.fold(12, k, number))
+                error = error_of(there, found, there.fold(12, k, number))
                 done.add("transferred", {"couplings": couplings, "n": n, "mask": kind} | error)
     return done.all
 

@@ -15,6 +15,7 @@ from wavefoundry.core.segments import bootstrap
 from wavefoundry.studies.diagram_run import CONVENTIONS
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.tickets import Hunt, records
+from wavefoundry.studies.transitions import SMOOTH, sentence, transition
 
 TORIC_CONVENTION = "total energy of H = -star sum_v A_v - plaquette sum_p B_p, products of four X and four Z"
 RESOLVED = 1e-9
@@ -26,7 +27,9 @@ def summary_of(hunt: Hunt, spec: TicketsSpec, found: dict[str, list], hunt_cost:
     rounds, lattice = records(hunt), _lattice(hunt)
     finite = all(math.isfinite(record["energy"]) for record in rounds)
     known = geometry_of(hunt)
-    onset, toric = find_onset(rounds, found["jumps"]), lattice.model == "toric"
+    looked, toric = spec.isolate.confirm > 0, lattice.model == "toric"
+    seen = transition(rounds, found["jumps"], found["isolation"], model=lattice.model, looked=looked)
+    onset = None if seen["word"] == SMOOTH else find_onset(rounds, found["jumps"])
     return {
         "schema": SCHEMA,
         "kind": "tickets",
@@ -56,7 +59,8 @@ def summary_of(hunt: Hunt, spec: TicketsSpec, found: dict[str, list], hunt_cost:
         "onset": onset,
         "laws": laws(hunt, onset, known),
         "explain": explanation(hunt, onset, known),
-        "verdict": verdict(rounds, onset, found["jumps"], spec.isolate.confirm > 0),
+        "transition": seen,
+        "verdict": sentence(seen),
         "cost": cost.to_dict(),
         "hunt_cost": hunt_cost.to_dict(),
         "settings": spec.model_dump(mode="json", exclude_none=True),
@@ -123,22 +127,6 @@ def find_onset(rounds: list[dict[str, Any]], jumps: list[dict[str, Any]]) -> dic
         "dip_over_usual": _lost(here) / max(usual, 1e-4),
         "changes": changes,
     }
-
-
-def verdict(rounds: list, onset: dict[str, Any] | None, jumps: list, looked: bool) -> str:
-    """One sentence: does the state collapse at once, or does its error grow smoothly."""
-    if not looked or any(record["relative_error"] is None for record in rounds):
-        return "Jumps were not looked at."
-    if onset is None:
-        gone = f" {len(jumps)} jump(s) went away with more training." if jumps else ""
-        return f"Smooth: no jump of the error survives longer training.{gone}"
-    sharp = onset["dip_over_usual"] > 3
-    kind = "First-order-like" if sharp else "A jump of the error without a dip of the fidelity"
-    dip = f"the fidelity between neighbours dips to {onset['fidelity']:.4f}" if onset["fidelity"] is not None else ""
-    return (
-        f"{kind}: between {onset['n']} and {onset['next_n']} weights the error grows by a factor of "
-        f"{onset['ratio']:.1f} that longer training does not remove; {dip}."
-    )
 
 
 def laws(hunt: Hunt, onset: dict[str, Any] | None, known: dict[str, list]) -> list[dict[str, Any]]:
