@@ -15,7 +15,7 @@ import numpy as np
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.problems.lattice_checks import check_couplings, check_operators, check_terms, sector_states
-from wavefoundry.problems.moves import moves_of
+from wavefoundry.problems.moves import Moves, moves_of
 from wavefoundry.problems.spins import LatticeSystem
 
 
@@ -71,7 +71,8 @@ def from_netket(
     shape = (hilbert.size,) if extent is None else tuple(int(edge) for edge in extent)
     if int(np.prod(shape)) != hilbert.size:
         raise InputError(f"extent {shape} does not hold {hilbert.size} sites", where="from_netket: extent")
-    moves = moves_of(operators, _neighbour_pairs(shape, periodic))
+    # without a constraint single spins are flipped
+    moves = moves_of(operators, _neighbour_pairs(shape, periodic)) if hilbert.constrained else Moves(None, None)
     return LatticeSystem(
         couplings=jnp.array([float(couplings[name]) for name in terms]),
         operators=operators,
@@ -110,12 +111,12 @@ def _as_jax(name: str, operator: Any) -> Any:
 
 def _neighbour_pairs(shape: tuple[int, ...], periodic: bool) -> np.ndarray:
     """Pairs of sites up to two bonds apart, (pairs, 2), for exchange moves."""
-    nearest, _ = _bonds(shape, periodic)
-    adjacent = np.zeros((int(np.prod(shape)),) * 2, int)
-    for i, j in nearest:
-        adjacent[i, j] = adjacent[j, i] = 1
-    i, j = np.nonzero(np.triu(adjacent + adjacent @ adjacent, 1))
-    return np.stack([i, j], axis=-1)
+    around: list[set[int]] = [set() for _ in range(int(np.prod(shape)))]
+    for i, j in _bonds(shape, periodic)[0]:
+        around[i].add(j)
+        around[j].add(i)
+    pairs = {(i, j) for i, near in enumerate(around) for k in near for j in (k, *around[k]) if i < j}
+    return np.array(sorted(pairs), int).reshape(-1, 2)
 
 
 def _strings(sites: int, bonds: Sequence[tuple[int, int]], letters: str) -> list[str]:

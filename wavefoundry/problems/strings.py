@@ -29,7 +29,7 @@ def strings_of(operator: Any) -> Strings | None:
     if not hasattr(operator, "operators") or not hasattr(operator, "weights"):
         return None
     count, sites = len(operator.operators), operator.hilbert.size
-    letters = np.array([list(str(string)) for string in operator.operators], dtype="<U1").reshape(count, sites)
+    letters = np.ascontiguousarray(operator.operators, dtype=f"<U{sites}").view("<U1").reshape(count, sites)
     y = letters == "Y"
     weights = np.asarray(operator.weights) * (-1j) ** y.sum(axis=1)
     if not np.any(np.imag(weights)):

@@ -1,0 +1,179 @@
+"""Systems of the user's own through the Python interface: trained to the right energy, or refused at the start."""
+
+import dataclasses
+from typing import Any
+
+import netket as nk
+import numpy as np
+import pytest
+
+import wavefoundry as wf
+from wavefoundry.core.errors import InputError
+
+BUILD: Any = nk.operator.PauliStringsJax
+MODEL = wf.models.vit(patch=2, width=8, layers=1, heads=2)
+JUDGED = {"samples": 512, "chains": 32}
+
+
+def on(sites: int, places: dict[int, str]) -> str:
+    return "".join(places.get(site, "I") for site in range(sites))
+
+
+def edge_fields(sites: int) -> Any:
+    hilbert = nk.hilbert.Spin(0.5, sites)
+    terms = {
+        "J": BUILD(hilbert, [on(sites, {i: "Z", i + 1: "Z"}) for i in range(sites - 1)], [-1.0] * (sites - 1)),
+        "h": BUILD(hilbert, [on(sites, {i: "X"}) for i in range(sites)], [-1.0] * sites),
+        "edge": BUILD(hilbert, [on(sites, {0: "Z"}), on(sites, {sites - 1: "Z"})], [-1.0, 1.0]),
+    }
+    return wf.lattice.from_netket(terms, {"J": 1.0, "h": 0.5, "edge": 1.0}, periodic=False)
+
+
+def classical(sites: int) -> Any:
+    """Bonds of random sign and fields: nothing off the diagonal."""
+    rng = np.random.default_rng(1)
+    hilbert = nk.hilbert.Spin(0.5, sites)
+    bonds = BUILD(
+        hilbert, [on(sites, {i: "Z", (i + 1) % sites: "Z"}) for i in range(sites)], list(rng.normal(size=sites))
+    )
+    fields = BUILD(hilbert, [on(sites, {i: "Z"}) for i in range(sites)], list(rng.normal(size=sites)))
+    return wf.lattice.from_netket({"J": bonds, "b": fields}, {"J": 1.0, "b": 1.0})
+
+
+@pytest.fixture(scope="module")
+def edges() -> wf.Pretrained:
+    return wf.pretrain(edge_fields(6), MODEL, steps=80, learning_rate=0.1, block=20)
+
+
+def test_opposite_fields_at_the_ends(edges: wf.Pretrained):
+    """A network that shifts cannot change stays 9 % above E0; 5e-3 beyond 5 error bars is far below that."""
+    record = edges.record
+    assert edges.model.symmetry == "none"
+    assert record["relative_error"] < 5e-3 + 5 * record["energy_error"] / abs(record["energy"])
+    with pytest.warns(UserWarning, match="as asked for"):
+        forced = wf.pretrain(edge_fields(6), dataclasses.replace(MODEL, symmetry="translations"), steps=20)
+    assert forced.record["relative_error"] > 2e-2
+
+
+def test_positions_are_stored(edges: wf.Pretrained, tmp_path: Any):
+    loaded = wf.load(edges.save(tmp_path / "edges"), edge_fields(6))
+    x = np.array([1, -1, 1, 1, -1, -1], np.int8)
+    assert float(loaded.wavefunction(loaded.system, x).log) == float(edges.wavefunction(edges.system, x).log)
+    diagram = wf.map(loaded, {"edge": [0.5, 1.0]}, method="zero-shot", evaluate=JUDGED)
+    assert diagram.summary["symmetry"] == "none"
+
+
+def test_models_stored_before_symmetry_was_a_choice(tmp_path: Any):
+    """Their description lacks the key: they are invariant, also on a lattice that is not."""
+    from wavefoundry.studies import diagram_run
+
+    system = wf.lattice.ising_chain(6, periodic=False)
+    with pytest.warns(UserWarning, match="not invariant"):
+        base = wf.pretrain(system, dataclasses.replace(MODEL, symmetry="translations"), steps=5, walkers=32)
+    meta = diagram_run.base_meta(base.model, base.settings, base.record)
+    del meta["model"]["symmetry"], meta["network"]
+    assert diagram_run.model_of(meta) == base.model
+    from wavefoundry.artifacts.bundles import write_bundle
+
+    write_bundle(tmp_path / "old", diagram_run.base_arrays(base.base), meta)
+    assert wf.load(tmp_path / "old", system).model == base.model
+
+
+@pytest.mark.parametrize("sites", [4, 6])
+def test_a_diagonal_hamiltonian_ends_in_its_minimum(sites: int):
+    """From pre-training to a map; the state is one configuration, so bars of the last weight on others decide."""
+    system = classical(sites)
+    base = wf.pretrain(system, MODEL, steps=60, block=20, learning_rate=0.1)
+    lowest = np.diag(np.asarray(system.operator().to_dense()).real).min()
+    assert base.record["exact_energy"] == pytest.approx(lowest, abs=1e-9)
+    assert abs(base.energy - lowest) < 0.05 * abs(lowest)
+    diagram = wf.map(base, {"b": [0.9, 1.0]}, method="zero-shot", evaluate=JUDGED)
+    assert all(np.isfinite(point["energy"]) for point in diagram.points)
+
+
+@pytest.mark.parametrize(
+    "model", [wf.models.resnet(channels=4, blocks=1), wf.models.dense(alpha=2.0), wf.models.conv()]
+)
+def test_networks_without_a_tunable_head(model: Any, tmp_path: Any):
+    """Trained, measured, saved, loaded and mapped; what needs a head to tune is refused before anything runs."""
+    system = wf.lattice.ising_chain(6, h=1.2)
+    base = wf.pretrain(system, model, steps=30, block=10)
+    record = base.record
+    assert record["method"] == "pretrain"
+    assert -5 * record["energy_error"] < base.energy - record["exact_energy"] < 0.1 * abs(base.energy)
+    loaded = wf.load(base.save(tmp_path / "base"), system)
+    assert loaded.model == model
+    assert len(wf.map(loaded, {"h": [1.0, 1.4]}, method="zero-shot", evaluate=JUDGED).points) == 2
+    with pytest.raises(InputError, match="no weights to tune"):
+        wf.map(base, {"h": [1.0]})
+
+
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """A network class of the user's own, made of ours."""
+
+    def build(self, key: Any, extent: tuple[int, ...], **_: Any) -> Any:
+        return wf.models.dense(alpha=1.0).build(key, extent)  # type: ignore[union-attr]
+
+
+def test_a_network_of_the_users_own_trains_but_is_not_saved(tmp_path: Any):
+    base = wf.pretrain(wf.lattice.ising_chain(4, h=1.5), Own(), steps=5, walkers=32)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="Own cannot be saved"):
+        base.save(tmp_path / "own")
+    assert not (tmp_path / "own").exists()
+
+
+def test_three_points_are_three_records(edges: wf.Pretrained):
+    for method in ("zero-shot", "head"):
+        found = wf.map(edges, {"h": [0.5, 0.5, 0.6]}, method=method, samples=256, rounds=1, evaluate=JUDGED)
+        assert [point["couplings"]["h"] for point in found.points] == [0.5, 0.5, 0.6]
+
+
+REFUSED = {
+    "an operator": (lambda: wf.pretrain(BUILD(nk.hilbert.Spin(0.5, 4), ["XXII"], [1.0])), "from_netket"),
+    "a number": (lambda: wf.pretrain(3), "wf.lattice"),  # type: ignore[call-overload]
+    "a text": (lambda: wf.pretrain("LiH"), "wf.molecules"),  # type: ignore[call-overload]
+    "electrons on a lattice": (lambda: wf.pretrain(wf.lattice.ising_chain(4), wf.models.electrons()), "no network"),  # type: ignore[call-overload]
+    "no network": (lambda: wf.pretrain(wf.lattice.ising_chain(4), "vit"), "no network"),  # type: ignore[call-overload]
+    "at as a table": (lambda: wf.pretrain(wf.lattice.ising_chain(4), MODEL, at={"h": [1.0, 2.0]}), "list of points"),
+    "at as a number": (lambda: wf.pretrain(wf.lattice.ising_chain(4), MODEL, at=1.0), "list of points"),
+    "at of texts": (lambda: wf.pretrain(wf.lattice.ising_chain(4), MODEL, at=[{"h": "x"}]), "not a coupling"),
+    "nothing left": (lambda: wf.pretrain(wf.lattice.ising_chain(4, h=0.0, J=0.0), MODEL), "vanishes"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_pre_trainings_refused_by_name(name: str):
+    call, word = REFUSED[name]
+    with pytest.raises(InputError) as caught:
+        call()
+    assert word in str(caught.value) and len(str(caught.value).splitlines()) <= 5
+
+
+@pytest.mark.parametrize(
+    ("points", "settings", "word"),
+    [
+        ([0.8], {}, "which coupling"),
+        (0.8, {}, "which coupling"),
+        ({"h": "many"}, {}, "not a number"),
+        ({"h": [[1.0], [2.0, 3.0]]}, {}, "not a number"),
+        ({"h": [0.5]}, {"evaluate": 4096}, "4096"),
+        ({"h": [0.5]}, {"evaluate": [4096]}, "not a table"),
+        ({"J": [0.0], "h": [0.0, 1.0], "edge": 0.0}, {}, "vanishes at J = 0, h = 0, edge = 0"),
+        ({"h": [0.5, np.inf]}, {}, "inf"),
+    ],
+)
+def test_maps_refused_by_name(edges: wf.Pretrained, points: Any, settings: dict[str, Any], word: str):
+    with pytest.raises(InputError) as caught:
+        wf.map(edges, points, **settings)
+    assert word in str(caught.value) and len(str(caught.value).splitlines()) <= 5
+
+
+@pytest.mark.parametrize(
+    "system", [wf.lattice.ising_chain(2), wf.lattice.ising_chain(1, h=0.5), wf.lattice.j1j2_chain(2)]
+)
+def test_the_smallest_systems_are_served(system: Any):
+    """One and two spins: by the full sum, against exact diagonalisation."""
+    base = wf.pretrain(system, wf.models.vit(width=8, layers=1, heads=2), steps=60, block=20)
+    assert base.record["exact_energy"] is not None
+    assert base.record["relative_error"] < 1e-2 + 5 * base.record["energy_error"]
