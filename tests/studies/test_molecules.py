@@ -587,10 +587,11 @@ def test_dipole_of_a_displaced_cloud():
 
 def test_the_density_is_drawn_with_the_nuclei_where_they_are():
     pair = Molecule.from_atoms("H 0 0 0; H 0 0 2.0")
+    (prepared,) = prepare([Named(pair)], study_file.loads(STUDY).train)
     cloud = np.random.default_rng(0).normal(size=(64, 40, 2, 3)) * 0.1 + np.asarray(pair.positions)
+    cloud = prepared.frame.place(cloud)  # samples are in the frame of the molecule
     terms = np.full((64, 40, 4), 0.5)
     found = Samples(terms.sum(-1), terms, cloud, np.float64(0.5), np.float64(0))  # type: ignore[arg-type]
-    (prepared,) = prepare([Named(pair)], study_file.loads(STUDY).train)
     density = records.observables_of(None, pair, prepared, found, TABLE)["density"]
     assert sorted(density["nuclei"]) == [-1.0, 1.0]
     position, value = np.array(density["position"]), np.array(density["value"])

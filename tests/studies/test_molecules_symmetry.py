@@ -27,6 +27,7 @@ pytest.importorskip("pyscf")
 TABLE = MoleculesTrainTable.model_validate({"molecules": [{"atoms": "H 0 0 0"}], "laplacian": "loop"})
 GIVEN = TABLE.model_copy(update={"frame": "given"})
 BENT = compound("H2O")
+CHIRAL = Molecule.from_atoms("H 0 0 0; H 1.5 0 0; H 0 1.9 0; H 0.2 0.3 2.4")
 
 
 def turned(molecule: Molecule, matrix: np.ndarray) -> Molecule:
@@ -62,9 +63,12 @@ def test_copies_are_prepared_alike(name):
 
 
 def test_vectors_are_turned_back():
-    """Dipole moments and forces of a mirrored and turned copy are mirrored and turned, atom by atom."""
+    """Dipole moments and forces of a mirrored and turned copy are mirrored and turned, sample by sample.
+
+    The molecule has no symmetry: else its copies could be taken for each other, and only means would agree.
+    """
     matrix = ortho_group.rvs(3, random_state=np.random.default_rng(5))
-    one, two = BENT, turned(BENT, matrix)
+    one, two = CHIRAL, turned(CHIRAL, matrix)
     both = [prepared_of(molecule, TABLE) for molecule in (one, two)]
     x = cloud(both[0], 4, 4).x
     psi = HartreeFockState()
