@@ -140,7 +140,7 @@ def prepare(spec: EmulationSpec, context: Context) -> tuple[Desk, dict[str, Any]
     context.say("reference", f"{len(cases)} landscapes, {spec.evaluate.frames} frames")
     truth = reference(
         cases, curriculum.grid, spec.evaluate.frames, curriculum.frame_step, tolerance=spec.evaluate.tolerance,
-        paper=spec.evaluate.three_point,
+        paper=spec.evaluate.three_point, after=context.stop_if_asked,
     )  # fmt: skip
     test = None
     if spec.diagnose.enabled and curriculum.grid.length >= 60:
@@ -236,7 +236,7 @@ def settle(desk: Desk, state: State) -> Desk:
     wanting = int((desk.truth.errors > goals).sum())
     if wanting:
         desk.context.say("reference", f"finer for {wanting} of {len(goals)} landscapes, as far as affordable")
-        sharper = sharpen(desk.truth, goals)
+        sharper = sharpen(desk.truth, goals, desk.context.stop_if_asked)
         if sharper is not desk.truth:
             desk = dataclasses.replace(desk, truth=sharper)
             for record, student in zip(trained, state.students, strict=True):

@@ -182,7 +182,7 @@ class Keeper:
         state = tree.from_arrays(fresh, arrays)
         state = state._replace(energy=jnp.where(state.energy < UNKNOWN, state.energy, jnp.inf))
         self.context.say(STREAM, f"round {self.number} goes on at step {meta['done']}")
-        energies, tail = ([math.nan if e is None else e for e in meta[name]] for name in ("energies", "tail"))
+        energies, tail = ([math.nan if e is None else e for e in meta.get(name, [])] for name in ("energies", "tail"))
         return Progress(meta["done"], state, energies, tail)
 
 

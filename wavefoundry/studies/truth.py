@@ -10,7 +10,7 @@ comes back on the left.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,14 +66,15 @@ class _Timed(NamedTuple):
 
 
 def reference(
-    items: Sequence[Item], grid: Grid1D, frames: int, frame_step: float, *, tolerance: float = 5e-3, paper: bool = True
-) -> Reference:
+    items: Sequence[Item], grid: Grid1D, frames: int, frame_step: float, *, tolerance: float = 5e-3,
+    paper: bool = True, after: Callable[[], Any] = lambda: None,
+) -> Reference:  # fmt: skip
     """Compute the truth for some cases.
 
     Args:
         items: the cases. grid: the students' grid. frames: predicted frames. frame_step: time between them.
         tolerance: errors of the time step above it are refined where that is affordable; nothing is aborted.
-        paper: compute the three-point solver's frames too.
+        paper: compute the three-point solver's frames too. after: called after every case.
 
     Raises:
         InputError: a packet the grid cannot carry, a potential with NaN.
@@ -85,6 +86,7 @@ def reference(
     for i in range(len(items)):
         found = _in_time(states[i], fields[i], count, grid, frame_step, min(tolerance, 1e-5))
         out[i], errors[i] = found.frames, found.error
+        after()
     errors = errors + grid_errors(states, fields, count, grid, frame_step) + ROUND_OFF
     coarse = _three_point(states, fields, count, grid, frame_step, tolerance) if paper else None
     return Reference(tuple(items), grid, frame_step, states, fields, out, coarse, errors, np.ones(len(items), int))
@@ -111,10 +113,11 @@ def _in_time(
     substeps, coarse = least_substeps(kinetic(grid, kcut=kcut), dt), None
     while True:
         fine = solve(psi, field, count, grid=grid, dt=dt, solver=solver._replace(substeps=substeps)).frames
-        error = math.inf if coarse is None else _distance(coarse[-1], fine[-1]) / 15  # of the finer one, order 4
+        if coarse is not None:
+            error = _distance(coarse[-1], fine[-1]) / 15  # of the finer one, order 4
+            if error <= goal or 12 * substeps * count * grid.n > WORK:
+                return _Timed(fine, error)
         coarse, substeps = fine, 2 * substeps
-        if error <= goal or (math.isfinite(error) and 6 * substeps * count * grid.n > WORK):
-            return _Timed(fine, error)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -152,11 +155,12 @@ def grid_errors(
     return MARGIN * np.array([_distance(a, b) for a, b in zip(*last, strict=True)])
 
 
-def sharpen(truth: Reference, goals: np.ndarray) -> Reference:
+def sharpen(truth: Reference, goals: np.ndarray, after: Callable[[], Any] = lambda: None) -> Reference:
     """The truth again, on finer grids and with finer steps, for the cases whose error is above their goal.
 
     Args:
         truth: from ``reference``. goals: (cases,) largest errors wanted; infinite where any will do.
+        after: called after every refinement.
 
     Returns:
         The same object where nothing is to be done, or nothing more can be afforded.
@@ -175,6 +179,7 @@ def sharpen(truth: Reference, goals: np.ndarray) -> Reference:
             if not changed:
                 frames, changed = frames.copy(), True
             frames[i], errors[i], finer[i] = found.frames[:, ::factor], error, factor
+            after()
     return truth._replace(frames=frames, errors=errors, finer=finer) if changed else truth
 
 
