@@ -5,8 +5,7 @@ import os
 import pytest
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, Molecule
-from wavefoundry.core.xyz import read_xyz
+from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, Molecule, read_xyz
 
 OXYGEN = "2\n{}\nO 0 0 0\nO 0 0 1.2\n"
 

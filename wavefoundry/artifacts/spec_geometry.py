@@ -15,8 +15,7 @@ from wavefoundry.artifacts.spec_tables import PathText, Points, Range, Table
 from wavefoundry.core import geometries
 from wavefoundry.core.compounds import COMPOUNDS, SETS
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, Molecule, element
-from wavefoundry.core.xyz import read_xyz
+from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, Molecule, element, read_xyz
 
 SOURCES = {
     "atoms": {"unit", "scan"},

@@ -7,7 +7,6 @@ number of electrons. No array library is imported here, so that a study file is 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import math
 import re
@@ -15,23 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from wavefoundry.core.elements import ELEMENTS, Point, element, number, position, short
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.xyz import read_frames
 
 BOHR_PER_ANGSTROM = 1.8897261246
-ELEMENTS = ("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne")
-"""Supported elements, in the order of their atomic numbers."""
 CLOSEST = 0.2
 """Two nuclei nearer than this (bohr) are one mistake, not a molecule."""
 _COVALENT = {"H": 0.31, "He": 0.28, "Li": 1.28, "Be": 0.96, "B": 0.84, "C": 0.76, "N": 0.71, "O": 0.66, "F": 0.57,
              "Ne": 0.58}  # fmt: skip
 _TOO_SHORT, _TOO_LONG = 0.65, 1.75
-_HEAVIER = """Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd
-Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn
-Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"""
-_FARTHEST, _MOST_ATOMS, _MOST_ELECTRONS = 1e4, 200, 400
+_MOST_ATOMS, _MOST_ELECTRONS = 200, 400
 
 Unit = Literal["bohr", "angstrom"]
-Point = tuple[float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +90,6 @@ class Molecule:
         Raises:
             InputError: as for ``read_xyz``, and for a file of several molecules.
         """
-        from wavefoundry.core.xyz import read_xyz
-
         found = read_xyz(path, charge=charge, spin=spin)
         if len(found) > 1:
             raise InputError(
@@ -225,6 +218,35 @@ def assemble(
         raise InputError(error.what, where=f"{where}, {error.where}", why=error.why, fix=error.fix) from None
 
 
+def read_xyz(path: str | Path, *, charge: int | None = None, spin: int | None = None) -> list[Molecule]:
+    """All molecules of an XYZ file: a line with the number of atoms, a line of comment, one line per atom.
+
+    The unit is Angstrom, as the format has it. The comment may hold ``charge``, ``spin`` (2S) or ``multiplicity`` (2S +
+    1), or be "charge multiplicity" (``1 2``) and nothing else; in extended XYZ, ``Properties`` name the columns.
+    Files of QM9, Fortran's ``1.0D+00`` and ``1.0*^-6`` are understood. Periodic cells, decimal commas and other units
+    are refused.
+
+    Args:
+        path: the file.
+        charge: of every molecule, whatever the file says.
+        spin: 2S of every molecule, whatever the file says.
+
+    Returns:
+        Molecules named after the file, numbered when there are several.
+
+    Raises:
+        InputError: with the line that is no line of an XYZ file.
+    """
+    frames = read_frames(Path(path))
+    stem, found = Path(path).stem, []
+    for count, frame in enumerate(frames, start=1):
+        own_charge = (frame.charge or 0) if charge is None else charge
+        own_spin = frame.spin if spin is None else spin
+        name = stem if len(frames) == 1 else f"{stem} {count}"
+        found.append(assemble(frame.atoms, "angstrom", charge=own_charge, spin=own_spin, name=name, where=frame.where))
+    return found
+
+
 def _atom(line: str, where: str) -> tuple[str, Point]:
     parts = line.replace(",", " ").split()
     if len(parts) < 4:
@@ -236,61 +258,6 @@ def _atom(line: str, where: str) -> tuple[str, Point]:
         raise InputError(f"{short(line)} has decimal commas", where=where, why=why, fix=short(line.replace(",", ".")))
     numbers = [number(word, where) for word in parts[1:]]
     return symbol, position(numbers, line, where)
-
-
-def number(word: str, where: str) -> float:
-    """A number as people and programs write it: ``1.0``, ``1e-6``, Fortran's ``1.0D+00``, Mathematica's ``1.0*^-6``.
-
-    Raises:
-        InputError: it is none.
-    """
-    plain = re.sub(r"(?<=[\d.])(?:[dD]|\*\^)(?=[+-]?\d+$)", "e", word.replace("\N{MINUS SIGN}", "-"))
-    if re.search(r"\d,\d", word):
-        why = "a comma would set two numbers apart"
-        raise InputError(f"{short(word)} has a decimal comma", where=where, why=why, fix=word.replace(",", "."))
-    try:
-        if "_" in plain:  # which Python alone reads as a number
-            raise ValueError
-        return float(plain)
-    except ValueError:
-        why = "positions are numbers, no internal coordinates"
-        fix = "R takes its values from scan = [...]" if "R" in word else ""
-        raise InputError(f"{short(word)} is not a number", where=where, why=why, fix=fix) from None
-
-
-def position(numbers: Sequence[float], line: str, where: str) -> Point:
-    """Three numbers as a position.
-
-    Raises:
-        InputError: more or fewer than three, or one that is not finite.
-    """
-    if len(numbers) != 3:
-        why = f"{len(numbers)} numbers stand where x, y and z belong"
-        raise InputError(f"{short(line)} is not an atom", where=where, why=why, fix='for example "H 0 0 1.4"')
-    if not all(math.isfinite(value) and abs(value) <= _FARTHEST for value in numbers):
-        raise InputError(f"{short(line)}: the position is not possible", where=where, why="it must be finite")
-    return numbers[0], numbers[1], numbers[2]
-
-
-def element(word: str, where: str) -> str:
-    """The symbol of an element written as ``H``, ``h``, ``H1`` or ``1``.
-
-    Raises:
-        InputError: for an element that does not exist, or is heavier than neon.
-    """
-    known = [*ELEMENTS, *_HEAVIER.split()]
-    if word.isdecimal() and 1 <= int(word) <= len(known):
-        symbol = known[int(word) - 1]
-    else:
-        symbol = re.sub(r"\d+$", "", word).capitalize()
-    if symbol in ELEMENTS:
-        return symbol
-    if symbol in known:
-        why = f"supported: {' '.join(ELEMENTS)}; all electrons are treated, and heavy cores need pseudopotentials"
-        raise InputError(f"element {symbol} is not supported", where=where, why=why)
-    close = difflib.get_close_matches(symbol, known, n=1, cutoff=0.6)
-    fix = f"did you mean '{close[0]}'?" if close else f"supported: {' '.join(ELEMENTS)}"
-    raise InputError(f"{short(word)} is not an element", where=where, fix=fix)
 
 
 def _require_possible(molecule: Molecule) -> None:
@@ -326,9 +293,3 @@ def _require_spin(molecule: Molecule) -> None:
         allowed = ", ".join(str(value) for value in range(electrons % 2, min(electrons, 6) + 1, 2))
         why = f"{electrons} electrons: 2S = n_up - n_down is {'odd' if electrons % 2 else 'even'}, at most {electrons}"
         raise InputError(f"spin = {spin} is impossible for {molecule.formula}", where="spin", why=why, fix=allowed)
-
-
-def short(text: str) -> str:
-    """Foreign text as messages quote it: printable, not long."""
-    clean = "".join(char if char.isprintable() else "?" for char in text)
-    return f'"{clean}"' if len(clean) <= 40 else f'"{clean[:37]}..."'

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
+from wavefoundry.core.elements import Point, element, number, position, short
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.molecule import Molecule, Point, assemble, element, number, position, short
 
 LARGEST = 1 << 26
 """Bytes of a file that are read at most."""
@@ -19,48 +20,34 @@ _VALUE = r"""\s*[=:]\s*(?:"([^"]*)"|'([^']*)'|([^\s,;]+))"""
 _SPACED = r"\s+([+-]?\d+)(?![\w.])"
 
 
-def read_xyz(path: str | Path, *, charge: int | None = None, spin: int | None = None) -> list[Molecule]:
-    """All molecules of an XYZ file: a line with the number of atoms, a line of comment, one line per atom.
+class Frame(NamedTuple):
+    """One molecule of a file: its atoms in Angstrom, and charge and 2S where the comment gives them."""
 
-    The unit is Angstrom, as the format has it. The comment may hold ``charge``, ``spin`` (2S) or ``multiplicity`` (2S +
-    1), or be "charge multiplicity" (``1 2``) and nothing else; in extended XYZ, ``Properties`` name the columns.
-    Files of QM9, Fortran's ``1.0D+00`` and ``1.0*^-6`` are understood. Periodic cells, decimal commas and other units
-    are refused.
+    atoms: list[tuple[str, Point]]
+    charge: int | None
+    spin: int | None
+    where: str
 
-    Args:
-        path: the file.
-        charge: of every molecule, whatever the file says.
-        spin: 2S of every molecule, whatever the file says.
 
-    Returns:
-        Molecules named after the file, numbered when there are several.
+def read_frames(path: Path) -> list[Frame]:
+    """Everything in an XYZ file, see ``core.molecule.read_xyz``.
 
     Raises:
         InputError: with the line that is no line of an XYZ file.
     """
-    lines = _lines(Path(path))
-    frames: list[tuple[int, str, list[tuple[str, Point]]]] = []
-    start = 0
+    lines, found, start = _lines(path), [], 0
     while start < len(lines):
         if not lines[start].strip():
             start += 1
             continue
-        frames.append(_frame(lines, start, str(path)))
-        start += 2 + len(frames[-1][2])
-        if re.match(r"\s*gdb\s+\d+\s", frames[-1][1]):  # QM9: frequencies, SMILES and InChI follow
+        line, comment, atoms = _frame(lines, start, str(path))
+        charge, spin = _electrons(comment, f"{path}, line {line + 1}")
+        found.append(Frame(atoms, charge, spin, f"{path}, line {line}"))
+        start += 2 + len(atoms)
+        if re.match(r"\s*gdb\s+\d+\s", comment):  # QM9: frequencies, SMILES and InChI follow
             start += 3
-    if not frames:
+    if not found:
         raise InputError("the XYZ file is empty", where=str(path))
-    stem, found = Path(path).stem, []
-    for count, (line, comment, atoms) in enumerate(frames, start=1):
-        where = f"{path}, line {line + 1}"
-        own_charge, own_spin = _electrons(comment, where)
-        own_charge = (own_charge or 0) if charge is None else charge
-        own_spin = own_spin if spin is None else spin
-        name = stem if len(frames) == 1 else f"{stem} {count}"
-        found.append(
-            assemble(atoms, "angstrom", charge=own_charge, spin=own_spin, name=name, where=f"{path}, line {line}")
-        )
     return found
 
 

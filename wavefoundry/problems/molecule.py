@@ -1,6 +1,5 @@
 """Molecules as problems to solve; the data type lives in ``core``, where study files know it too."""
 
-from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, ELEMENTS, Molecule
-from wavefoundry.core.xyz import read_xyz
+from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, ELEMENTS, Molecule, read_xyz
 
 __all__ = ["BOHR_PER_ANGSTROM", "ELEMENTS", "Molecule", "read_xyz"]
