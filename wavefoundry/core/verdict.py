@@ -33,7 +33,7 @@ Customary limits: R-hat 1.01, 50 samples per tau, 32 chains; the others are choi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from wavefoundry.core.statistics import MIN_CHAINS, Estimate, relative_error, z_score
@@ -135,6 +135,21 @@ def judge(doubts: Iterable[Doubt], confirmed: str | None = None, unknown: str | 
         reasons.append(confirmed)
     flags = tuple(dict.fromkeys(doubt.flag for doubt in doubts))
     return Verdict(word, answers["sampled"], answers["state"], answers["ground"], flags, tuple(reasons))
+
+
+def with_doubts(record: Mapping[str, Any], doubts: Sequence[Doubt]) -> dict[str, Any]:
+    """The fields of a verdict that is already in a record, after further doubts."""
+    answers, flags, reasons = dict(record["answers"]), list(record["flags"]), list(record["reasons"])
+    for doubt in doubts:
+        now = "no" if doubt.refuses else "doubtful"
+        if answers[doubt.question] != "no":
+            answers[doubt.question] = now
+        flags.append(doubt.flag)
+        reasons.insert(0, doubt.why)
+    worst = (("no", "refused"), ("doubtful", "doubtful"), ("unknown", "upper bound"))
+    word = next((word for answer, word in worst if answer in answers.values()), "trusted")
+    flags = list(dict.fromkeys(flags))
+    return {"verdict": word, "answers": answers, "reasons": reasons, "flags": flags, "trusted": word == "trusted"}
 
 
 def refused(name: str, question: Question, why: str) -> Verdict:

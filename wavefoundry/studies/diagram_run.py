@@ -16,6 +16,7 @@ from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.types import Wavefunction
+from wavefoundry.core.verdict import WORDS
 from wavefoundry.engine.sampling import full_sum as sum_over_states
 from wavefoundry.engine.vmc import Options
 from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
@@ -29,6 +30,7 @@ from wavefoundry.studies.networks import Fitted, fitted, imposed_by
 from wavefoundry.studies.pretraining import Trainer, Training, chunk_size, train
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.records import zero_of
+from wavefoundry.studies.rivals import held_against
 
 CONVENTIONS = {
     "ising": "total energy of H = -J sum_<ij> Z_i Z_j - h sum_i X_i in Pauli matrices",
@@ -221,7 +223,9 @@ def summary_of(
     """The machine-readable result, see docs/results.md."""
     head = tree.count(wavefunction.head)
     parameters = {"total": tree.count(wavefunction), "head": head}
+    records = held_against(records, [pretrained])
     usable = sum(record["energy"] is not None for record in records)
+    words = [record["verdict"] for record in (pretrained, *records)]
     return {
         "schema": SCHEMA,
         "kind": "diagram",
@@ -241,6 +245,8 @@ def summary_of(
         },
         "parameters": parameters,
         "symmetry": imposed_by(wavefunction),
+        "verdict": max(words, key=WORDS.index),
+        "verdicts": {word: words[1:].count(word) for word in WORDS},
         "convention": CONVENTIONS.get(system.model, "total energy of the given operators"),
         "pretrain": pretrained,
         "points": records,
