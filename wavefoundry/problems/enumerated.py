@@ -15,6 +15,7 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Local, Psi, System
 from wavefoundry.problems import exact
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.problems.strings import count_states
 
 LARGEST = 2**18
 """Most configurations that are listed."""
@@ -73,8 +74,7 @@ def enumerate_states(system: LatticeSystem) -> EnumeratedSystem:
     Raises:
         InputError: more than 2^18 configurations.
     """
-    size = system.hilbert.n_states if system.hilbert.is_indexable else np.inf
-    if size > LARGEST:
+    if count_states(system.hilbert, 20) > LARGEST:
         raise InputError(
             f"a full sum over {system.sites} sites is too large",
             where="sampling",

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.problems.strings import Strings, leaving, strings_of
+from wavefoundry.problems.strings import Strings, count_states, leaving, strings_of
 
 LARGEST, SMALLEST = 1e12, 1e-8
 """Bounds on the largest matrix element of a term, and on couplings (from above): beyond them float64 loses them."""
@@ -207,7 +207,7 @@ def sector_states(hilbert: Any, limit: int = _LISTED) -> np.ndarray:
         InputError: there is none.
     """
     try:
-        if hilbert.is_indexable and hilbert.n_states <= 2**16:
+        if count_states(hilbert) <= 2**16:
             states = np.asarray(hilbert.all_states(), np.int8)
             if len(states):
                 return states[:: -(-len(states) // 2**14)]

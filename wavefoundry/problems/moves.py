@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.problems.lattice_checks import sector_states
-from wavefoundry.problems.strings import strings_of
+from wavefoundry.problems.strings import count_states, strings_of
 
 _PROVEN = 2**14  # configurations up to which it is shown that moves connect them all
 
@@ -37,7 +37,7 @@ def moves_of(operators: Sequence[Any], near: Int[np.ndarray, "pairs 2"]) -> Move
     if type(hilbert.constraint).__name__ == "SumConstraint":
         return Moves(np.asarray(near), None)
     states = sector_states(hilbert)
-    complete = bool(hilbert.is_indexable and hilbert.n_states == len(states) <= _PROVEN)
+    complete = bool(count_states(hilbert) == len(states) <= _PROVEN)
     candidates = _candidates(operators, states, near)
     useful = [mask for mask in candidates if np.any(_allowed(hilbert, states, mask))]
     if complete:

@@ -123,13 +123,25 @@ def _values(sites: np.ndarray, patterns: np.ndarray, signs: np.ndarray, weights:
     return products @ weights
 
 
+def count_states(hilbert: Any, most: int = 16) -> float:
+    """Number of configurations of a space of spins 1/2; infinity where it is out of reach.
+
+    Args:
+        most: sites up to which a constraint of the user's own is counted: NetKet goes through all 2^sites for it.
+    """
+    own = hilbert.constrained and type(hilbert.constraint).__name__ != "SumConstraint"
+    if own and hilbert.size > most:
+        return np.inf
+    return float(hilbert.n_states) if hilbert.is_indexable else np.inf
+
+
 def _sector_sample(hilbert: Any) -> np.ndarray | None:
     """Configurations of a space with a constraint of its own; None where patterns of few spins say it all."""
     if not hilbert.constrained or type(hilbert.constraint).__name__ == "SumConstraint":
         return None
     import jax
 
-    if hilbert.is_indexable and hilbert.n_states <= _DRAWN:
+    if count_states(hilbert) <= _DRAWN:
         return np.asarray(hilbert.all_states())
     return np.asarray(hilbert.random_state(jax.random.key(0), _DRAWN))
 

@@ -24,6 +24,7 @@ from wavefoundry.problems import lattice
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, Mapper, map_points
 from wavefoundry.studies.networks import Fitted, fitted, imposed_by
@@ -97,8 +98,8 @@ def pretrain(
 ) -> tuple[Base, Cost]:
     """Optimise all weights at one coupling, or at several together, by sampling or by the full sum."""
     key = jax.random.fold_in(jax.random.key(table.seed), 2)
-    states = system.hilbert.n_states if system.hilbert.is_indexable else np.inf
-    full_sum = table.sampling == "full-sum" or (table.sampling == "auto" and states <= FULL_SUM)
+    few = count_states(system.hilbert, 20) <= FULL_SUM
+    full_sum = table.sampling == "full-sum" or (table.sampling == "auto" and few)
     listed = enumerate_states(system) if full_sum else None
     family: Any = (listed or system).family(points)
     if listed is not None:
