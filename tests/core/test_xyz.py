@@ -5,8 +5,8 @@ import os
 import pytest
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, Molecule
-from wavefoundry.core.xyz import read_xyz
+from wavefoundry.core.molecule import BOHR_PER_ANGSTROM
+from wavefoundry.core.xyz import read_one, read_xyz
 
 OXYGEN = "2\n{}\nO 0 0 0\nO 0 0 1.2\n"
 
@@ -19,7 +19,7 @@ def test_xyz_with_several_molecules(tmp_path):
     assert ion.distances() == pytest.approx([BOHR_PER_ANGSTROM])
     assert (atom.name, atom.electrons) == ("two 2", 2)
     with pytest.raises(InputError, match="holds 2 molecules"):
-        Molecule.from_xyz(path)
+        read_one(path)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,18 @@ def read_xyz(path: str | Path, *, charge: int | None = None, spin: int | None = 
     return found
 
 
+def read_one(path: str | Path, *, charge: int | None = None, spin: int | None = None) -> Molecule:
+    """The only molecule of an XYZ file. ``read_xyz`` reads files of several.
+
+    Raises:
+        InputError: as for ``read_xyz``, and for a file of several molecules.
+    """
+    found = read_xyz(path, charge=charge, spin=spin)
+    if len(found) > 1:
+        raise InputError(f"the file holds {len(found)} molecules", where=str(path), fix="read_xyz reads all of them")
+    return found[0]
+
+
 def _lines(path: Path) -> list[str]:
     """Lines of a text file in UTF-8, UTF-16 with its mark, or Latin-1 (as Windows has it)."""
     try:
