@@ -121,6 +121,11 @@ def test_ions_and_triplets(text, charge, spin, value):
     assert found is not None and found.value == pytest.approx(value, abs=max(found.uncertainty, 1e-6))
 
 
+def test_restricted_hartree_fock_of_a_stretched_bond_is_no_reference():
+    found, computed = reference_for(Molecule.from_atoms("H 0 0 0; H 0 0 8"), "cc-pVDZ", ("hf",))
+    assert found is None and computed is not None and "unstable" in str(computed.doubt)
+
+
 def test_anions_get_diffuse_functions():
     """Without them the outer electron of the hydride ion is not bound: 30 mHa are missing."""
     ion = Molecule.from_atoms("H 0 0 0", charge=-1)

@@ -274,9 +274,9 @@ def reconsidered(
     Returns:
         Both (chains, samples).
     """
-    families = [stack([prepared]).families[0] for prepared in (one, other)]
-    flat = [jnp.asarray(points).reshape(1, -1, *points.shape[2:]) for points in (x, y)]
-    ratio, energies = _reconsidered(wavefunction, *families, *flat, chunk)
+    first, second = (stack([prepared]).families[0] for prepared in (one, other))
+    here, there = (jnp.asarray(points).reshape(1, -1, *points.shape[2:]) for points in (x, y))
+    ratio, energies = _reconsidered(wavefunction, first, second, here, there, chunk)
     return np.asarray(ratio, float).reshape(x.shape[:2]), np.asarray(energies, float).reshape(x.shape[:2])
 
 

@@ -252,13 +252,14 @@ def _solved(
     molecule: Molecule, basis: Any, methods: Sequence[str] | set[str], limit: float, careful: bool = True
 ) -> _Solved:
     """Everything in one basis; FCI up to ``limit`` determinants, and always for two electrons."""
-    field, doubt = _field(molecule, basis, careful and molecule.electrons > 2)
+    exact = molecule.electrons == 2 and bool({"ccsd(t)", "fci"} & set(methods))
+    field, doubt = _field(molecule, basis, careful and molecule.electrons > 1 and not exact)
     hf = float(field.e_tot)
     if molecule.electrons == 1:
         return _Solved(hf, fci=hf)
     size = field.mol.nao_nr()
     space = float(math.comb(size, molecule.n_up)) * math.comb(size, molecule.n_down)
-    if molecule.electrons == 2 and {"ccsd(t)", "fci"} & set(methods):  # exact with coupled cluster, and much faster
+    if exact:  # with coupled cluster too, and much faster
         value = _ccsd_t(field)[0]
         fci = _fci(field, molecule) if value is None and space <= FCI_LIMIT else value
         return _Solved(hf, fci, 0.0, fci, doubt)
@@ -281,6 +282,7 @@ def _field(molecule: Molecule, basis: Any, careful: bool) -> tuple[Any, str | No
     described = _described(molecule, basis)
     from pyscf import scf
 
+    field: Any
     try:
         field = (scf.RHF if molecule.spin == 0 else scf.UHF)(described)
         field.conv_tol = 1e-10
@@ -321,7 +323,7 @@ def _ccsd_t(field: Any) -> tuple[float | None, float, float]:
     import numpy as np
     from pyscf import cc
 
-    solver = cc.CCSD(field)
+    solver: Any = cc.CCSD(field)
     solver.verbose, solver.max_cycle = 0, 100
     try:
         solver.kernel()
@@ -339,7 +341,7 @@ def _ccsd_t(field: Any) -> tuple[float | None, float, float]:
 def _fci(field: Any, molecule: Molecule) -> float | None:
     from pyscf import fci
 
-    solver = fci.FCI(field)
+    solver: Any = fci.FCI(field)
     solver.verbose, solver.max_cycle, solver.conv_tol = 0, 200, 1e-9
     energy, _ = solver.kernel(nelec=(molecule.n_up, molecule.n_down))
     return float(energy) if bool(getattr(solver, "converged", True)) else None

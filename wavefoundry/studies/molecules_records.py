@@ -186,7 +186,7 @@ def observables_of(
     return found
 
 
-def _measured(wavefunction: Any, prepared: Prepared, x: np.ndarray, name: str) -> Any:
+def _measured(wavefunction: Any, prepared: Prepared, x: Any, name: str) -> Any:
     """Samples of an observable, vectors and places as the molecule was given."""
     if name in ("dipole", "density"):  # of nuclei and electrons alone
         system, x = prepared.as_given(x)
