@@ -89,7 +89,10 @@ def test_a_confirmed_energy_keeps_warnings_about_the_state_as_flags():
     warned = GOOD._replace(v_score=2e-3)
     found = verdict_of(warned, EXACT)
     assert (found.word, found.flags) == ("trusted", ("HIGH-VARIANCE",))
-    assert verdict_of(warned._replace(v_score=0.02), EXACT).word == "refused"
+    wide = verdict_of(GOOD._replace(v_score=0.02), EXACT)
+    assert (wide.word, wide.flags) == ("trusted", ("HIGH-VARIANCE",))
+    assert verdict_of(GOOD._replace(mean=-9.97, v_score=0.02), EXACT).word == "refused"  # 0.3 % off: not as near
+    assert verdict_of(GOOD._replace(v_score=0.02)).word == "refused"
     assert verdict_of(warned._replace(ess=300.0), EXACT).word == "doubtful"  # about the sampling: stays a doubt
 
 
@@ -143,4 +146,4 @@ def test_observables_of_a_bad_state_or_with_a_large_bias():
     assert observable_verdict(0.5, 0.001, None, 0.002, fine)[0] == "estimate"
     assert observable_verdict(0.5, 0.001, None, 0.1, fine)[0] == "doubtful"
     assert observable_verdict(0.5, 0.001, 0.5, 0.0, verdict_of(GOOD._replace(ess=300.0), EXACT))[0] == "doubtful"
-    assert observable_verdict(0.5, 0.001, 0.5, 0.0, verdict_of(GOOD._replace(v_score=1.0), EXACT))[0] == "refused"
+    assert observable_verdict(0.5, 0.001, 0.5, 0.0, verdict_of(GOOD._replace(v_score=1.0)))[0] == "refused"

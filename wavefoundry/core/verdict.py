@@ -225,9 +225,14 @@ def verdict_of(
         estimate: from ``energy_statistics``. reference: independent value. further: other doubts.
         unknown: as for ``judge``.
     """
-    doubts = sampling_doubts(estimate) + variance_doubts(estimate.v_score, estimate.v_score_error)
+    spread = variance_doubts(estimate.v_score, estimate.v_score_error)
     held, confirmed = reference_doubts(estimate.mean, estimate.error, reference)
-    return judge([*doubts, *held, *further], confirmed, unknown)
+    if confirmed and reference is not None and reference.exact:
+        # an energy this near the lowest eigenvalue bounds the state's distance from the ground state; a variance, which
+        # weighs high levels more, does not take that back
+        near = abs(estimate.mean - reference.energy) <= CLOSE * abs(reference.energy - reference.zero)
+        spread = [doubt._replace(refuses=doubt.refuses and not near) for doubt in spread]
+    return judge([*sampling_doubts(estimate), *spread, *held, *further], confirmed, unknown)
 
 
 def observable_verdict(

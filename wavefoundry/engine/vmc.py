@@ -213,7 +213,9 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
 
     def init(key: PRNGKeyArray, params: PyTree, family: System, chains: int) -> Run:
         vector, zero = selection.vector(params), jnp.zeros((), int)
-        opt = Optimiser(jnp.zeros(vector.shape[0]), jnp.ones(()), zero, vector, jnp.full((), jnp.inf, jnp.float64), zero)
+        opt = Optimiser(
+            jnp.zeros(vector.shape[0]), jnp.ones(()), zero, vector, jnp.full((), jnp.inf, jnp.float64), zero
+        )
         return Run(params, init_walkers(key, family, chains), opt, jnp.zeros((), int))
 
     def draw(params: PyTree, family: System, walkers: Walkers) -> tuple[Sampled, Walkers]:
