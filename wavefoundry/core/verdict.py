@@ -20,7 +20,8 @@ SHORT-CHAINS    samples per chain / tau, if chains     < 50                     
 SUPPORT         one-move V-score against the plain     > 2 and 3 error bars      > 3 times, beyond 3 error
                 one                                                              bars, if it exceeds 1e-3
 IMAG            abs(Im energy) / its error             > 3                       > 5
-HIGH-VARIANCE   V-score (one-move where there is one)  > 1e-3                    > 1e-2
+HIGH-VARIANCE   V-score (one-move where there is one)  > 1e-3                    > 1e-2, unless an exact
+                                                                                 energy agrees within 1e-3
 BELOW-EXACT     (energy - reference) / error           < -3                      < -4
 ABOVE-EXACT     the same from above, with the          > 4 and relative > 1e-3   > 4 and relative > 1e-2
                 relative error
