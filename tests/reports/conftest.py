@@ -123,7 +123,8 @@ def judged(record: dict[str, Any], word: str) -> dict[str, Any]:
         "v_score_plain_error": 0.1 * record["v_score"], "observables": found, "reference": reference if known else None,
         "exact_energy": exact if known else None, "exact_observables": record["exact_observables"] if known else {},
         "relative_error": abs(energy - exact) / abs(exact) if known else None,
-        "z": (energy - exact) / error if known else None, "convergence": {"gain": 1e-6, "error": 1e-6, "converged": True},
+        "z": (energy - exact) / error if known else None,
+        "convergence": {"gain": 1e-6, "error": 1e-6, "converged": True},
     }  # fmt: skip
 
 
