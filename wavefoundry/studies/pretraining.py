@@ -121,7 +121,7 @@ class Trainer:
         if int(info.rejected[-1]) >= 10 and not np.all(np.isfinite(last)):
             raise PhysicsError(f"local energies are not finite at step {step}, and ten reduced steps did not help{fix}")
         energies = np.abs(np.asarray(info.energy))
-        if np.all(np.median(energies, axis=0) > limit):
+        if np.all(np.median(energies, axis=0) > 1.1 * limit):  # beyond rounding and noise
             found = float(energies[-1, 0])
             raise PhysicsError(
                 f"the training has exploded at step {step}: a mean local energy of {found:.3g}, while no energy of "
