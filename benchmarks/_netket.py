@@ -78,7 +78,7 @@ class Transformer(nn.Module):
         return jnp.sum(nk.nn.log_cosh(out), axis=-1).reshape(lead)
 
     def _patches(self, x: jax.Array) -> jax.Array:
-        (b,) = set(self.patch)
+        b = self.patch
         if len(self.extent) == 1:
             return x.reshape(x.shape[0], -1, b).astype(self.dtype)
         rows, columns = self.extent
@@ -133,7 +133,7 @@ def twin(wavefunction: Wavefunction, dtype: Any = None) -> tuple[Transformer, di
         }
     width = backbone.norm.scale.shape[0]
     model = Transformer(
-        tuple(backbone.extent), backbone.patch, width, layers, backbone.blocks.attention.alpha.shape[1],
+        tuple(backbone.extent), max(backbone.patch), width, layers, backbone.blocks.attention.alpha.shape[1],
         isinstance(head, RealHead), dtype,
     )  # fmt: skip
     return model, {"params": params}

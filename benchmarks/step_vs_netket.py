@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.core import tree
-from wavefoundry.core.shapes import auto_patch
+from wavefoundry.core.shapes import auto_patch, patch_edges
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.sampling import Walkers, equal_weights
 from wavefoundry.engine.vmc import Options, Schedule, advance, block_of, local_energies, variational
@@ -271,7 +271,7 @@ def race(sides: dict[str, Ours | Theirs], arguments: argparse.Namespace) -> dict
 def shares(case: Case, sides: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     """Share of the machine's peak that our forward pass reaches, per CPU second, with the peak of this moment."""
     width, real = arguments.width, case.head == "real"
-    patch = auto_patch(case.system.extent, real)
+    patch = max(patch_edges(auto_patch(case.system.extent, real), len(case.system.extent)))
     flops = _common.vit_flops(case.system.sites, patch, width, arguments.layers, width if real else 2 * width)
     out = {}
     for name, side in sides.items():
