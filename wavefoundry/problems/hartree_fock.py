@@ -202,8 +202,9 @@ def _fingerprint(c: np.ndarray, fock: np.ndarray, dipole: np.ndarray | None) -> 
 def _unique(c: np.ndarray) -> np.ndarray:
     """The same space spanned by orbitals that depend on it alone: of degenerate ones a solver returns any mixture.
 
-    Cholesky factors of the density; where localisation leaves rotations free, as of three bent bonds about their
-    axis, its result then is that of the molecule, not of rounding.
+    Cholesky factors of the density, mixed by a fixed rotation: where localisation leaves rotations free, as of three
+    bent bonds about their axis, its result then is that of the molecule, not of rounding, which decides where it
+    starts from a saddle.
 
     Source: Aquilante, Pedersen, Sanchez de Meras, Koch, J. Chem. Phys. 125, 174101 (2006).
     """
@@ -213,7 +214,9 @@ def _unique(c: np.ndarray) -> np.ndarray:
         pivot = int(np.argmax(size > size.max() - 1e-6))  # the first of equal ones
         found[:, k] = rest[:, pivot] / np.sqrt(rest[pivot, pivot])
         rest = rest - np.outer(found[:, k], found[:, k])
-    return found
+    n = c.shape[1]
+    generic = np.cos(1 + np.arange(n * n) ** 1.3).reshape(n, n)
+    return found @ np.linalg.qr(generic)[0]
 
 
 def foster_boys(dipole: np.ndarray, sweeps: int = 200) -> np.ndarray:

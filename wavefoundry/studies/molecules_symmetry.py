@@ -25,7 +25,7 @@ MOST = 2048
 LEAST_ESS = 0.1
 """Share of effective samples below which two orientations have too little in common for a comparison."""
 MIRROR = np.diag((-1.0, 1.0, 1.0))
-_SAME = 1e-6
+_SAME = 1e-5
 
 
 class Copy(NamedTuple):
