@@ -220,7 +220,7 @@ def _described(molecule: Molecule, basis: Any) -> Any:
     try:
         from pyscf import gto
     except ImportError:
-        fix = 'pip install "wavefoundry[molecules]"'
+        fix = "pip install '.[molecules]' in the folder of wavefoundry, or pip install pyscf folx"
         raise InputError("PySCF is not installed", where="reference.basis", why="it computes them", fix=fix) from None
     options: dict[str, Any] = {"unit": "Bohr", "charge": molecule.charge, "spin": molecule.spin, "verbose": 0}
     try:

@@ -6,8 +6,9 @@ Every atom carries at most five basis functions (1s, 2s, 2px, 2py, 2pz), so orbi
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -64,8 +65,9 @@ def hartree_fock(
     """
     positions = np.asarray(positions, dtype=float).reshape(-1, 3)
     n_up, n_down = occupation(symbols, charge, spin)
-    solution, molecule = solve(symbols, positions, charge, spin)
-    fock = np.asarray(solution.get_fock())
+    with _one_thread():
+        solution, molecule = solve(symbols, positions, charge, spin)
+        fock = np.asarray(solution.get_fock())
     fock = np.stack([fock] * 2) if fock.ndim == 2 else fock
     dipole = molecule.intor_symmetric("int1e_r", comp=3)
     found = []
@@ -73,6 +75,18 @@ def hartree_fock(
         found.append(_fingerprint(c, f, dipole if localise else None))
     up, down = (blocks(molecule, c) for c, _ in found)
     return Orbitals(float(solution.e_tot), up, down, found[0][1], found[1][1], _shells(molecule))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in one order: with several threads the last digits differ from call to call, and so would resumed runs."""
+    try:
+        from pyscf import lib
+    except ImportError:  # ``build`` says what is missing
+        yield
+        return
+    with lib.with_omp_threads(1):
+        yield
 
 
 def occupation(symbols: Sequence[str], charge: int, spin: int) -> tuple[int, int]:
@@ -126,7 +140,7 @@ def build(symbols: Sequence[str], positions: np.ndarray, charge: int, spin: int)
             "PySCF is not installed",
             where="kind = 'molecules'",
             why="molecules need Hartree-Fock orbitals",
-            fix="pip install 'wavefoundry[molecules]'",
+            fix="pip install '.[molecules]' in the folder of wavefoundry, or pip install pyscf folx",
         ) from error
     return gto.M(
         atom=[(s, tuple(p)) for s, p in zip(symbols, positions, strict=True)],
