@@ -7,7 +7,8 @@ Every atom carries at most five basis functions (1s, 2s, 2px, 2py, 2pz), so orbi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -140,6 +141,22 @@ def build(symbols: Sequence[str], positions: np.ndarray, charge: int, spin: int)
     )
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PySCF on one thread: several add in any order, which gives another rounding each time."""
+    try:
+        from pyscf import lib
+    except ImportError:
+        yield  # said where PySCF is used
+        return
+    threads = lib.num_threads()
+    lib.num_threads(1)
+    try:
+        yield
+    finally:
+        lib.num_threads(threads)
+
+
 def solve(
     symbols: Sequence[str],
     positions: np.ndarray,
@@ -160,6 +177,8 @@ def solve(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         molecule = build(symbols, positions, charge, spin)
+    with warnings.catch_warnings(), one_thread():
+        warnings.simplefilter("ignore")
         from pyscf import scf
 
         method = (scf.RHF if spin == 0 else scf.UHF)(molecule)
