@@ -66,9 +66,10 @@ def hartree_fock(
     positions = np.asarray(positions, dtype=float).reshape(-1, 3)
     n_up, n_down = occupation(symbols, charge, spin)
     solution, molecule = solve(symbols, positions, charge, spin)
-    fock = np.asarray(solution.get_fock())
+    with one_thread():
+        fock = np.asarray(solution.get_fock())
+        dipole = molecule.intor_symmetric("int1e_r", comp=3)
     fock = np.stack([fock] * 2) if fock.ndim == 2 else fock
-    dipole = molecule.intor_symmetric("int1e_r", comp=3)
     found = []
     for c, f in zip(occupied(solution, (n_up, n_down)), fock, strict=True):
         found.append(_fingerprint(c, f, dipole if localise else None))
