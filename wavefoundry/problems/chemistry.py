@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.molecule import Molecule, covalent
+from wavefoundry.problems.hartree_fock import one_thread
 from wavefoundry.problems.references import Reference, atom_energy, atom_spin, lookup
 
 FCI_LIMIT = 3e6
@@ -118,7 +118,7 @@ def chemistry(
     basis = resolve(molecule, basis)
     if basis == "cbs":
         return complete_basis(molecule, methods)
-    with _one_thread():
+    with one_thread():
         found = _solved(molecule, basis, methods, FCI_LIMIT, careful)
     doubt = None if found.fci is not None else found.doubt
     uncertainty = 0.0 if found.fci is not None else TRIPLES_ERROR * abs(found.triples)
@@ -140,7 +140,7 @@ def complete_basis(molecule: Molecule, methods: Sequence[str] = METHODS) -> Chem
     heavy = any(symbol not in ("H", "He") for symbol in molecule.symbols)
     name = f"CBS({_diffuse(molecule)}cc-p{'C' if heavy else ''}VTZ/QZ)"
     wanted = set(methods) & {"ccsd(t)", "fci"}
-    with _one_thread():
+    with one_thread():
         triple, quadruple = (_solved(molecule, _core_valence(molecule, size), wanted, 0.0) for size in ("T", "Q"))
         hf = _limit_of_hf(triple.hf, quadruple.hf)
         doubt = None
@@ -231,21 +231,6 @@ def _described(molecule: Molecule, basis: Any) -> Any:
         why = f"PySCF: {' '.join(str(error).split())[:120]}"
         fix = "a basis of PySCF, as cc-pVTZ, or auto"
         raise InputError(f"basis {str(basis)[:40]} cannot be used", where="reference.basis", why=why, fix=fix) from None
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    try:
-        from pyscf import lib
-    except ImportError:
-        yield  # said where PySCF is used
-        return
-    threads = lib.num_threads()
-    lib.num_threads(1)
-    try:
-        yield
-    finally:
-        lib.num_threads(threads)
 
 
 def _solved(

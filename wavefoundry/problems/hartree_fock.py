@@ -6,9 +6,9 @@ Every atom carries at most five basis functions (1s, 2s, 2px, 2py, 2pz), so orbi
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -65,28 +65,16 @@ def hartree_fock(
     """
     positions = np.asarray(positions, dtype=float).reshape(-1, 3)
     n_up, n_down = occupation(symbols, charge, spin)
-    with _one_thread():
-        solution, molecule = solve(symbols, positions, charge, spin)
+    solution, molecule = solve(symbols, positions, charge, spin)
+    with one_thread():
         fock = np.asarray(solution.get_fock())
+        dipole = molecule.intor_symmetric("int1e_r", comp=3)
     fock = np.stack([fock] * 2) if fock.ndim == 2 else fock
-    dipole = molecule.intor_symmetric("int1e_r", comp=3)
     found = []
     for c, f in zip(occupied(solution, (n_up, n_down)), fock, strict=True):
         found.append(_fingerprint(c, f, dipole if localise else None))
     up, down = (blocks(molecule, c) for c, _ in found)
     return Orbitals(float(solution.e_tot), up, down, found[0][1], found[1][1], _shells(molecule))
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order: with several threads the last digits differ from call to call, and so would resumed runs."""
-    try:
-        from pyscf import lib
-    except ImportError:  # ``build`` says what is missing
-        yield
-        return
-    with lib.with_omp_threads(1):
-        yield
 
 
 def occupation(symbols: Sequence[str], charge: int, spin: int) -> tuple[int, int]:
@@ -154,6 +142,22 @@ def build(symbols: Sequence[str], positions: np.ndarray, charge: int, spin: int)
     )
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PySCF on one thread: several add in any order, which gives another rounding each time."""
+    try:
+        from pyscf import lib
+    except ImportError:
+        yield  # said where PySCF is used
+        return
+    threads = lib.num_threads()
+    lib.num_threads(1)
+    try:
+        yield
+    finally:
+        lib.num_threads(threads)
+
+
 def solve(
     symbols: Sequence[str],
     positions: np.ndarray,
@@ -174,6 +178,8 @@ def solve(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         molecule = build(symbols, positions, charge, spin)
+    with warnings.catch_warnings(), one_thread():
+        warnings.simplefilter("ignore")
         from pyscf import scf
 
         method = (scf.RHF if spin == 0 else scf.UHF)(molecule)
