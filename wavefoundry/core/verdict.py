@@ -126,16 +126,23 @@ def judge(doubts: Iterable[Doubt], confirmed: str | None = None, unknown: str | 
             answers[question] = "doubtful"
         else:
             answers[question] = "yes" if question != "ground" or confirmed else "unknown"
-    values = answers.values()
-    word: Word = "refused" if "no" in values else "doubtful" if "doubtful" in values else "trusted"
+    word = _word(answers)
     reasons = [doubt.why for doubt in sorted(doubts, key=lambda d: not d.refuses)]
     if answers["ground"] == "unknown":
-        word = "upper bound" if word == "trusted" else word
         reasons.append(unknown or "no independent value says whether this is the ground state")
     elif confirmed:
         reasons.append(confirmed)
     flags = tuple(dict.fromkeys(doubt.flag for doubt in doubts))
     return Verdict(word, answers["sampled"], answers["state"], answers["ground"], flags, tuple(reasons))
+
+
+def _word(answers: Mapping[str, Answer]) -> Word:
+    """The word that follows from the three answers: that of the worst one."""
+    if "no" in answers.values():
+        return "refused"
+    if "doubtful" in answers.values():
+        return "doubtful"
+    return "upper bound" if "unknown" in answers.values() else "trusted"
 
 
 def with_doubts(record: Mapping[str, Any], doubts: Sequence[Doubt]) -> dict[str, Any]:
@@ -147,8 +154,7 @@ def with_doubts(record: Mapping[str, Any], doubts: Sequence[Doubt]) -> dict[str,
             answers[doubt.question] = now
         flags.append(doubt.flag)
         reasons.insert(0, doubt.why)
-    worst = (("no", "refused"), ("doubtful", "doubtful"), ("unknown", "upper bound"))
-    word = next((word for answer, word in worst if answer in answers.values()), "trusted")
+    word = _word(answers)
     flags = list(dict.fromkeys(flags))
     return {"verdict": word, "answers": answers, "reasons": reasons, "flags": flags, "trusted": word == "trusted"}
 
