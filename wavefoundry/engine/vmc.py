@@ -26,12 +26,14 @@ from wavefoundry.engine.one_move import image, move
 from wavefoundry.engine.sampling import (
     Walkers,
     equal_weights,
-    full_sum,
     init_walkers,
+    members,
     metropolis,
     over_family,
 )
 
+LEAST = 0.05
+"""Smallest factor that one step asks an amplitude to be multiplied by."""
 FAR = 10.0
 """A step after which the energy lies so many error bars above the lowest one is undone."""
 
@@ -39,12 +41,15 @@ FAR = 10.0
 class Optimiser(NamedTuple):
     """State of the natural gradient: last update (momentum), learning-rate scale and rejected steps so far.
 
-    Where steps may be undone, also the weights of the lowest energy, that energy, and the steps undone so far.
+    Where it is known, the rms change of log psi that the last update made by unit rate, and how much larger that has been
+    on the samples of the next step, which the update has not seen. Where steps may be undone, also the weights of the lowest energy, that energy, and the steps undone so far.
     """
 
     update: Float[Array, " P"]
     scale: Float[Array, ""]
     rejected: Array
+    spread: Any = None
+    stretch: Any = None
     best: Any = None
     reached: Any = None
     undone: Any = None
@@ -70,7 +75,7 @@ class Options(NamedTuple):
     log psi in one step (the update is scaled down to it). extent: of a lattice of spins; where there are chains enough
     to fit a pair model, it makes the proposals (``engine.guided``). None: ordinary moves. moved: share of the samples
     that is moved on by the Hamiltonian (``engine.one_move``), so that the gradient sees what |psi|^2 does not meet; not
-    in a full sum. clip: largest distance of a local energy from the mean, in mean distances; 0: any. largest:
+    in a full sum. finite: local energies enter as steps of imaginary time of finite length (``finite``). largest:
     change of log psi of a single sample in one step.
     """
 
@@ -81,19 +86,26 @@ class Options(NamedTuple):
     trust: float = 0.3
     extent: tuple[int, ...] | None = None
     moved: float = 0.0
-    clip: float = 0.0
+    finite: bool = False
     largest: float = math.inf
+    drawn: int = 0
 
 
 class Sampled(NamedTuple):
-    """The samples of a step and their energies, over the root of the density they were drawn from; axes (R, S).
-
-    The mean energy is that of ``root * values``, the variance that of |values - E root|^2, summed over S.
-    """
+    """The samples of a step and their energies; axes (R, S)."""
 
     batch: Batch
     root: Float[Array, "R S"]  # of the weights: their squares sum to 1
-    values: Array  # root * local energy
+    residual: Array  # root * (local energy - E)
+    energy: Array  # (R,)
+    variance: Float[Array, " R"]
+
+
+def sampled(batch: Batch, root: Array, values: Array) -> Sampled:
+    """Samples whose energies say all that is known; ``values``: root * local energy."""
+    energy = jnp.sum(root * values, axis=1)
+    residual = values - energy[:, None] * root
+    return Sampled(batch, root, residual, energy, jnp.sum(jnp.abs(residual) ** 2, axis=1))
 
 
 class Schedule(NamedTuple):
@@ -147,14 +159,79 @@ def mixed_energies(wavefunction: Wavefunction, family: System, x: PyTree, stay: 
         return found.amplitude / norm, found.values @ system.couplings / norm
 
     root, values = over_family(one, family, x)
-    return Sampled(Batch(x, root**2), root, values)
+    return sampled(Batch(x, root**2), root, values)
 
 
-def clipped(residual: Array, window: float) -> Array:
-    """Residuals no larger than ``window`` times their mean modulus, by member; complex ones keep their phase."""
-    size = jnp.abs(residual)
-    limit = window * jnp.mean(size, axis=1, keepdims=True)
-    return residual * jnp.where(size > limit, limit / jnp.maximum(size, 1e-300), 1.0)
+def drawn(wavefunction: Wavefunction, family: System, key: PRNGKeyArray, options: Options) -> Sampled:
+    """Listed configurations for one step: all of them, or those that say most, with energies of the whole sum.
+
+    A configuration is taken with a probability that follows |psi|^2 and |(H - E) psi|^2 in equal parts, by systematic
+    sampling without replacement: what carries much of either is always there.
+
+    Args:
+        family: stacked ``EnumeratedSystem``. options: ``drawn`` of them; 0, or as many as there are: all.
+    """
+
+    def one(system: Any, k: PRNGKeyArray) -> tuple[Array, Array, Array, Array, Array]:
+        psi, h_psi = system.act(wavefunction, options.chunk)
+        energy = jnp.real(jnp.vdot(psi, h_psi))
+        residual = h_psi - energy * psi
+        size, variance = jnp.abs(psi), jnp.sum(jnp.abs(residual) ** 2)
+        # the phase of psi taken out, as in local energies
+        residual = residual * (jnp.conj(psi) / jnp.maximum(size, 1e-300)) if jnp.iscomplexobj(psi) else residual
+        if not 0 < options.drawn < len(psi):
+            return system.states, size, residual, energy, variance
+        share = 0.5 * size**2 + 0.5 * jnp.abs(residual) ** 2 / jnp.maximum(variance, 1e-300)
+        chosen, probability = systematic(k, share, options.drawn)
+        root = size[chosen] / jnp.sqrt(probability)
+        norm = jnp.linalg.norm(root)
+        return system.states[chosen], root / norm, residual[chosen] / jnp.sqrt(probability) / norm, energy, variance
+
+    keys = jax.random.split(key, members(family))
+    x, root, residual, energy, variance = over_family(one, family, keys)
+    return Sampled(Batch(x, root**2), root, residual, energy, variance)
+
+
+def systematic(key: PRNGKeyArray, share: Float[Array, " D"], count: int) -> tuple[Array, Array]:
+    """``count`` different indices, each with a probability in proportion to its share, but never above one.
+
+    Returns:
+        The indices, and the probabilities with which they had to be there.
+    """
+    share = jnp.maximum(share, 1e-12 * jnp.max(share))
+
+    def raised(_: int, scale: Array) -> Array:
+        sure = scale * share >= 1
+        rest = jnp.sum(jnp.where(sure, 0.0, share))
+        return jnp.maximum(count - jnp.sum(sure), 1e-9) / jnp.maximum(rest, 1e-300)
+
+    scale = jax.lax.fori_loop(0, 30, raised, count / jnp.sum(share))
+    probability = jnp.minimum(1.0, scale * share)
+    k_order, k_start = jax.random.split(key)
+    order = jax.random.permutation(k_order, len(share))
+    cumulated = jnp.cumsum(probability[order])
+    marks = (jnp.arange(count) + jax.random.uniform(k_start)) * cumulated[-1] / count
+    chosen = order[jnp.minimum(jnp.searchsorted(cumulated, marks), len(share) - 1)]
+    return chosen, probability[chosen]
+
+
+def finite(residual: Array, root: Array, time: Array) -> Array:
+    """What a step of imaginary time of finite length asks for, in place of the residuals (E_loc - E) of a short one.
+
+    A step multiplies psi by 1 - time (E_loc - E), so log psi should change by its complex logarithm. Near a node of psi
+    the local energy diverges, and its linear form drives |psi| to zero on either side of the node: signs are for ever
+    what they were. The logarithm is bounded there and turns the phase by pi: amplitudes pass through zero in one step.
+
+    Args:
+        residual: root * (E_loc - E), (R, S). root: of the weights. time: twice the learning rate.
+
+    Returns:
+        root * -log(1 - time (E_loc - E)) / time, which is ``residual`` where time is short.
+    """
+    ratio = 1 - time * residual / jnp.maximum(root, 1e-30)
+    size = jnp.maximum(jnp.abs(ratio), LEAST)
+    aim = -(jnp.log(size) + 1j * jnp.angle(ratio)) / jnp.maximum(time, 1e-30)
+    return root * (aim - jnp.sum(root**2 * aim, axis=1, keepdims=True))
 
 
 def guarded(
@@ -197,14 +274,14 @@ def risen(reached: Array, energy: Array, residual: Array, root: Array) -> tuple[
     return lost, kept, jnp.where(now < reached, now, reached + 0.01 * (now - reached))
 
 
-def variational(static: PyTree, trainable: PyTree, options: Options, states: Any = None) -> Process:
+def variational(static: PyTree, trainable: PyTree, options: Options, listed: bool = False) -> Process:
     """Variational optimisation of a wavefunction for one system or a family.
 
     Args:
         static: the non-array part of the wavefunction (``eqx.partition(wavefunction, eqx.is_array)[1]``).
         trainable: pytree of booleans, see ``engine.gradient.select``.
         options: compiled-in settings.
-        states: all configurations for the full sum; None samples by Metropolis.
+        listed: the family lists all its configurations (``problems.enumerated``); else walkers sample them.
 
     Returns:
         ``init(key, params, family, chains)`` and ``step(run, family, learning_rate, shift)``.
@@ -214,50 +291,53 @@ def variational(static: PyTree, trainable: PyTree, options: Options, states: Any
     def init(key: PRNGKeyArray, params: PyTree, family: System, chains: int) -> Run:
         vector, zero = selection.vector(params), jnp.zeros((), int)
         opt = Optimiser(
-            jnp.zeros(vector.shape[0]), jnp.ones(()), zero, vector, jnp.full((), jnp.inf, jnp.float64), zero
-        )
+            jnp.zeros(vector.shape[0]), jnp.ones(()), zero,
+            jnp.zeros(()), jnp.ones(()), vector, jnp.full((), jnp.inf, jnp.float64), zero,
+        )  # fmt: skip
         return Run(params, init_walkers(key, family, chains), opt, jnp.zeros((), int))
 
     def draw(params: PyTree, family: System, walkers: Walkers) -> tuple[Sampled, Walkers]:
         wavefunction = eqx.combine(params, static)
-        if states is None:
-            walkers = advance(wavefunction, family, walkers, options)
+        if listed:
+            key, k_draw = jax.random.split(walkers.key)
+            return drawn(wavefunction, family, k_draw, options), walkers._replace(key=key)
+        walkers = advance(wavefunction, family, walkers, options)
         chains = jax.tree.leaves(walkers.x)[0].shape[1]
-        count = round(options.moved * chains) if states is None else 0
+        count = round(options.moved * chains)
         if count:
             key, k_move = jax.random.split(walkers.key)
             x = _moved(family, walkers.x, k_move, count)
             stay = 1 - count / chains
             return mixed_energies(wavefunction, family, x, stay, options.chunk), walkers._replace(key=key)
-        batch = equal_weights(walkers.x) if states is None else full_sum(wavefunction, family, states, options.chunk)
+        batch = equal_weights(walkers.x)
         terms = local_energies(wavefunction, family, batch, options.chunk)
         root = jnp.sqrt(batch.weight)
-        return Sampled(batch, root, root * jnp.einsum("rst,rt->rs", terms, family.couplings)), walkers
+        return sampled(batch, root, root * jnp.einsum("rst,rt->rs", terms, family.couplings)), walkers
 
     def step(run: Run, family: System, learning_rate: Array, shift: Array) -> tuple[Run, Info]:
-        sampled, walkers = draw(run.params, family, run.sampler)
-        root, values = sampled.root, sampled.values
-        energy = jnp.sum(root * values, axis=1)
-        residual = values - energy[:, None] * root
-        variance = jnp.sum(jnp.abs(residual) ** 2, axis=1)
+        (batch, root, residual, energy, variance), walkers = draw(run.params, family, run.sampler)
         local = energy[:, None] + root * residual * root.shape[1]
 
-        jacobian = log_jacobian(run.params, static, selection, family, sampled.batch, max(1, options.chunk // 2))
-        rows = centred_jacobian(jacobian, sampled.batch.weight)
-        right = stacked_residual(clipped(residual, options.clip) if options.clip else residual, jacobian.shape[2])
+        jacobian = log_jacobian(run.params, static, selection, family, batch, max(1, options.chunk // 2))
+        rows = centred_jacobian(jacobian, batch.weight)
+        aim = finite(residual, root, 2 * learning_rate * run.opt.scale) if options.finite else residual
+        right = stacked_residual(aim, jacobian.shape[2])
         found = natural_gradient(rows, right, shift, run.opt.update, options.momentum, options.solver)
 
+        # how much more than on its own samples the last step has changed psi on these, which it has not seen
+        ahead = jnp.linalg.norm(rows.astype(jnp.float64) @ run.opt.update) / jnp.maximum(run.opt.spread, 1e-30)
+        stretch = jnp.where(run.opt.spread > 0, 0.8 * run.opt.stretch + 0.2 * jnp.clip(ahead, 1.0, 100.0), 1.0)
         rate = learning_rate * run.opt.scale
-        rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
-        each = jnp.abs(found.change).reshape(*root.shape, -1) * np.sqrt(root.shape[0])
-        most = jnp.max(jnp.where(root[..., None] > 1e-6, each / jnp.maximum(root[..., None], 1e-6), 0.0))
+        rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * stretch * found.spread, 1e-30))
+        each = -found.change.reshape(*root.shape, -1)[..., 0] * np.sqrt(root.shape[0])  # of log |psi|
+        most = jnp.max(jnp.where(root > 1e-6, each / jnp.maximum(root, 1e-6), 0.0))
         rate = rate * jnp.minimum(1.0, options.largest / jnp.maximum(rate * most, 1e-30))
-        good = jnp.all(jnp.isfinite(values)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
+        good = jnp.all(jnp.isfinite(residual)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
         lost, kept, reached = risen(run.opt.reached, energy, residual, root)
         params, opt, _ = guarded(selection, run, found, rate, good & ~lost)
         params = jax.tree.map(lambda a, b: jnp.where(lost, a, b), selection.replace(params, run.opt.best), params)
         best = jnp.where(kept, selection.vector(run.params), run.opt.best)
-        opt = opt._replace(best=best, reached=reached, undone=run.opt.undone + lost, rejected=opt.rejected - lost)
+        opt = opt._replace(spread=jnp.where(good & ~lost, found.spread, 0.0), stretch=stretch, best=best, reached=reached, undone=run.opt.undone + lost, rejected=opt.rejected - lost)
         spread = rate * found.spread
         info = Info(energy, variance, local, walkers.acceptance, found.shift, spread, opt.rejected, opt.undone)
         return Run(params, walkers, opt, run.step + 1), info

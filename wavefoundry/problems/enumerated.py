@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.types import Local, Psi, System
+from wavefoundry.core.types import Local, Psi, System, Wavefunction
 from wavefoundry.problems import exact
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
@@ -58,6 +58,17 @@ class EnumeratedSystem(System):
     def expand_batch(self, features: Callable[[Array], Array], xs: Any, chunk: int) -> Local:
         """Features of every state once; those of connected configurations are looked up."""
         return self.connect(jax.lax.map(features, xs, batch_size=min(chunk, xs.shape[0])))
+
+    def act(self, wavefunction: Wavefunction, chunk: int) -> tuple[Array, Array]:
+        """psi, normalised, and H psi of all states; real where the wavefunction is."""
+        found = jax.lax.map(lambda x: wavefunction(self, x), self.states, batch_size=min(chunk, self.states.shape[0]))
+        log = found.log.astype(jnp.float64)
+        psi = jnp.exp(log - jnp.max(log))
+        if not wavefunction.real:
+            psi = psi * jnp.exp(1j * found.phase.astype(jnp.float64))
+        psi = psi / jnp.linalg.norm(psi)
+        mels, diagonal = self.mels @ self.couplings, self.diagonal @ self.couplings
+        return psi, diagonal * psi + jnp.einsum("dk,dk->d", mels, psi[self.index])
 
     def connect(self, z: Float[Array, "D features"]) -> Local:
         """What local energies need, from the features of all states."""

@@ -69,7 +69,7 @@ def training_of(table: PretrainTable, extent: tuple[int, ...], chunk: int, check
     """Settings of the pre-training as the engine takes them."""
     options = Options(
         moves=max(1, round(table.sweeps * math.prod(extent))), chunk=chunk, solver=table.solver,
-        momentum=table.momentum, extent=extent, moved=table.moved, clip=CLIP, largest=LARGEST,
+        momentum=table.momentum, extent=extent, moved=table.moved, finite=True, largest=LARGEST,
     )  # fmt: skip
     return Training(
         steps=table.steps,
@@ -82,10 +82,11 @@ def training_of(table: PretrainTable, extent: tuple[int, ...], chunk: int, check
     )
 
 
-CLIP, LARGEST = 8.0, 1.0
-"""Local energies count up to so many mean distances from the mean; no step changes log psi of a sample by more."""
-FULL_SUM = 1024
-"""Up to so many configurations "auto" sums over all of them: cheaper than sampling, and free of noise."""
+LARGEST = 1.0
+"""No step changes log psi of a sample by more."""
+LISTED, FULL_SUM = 2**14, 1024
+"""Up to so many configurations "auto" lists them all, which costs no more than sampling and misses none; up to so many
+rows of the metric it takes them all in every step, so that there is no noise at all."""
 
 
 def pretrain(
@@ -98,12 +99,14 @@ def pretrain(
 ) -> tuple[Base, Cost]:
     """Optimise all weights at one coupling, or at several together, by sampling or by the full sum."""
     key = jax.random.fold_in(jax.random.key(table.seed), 2)
-    few = count_states(system.hilbert, 20) <= FULL_SUM
-    full_sum = table.sampling == "full-sum" or (table.sampling == "auto" and few)
-    listed = enumerate_states(system) if full_sum else None
+    count = count_states(system.hilbert, 20)
+    auto = table.sampling == "auto" and count <= LISTED
+    listed = enumerate_states(system) if auto or table.sampling == "full-sum" else None
     family: Any = (listed or system).family(points)
     if listed is not None:
-        training = dataclasses.replace(training, states=listed.states, chains=1)
+        all_of_them = not auto or count * (1 if wavefunction.real else 2) <= FULL_SUM
+        options = training.options._replace(drawn=0 if all_of_them else table.walkers)
+        training = dataclasses.replace(training, options=options, listed=True, chains=1)
     trainer = Trainer(*_static_and_trainable(wavefunction), training, system.sites)
     wavefunction, run, cost = train(wavefunction, family, trainer, key, context)
     rest = trainer.convergence(zero_of(system, system.couplings))

@@ -29,7 +29,7 @@ from wavefoundry.studies.context import Context
 class Training:
     """Settings of one optimisation; see ``engine.vmc`` for their meaning.
 
-    ``states`` are all configurations for the full sum, None for Metropolis sampling.
+    ``listed``: the family lists all its configurations; else they are sampled by Metropolis.
     """
 
     steps: int
@@ -40,7 +40,7 @@ class Training:
     block: int = 10
     tail: float = 0.4
     checkpoint_every: int = 20
-    states: Any = None
+    listed: bool = False
 
     def schedule(self) -> Schedule:
         """Learning rate and damping of every step, padded to whole blocks."""
@@ -60,7 +60,7 @@ class Trainer:
     def __init__(self, static: PyTree, trainable: PyTree, training: Training, sites: int):
         self.training, self.sites = training, sites
         self.energies: list[float] = []  # of every step of the run under way, its first member
-        self.process = variational(static, trainable, training.options, training.states)
+        self.process = variational(static, trainable, training.options, training.listed)
         self._init = jax.jit(self.process.init, static_argnums=3)
         self._block = block_of(self.process)
 
@@ -136,7 +136,7 @@ class Trainer:
             drift_free = local - local.mean(axis=0, keepdims=True)
             mean, var = float(energy[:, 0].mean()), float(variance[:, 0].mean())
             finite = bool(np.all(np.isfinite(drift_free**4)) and np.isfinite(var))
-        exact = self.training.states is not None
+        exact = self.training.listed
         samples = local.size
         tau = autocorrelation_time(drift_free) if finite and not exact and local.shape[1] > 3 else 1.0
         return {
