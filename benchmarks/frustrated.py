@@ -1,8 +1,8 @@
 """Training without a sign rule: frustrated magnets with default settings, against exact energies.
 
 For every system and seed one pre-training, the verdict it gets, and its true relative error. Beside it, in the same
-run, what a user of NetKet would do: a complex RBM with stochastic reconfiguration (``VMC_SR``), the same number of steps
-and samples, its learning rate the best of those given.
+run, what a user of NetKet would do: a complex RBM with stochastic reconfiguration (``VMC_SR``), the same number of
+steps and samples, its learning rate the best of those given.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def triangular(rows: int, columns: int) -> list[tuple[int, int]]:
 
 
 def xxz(rows: int, columns: int, anisotropy: float, conserved: bool) -> Any:
-    """sum over bonds of S^x S^x + S^y S^y + anisotropy S^z S^z on the triangular lattice, as a user would hand it in."""
+    """sum over bonds of S^x S^x + S^y S^y + anisotropy S^z S^z, triangular, as a user would hand it in."""
     sites, bonds = rows * columns, triangular(rows, columns)
     hilbert: Any = nk.hilbert.Spin(0.5, sites, total_sz=0 if conserved else None)
 
@@ -89,7 +89,7 @@ def netket(system: Any, seed: int, steps: int, rates: list[float]) -> float:
         driver: Any = nk.driver.VMC_SR(operator, nk.optimizer.Sgd(rate), variational_state=state, diag_shift=1e-3)
         log = nk.logging.RuntimeLog()
         driver.run(steps, out=log, show_progress=False)
-        means = np.real(np.asarray(log.data["Energy"]["Mean"].values))[-max(1, steps // 10) :]
+        means = np.real(np.asarray(log.data["Energy"]["Mean"]))[-max(1, steps // 10) :]
         best = min(best, float(np.mean(means)) if np.all(np.isfinite(means)) else math.inf)
     return best
 

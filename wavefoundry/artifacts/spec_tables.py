@@ -194,7 +194,8 @@ class PretrainTable(Table):
     )
     sampling: Literal["auto", "metropolis", "full-sum"] = Field(
         default="auto",
-        description="full-sum adds up all configurations (at most 18 sites); auto: where that is cheaper",
+        description="full-sum adds up all configurations (at most 18 sites); metropolis samples them; auto: up to 16384"
+        " of them are listed, and every step takes the ones that say most",
     )
     block: int = Field(
         default=10, ge=1, le=10_000, description="steps per compiled block; also how often numbers appear"

@@ -41,8 +41,9 @@ FAR = 10.0
 class Optimiser(NamedTuple):
     """State of the natural gradient: last update (momentum), learning-rate scale and rejected steps so far.
 
-    Where it is known, the rms change of log psi that the last update made by unit rate, and how much larger that has been
-    on the samples of the next step, which the update has not seen. Where steps may be undone, also the weights of the lowest energy, that energy, and the steps undone so far.
+    spread: rms change of log psi that the last update makes by unit rate, 0 where it is not known. stretch: how many
+    times larger that has been on the samples of the next step, which the update has not seen. Where steps may be
+    undone, also the weights of the lowest energy, that energy, and the steps undone so far.
     """
 
     update: Float[Array, " P"]
@@ -337,7 +338,14 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
         params, opt, _ = guarded(selection, run, found, rate, good & ~lost)
         params = jax.tree.map(lambda a, b: jnp.where(lost, a, b), selection.replace(params, run.opt.best), params)
         best = jnp.where(kept, selection.vector(run.params), run.opt.best)
-        opt = opt._replace(spread=jnp.where(good & ~lost, found.spread, 0.0), stretch=stretch, best=best, reached=reached, undone=run.opt.undone + lost, rejected=opt.rejected - lost)
+        opt = opt._replace(
+            spread=jnp.where(good & ~lost, found.spread, 0.0),
+            stretch=stretch,
+            best=best,
+            reached=reached,
+            undone=run.opt.undone + lost,
+            rejected=opt.rejected - lost,
+        )
         spread = rate * found.spread
         info = Info(energy, variance, local, walkers.acceptance, found.shift, spread, opt.rejected, opt.undone)
         return Run(params, walkers, opt, run.step + 1), info
