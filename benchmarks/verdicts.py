@@ -13,7 +13,9 @@ from __future__ import annotations
 import collections
 import itertools
 import math
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import _common  # first: it sets the environment
@@ -24,6 +26,7 @@ import netket as nk
 import numpy as np
 
 import wavefoundry as wf
+from wavefoundry.artifacts import spec as study_file
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.types import Psi, Wavefunction
@@ -199,18 +202,72 @@ def tickets() -> Iterator[Case]:
         yield Case("tickets", f"3x3, {record['n']} weights", record, record["relative_error"], [], [])
 
 
+STUDENTS = """
+kind = "emulation"
+[grid]
+length = 80.0
+n = 512
+[curriculum]
+preset = "none"
+frames = 30
+items = [{items}
+]
+[[students]]
+kind = "unitary"
+steps = {steps}
+polish = {polish}
+[evaluate]
+frames = 20
+cases = [{cases}
+]
+[output]
+report = false
+animations = 0
+"""
+
+
+def students() -> Iterator[Case]:
+    """Wave packets by students trained too shortly and well, on barriers like the trained ones and far from them."""
+
+    def line(name: str, kind: str, height: float, width: float, packet: tuple[float, float, float]) -> str:
+        potential = f'{{ kind = "{kind}", height = {height}, width = {width} }}'
+        x0, s0, e0 = packet
+        return f'\n  {{ name = "{name}", potential = {potential}, packet = {{ x0 = {x0}, s0 = {s0}, e0 = {e0} }} }},'
+
+    trained = ((3.0, (34.0, 2.0, 4.0)), (6.0, (33.0, 1.5, 2.0)))
+    items = "".join(line(f"barrier {height}", "barrier", height, 5.0, packet) for height, packet in trained)
+    asked = itertools.product(("barrier", "gaussian"), (2.0, 5.0, 40.0))
+    cases = "".join(line(f"{kind} {height}", kind, height, 3.0, (25.0, 2.0, 3.0)) for kind, height in asked)
+    for steps, polish in ((2, 0), (20, 0), (150, 0), (400, 0), (400, 20)):
+        with tempfile.TemporaryDirectory() as folder:
+            spec = study_file.loads(STUDENTS.format(steps=steps, polish=polish, items=items, cases=cases))
+            found = wf.run_study(spec, Path(folder) / "run")
+        for student in found["students"]:
+            for case in student.get("cases", []):
+                passed = case["transmission"], case["true_transmission"]
+                seen = (case.get("observables") or {}).get("transmission", {"error": 0.0, "verdict": "refused"})
+                off = None not in passed and abs(passed[0] - passed[1])
+                bad = ["transmission"] * bool(off and off > 4 * seen["error"] and off > 0.05 * passed[1] + 1e-4)
+                error = math.inf if case["corr_final"] is None else 1 - case["corr_final"]
+                name = f"{student['name']}, {steps} + {polish} steps, {case['name']}"
+                yield Case("students", name, case, error, bad, bad if seen["verdict"] == "trusted" else [])
+
+
 GROUPS: dict[str, Callable[[], Iterator[Case]]] = {
     "chains": chains,
     "frustrated": frustrated,
     "special": special,
     "molecules": molecules,
     "tickets": tickets,
+    "students": students,
 }
 
 
 def netket_says(case: Case) -> bool | None:
     """Whether plain R-hat and plain variance, the numbers NetKet prints, would let the energy pass."""
     record = case.record
+    if case.kind == "students":
+        return None
     if record.get("energy") is None:
         return False
     score = record.get("v_score_plain", record.get("v_score"))
@@ -321,14 +378,17 @@ def calibrate(name: str, seeds: int) -> dict[str, Any]:
     table = np.asarray(jax.vmap(wf.problems.observables.measure(system))(listed.states))
     truth = {"energy": energy, "v_score": system.sites * variance / energy**2}
     truth["m2"] = float(np.abs(vector) ** 2 @ table[:, 0])
-    start = jax.random.choice(jax.random.key(1), listed.states, (64,), p=jnp.asarray(np.abs(vector) ** 2))
     table = PretrainTable(at=system.values)
-    base = Base(system, wavefunction, start)
-    mapper = diagram_run.make_mapper(base, AdaptTable(points={}), EvaluateTable(exact=False), table, 256)
+    weight = jnp.asarray(np.abs(vector) ** 2)
+
+    def start(seed: int) -> Base:
+        return Base(system, wavefunction, jax.random.choice(jax.random.key(seed), listed.states, (64,), p=weight))
+
+    mapper = diagram_run.make_mapper(start(0), AdaptTable(points={}), EvaluateTable(exact=False), table, 256)
     z: dict[str, list[float]] = collections.defaultdict(list)
     plain = []
     for seed in range(seeds):
-        mapper.key, mapper._origin = jax.random.key(1000 + seed), None
+        mapper.key, mapper._origin, mapper.base = jax.random.key(1000 + seed), None, start(seed)
         record = mapper.measure_base()
         m2 = next(iter(record["observables"].values()))
         plain.append(record["v_score_plain"])

@@ -21,6 +21,7 @@ _MODULES = {
     "toric": "wavefoundry.problems.toric",
 }
 _NAMES = ("pretrain", "map", "load", "run_study", "Diagram", "Pretrained")
+_STATES = ("open", "from_netket_state")
 _NAMES += ("molecules", "MoleculeMap", "MoleculeModel")
 _NAMES += ("prune", "isolate", "compact", "explain", "collapse", "Tickets", "Collapse")
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from wavefoundry import models
     from wavefoundry.api import Diagram, Pretrained, load, map, pretrain, run_study
     from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
+    from wavefoundry.api_states import from_netket_state, open
     from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
     from wavefoundry.problems import exact, lattice, toric
     from wavefoundry.problems.grid import Grid1D, Grid2D
@@ -72,6 +74,7 @@ __all__ = [
     "Tickets",
     "compact",
     "exact",
+    "from_netket_state",
     "explain",
     "isolate",
     "lattice",
@@ -80,6 +83,7 @@ __all__ = [
     "map",
     "models",
     "molecules",
+    "open",
     "pretrain",
     "propagate",
     "rollout",
@@ -96,6 +100,8 @@ def __getattr__(name: str) -> Any:
         return import_module(_MODULES[name])
     if name in _NAMES:
         return getattr(import_module("wavefoundry.api"), name)
+    if name in _STATES:
+        return getattr(import_module("wavefoundry.api_states"), name)
     if name in _EMULATION:
         return getattr(import_module(f"wavefoundry.{_EMULATION[name]}"), name)
     raise AttributeError(f"module 'wavefoundry' has no attribute {name!r}")

@@ -18,6 +18,7 @@ from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
 from wavefoundry.core import tree
+from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER
 from wavefoundry.core.molecule import Molecule
@@ -30,6 +31,8 @@ from wavefoundry.studies.context import Context
 from wavefoundry.studies.diagram import Base, map_points
 from wavefoundry.studies.networks import fitted
 from wavefoundry.studies.pretraining import chunk_size
+from wavefoundry.studies.states import LatticeState
+from wavefoundry.studies.states_kept import state_at, states_of
 
 if TYPE_CHECKING:
     import pandas
@@ -76,6 +79,11 @@ class Pretrained:
     def wavefunction(self) -> Wavefunction:
         """The network with its weights; call it as ``wavefunction(system, spins)``."""
         return self.base.wavefunction
+
+    @property
+    def state(self) -> LatticeState:
+        """The pre-trained state, for its amplitudes, samples and expectation values."""
+        return LatticeState(self.base.system, self.base.wavefunction, jnp.asarray(self.base.x), self.record)
 
     @property
     def energy(self) -> float:
@@ -131,7 +139,9 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         system = dataclasses.replace(system, sublattice=jnp.asarray(arrays["sign_rule"], bool))
     empty = _network(model, system, settings)
     wavefunction = tree.from_arrays(empty, arrays, "wavefunction")
-    return Pretrained(Base(system, wavefunction, jnp.asarray(arrays["walkers"])), model, settings, meta["record"])
+    rest = Convergence.of(meta["record"].get("convergence"))
+    base = Base(system, wavefunction, jnp.asarray(arrays["walkers"]), rest)
+    return Pretrained(base, model, settings, meta["record"])
 
 
 def _network(model: Any, system: LatticeSystem, settings: PretrainTable) -> Wavefunction:
@@ -210,18 +220,18 @@ def pretrain(
         if note:
             context.warn(note)
         base, cost = diagram_run.pretrain(wavefunction, system, points, training, table, context)
-    record = _measured(base, table, chunk) | {"cost": cost.to_dict(), "steps": table.steps}
+    record = measured_base(base, table, chunk) | {"cost": cost.to_dict(), "steps": table.steps}
     return Pretrained(base, model, table, record)
 
 
-def _measured(base: Base, table: PretrainTable, chunk: int) -> dict[str, Any]:
+def measured_base(base: Base, table: PretrainTable, chunk: int) -> dict[str, Any]:
     """Record of a pre-trained state; one whose head cannot be tuned is measured as zero-shot points are."""
     tunable = _tunable(base.wavefunction)
     adapt = AdaptTable(points={}, method="head" if tunable else "zero-shot")
     mapper = diagram_run.make_mapper(base, adapt, EvaluateTable(), table, chunk)
     if tunable:
         return mapper.measure_base()
-    return map_points(mapper, [base.system.values], Context())[0][0] | {"method": "pretrain"}
+    return map_points(mapper, [base.system.values], Context()).records[0] | {"method": "pretrain"}
 
 
 def _tunable(wavefunction: Wavefunction) -> bool:
@@ -240,6 +250,18 @@ class Diagram:
 
     summary: dict[str, Any]
     log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    states: Sequence[LatticeState | None] = ()
+
+    def state(self, **couplings: float) -> LatticeState:
+        """The state of one point, for its amplitudes, samples and expectation values.
+
+        Args:
+            couplings: of the point; those that no point differs in may be left out.
+
+        Raises:
+            InputError: no such point, several of them, or one without a usable number.
+        """
+        return state_at(self.points, self.states, couplings)
 
     @property
     def points(self) -> list[dict[str, Any]]:
@@ -336,7 +358,9 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     begin, log = METER.now(), []
     with _view(progress) as emit:
         context = Context(lambda event: (log.append(event), emit(event))[0])
-        records, cost = map_points(mapper, grid(table.points), context)
+        mapped = map_points(mapper, grid(table.points), context)
     settings_used = {"adapt": table.model_dump(mode="json"), "evaluate": judged.model_dump(mode="json")}
-    summary = diagram_run.summary_of(base.system, base.record, records, cost, begin, settings_used, base.wavefunction)
-    return Diagram(summary, log)
+    summary = diagram_run.summary_of(
+        base.system, base.record, mapped.records, mapped.cost, begin, settings_used, base.wavefunction
+    )
+    return Diagram(summary, log, states_of(base.base, summary["points"], mapped.states))

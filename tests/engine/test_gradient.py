@@ -17,6 +17,7 @@ from wavefoundry.engine.gradient import centred_rows, log_jacobian, natural_grad
 from wavefoundry.engine.sampling import full_sum
 from wavefoundry.engine.vmc import Options, local_energies, variational
 from wavefoundry.problems import exact, lattice
+from wavefoundry.problems.enumerated import enumerate_states
 
 SHIFT = 1e-2
 
@@ -73,8 +74,8 @@ def test_a_selection_replaces_its_weights_and_no_others(parts: tuple, name: str)
 def test_a_step_leaves_unselected_weights_bit_by_bit(chain: lattice.LatticeSystem, parts: tuple):
     params, static = parts
     chosen = choices(params)["leaves and entries"]
-    states = jnp.asarray(exact.basis(chain.hilbert))
-    process, family = variational(static, chosen, Options(moves=1, chunk=16), states), chain.family([{}])
+    listed = enumerate_states(chain)
+    process, family = variational(static, chosen, Options(moves=1, chunk=16), listed=True), listed.family([{}])
 
     @jax.jit
     def step(params: Any) -> tuple[Any, Any]:

@@ -41,7 +41,7 @@ class FullSum:
         )
         self.params, self.static = split(wavefunction)
         options = Options(moves=1, chunk=64, trust=0.3)
-        self.process = variational(self.static, tree.all_weights(self.params), options, self.listed.states)
+        self.process = variational(self.static, tree.all_weights(self.params), options, listed=True)
         self.block = block_of(self.process)
         self.init = jax.jit(self.process.init, static_argnums=3)
 

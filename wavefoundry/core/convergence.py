@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,3 +123,11 @@ class Convergence(NamedTuple):
     def record(self) -> dict[str, Any]:
         """As records hold it."""
         return rest_record(self.rest, self.doubts(), self.scale)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any] | None) -> Convergence | None:
+        """What a record holds, in units of the energy; None where it says nothing."""
+        if record is None:
+            return None
+        gain, error = record["gain"], record["error"]
+        return cls(None if gain is None or error is None else Rest(gain, error), 1.0)

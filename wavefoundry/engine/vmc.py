@@ -328,6 +328,7 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
         # how much more than on its own samples the last step has changed psi on these, which it has not seen
         ahead = jnp.linalg.norm(rows.astype(jnp.float64) @ run.opt.update) / jnp.maximum(run.opt.spread, 1e-30)
         stretch = jnp.where(run.opt.spread > 0, 0.8 * run.opt.stretch + 0.2 * jnp.clip(ahead, 1.0, 100.0), 1.0)
+        stretch = run.opt.stretch if listed and not options.drawn else stretch  # a full sum leaves nothing unseen
         rate = learning_rate * run.opt.scale
         rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * stretch * found.spread, 1e-30))
         each = -found.change.reshape(*root.shape, -1)[..., 0] * np.sqrt(root.shape[0])  # of log |psi|

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,6 +29,9 @@ from wavefoundry.studies.plan import BASE, Wave, waves
 from wavefoundry.studies.points import WIDTH, Frontier, HeadTools, Outcome, adapt_point
 from wavefoundry.studies.pretraining import Trainer, Training
 from wavefoundry.studies.records import Estimator, Known, failed_record, known_of, point_record, zero_of
+
+WALKERS = 512
+"""About so many configurations are kept with the state of a point."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,12 +150,16 @@ class Mapper:
         return self.tools.tune(self.base.system, starts, [s.couplings for s in systems], pool, wide)
 
 
-def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context) -> tuple[list[dict], Cost]:
-    """All points by the method of the study, in order of distance from the base.
+class Mapped(NamedTuple):
+    """Adapted points in the order they were asked for; states: the arrays that differ from the base, and walkers."""
 
-    Returns:
-        Records in the order of ``points``, and what the whole adaptation cost.
-    """
+    records: list[dict[str, Any]]
+    states: list[dict[str, np.ndarray] | None]  # None where there is no number
+    cost: Cost
+
+
+def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context) -> Mapped:
+    """All points by the method of the study, in order of distance from the base."""
     before = METER.now()
     names = list(points[0])
     base = np.array([mapper.base.system.values[name] for name in names])
@@ -173,7 +180,9 @@ def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context)
             )
             work.save(finished, METER.now() - before + spent)
             context.stop_if_asked()
-    return [work.records[i] for i in range(len(points))], METER.now() - before + spent
+    everything = range(len(points))
+    records, states = [work.records[i] for i in everything], [work.kept(i) for i in everything]
+    return Mapped(records, states, METER.now() - before + spent)
 
 
 class _Work:
@@ -190,6 +199,16 @@ class _Work:
 
     def system(self, index: int) -> LatticeSystem:
         return self.mapper.base.system.at(**self.points[index])
+
+    def kept(self, index: int) -> dict[str, np.ndarray] | None:
+        """What makes the state of a finished point, see ``states.with_arrays``; None where it has no number."""
+        if self.records[index]["energy"] is None:
+            return None
+        stored = self.state[str(index)]
+        walkers = np.asarray(stored.get("walkers", stored.get("x", self.mapper.base.x)), np.int8)
+        some = walkers[:: max(1, len(walkers) // WALKERS)]
+        changed = {name: np.asarray(value) for name, value in stored.items() if name not in ("walkers", "x")}
+        return changed | {"walkers": some}
 
     def save(self, step: int, cost: Cost) -> None:
         records = {str(i): record for i, record in self.records.items()}

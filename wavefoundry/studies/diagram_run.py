@@ -143,7 +143,9 @@ def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
     context.compiling("the sampler, the feature pool and head tuning")
     record = mapper.measure_base()
     context.save_artifact("base", base_arrays(base), base_meta(described.model, spec.pretrain, record))
-    records, adapt_cost = map_points(mapper, spec.points_list(), context)
+    records, states, adapt_cost = map_points(mapper, spec.points_list(), context)
+    kept = {f"{i}/{name}": a for i, arrays in enumerate(states) if arrays for name, a in arrays.items()}
+    context.save_artifact("points", kept, {"couplings": [record["couplings"] for record in records]})
     pretrained = record | {"steps": spec.pretrain.steps, "cost": pretrain_cost.to_dict()}
     if len(spec.at_list()) > 1:
         pretrained["trained_together"] = spec.at_list()

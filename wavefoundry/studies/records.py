@@ -102,14 +102,15 @@ class Estimator:
                 some of their samples, chain by chain.
         """
         system = eqx.tree_at(lambda s: s.couplings, self.system, jnp.asarray(couplings))
-        plain = self._chains([np.asarray(_terms(system, head, pool)) for pool in pools]) @ couplings
-        estimate = energy_statistics(plain, system.sites, e_inf=self._zero(couplings))
         every = [*pools, *moved]
         count = sum(len(pool.log_q) for pool in every)
         stay = jnp.array(sum(len(pool.log_q) for pool in pools) / count)
         images = [_images(system, head, pool, stay) for pool in every]
         values = self._chains([np.asarray(v) for v, _ in images])
         amplitude = self._chains([np.asarray(a)[:, None] for _, a in images])[..., 0]
+        drawn = sum(len(pool.log_q) for pool in pools) // self.chains  # from |psi|^2: local energies as they are
+        plain = values[:, :drawn] @ couplings / amplitude[:, :drawn]
+        estimate = energy_statistics(plain, system.sites, e_inf=self._zero(couplings))
         estimate = mixed_estimate(estimate, values @ couplings, amplitude, system.sites, self._zero(couplings))
         terms = {}
         for k, name in enumerate(system.names):

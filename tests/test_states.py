@@ -1,0 +1,172 @@
+"""States as objects: amplitudes, samples, expectation values and overlaps against full sums and NetKet."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import netket as nk
+import numpy as np
+import pytest
+
+import wavefoundry as wf
+from wavefoundry.artifacts import spec as study_file
+from wavefoundry.core.errors import InputError
+from wavefoundry.studies import run_study
+
+SMALL = {"width": 8, "layers": 1, "heads": 2, "patch": 2}
+STUDY = """\
+kind = "diagram"
+[system]
+model = "j1j2"
+lattice = { kind = "chain", size = 8 }
+[wavefunction]
+width = 8
+layers = 1
+heads = 2
+patch = 2
+head = "complex"
+[pretrain]
+at = { J2 = 0.2 }
+steps = 60
+walkers = 64
+[adapt]
+method = "METHOD"
+points = { J2 = [0.1, 0.3] }
+steps = 10
+samples = 256
+full_steps = 10
+[evaluate]
+samples = 4096
+"""
+
+
+@pytest.fixture(scope="module")
+def diagram():
+    """A ring of eight with a sign rule and a complex head, adapted to two points."""
+    model = wf.models.vit(head="complex", **SMALL)
+    base = wf.pretrain(wf.lattice.j1j2_chain(8, J2=0.2), model, steps=60, walkers=64)
+    return wf.map(base, {"J2": [0.1, 0.3]}, samples=512), base
+
+
+def heisenberg(system, letters):
+    """Sum over neighbours of one Pauli pair, as a NetKet operator."""
+    sites = system.sites
+    strings = ["".join(letters[0] if s in (i, (i + 1) % sites) else "I" for s in range(sites)) for i in range(sites)]
+    build = nk.operator.PauliStringsJax
+    return build(system.hilbert, strings + [s.replace("X", "Y") for s in strings], [0.25] * 2 * sites)
+
+
+def test_the_vector_has_the_energy_of_the_record_and_the_amplitudes_of_its_configurations(diagram):
+    found, _ = diagram
+    state = found.state(J2=0.3)
+    psi = state.statevector()
+    assert np.linalg.norm(psi) == pytest.approx(1)
+    energy = np.vdot(psi, state.system.operator().to_sparse() @ psi).real
+    assert abs(energy - state.energy) < 4 * state.record["energy_error"] + 1e-6  # false alarm 1e-4
+    exact = wf.exact.ground_state(state.system.operator())[1]
+    assert abs(np.vdot(exact, psi)) ** 2 > 0.98, "signs included"
+    xs = np.asarray(state.system.hilbert.all_states())[[3, 17, 40]]
+    ratio = np.exp(state.log_amplitude(xs) - state.log_amplitude(xs[0]))
+    np.testing.assert_allclose(ratio, psi[[3, 17, 40]] / psi[3], rtol=1e-5)
+    assert "trusted" in repr(state) or "doubtful" in repr(state) or "refused" in repr(state)
+
+
+def test_samples_follow_the_amplitudes_and_expectation_values_the_full_sum(diagram):
+    state = diagram[0].state(J2=0.1)
+    psi = state.statevector()
+    xs = state.sample(3000)
+    assert xs.shape == (3000, 8) and np.all(xs.sum(axis=1) == 0) and xs.dtype == np.int8
+    assert not np.array_equal(xs, state.sample(3000, seed=1))
+    np.testing.assert_array_equal(xs, state.sample(3000))
+    correlation = np.mean(xs[:, 0] * xs[:, 1])
+    every = np.asarray(state.system.hilbert.all_states())
+    truth = np.abs(psi) ** 2 @ (every[:, 0] * every[:, 1])
+    assert abs(correlation - truth) < 5 * np.sqrt((1 - truth**2) / 1000)  # a third of the samples independent
+    operator = heisenberg(state.system, "XX")
+    value = np.vdot(psi, operator.to_sparse() @ psi).real
+    found = state.expect(operator)
+    assert abs(found.value - value) < 4 * found.error and found.error < 0.05
+    assert found.verdict in ("estimate", "doubtful", "refused") and found.why and found.samples >= 4096
+
+
+def test_overlaps_agree_with_vectors(diagram):
+    found, base = diagram
+    one, two = found.state(J2=0.1), found.state(J2=0.3)
+    truth = abs(np.vdot(one.statevector(), two.statevector())) ** 2
+    overlap = one.overlap(two)
+    assert abs(overlap.fidelity - truth) < 4 * overlap.error + 1e-4
+    assert one.overlap(one).fidelity == pytest.approx(1, abs=1e-9)
+    assert base.state.overlap(two).fidelity == pytest.approx(
+        abs(np.vdot(base.state.statevector(), two.statevector())) ** 2, abs=0.02
+    )
+
+
+def test_netket_sees_the_same_state(diagram):
+    state = diagram[0].state(J2=0.3)
+    theirs = state.to_netket(samples=512)
+    xs = np.asarray(state.system.hilbert.all_states())
+    difference = np.asarray(theirs.log_value(jnp.asarray(xs, jnp.int8))) - state.log_amplitude(xs)
+    np.testing.assert_allclose(np.exp(difference - difference[0]), 1, atol=1e-12)
+    vector = theirs.to_array()
+    assert abs(np.vdot(vector, state.statevector())) ** 2 == pytest.approx(1, abs=1e-12)
+    energy = np.real(theirs.expect(state.system.operator()).mean)
+    assert energy == pytest.approx(state.energy, abs=0.1)
+
+
+def test_a_state_of_netket_is_a_start(diagram):
+    system = wf.lattice.ising_chain(6, h=1.0)
+    sampler = nk.sampler.MetropolisLocal(system.hilbert)
+    theirs = nk.vqs.MCState(sampler, nk.models.RBM(alpha=1, param_dtype=float), n_samples=256, seed=1)
+    base = wf.from_netket_state(theirs, system)
+    psi, vector = base.state.statevector(), np.asarray(theirs.to_array())
+    assert abs(np.vdot(vector, psi)) ** 2 == pytest.approx(1, abs=1e-10)
+    energy = np.vdot(vector, system.operator().to_sparse() @ vector).real
+    assert abs(base.energy - energy) < 4 * base.record["energy_error"]
+    improved = wf.map(base, {"h": [1.0]}, "full", full_steps=60).state(h=1.0)
+    assert improved.energy < base.energy - 0.1
+    with pytest.raises(InputError, match="no variational state"):
+        wf.from_netket_state(system, system)
+    with pytest.raises(InputError, match="lives on"):
+        wf.from_netket_state(theirs, wf.lattice.ising_chain(8))
+
+
+@pytest.mark.parametrize("method", ["head", "full", "zero-shot"])
+def test_a_finished_run_is_opened_with_all_its_states(tmp_path, method):
+    folder = tmp_path / "run"
+    summary = run_study(study_file.loads(STUDY.replace("METHOD", method)), folder)
+    found = wf.open(folder)
+    assert found.summary["points"] == json.loads(json.dumps(summary["points"]))
+    for point in found.points:
+        state = found.state(**point["couplings"])
+        psi = state.statevector()
+        energy = np.vdot(psi, state.system.operator().to_sparse() @ psi).real
+        assert abs(energy - point["energy"]) < 4 * point["energy_error"] + 1e-6
+    one, two = (found.state(J2=value).statevector() for value in (0.1, 0.3))
+    assert (abs(np.vdot(one, two)) ** 2 > 1 - 1e-12) == (method == "zero-shot")
+
+
+def test_mistakes_are_answered(diagram, tmp_path):
+    found, base = diagram
+    state = found.state(J2=0.3)
+    for call, words in (
+        (lambda: found.state(J2=0.5), "no point has these couplings"),
+        (lambda: found.state(J3=0.5), "no coupling 'J3'"),
+        (lambda: found.state(), "several points"),
+        (lambda: state.log_amplitude(np.ones(6)), "do not belong to 8 sites"),
+        (lambda: state.log_amplitude(np.zeros(8)), r"\+1 or -1"),
+        (lambda: state.sample(0), "no number of samples"),
+        (lambda: state.expect("X"), "no NetKet operator"),
+        (lambda: state.expect(wf.lattice.ising_chain(8).operator()), "acts on"),
+        (lambda: state.overlap(base), "another Hilbert space"),
+        (lambda: wf.open(tmp_path), "run"),
+    ):
+        with pytest.raises(InputError, match=words):
+            call()
+
+
+def test_a_point_without_a_number_has_no_state(diagram):
+    found, _ = diagram
+    broken = wf.Diagram(found.summary, [], [None, None])
+    with pytest.raises(InputError, match="did not keep"):
+        broken.state(J2=0.1)
+    assert jax.tree.leaves(found.state(J2=0.1).walkers)[0].shape[1] == 8

@@ -1,0 +1,131 @@
+"""The Python interface to states that exist already: finished runs, and what NetKet has optimised."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from wavefoundry.api import Diagram, Pretrained, load, measured_base
+from wavefoundry.artifacts import spec as study_file
+from wavefoundry.artifacts.spec_tables import PretrainTable
+from wavefoundry.artifacts.store import RunDirectory
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.types import Psi, Wavefunction
+from wavefoundry.engine.sampling import Walkers, metropolis
+from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.studies import diagram_run
+from wavefoundry.studies.diagram import Base
+from wavefoundry.studies.pretraining import chunk_size
+from wavefoundry.studies.states_kept import states_of
+
+BURN_IN = 50
+"""Sweeps from random configurations to samples of a state that comes without any."""
+
+
+def open(path: str | Path) -> Diagram:  # noqa: A001 - wf.open is the name users expect
+    """A finished run of kind "diagram" with all its states; the Hamiltonian is built from its study file.
+
+    Args:
+        path: the run directory.
+
+    Returns:
+        ``Diagram``: summary, records, pictures, and ``state(...)`` of every point.
+
+    Raises:
+        InputError: no finished run, or one of another kind. IntegrityError: damaged.
+    """
+    with RunDirectory.open(path) as store:
+        summary_file = Path(path).expanduser() / "summary.json"
+        if not summary_file.is_file():
+            fix = "let it end: wavefoundry run STUDY --resume"
+            raise InputError(f"the run in {path} is not finished", where="wf.open", fix=fix)
+        summary, log = json.loads(summary_file.read_text()), store.read_log()
+        if summary.get("kind") != "diagram":
+            fix = "wf.load for models of molecules, wf.load_student for students"
+            raise InputError(f"{path} holds a study of kind {summary.get('kind')!r}", where="wf.open", fix=fix)
+        system = diagram_run.build_system(study_file.loads(store.spec_text)).system
+        stored = store.load_artifact("points")[0] if (Path(path).expanduser() / "artifacts" / "points").is_dir() else {}
+    base = load(path, system)
+    states: list[dict[str, np.ndarray] | None] = []
+    for index in range(len(summary["points"])):
+        mine = {name.split("/", 1)[1]: a for name, a in stored.items() if name.split("/", 1)[0] == str(index)}
+        states.append(mine or None)
+    return Diagram(summary, log, states_of(base.base, summary["points"], states))
+
+
+def from_netket_state(state: Any, system: LatticeSystem) -> Pretrained:
+    """A state that NetKet has optimised, as a start for ``wf.map`` by "full" or "zero-shot".
+
+    Args:
+        state: ``netket.vqs.MCState`` or ``FullSumState``. system: its Hamiltonian, from ``wf.lattice``; a sign rule is
+            taken off, since the state knows its signs.
+
+    Raises:
+        InputError: no state of NetKet, or one of another Hilbert space.
+    """
+    wavefunction = wavefunction_of(state)
+    if state.hilbert != system.hilbert:
+        raise InputError(
+            f"the state lives on {state.hilbert}, the Hamiltonian on {system.hilbert}",
+            where="wf.from_netket_state: system",
+        )
+    system = dataclasses.replace(system, sublattice=None)
+    table = PretrainTable(at={**system.values})
+    key = jax.random.key(0)
+    start = jax.vmap(system.init)(jax.random.split(key, table.walkers))
+    chunk = chunk_size(wavefunction, system, 512)
+    base = Base(system, wavefunction, equilibrated(wavefunction, system, start, key, chunk))
+    return Pretrained(base, None, table, measured_base(base, table, chunk))
+
+
+def equilibrated(wavefunction: Wavefunction, system: LatticeSystem, x: Array, key: Array, chunk: int) -> Array:
+    """Walkers from random configurations to |psi|^2."""
+    walkers = Walkers(x[None], key, jnp.ones(()), jnp.zeros(()))
+    return eqx.filter_jit(metropolis)(wavefunction, system.family([{}]), walkers, BURN_IN * system.sites, chunk).x[0]
+
+
+class NetKetAmplitude(eqx.Module):
+    """log psi of a NetKet state as a backbone: its features are log |psi| and the phase."""
+
+    variables: Any
+    apply: Any = eqx.field(static=True)
+
+    def __call__(self, condition: Array | None, x: Array) -> Array:
+        """Features of one configuration, (2,)."""
+        del condition
+        log = self.apply(self.variables, x[None].astype(jnp.float64))[0]
+        return jnp.stack([jnp.real(log), jnp.imag(log)])
+
+
+class Given(eqx.Module):
+    """A head that takes the features for log |psi| and the phase."""
+
+    real: bool = eqx.field(static=True, default=False)
+
+    def __call__(self, z: Array) -> Psi:
+        """Amplitude."""
+        return Psi(z[0], z[1])
+
+
+def wavefunction_of(state: Any) -> Wavefunction:
+    """The wavefunction of a NetKet state, all its parameters trainable.
+
+    Raises:
+        InputError: it has no ``_apply_fun`` and ``variables``, so it is no state of NetKet.
+    """
+    apply, variables = getattr(state, "_apply_fun", None), getattr(state, "variables", None)
+    if apply is None or variables is None:
+        raise InputError(
+            f"{type(state).__name__} is no variational state of NetKet",
+            where="wf.from_netket_state: state",
+            fix="hand in an nk.vqs.MCState or FullSumState",
+        )
+    return Wavefunction(NetKetAmplitude(jax.tree.map(jnp.asarray, variables), apply), Given())
