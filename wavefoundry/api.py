@@ -22,6 +22,7 @@ from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER
 from wavefoundry.core.molecule import Molecule
+from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ElectronsSpec, ViTSpec
 from wavefoundry.problems.gauge import with_rule
@@ -204,6 +205,7 @@ def pretrain(
         raise InputError("warm_start belongs to study files", where="wf.pretrain", fix="use wf.load and wf.map")
     points = points_at(at)
     check_not_empty(system, points, "wf.pretrain")
+    keep_programs()
     table = _table(PretrainTable, "wf.pretrain", {"at": at[0] if at else system.values, **settings})
     table = table.model_copy(update={"at": {name: [p[name] for p in points] for name in points[0]}})
     rule = with_rule(system.at(**points[0]))
@@ -353,6 +355,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
             why="its log psi is the sum of all features",
             fix='method="full", or a transformer: wf.models.vit()',
         )
+    keep_programs()
     chunk = chunk_size(base.wavefunction, base.system, 512)
     mapper = diagram_run.make_mapper(base.base, table, judged, base.settings, chunk)
     begin, log = METER.now(), []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from wavefoundry import api_tickets
 from wavefoundry.api import Diagram, Pretrained, load, measured_base
+from wavefoundry.api_molecules import MoleculeModel
+from wavefoundry.api_tickets import Tickets
 from wavefoundry.artifacts import spec as study_file
+from wavefoundry.artifacts.files import decode_json, read_plain
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.core.errors import InputError
@@ -25,40 +28,48 @@ from wavefoundry.studies import diagram_run
 from wavefoundry.studies.diagram import Base
 from wavefoundry.studies.pretraining import chunk_size
 from wavefoundry.studies.states_kept import states_of
+from wavefoundry.studies.student import Student, load_student
 
 BURN_IN = 50
 """Sweeps from random configurations to samples of a state that comes without any."""
 
 
-def open(path: str | Path) -> Diagram:  # noqa: A001 - wf.open is the name users expect
-    """A finished run of kind "diagram" with all its states; the Hamiltonian is built from its study file.
+def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Student]:  # noqa: A001 - as users expect
+    """A finished run with its states; Hamiltonians are built from its study file.
 
     Args:
         path: the run directory.
 
     Returns:
-        ``Diagram``: summary, records, pictures, and ``state(...)`` of every point.
+        By kind of study: ``Diagram`` (``state(...)`` of every point), ``Tickets``, ``MoleculeModel``, or the students
+        of an emulation by name.
 
     Raises:
-        InputError: no finished run, or one of another kind. IntegrityError: damaged.
+        InputError: no finished run. IntegrityError: damaged.
     """
-    with RunDirectory.open(path) as store:
-        summary_file = Path(path).expanduser() / "summary.json"
-        if not summary_file.is_file():
-            fix = "let it end: wavefoundry run STUDY --resume"
+    folder = Path(path).expanduser()
+    with RunDirectory.open(folder) as store:
+        if not (folder / "summary.json").is_file():
+            fix = "let it end: wavefoundry run STUDY --out DIR --resume"
             raise InputError(f"the run in {path} is not finished", where="wf.open", fix=fix)
-        summary, log = json.loads(summary_file.read_text()), store.read_log()
-        if summary.get("kind") != "diagram":
-            fix = "wf.load for models of molecules, wf.load_student for students"
-            raise InputError(f"{path} holds a study of kind {summary.get('kind')!r}", where="wf.open", fix=fix)
+        summary = decode_json(read_plain(folder / "summary.json"), folder / "summary.json")
+        kind = summary.get("kind")
+        if kind == "tickets":
+            return api_tickets.open_run(folder)
+        if kind == "molecules":
+            return load(folder)
+        if kind == "emulation":
+            names = [student["name"] for student in summary["students"]]
+            stored = {name: folder / "artifacts" / f"student-{name}" for name in names}
+            return {name: load_student(place) for name, place in stored.items() if place.is_dir()}
         system = diagram_run.build_system(study_file.loads(store.spec_text)).system
-        stored = store.load_artifact("points")[0] if (Path(path).expanduser() / "artifacts" / "points").is_dir() else {}
-    base = load(path, system)
-    states: list[dict[str, np.ndarray] | None] = []
-    for index in range(len(summary["points"])):
-        mine = {name.split("/", 1)[1]: a for name, a in stored.items() if name.split("/", 1)[0] == str(index)}
-        states.append(mine or None)
-    return Diagram(summary, log, states_of(base.base, summary["points"], states))
+        arrays = store.load_artifact("points")[0] if (folder / "artifacts" / "points").is_dir() else {}
+        log = store.read_log()
+    states: list[dict[str, np.ndarray] | None] = [None] * len(summary["points"])
+    for name, array in arrays.items():
+        index, field = name.split("/", 1)
+        states[int(index)] = (states[int(index)] or {}) | {field: array}
+    return Diagram(summary, log, states_of(load(folder, system).base, summary["points"], states))
 
 
 def from_netket_state(state: Any, system: LatticeSystem) -> Pretrained:

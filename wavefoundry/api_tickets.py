@@ -15,6 +15,7 @@ from wavefoundry.adapt.explain import explain as explain_kernel
 from wavefoundry.artifacts.spec_tickets import TicketsSpec
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER
+from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.shrink import without_dead
 from wavefoundry.problems.spins import LatticeSystem
@@ -122,6 +123,7 @@ def prune(
         raise InputError(
             f"{type(model).__name__} is no network", where="wf.prune", fix="wf.models.dense(), for example"
         )
+    keep_programs()
     reference = settings.pop("reference", None)
     spec = _spec(fraction, steps, dict(train or {}), settings, reference, system)
     free = _sign_free(system)

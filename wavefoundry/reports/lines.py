@@ -201,4 +201,6 @@ def cost_line(summary: Event) -> str:
     ]
     if isinstance(cost.get("compilations"), int):
         texts.append(f"{cost['compilations']} compilations")
+    if (saved := cost.get("saved_seconds") or 0.0) >= 1 and (text := duration(saved)):
+        texts.append(f"{text} of compiling saved by kept programs")
     return f"cost: {', '.join(texts)}" if texts else ""

@@ -36,8 +36,10 @@ def run_study(
     from wavefoundry.artifacts import signals
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.store import RunDirectory
+    from wavefoundry.core.programs import keep_programs
     from wavefoundry.studies.context import Context
 
+    keep_programs()
     folder, study = Path(out), import_module(f"wavefoundry.studies.{kinds[spec.kind]}")
     if hasattr(study, "refuse") and not resume:
         study.refuse(spec)  # what only a calculation can tell, before anything is written

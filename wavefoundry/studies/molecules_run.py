@@ -19,6 +19,7 @@ from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.molecule import unusual_lengths
+from wavefoundry.core.programs import keep_programs
 from wavefoundry.problems.chemistry import Chemistry, require_basis
 from wavefoundry.problems.references import Reference
 from wavefoundry.studies import molecules_records as records
@@ -153,13 +154,6 @@ def base_folder(path: str | os.PathLike[str]) -> Path:
     return folder / "artifacts" / BASE if (folder / "artifacts" / BASE).is_dir() else folder
 
 
-def cache_programs() -> None:
-    """Keep compiled programs on disk: compiling takes longer than many a study. A cache of the user stays."""
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "wavefoundry" / "jax"))
-
-
 def run(spec: MoleculesSpec, context: Context) -> dict[str, Any]:
     """Train, adapt, evaluate, and put the records together."""
     desk = set_up(spec, context)
@@ -180,7 +174,7 @@ def set_up(
     Args:
         spec, context: of the study. wavefunction: a trained network. inherited: how its training had ended.
     """
-    cache_programs()
+    keep_programs()
     training, targets = spec.training(), spec.targets()
     context.say("prepare", f"Hartree-Fock of {len(training) + len(targets)} molecules")
     for text in unusual_lengths([named.molecule for named in (*training, *targets)]):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.programs import keep_programs
 from wavefoundry.models import EmulatorSpec, as_emulator
 from wavefoundry.problems.grid import Grid
 from wavefoundry.problems.landscapes import Item, suite
@@ -91,6 +92,7 @@ def distill(
     with view(quiet=not progress) as show:
         context = Context(lambda event: (show(event), on_event(event) if on_event else None)[0])
         plan = _plan(model, len(_runs(curriculum)), settings, "wf.distill")  # before anything expensive
+        keep_programs()
         data = _frames(curriculum, cache_dir, context)
         laplacian = curriculum.solver.laplacian if isinstance(curriculum, Curriculum) else "spectral"
         return distill_on(data, model, plan, context, name=model.kind, laplacian=laplacian)

@@ -1,0 +1,65 @@
+"""Compiled programs on disk: where they are kept, found again, small and whole."""
+
+import json
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+from wavefoundry.core import programs
+
+RUN = """
+import json, jax, jax.numpy as jnp
+from wavefoundry.core.meter import METER
+from wavefoundry.core.programs import keep_programs
+keep_programs()
+before = METER.now()
+def long(a):
+    for n in range(400):
+        a = jnp.sin(a * n) @ a + jnp.sort(a, axis=0)
+    return a
+jax.jit(long)(jnp.eye(5)).block_until_ready()
+print(json.dumps([jax.config.jax_compilation_cache_dir, *(METER.now() - before)]))
+"""
+
+
+def start(cache: str, home: Path) -> list:
+    """What a fresh process says of its cache and compilations."""
+    gone = ("JAX_COMPILATION_CACHE_DIR", "XDG_CACHE_HOME")
+    environment = {k: v for k, v in os.environ.items() if k not in gone} | {"HOME": str(home), programs.VARIABLE: cache}
+    done = subprocess.run([sys.executable, "-c", RUN], env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_a_second_process_finds_the_programs_of_the_first(tmp_path):
+    first = start("", tmp_path)
+    assert first[0] == str(tmp_path / ".cache" / "wavefoundry" / "jax")
+    assert first[5] == 0 and first[4] > 0
+    second = start("", tmp_path)
+    assert second[5] > 0, "compiling was saved"
+    assert second[4] == first[4], "as many programs were asked for"
+    assert start("off", tmp_path / "other")[0] is None and not (tmp_path / "other" / ".cache").exists()
+
+
+def test_damaged_and_old_programs_are_removed(tmp_path, monkeypatch):
+    whole = zlib.compress(os.urandom(4000))
+    for age, name, data in (
+        (5000, "old", whole),
+        (4000, "cut", whole[:-9]),
+        (3000, "newer", whole),
+        (10, "in the making", whole[:100]),
+    ):
+        path = tmp_path / f"{name}-cache"
+        path.write_bytes(data)
+        stamp = path.stat().st_mtime - age
+        os.utime(path, (stamp, stamp))
+    names = lambda: {p.name.removesuffix("-cache") for p in tmp_path.glob("*-cache")}  # noqa: E731
+    programs.tidy(tmp_path)
+    assert names() == {"old", "newer", "in the making"}
+    programs.tidy(tmp_path, largest=6000)
+    assert names() == {"newer", "in the making"}
+    monkeypatch.setattr(programs, "_whole", lambda path: pytest.fail("what was seen is not read again"))
+    programs.tidy(tmp_path)

@@ -1,0 +1,87 @@
+"""Compiled programs kept on disk: compiling takes longer than many a study, and the next one needs the same."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import zlib
+from pathlib import Path
+
+import jax
+
+VARIABLE = "WAVEFOUNDRY_CACHE"
+"""Environment variable: a folder for the programs, or "off"."""
+LARGEST = 2**30
+"""Bytes that are kept; the programs that were not used for longest go first."""
+QUICK = 0.2
+"""Seconds of compiling below which a program is not worth a file."""
+_SUFFIX, _SEEN = "-cache", ".seen"
+
+
+def folder() -> Path | None:
+    """Where programs are kept: as the variable says, else in the user's cache; None when it says "off"."""
+    wanted = os.environ.get(VARIABLE, "")
+    if wanted.lower() in ("off", "0", "no", "none"):
+        return None
+    if wanted:
+        return Path(wanted).expanduser()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "wavefoundry" / "jax"
+
+
+def keep_programs() -> None:
+    """Keep the compiled programs of this process from now on, and use those of earlier ones.
+
+    A cache the user has given to JAX stays as it is. Nothing happens where the folder cannot be written.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    place = folder()
+    if place is None:
+        return
+    with contextlib.suppress(OSError):
+        place.mkdir(parents=True, exist_ok=True)
+        tidy(place)
+        jax.config.update("jax_compilation_cache_dir", str(place))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", QUICK)
+
+
+def tidy(place: Path, largest: int = LARGEST) -> None:
+    """Remove programs whose writing was cut short, and the oldest ones beyond ``largest`` bytes.
+
+    JAX would neither use nor replace a damaged file. Only what was written since the last call is read.
+    """
+    seen, begin = place / _SEEN, time.time()
+    last = seen.stat().st_mtime if seen.exists() else 0.0
+    kept: list[tuple[float, int, Path]] = []
+    for path in place.glob(f"*{_SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError):  # another process tidies as well
+            found = path.stat()
+            # a file of the last minute may be in the making
+            if last <= found.st_mtime < begin - 60:
+                if not _whole(path):
+                    path.unlink()
+                    continue
+                os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))  # that was no use of it
+            kept.append((max(found.st_atime, found.st_mtime), found.st_size, path))
+    total = sum(size for _, size, _ in kept)
+    for _, size, path in sorted(kept):
+        if total <= largest:
+            break
+        path.unlink(missing_ok=True)
+        total -= size
+    seen.touch()
+    os.utime(seen, (begin - 60, begin - 60))
+
+
+def _whole(path: Path) -> bool:
+    """Whether a compressed file is complete."""
+    data = path.read_bytes()
+    if data[:4] == b"\x28\xb5\x2f\xfd":  # zstd, where that is installed: JAX finds out itself
+        return True
+    try:
+        zlib.decompress(data)
+    except zlib.error:
+        return False
+    return True
