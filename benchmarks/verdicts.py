@@ -11,6 +11,7 @@ Then calibration: for states that are known exactly, how often the truth lies wi
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 import math
 import tempfile
@@ -81,7 +82,7 @@ def lattice_case(name: str, system: Any, record: dict[str, Any]) -> Case:
     return Case("lattice", name, record, error, bad, trusted)
 
 
-def study(
+def held(
     name: str,
     system: Any,
     model: Any,
@@ -91,7 +92,10 @@ def study(
     exact: bool = True,
     **settings: Any,
 ) -> Iterator[Case]:
-    """Everything one pre-training leads to: its base, and all points by all methods."""
+    """Everything one pre-training leads to: its base, and all points by all methods.
+
+    ``sampling = "metropolis"`` is what a system too large for a list would get.
+    """
     try:
         base = wf.pretrain(system, model, **({"steps": 120, "walkers": 256} | settings))
     except (InputError, PhysicsError) as error:
@@ -107,7 +111,7 @@ def study(
 
 def chains() -> Iterator[Case]:
     """Ising rings of 10: good and bad starts, all methods, too short trainings, both signs, near degeneracy."""
-    vit = wf.models.vit(patch=2, **SMALL)
+    vit, study = wf.models.vit(patch=2, **SMALL), functools.partial(held, sampling="metropolis")
     ring = wf.lattice.ising_chain
     fields = {"h": [0.05, 0.2, 0.6, 0.9, 1.2, 2.0, 3.0]}
     yield from study("ising 10 from h=1", ring(10, h=1.0), vit, fields, ("head", "zero-shot", "full"))
@@ -124,6 +128,7 @@ def frustrated() -> Iterator[Case]:
     """J1-J2 rings of 12 and a square of 16: real and complex heads, with and without sign rule, wrong phases."""
     ring = wf.lattice.j1j2_chain
     real, free = (wf.models.vit(patch=2, head=head, **SMALL) for head in ("real", "complex"))
+    study = functools.partial(held, sampling="metropolis")
     far = {"J2": [0.2, 0.45, 0.6, 0.8]}
     yield from study("j1j2 12 positive from 0", ring(12, J2=0.0), real, far, ("head", "full"))
     yield from study("j1j2 12 complex from .4", ring(12, J2=0.4), free, {"J2": [0.2, 0.5, 0.6, 0.8]}, ("head", "full"))
@@ -157,7 +162,15 @@ def random_hamiltonians(count: int) -> Iterator[Case]:
     """Frustrated Hamiltonians nobody chose, on 8 to 12 spins, trained with few steps."""
     for seed in range(count):
         system = strings(8 + seed % 5, seed)
-        yield from study(f"random {seed}", system, wf.models.vit(**SMALL), {"h": [0.7]}, steps=80, walkers=128)
+        yield from held(
+            f"random {seed}",
+            system,
+            wf.models.vit(**SMALL),
+            {"h": [0.7]},
+            steps=80,
+            walkers=128,
+            sampling=("auto", "metropolis")[seed % 2],
+        )
 
 
 def special() -> Iterator[Case]:
@@ -173,14 +186,14 @@ def special() -> Iterator[Case]:
     vit = wf.models.vit(**SMALL)
     make = wf.lattice.from_netket
     zero = make({"x": strings("X", -1.0), "c": constant}, {"x": 1.0, "c": 8.0})
-    yield from study("E0 = 0", zero, vit, {"x": [0.7]})
+    yield from held("E0 = 0", zero, vit, {"x": [0.7]})
     terms = {"J": bonds, "h": strings("X", -1.0), "c": constant}
     shifted = make(terms, {"J": 1.0, "h": 1.0, "c": 500.0}, periodic=False)
-    yield from study("a constant of 500", shifted, vit, {"h": [0.6]})
+    yield from held("a constant of 500", shifted, vit, {"h": [0.6]})
     edges = build(hilbert, ["Z" + "I" * 7, "I" * 7 + "Z"], [1.0, -1.0])
     twisted = make({"J": bonds, "h": strings("X", -1.0), "e": edges}, {"J": 1.0, "h": 0.7, "e": 1.0}, periodic=False)
-    yield from study("edge fields", twisted, vit, {"h": [0.5]})
-    yield from study("no off-diagonals", make({"J": bonds}, {"J": 1.0}, periodic=False), vit, {"J": [2.0]})
+    yield from held("edge fields", twisted, vit, {"h": [0.5]})
+    yield from held("no off-diagonals", make({"J": bonds}, {"J": 1.0}, periodic=False), vit, {"J": [2.0]})
 
 
 def molecules() -> Iterator[Case]:

@@ -18,7 +18,7 @@ from wavefoundry.core.programs import keep_programs
 keep_programs()
 before = METER.now()
 def long(a):
-    for n in range(400):
+    for n in range(80):
         a = jnp.sin(a * n) @ a + jnp.sort(a, axis=0)
     return a
 jax.jit(long)(jnp.eye(5)).block_until_ready()

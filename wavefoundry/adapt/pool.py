@@ -71,10 +71,35 @@ def sample(
 
 
 @eqx.filter_jit
+def sample_listed(
+    wavefunction: Wavefunction, family: System, states: PyTree, key: PRNGKeyArray, layout: Layout
+) -> PyTree:
+    """As ``sample``, but independent of each other, from the list of all configurations: nothing can be missed.
+
+    Args:
+        states: all configurations of a small system, leading axis D.
+    """
+    log = log_amplitudes(wavefunction, family, states, layout.chunk)
+    return jax.random.choice(key, states, (layout.chains * layout.samples,), p=jax.nn.softmax(2 * log))
+
+
+def log_amplitudes(wavefunction: Wavefunction, family: System, xs: PyTree, chunk: int) -> Float[Array, " M"]:
+    """log|psi| of configurations (M, ...); ``family`` has one member."""
+    system = only_member(family)
+    size = jax.tree.leaves(xs)[0].shape[0]
+    return jax.lax.map(lambda x: wavefunction(system, x).log.astype(jnp.float64), xs, batch_size=min(chunk, size))
+
+
+def only_member(family: System) -> System:
+    """The system of a family of one."""
+    varying, shared = eqx.partition(family, family.varying())
+    return eqx.combine(jax.tree.map(lambda a: a[0], varying), shared)
+
+
+@eqx.filter_jit
 def fill(wavefunction: Wavefunction, family: System, xs: PyTree, chunk: int) -> Pool:
     """Run the backbone over given samples of the wavefunction's |psi|^2 (``family`` has one member)."""
-    varying, shared = eqx.partition(family, family.varying())
-    system = eqx.combine(jax.tree.map(lambda a: a[0], varying), shared)
+    system = only_member(family)
     local = system.expand_batch(lambda x: wavefunction.features(system, x), xs, chunk)
     return Pool(xs, local, 2 * log_psi(wavefunction.head, local.z))  # type: ignore[arg-type]
 

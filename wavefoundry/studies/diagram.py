@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned
-from wavefoundry.adapt.pool import Layout, Pool, fill, sample
+from wavefoundry.adapt.pool import Layout, Pool, fill
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
@@ -53,6 +53,7 @@ class Mapper:
         seed: of all random numbers of the adaptation.
         chunk: configurations evaluated at a time.
         training: settings of method "full".
+        states: all configurations of a small system: measurements draw from them instead of running chains.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Mapper:
         seed: int,
         chunk: int,
         training: Training | None = None,
+        states: Array | None = None,
     ):
         self.base, self.adapt, self.evaluate = base, adapt, evaluate
         self.key = jax.random.fold_in(jax.random.key(seed), 1)
@@ -85,7 +87,7 @@ class Mapper:
         )
         pools = -(-evaluate.samples // (chains * per_chain))
         self.tools = HeadTools(
-            base.wavefunction, system.family([{}]), self.layout, rules, adapt.rounds, adapt.tolerance, pools
+            base.wavefunction, system.family([{}]), self.layout, rules, adapt.rounds, adapt.tolerance, pools, states
         )
         self.estimator = Estimator(system, chains, evaluate.observables)
         self._origin: tuple[Frontier, Pool] | None = None
@@ -104,8 +106,10 @@ class Mapper:
             self._origin = self.tools.draw(head.weights(), x, key, self.guide(self.base.wavefunction, self.base.x))[:2]
         return self._origin
 
-    def guide(self, wavefunction: Wavefunction, x: PyTree) -> Guide:
-        """Proposals for a wavefunction from the walkers of its optimisation."""
+    def guide(self, wavefunction: Wavefunction, x: PyTree) -> Guide | None:
+        """Proposals for a wavefunction from the walkers of its optimisation; None where samples need no chains."""
+        if self.tools.states is not None:
+            return None
         system = self.base.system
         return guide_at(wavefunction, system.family([{}]), x, system.extent, self.layout.chunk)
 
@@ -365,8 +369,8 @@ class _FullWork(_Work):
         wavefunction: Wavefunction = eqx.combine(params, static)
         start = self.mapper._spread(x, layout.chains)
         guide = self.mapper.guide(wavefunction, x)
-        xs, acceptance = sample(wavefunction, family, start, jax.random.fold_in(key, 1), guide, layout)
-        tools = dataclasses.replace(self.mapper.tools, wavefunction=wavefunction)
+        tools = dataclasses.replace(self.mapper.tools, wavefunction=wavefunction, family=family)
+        xs, acceptance = tools.samples(wavefunction, start, jax.random.fold_in(key, 1), guide)
         pool = fill(wavefunction, family, xs, layout.chunk)
         measured = tools.measure(self.mapper.estimator, wavefunction, system, [pool], jax.random.fold_in(key, 2))
         found = None if self.trainer is None else self.trainer.convergence(zero_of(system, system.couplings))
@@ -379,7 +383,7 @@ class _FullWork(_Work):
             cost=METER.now() - begin,
             real_head=self.mapper.real_head,
             doubts=self.mapper.inherited() if found is None else found.doubts(),
-            acceptance=float(acceptance),
+            acceptance=acceptance,
         )
         return record | convergence_of(found)
 

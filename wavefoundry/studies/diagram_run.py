@@ -8,6 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.artifacts.spec import DiagramSpec
@@ -20,7 +21,7 @@ from wavefoundry.core.verdict import WORDS
 from wavefoundry.engine.sampling import full_sum as sum_over_states
 from wavefoundry.engine.vmc import Options
 from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
-from wavefoundry.problems import lattice
+from wavefoundry.problems import exact, lattice
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
@@ -167,7 +168,9 @@ def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chu
         "diagonal_shift": adapt.diagonal_shift or table.diagonal_shift,
     }
     full = training_of(table.model_copy(update=changes), base.system.extent, chunk, 10**9)
-    return Mapper(base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full)
+    small = table.sampling != "metropolis" and count_states(base.system.hilbert, 20) <= LISTED
+    states = jnp.asarray(exact.basis(base.system.hilbert), jnp.int8) if small else None
+    return Mapper(base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full, states=states)
 
 
 def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned, tune_many
-from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample
+from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample, sample_listed
 from wavefoundry.core import tree
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.guided import Guide
@@ -48,6 +48,7 @@ class HeadTools:
     rounds: int
     tolerance: float
     measurements: int  # pools that make up the final measurement
+    states: Array | None = None  # all configurations, where samples are drawn from the list of them
 
     def with_weights(self, weights: Array) -> Wavefunction:
         """The wavefunction with another head."""
@@ -59,22 +60,30 @@ class HeadTools:
         """Features of given samples; the same program whether a run is fresh or resumed."""
         return fill(self.with_weights(frontier.weights), self.family, frontier.x, self.layout.chunk)
 
-    def draw(self, weights: Array, x: PyTree, key: Array, guide: Guide) -> tuple[Frontier, Pool, float]:
+    def draw(self, weights: Array, x: PyTree, key: Array, guide: Guide | None) -> tuple[Frontier, Pool, float]:
         """Samples of a head from given starting configurations, with their features."""
-        xs, acceptance = sample(self.with_weights(weights), self.family, x, key, guide, self.layout)
+        xs, acceptance = self.samples(self.with_weights(weights), x, key, guide)
         frontier = Frontier(weights, xs)
-        return frontier, self.pool_of(frontier), float(acceptance)
+        return frontier, self.pool_of(frontier), acceptance
+
+    def samples(self, wavefunction: Wavefunction, x: PyTree, key: Array, guide: Guide | None) -> tuple[PyTree, float]:
+        """Samples of |psi|^2 and the acceptance rate: Markov chains from x, or drawn from the list of everything."""
+        if self.states is not None:
+            return sample_listed(wavefunction, self.family, self.states, key, self.layout), 1.0
+        assert guide is not None
+        xs, acceptance = sample(wavefunction, self.family, x, key, guide, self.layout)
+        return xs, float(acceptance)
 
     def fresh(self, weights: Array, old: Pool, key: Array) -> tuple[Frontier, Pool, float]:
         """Samples of a head, started from an old pool re-sampled with the head's importance weights."""
         k_start, k_run = jax.random.split(key)
-        x, guide = self._restart(weights, old, k_start)
+        x, guide = (old.x, None) if self.states is not None else self._restart(weights, old, k_start)
         return self.draw(weights, x, k_run, guide)
 
     def more(self, frontier: Frontier, pool: Pool, key: Array) -> Pool:
         """Further samples from the same chains."""
         x = jax.tree.map(lambda a: a[self.layout.samples - 1 :: self.layout.samples], frontier.x)
-        guide = self._restart(frontier.weights, pool, key)[1]
+        guide = None if self.states is not None else self._restart(frontier.weights, pool, key)[1]
         return self.draw(frontier.weights, x, key, guide)[1]
 
     def moved(self, wavefunction: Wavefunction, system: LatticeSystem, pool: Pool, key: Array) -> Pool:
