@@ -208,7 +208,7 @@ class _Work:
         """What makes the state of a finished point, see ``states.with_arrays``; None where it has no number."""
         if self.records[index]["energy"] is None:
             return None
-        stored = self.state[str(index)]
+        stored = self.state.get(str(index), {})  # zero-shot: nothing that differs from the base
         walkers = np.asarray(stored.get("walkers", stored.get("x", self.mapper.base.x)), np.int8)
         some = walkers[:: max(1, len(walkers) // WALKERS)]
         changed = {name: np.asarray(value) for name, value in stored.items() if name not in ("walkers", "x")}
@@ -328,7 +328,7 @@ class _FullWork(_Work):
         params = eqx.filter(self.mapper.base.wavefunction, eqx.is_array)
         if index == BASE or self.trainer is None:
             return params, self.mapper.base.x
-        stored = self.state[str(index)]
+        stored = self.state.get(str(index), {})  # zero-shot: nothing that differs from the base
         return tree.from_arrays(params, {k: np.asarray(v) for k, v in stored.items()}), stored["walkers"]
 
     def run(self, wave: Wave) -> Iterator[int]:
