@@ -114,9 +114,9 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         InputError: nothing to load there. IntegrityError: damaged, or weights of another network.
     """
     from wavefoundry.artifacts.bundles import read_bundle
+    from wavefoundry.artifacts.results import model_folder
 
-    folder = Path(path).expanduser()
-    folder = folder / "artifacts" / "base" if (folder / "artifacts" / "base").is_dir() else folder
+    folder = model_folder(path)
     if not folder.is_dir():
         raise InputError(f"there is no saved model at {path}", where="wf.load")
     if api_molecules.is_stored(folder):

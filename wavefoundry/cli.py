@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 
 from wavefoundry.artifacts import spec as studies_file
-from wavefoundry.core.errors import InputError, IntegrityError, Interrupted, WavefoundryError
+from wavefoundry.core.errors import InputError, Interrupted, WavefoundryError
 
 app = typer.Typer(
     help="Neural quantum states that are trained once and adapted everywhere else.",
@@ -162,10 +162,11 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Show what a run has produced so far, and how far it can be trusted."""
+    from wavefoundry.artifacts.bundles import is_bundle
     from wavefoundry.reports.lines import event_line
     from wavefoundry.reports.live import final_table
 
-    if (path / "meta.json").is_file():
+    if is_bundle(path):
         return _inspect_bundle(path, json)
     summary, notes = _read_run(path)
     if json:
@@ -185,16 +186,12 @@ def verify(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Run directory, or a checkpoint or model in it.")],
 ) -> None:
     """Check every file of a run against its SHA-256 sum."""
-    if (path / "meta.json").is_file():
-        from wavefoundry.artifacts.bundles import check_bundle
+    from wavefoundry.artifacts.bundles import check_bundle, is_bundle
+    from wavefoundry.artifacts.seal import damaged
+    from wavefoundry.artifacts.store import RunDirectory
 
-        problems = check_bundle(path)
-    else:
-        from wavefoundry.artifacts.store import RunDirectory
-
-        problems = RunDirectory.open(path).verify()
-    if problems:
-        raise IntegrityError("\n".join([f"{path} is damaged", *(f"  {problem}" for problem in problems)]))
+    if problems := check_bundle(path) if is_bundle(path) else RunDirectory.open(path).verify():
+        raise damaged(path, problems)
     typer.echo(f"{path} is intact")
 
 
@@ -270,39 +267,32 @@ def _check_target(spec: Any, mode: Mode) -> None:
 
 
 def _write_report(folder: Path) -> Path:
-    """Write ``report.html``; a run that was sealed is sealed again, so that ``verify`` covers the report."""
+    """Write ``report.html``; of a run that is sealed, the seal covers it."""
+    from wavefoundry.artifacts.results import is_copy
     from wavefoundry.reports import html
 
-    if not (folder / "manifest.json").is_file():
+    if is_copy(folder):
         return html.write_report(folder)
     from wavefoundry.artifacts.store import RunDirectory
 
     page = html.render(*html.read_run(folder))
     with RunDirectory.open(folder, write=True) as directory:
         directory.write_text("report.html", page)
-        directory.seal()
     return folder / "report.html"
 
 
 def _read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Summary of a run, or what can be said about one that has none yet, and warnings."""
-    from wavefoundry.artifacts.files import decode_json, read_plain
+    from wavefoundry.artifacts.results import is_copy, read_results
     from wavefoundry.artifacts.store import RunDirectory
 
-    file = path / "summary.json"
-    try:
-        directory = RunDirectory.open(path)
-    except InputError:
-        # Results that were copied elsewhere are readable without the rest of the run.
-        if not file.is_file():
-            raise
-        directory = None
-    events = directory.read_log() if directory else []
-    notes = list(directory.warnings) if directory else []
-    if file.is_file():
-        summary = decode_json(read_plain(file), file)
-        if not isinstance(summary, dict):
-            raise IntegrityError(f"{file} is damaged: it holds no table")
+    if is_copy(path) and (summary := read_results(path)) is not None:
+        return summary, ["this is a copy of results without their run: no sum vouches for it"]
+    directory = RunDirectory.open(path)
+    summary = read_results(path)
+    events = directory.read_log()
+    notes = list(directory.warnings)
+    if summary is not None:
         return summary, notes
     points = {event.get("index"): event for event in events if event.get("event") == "point"}
     last = events[-1] if events else None

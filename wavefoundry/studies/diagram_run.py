@@ -170,13 +170,10 @@ def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chu
 
 def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
     """Weights of an earlier run or saved model, for a network of the same shape."""
-    from pathlib import Path
-
     from wavefoundry.artifacts.bundles import read_bundle
+    from wavefoundry.artifacts.results import model_folder
 
-    folder = Path(path).expanduser()
-    folder = folder / "artifacts" / "base" if (folder / "artifacts" / "base").is_dir() else folder
-    arrays, _ = read_bundle(folder)
+    arrays, _ = read_bundle(model_folder(path))
     return tree.from_arrays(wavefunction, arrays, "wavefunction")
 
 
