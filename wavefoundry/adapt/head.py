@@ -293,4 +293,4 @@ def tune_many(system: System, head: Head, starts: Array, couplings: Array, pool:
     """
     # One after the other: where a CPU shows itself as several devices, a batched factorisation inside a loop waits for
     # threads that wait for it. Nor does a head at rest go on computing until the last one has come to rest.
-    return jax.lax.map(lambda one: tune(system, head, *one, pool, rules), (starts, couplings))
+    return jax.lax.map(lambda one: tune(system, head, one[0], one[1], pool, rules), (starts, couplings))
