@@ -27,7 +27,8 @@ from wavefoundry.problems.gauge import with_rule
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import diagram_run, run_study
 from wavefoundry.studies.context import Context
-from wavefoundry.studies.diagram import Base, map_points
+from wavefoundry.studies.diagram import map_points
+from wavefoundry.studies.mapper import Base
 from wavefoundry.studies.networks import fitted
 from wavefoundry.studies.pretraining import chunk_size
 
