@@ -7,6 +7,8 @@ Exit codes: 0 done, 1 internal error, 2 wrong input, 3 a run that is not complet
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import sys
@@ -21,7 +23,7 @@ import typer
 from rich.console import Console
 
 from wavefoundry.artifacts import spec as studies_file
-from wavefoundry.core.errors import InputError, Interrupted, WavefoundryError
+from wavefoundry.core.errors import InputError, Interrupted, StorageError, WavefoundryError
 
 app = typer.Typer(
     help="Neural quantum states that are trained once and adapted everywhere else.",
@@ -58,6 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     _hush()
+    code = _run(argv)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _output_failed(error)
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         app(args=None if argv is None else list(argv), prog_name="wavefoundry")
     except SystemExit as leave:
@@ -71,6 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    except OSError as error:
+        # files are named in what they raise, and are storage errors; this is the output itself
+        full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+        return _output_failed(error) if full else _internal_error(error)
     except Exception as error:
         return _internal_error(error)
     return 0
@@ -232,6 +247,10 @@ def _check_target(spec: Any, mode: Mode) -> None:
     """Refuse an impossible run directory before anything heavy is imported; nothing is written."""
     if mode.resume and mode.overwrite:
         raise InputError("--resume and --overwrite exclude each other", where="--resume, --overwrite")
+    if mode.resume or mode.overwrite:
+        from wavefoundry.artifacts.lock import check_free
+
+        check_free(mode.out)
     if mode.resume:
         from wavefoundry.artifacts.store import RunDirectory
 
@@ -341,6 +360,14 @@ def _hush() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+
+
+def _output_failed(error: OSError) -> int:
+    """One line for an output that cannot be written; the rest of it goes nowhere, or Python would complain again."""
+    print(f"error: cannot write to standard output: {error.strerror or error}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return StorageError.exit_code
 
 
 def _internal_error(error: Exception) -> int:

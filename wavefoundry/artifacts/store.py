@@ -335,6 +335,7 @@ class RunDirectory:
     def _require_lock(self) -> None:
         if self._lock is None:
             raise RuntimeError("the run directory is open for reading only")
+        self._lock.require()
 
     def _begin(self) -> None:
         """Called before the run goes on: only a writer may, and a seal is checked before it is broken.
