@@ -34,7 +34,7 @@ from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.studies import diagram_run
-from wavefoundry.studies.diagram import Base
+from wavefoundry.studies.mapper import Base
 from wavefoundry.studies.records import known_of
 
 SMALL = {"width": 16, "layers": 1, "heads": 2}

@@ -64,8 +64,7 @@ class Stub:
         with directory:
             directory.log({"event": "point", **POINT, "index": 0, "count": 1})
             directory.write_json("summary.json", self.summary)
-            if self.summary["status"] == "complete":
-                directory.seal()
+            directory.seal()  # whatever its status, as a run does
         emit({"event": "done", "summary": self.summary})
         return self.summary
 

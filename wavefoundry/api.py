@@ -29,7 +29,8 @@ from wavefoundry.problems.gauge import with_rule
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import diagram_run, run_study
 from wavefoundry.studies.context import Context
-from wavefoundry.studies.diagram import Base, map_points
+from wavefoundry.studies.diagram import map_points
+from wavefoundry.studies.mapper import Base
 from wavefoundry.studies.networks import fitted
 from wavefoundry.studies.pretraining import chunk_size
 from wavefoundry.studies.states import LatticeState
@@ -123,9 +124,9 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         InputError: nothing to load there. IntegrityError: damaged, or weights of another network.
     """
     from wavefoundry.artifacts.bundles import read_bundle
+    from wavefoundry.artifacts.results import model_folder
 
-    folder = Path(path).expanduser()
-    folder = folder / "artifacts" / "base" if (folder / "artifacts" / "base").is_dir() else folder
+    folder = model_folder(path)
     if not folder.is_dir():
         raise InputError(f"there is no saved model at {path}", where="wf.load")
     if api_molecules.is_stored(folder):

@@ -25,7 +25,7 @@ from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.engine.sampling import Walkers, metropolis
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies import diagram_run
-from wavefoundry.studies.diagram import Base
+from wavefoundry.studies.mapper import Base
 from wavefoundry.studies.pretraining import chunk_size
 from wavefoundry.studies.states_kept import states_of
 from wavefoundry.studies.student import Student, load_student

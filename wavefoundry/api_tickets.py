@@ -183,11 +183,11 @@ def open_run(path: str | Path) -> Tickets:
     """
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.bundles import read_bundle
-    from wavefoundry.artifacts.files import decode_json, read_plain
+    from wavefoundry.artifacts.results import read_results
 
     folder = Path(path).expanduser()
-    stored = folder / "artifacts" / "tickets"
-    if not stored.is_dir() or not (folder / "summary.json").is_file():
+    stored, summary = folder / "artifacts" / "tickets", read_results(folder)
+    if not stored.is_dir() or summary is None:
         raise InputError(f"there are no tickets in {path}", where="wf.prune", fix="the directory of a finished run")
     arrays, meta = read_bundle(stored)
     spec = study_file.from_dict(meta["spec"], source=str(stored))
@@ -195,7 +195,6 @@ def open_run(path: str | Path) -> Tickets:
     network, fresh = tickets_run.first_network(spec, system)
     hunt = tickets_run.make_hunt(spec, system, network)
     hunt.init, hunt.tickets = np.asarray(arrays["init"]), tickets_of(arrays, meta["rounds"])
-    summary = decode_json(read_plain(folder / "summary.json"), folder / "summary.json")
     return Tickets(hunt, spec, summary, fresh)
 
 
@@ -283,7 +282,7 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
     Raises:
         InputError: fewer than two, or runs without reference energies or common sizes.
     """
-    from wavefoundry.artifacts.files import decode_json, read_plain
+    from wavefoundry.artifacts.results import read_results
     from wavefoundry.reports import tickets_collapse
 
     summaries = []
@@ -291,11 +290,11 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
         if isinstance(run, Tickets):
             summaries.append(run.summary)
             continue
-        file = Path(run).expanduser() / "summary.json"
-        if not file.is_file():
+        found = read_results(Path(run).expanduser())
+        if found is None:
             raise InputError(f"there is no finished run in {run}", where="collapse", fix="the directory of a run")
-        summaries.append(decode_json(read_plain(file), file))
-        if not isinstance(summaries[-1], dict) or summaries[-1].get("kind") != "tickets":
+        summaries.append(found)
+        if found.get("kind") != "tickets":
             raise InputError(f"{run} is no hunt for tickets", where="collapse", fix='runs of kind = "tickets"')
     return Collapse(summaries=summaries, transition=_seeds(summaries), **tickets_collapse.collapse(summaries))
 

@@ -7,6 +7,8 @@ Exit codes: 0 done, 1 internal error, 2 wrong input, 3 a run that is not complet
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import sys
@@ -21,7 +23,7 @@ import typer
 from rich.console import Console
 
 from wavefoundry.artifacts import spec as studies_file
-from wavefoundry.core.errors import InputError, IntegrityError, Interrupted, WavefoundryError
+from wavefoundry.core.errors import InputError, Interrupted, StorageError, WavefoundryError
 
 app = typer.Typer(
     help="Neural quantum states that are trained once and adapted everywhere else.",
@@ -58,6 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     _hush()
+    code = _run(argv)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _output_failed(error)
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         app(args=None if argv is None else list(argv), prog_name="wavefoundry")
     except SystemExit as leave:
@@ -71,6 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    except OSError as error:
+        # files are named in what they raise, and are storage errors; this is the output itself
+        full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+        return _output_failed(error) if full else _internal_error(error)
     except Exception as error:
         return _internal_error(error)
     return 0
@@ -162,10 +177,11 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Show what a run has produced so far, and how far it can be trusted."""
+    from wavefoundry.artifacts.bundles import is_bundle
     from wavefoundry.reports.lines import event_line
     from wavefoundry.reports.live import final_table
 
-    if (path / "meta.json").is_file():
+    if is_bundle(path):
         return _inspect_bundle(path, json)
     summary, notes = _read_run(path)
     if json:
@@ -185,16 +201,12 @@ def verify(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Run directory, or a checkpoint or model in it.")],
 ) -> None:
     """Check every file of a run against its SHA-256 sum."""
-    if (path / "meta.json").is_file():
-        from wavefoundry.artifacts.bundles import check_bundle
+    from wavefoundry.artifacts.bundles import check_bundle, is_bundle
+    from wavefoundry.artifacts.seal import damaged
+    from wavefoundry.artifacts.store import RunDirectory
 
-        problems = check_bundle(path)
-    else:
-        from wavefoundry.artifacts.store import RunDirectory
-
-        problems = RunDirectory.open(path).verify()
-    if problems:
-        raise IntegrityError("\n".join([f"{path} is damaged", *(f"  {problem}" for problem in problems)]))
+    if problems := check_bundle(path) if is_bundle(path) else RunDirectory.open(path).verify():
+        raise damaged(path, problems)
     typer.echo(f"{path} is intact")
 
 
@@ -235,6 +247,10 @@ def _check_target(spec: Any, mode: Mode) -> None:
     """Refuse an impossible run directory before anything heavy is imported; nothing is written."""
     if mode.resume and mode.overwrite:
         raise InputError("--resume and --overwrite exclude each other", where="--resume, --overwrite")
+    if mode.resume or mode.overwrite:
+        from wavefoundry.artifacts.lock import check_free
+
+        check_free(mode.out)
     if mode.resume:
         from wavefoundry.artifacts.store import RunDirectory
 
@@ -270,39 +286,32 @@ def _check_target(spec: Any, mode: Mode) -> None:
 
 
 def _write_report(folder: Path) -> Path:
-    """Write ``report.html``; a run that was sealed is sealed again, so that ``verify`` covers the report."""
+    """Write ``report.html``; of a run that is sealed, the seal covers it."""
+    from wavefoundry.artifacts.results import is_copy
     from wavefoundry.reports import html
 
-    if not (folder / "manifest.json").is_file():
+    if is_copy(folder):
         return html.write_report(folder)
     from wavefoundry.artifacts.store import RunDirectory
 
     page = html.render(*html.read_run(folder))
     with RunDirectory.open(folder, write=True) as directory:
         directory.write_text("report.html", page)
-        directory.seal()
     return folder / "report.html"
 
 
 def _read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Summary of a run, or what can be said about one that has none yet, and warnings."""
-    from wavefoundry.artifacts.files import decode_json, read_plain
+    from wavefoundry.artifacts.results import is_copy, read_results
     from wavefoundry.artifacts.store import RunDirectory
 
-    file = path / "summary.json"
-    try:
-        directory = RunDirectory.open(path)
-    except InputError:
-        # Results that were copied elsewhere are readable without the rest of the run.
-        if not file.is_file():
-            raise
-        directory = None
-    events = directory.read_log() if directory else []
-    notes = list(directory.warnings) if directory else []
-    if file.is_file():
-        summary = decode_json(read_plain(file), file)
-        if not isinstance(summary, dict):
-            raise IntegrityError(f"{file} is damaged: it holds no table")
+    if is_copy(path) and (summary := read_results(path)) is not None:
+        return summary, ["this is a copy of results without their run: no sum vouches for it"]
+    directory = RunDirectory.open(path)
+    summary = read_results(path)
+    events = directory.read_log()
+    notes = list(directory.warnings)
+    if summary is not None:
         return summary, notes
     points = {event.get("index"): event for event in events if event.get("event") == "point"}
     last = events[-1] if events else None
@@ -351,6 +360,14 @@ def _hush() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+
+
+def _output_failed(error: OSError) -> int:
+    """One line for an output that cannot be written; the rest of it goes nowhere, or Python would complain again."""
+    print(f"error: cannot write to standard output: {error.strerror or error}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return StorageError.exit_code
 
 
 def _internal_error(error: Exception) -> int:

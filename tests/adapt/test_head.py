@@ -224,7 +224,7 @@ def test_tuning_applies_the_natural_gradient(ising: Drawn):
 
 
 def test_several_couplings_together_are_several_alone(ising: Drawn):
-    """Heads tuned side by side by ``vmap`` stop at different steps and do not influence each other."""
+    """Heads tuned in one program stop at different steps and do not influence each other."""
     pool, points = ising.pool(256, seed=3), [{"h": 0.9}, {"h": 0.3, "J": 3.0}, {"h": 0.02, "J": 0.02}]
     rules = RULES._replace(learning_rate=0.05, steps=15)
     together = ising.tune(pool, rules, points)

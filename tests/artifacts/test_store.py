@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from wavefoundry.artifacts import bundles, files, manifest
+from wavefoundry.artifacts.lock import check_free
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.core.errors import (
     InputError,
@@ -686,3 +687,45 @@ def test_a_log_shorter_than_the_checkpoint_is_noted(two):
         run.truncate_log(last(run)[2])
         assert [event["step"] for event in run.read_log()] == [1]
         assert "shorter" in run.warnings[0]
+
+
+# Signs of life
+
+
+def test_the_lock_of_another_host_is_taken_over_when_its_owner_is_silent(run):
+    lock = run.path / ".lock"
+    foreign = json.loads(lock.read_text()) | {"host": "elsewhere"}
+    for age, beat, taken in [(60, 20.0, False), (301, None, False), (301, 20.0, True), (301, 200.0, False)]:
+        lock.write_text(json.dumps(foreign | {"beat": beat}))
+        os.utime(lock, (time.time() - age,) * 2)
+        if taken:
+            check_free(run.path)
+            RunDirectory.open(run.path, write=True).close()
+            continue
+        for attempt in (check_free, lambda path: RunDirectory.open(path, write=True)):
+            with pytest.raises(LockedError, match="host elsewhere"):
+                attempt(run.path)
+    assert sorted(os.listdir(run.path)) == [".lock", "run.json", "spec.toml"]
+    lock.unlink()
+
+
+def test_a_live_owner_gives_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr("wavefoundry.artifacts.lock.BEAT", 0.05)
+    with RunDirectory.create(tmp_path / "run", SPEC) as run:
+        lock = run.path / ".lock"
+        os.utime(lock, (1.0, 1.0))
+        deadline = time.monotonic() + 10
+        while lock.stat().st_mtime == 1.0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert abs(lock.stat().st_mtime - time.time()) < 60
+
+
+def test_an_owner_whose_lock_was_taken_writes_no_more(run):
+    lock = run.path / ".lock"
+    lock.write_text(json.dumps(json.loads(lock.read_text()) | {"host": "elsewhere", "pid": 7}))
+    for write in (lambda: run.log({"step": 1}), lambda: run.write_text("report.html", "x"), run.seal):
+        with pytest.raises(LockedError, match="process 7 on host elsewhere"):
+            write()
+    run.close()
+    assert json.loads(lock.read_text())["pid"] == 7, "the lock of the other one stays"
+    lock.unlink()

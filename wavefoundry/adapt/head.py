@@ -282,7 +282,7 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
 
 @eqx.filter_jit
 def tune_many(system: System, head: Head, starts: Array, couplings: Array, pool: Pool, rules: Rules) -> Tuned:
-    """Tune the heads of several couplings on one pool, by ``vmap``.
+    """Tune the heads of several couplings on one pool, one after the other in one program.
 
     Args:
         system: any member of the family. head: structure of the head (its weights are not used).
@@ -291,4 +291,6 @@ def tune_many(system: System, head: Head, starts: Array, couplings: Array, pool:
     Returns:
         ``Tuned`` with leading axis G.
     """
-    return jax.vmap(lambda a, c: tune(system, head, a, c, pool, rules))(starts, couplings)
+    # One after the other: where a CPU shows itself as several devices, a batched factorisation inside a loop waits for
+    # threads that wait for it. Nor does a head at rest go on computing until the last one has come to rest.
+    return jax.lax.map(lambda one: tune(system, head, one[0], one[1], pool, rules), (starts, couplings))

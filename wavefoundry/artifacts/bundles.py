@@ -97,7 +97,18 @@ def check_bundle(folder: Path) -> list[str]:
     except (IntegrityError, InputError, StorageError) as error:
         return [str(error)]
     missing = [f"{folder / MANIFEST} does not list {name}" for name in (ARRAYS, META) if name not in listed]
-    return missing + check_files(folder, listed, frozenset({MANIFEST}))
+    if problems := missing + check_files(folder, listed, frozenset({MANIFEST})):
+        return problems
+    try:
+        read_bundle(folder)  # sums say that nothing has changed, not that it can be parsed
+    except (IntegrityError, InputError, StorageError) as error:
+        return [str(error)]
+    return []
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether this is a bundle, or what is left of one."""
+    return any(os.path.lexists(folder / name) for name in (ARRAYS, META))
 
 
 def _ordered(name: str, value: Any) -> np.ndarray:

@@ -14,6 +14,7 @@ from wavefoundry.artifacts.manifest import check_schema
 from wavefoundry.core.errors import InputError, IntegrityError
 
 MARKER, SPEC, LOG, CHECKPOINTS, ARTIFACTS = "run.json", "spec.toml", "log.jsonl", "checkpoints", "artifacts"
+SUMMARY = "summary.json"
 SCHEMA = 1
 
 

@@ -37,10 +37,12 @@ from wavefoundry.artifacts.spec_tables import (
 from wavefoundry.artifacts.spec_tickets import DESK, PAPER, TicketsSpec, preset_for
 from wavefoundry.artifacts.toml_text import emit, line_of, parse_value, split_key
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.reading import read_file
 from wavefoundry.core.shapes import auto_patch
 
 TEMPLATES = Path(__file__).parent / "templates"
 _MAX_BYTES = 1 << 20
+_DEEPEST, _LONGEST_KEY = 16, 200
 
 
 class DiagramSpec(Table):
@@ -188,6 +190,8 @@ def loads(text: str, *, source: str = "study", overrides: Sequence[str] = (), pr
     changes = [_override(item) for item in overrides]
     for path, value in changes:
         _set(written, path, value)
+    if _too_deep(written):
+        raise _nested(source)
 
     def where(path: tuple) -> str:
         if any(tuple(path[: len(changed)]) == changed or changed[: len(path)] == path for changed, _ in changes):
@@ -283,26 +287,21 @@ def template(kind: str, prefix: str = "") -> str:
 
 
 def _read(path: Path) -> str:
-    try:
-        if path.is_file() and path.stat().st_size > _MAX_BYTES:
-            raise InputError("the study file is too large", where=str(path), why="a study has at most 1 MiB")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         stems = [file.stem for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         fix = near(path.stem, stems) or "wavefoundry init diagram > study.toml writes a template"
-        raise InputError("there is no such study file", where=str(path), fix=fix) from None
+        raise InputError("there is no such study file", where=short_line(str(path)), fix=fix)
+    try:
+        return read_file(path, "study file", _MAX_BYTES, where=short_line(str(path))).decode("utf-8")
     except UnicodeDecodeError:
         raise InputError("the study file is not UTF-8 text", where=str(path)) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError("the study file cannot be read", where=short_line(str(path)), why=str(reason)) from None
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise InputError("the study file is nested too deeply", where=source) from None
+        raise _nested(source) from None
     except ValueError as error:
         message = short_line(str(error))
         line = re.search(r"\(at line (\d+), column \d+\)", message)
@@ -312,8 +311,25 @@ def _parse(text: str, source: str) -> dict[str, Any]:
         raise InputError("this is not TOML", where=where, why=why, fix=fix) from None
 
 
+def _nested(source: str) -> InputError:
+    return InputError("the study file is nested too deeply", where=source, why=f"at most {_DEEPEST} tables or lists")
+
+
+def _too_deep(data: Any) -> bool:
+    """Whether tables and lists lie more than ``_DEEPEST`` within each other; found without recursion."""
+    level = [data]
+    for _ in range(_DEEPEST + 1):
+        inside = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [value for values in inside for value in values if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return True
+
+
 def _override(item: str) -> tuple[tuple[str, ...], Any]:
     key, equals, value = item.partition("=")
+    if len(key) > _LONGEST_KEY:
+        raise InputError(f"the key of --set {short(item)} is too long", where="--set", why=f"at most {_LONGEST_KEY}")
     path = split_key(key)
     if not equals or path is None:
         raise InputError(

@@ -120,7 +120,12 @@ def _xyz(entry: MoleculeTable) -> list[Molecule]:
     paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
     if not paths:
         raise InputError(f"no file matches {pattern}", fix="a path, seen from the current directory")
-    return [molecule for path in paths for molecule in read_xyz(path, charge=entry.charge, spin=entry.spin)]
+    found: list[Molecule] = []
+    for path in paths:
+        found += read_xyz(path, charge=entry.charge, spin=entry.spin)
+        if len(found) > MOST:
+            raise InputError(f"the files of {pattern} hold too many molecules", why=f"at most {MOST} are read")
+    return found
 
 
 def _chains(entry: MoleculeTable, unit: str, given: dict[str, int]) -> Iterator[Molecule]:

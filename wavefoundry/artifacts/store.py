@@ -7,6 +7,7 @@ Layout::
     log.jsonl                one event per line
     checkpoints/NAME-STEP/   {arrays.safetensors, meta.json, manifest.json}, the last two of each stream
     artifacts/NAME/          the same three files: trained models and the like
+    summary.json             the results
     manifest.json            written by ``seal``: every final file with its size and SHA-256
     .lock                    while a writer is at work
 """
@@ -21,13 +22,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from wavefoundry.artifacts import files
-from wavefoundry.artifacts.bundles import Arrays, check_bundle, nonfinite, read_bundle, write_bundle
+from wavefoundry.artifacts.bundles import Arrays, nonfinite, read_bundle, write_bundle
 from wavefoundry.artifacts.layout import (
     ARTIFACTS,
     CHECKPOINTS,
     LOG,
     MARKER,
     SPEC,
+    SUMMARY,
     check_target,
     clear,
     make_folders,
@@ -36,12 +38,14 @@ from wavefoundry.artifacts.layout import (
 )
 from wavefoundry.artifacts.lock import LOCK, Lock
 from wavefoundry.artifacts.log import Log
-from wavefoundry.artifacts.manifest import (
-    MANIFEST,
-    check_files,
-    encode_manifest,
-    list_entries,
-    read_manifest,
+from wavefoundry.artifacts.manifest import MANIFEST
+from wavefoundry.artifacts.seal import (
+    is_sealed,
+    problems_of,
+    require_intact,
+    seal_problems,
+    write_seal,
+    write_sealed,
 )
 from wavefoundry.core.errors import InputError, IntegrityError, StorageError
 
@@ -69,6 +73,8 @@ class RunDirectory:
         self.warnings = warnings
         self._lock = lock
         self._log = Log(path / LOG)
+        # results without a seal, of a writer that was killed in between or of unknown origin
+        self._left = os.path.lexists(path / SUMMARY) and not is_sealed(path)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], spec_text: str, *, overwrite: bool = False) -> Self:
@@ -125,7 +131,10 @@ class RunDirectory:
         """
         folder = Path(os.path.expanduser(path)).absolute()
         with files.storage("open", folder):
-            if not all(os.path.lexists(folder / name) for name in (MARKER, SPEC)):
+            missing = [folder / name for name in (MARKER, SPEC) if not os.path.lexists(folder / name)]
+            if missing and is_sealed(folder):
+                raise IntegrityError(f"{missing[0]} is missing")
+            if missing:
                 raise InputError(
                     "there is no run in this directory" if folder.is_dir() else "there is no such directory",
                     where=str(folder),
@@ -259,17 +268,20 @@ class RunDirectory:
 
         Raises:
             InputError: the name leads elsewhere, or belongs to the directory itself.
+            IntegrityError: the run is sealed, and another file in it is damaged.
             StorageError: the file system refused; the old file is untouched.
         """
         parts = Path(name).parts
         reserved = {MARKER, SPEC, LOG, MANIFEST, LOCK, CHECKPOINTS, ARTIFACTS}
         if not parts or parts[0] in reserved or not all(NAME.fullmatch(part) for part in parts):
             raise InputError("this file name cannot be used inside a run directory", where=name)
-        self._begin()
+        self._require_lock()
         target = self.path.joinpath(*parts)
         files.refuse_links(self.path, target)
         with files.storage("create", target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
+        if is_sealed(self.path):
+            return write_sealed(self.path, "/".join(parts), data)
         files.write_atomic(target, data)
 
     def write_text(self, name: str, text: str) -> None:
@@ -299,22 +311,17 @@ class RunDirectory:
     def seal(self) -> None:
         """Write ``manifest.json`` over all files, as the last act of a finished run.
 
-        Writing to a sealed run breaks the seal; ``seal`` again afterwards.
+        A file written to a sealed run is sealed with it; a log line or a checkpoint breaks the seal, since the run
+        then goes on: ``seal`` again at its end.
 
         Raises:
-            IntegrityError: something in the directory is no plain file.
+            IntegrityError: something is damaged, or is no plain file. Damaged checkpoints are removed with a warning.
         """
-        self._begin()
+        self._require_lock()
         self._log.sync()
-        listed = {}
-        for name, ordinary in list_entries(self.path):
-            if name in (LOCK, MANIFEST):
-                continue
-            if not ordinary:
-                raise IntegrityError(f"{self.path / name} is no plain file")
-            size, digest = files.sha256_file(self.path / name)
-            listed[name] = {"size": size, "sha256": digest}
-        files.write_atomic(self.path / MANIFEST, encode_manifest("run", listed))
+        if is_sealed(self.path):
+            return require_intact(self.path)
+        self.warnings += write_seal(self.path)
 
     def verify(self) -> list[str]:
         """Check every file that has a known sum.
@@ -323,46 +330,32 @@ class RunDirectory:
             One line per problem, naming the file; empty when everything is intact. A run that is not sealed
             is checked as far as it has sums (checkpoints, artifacts, the study).
         """
-        problems = []
-        try:
-            problem = spec_problem(self.path, files.read_plain(self.path / SPEC))
-            problems += [problem] if problem else []
-        except (IntegrityError, InputError, StorageError) as error:
-            problems.append(str(error))
-        for parent in (self.path / CHECKPOINTS, self.path / ARTIFACTS):
-            problems += _check_bundles(parent)
-        problems += self._check_seal()
-        return list(dict.fromkeys(problems))
+        return problems_of(self.path)
 
-    def _check_seal(self) -> list[str]:
-        path = self.path / MANIFEST
-        if path.exists() or path.is_symlink():
-            try:
-                listed = read_manifest(self.path, "run")["files"]
-            except (IntegrityError, InputError, StorageError) as error:
-                return [str(error)]
-            return check_files(self.path, listed, frozenset({LOCK, MANIFEST}))
-        return [f"{self.path / name} is no plain file" for name, ordinary in list_entries(self.path) if not ordinary]
-
-    def _begin(self) -> None:
-        """Called before every change: only a writer may, and a seal is checked before it is broken.
-
-        Otherwise the next seal would bless whatever had been damaged in between. Checkpoints and artifacts
-        have sums of their own, and the log is repaired on resumption, so these are no reason to refuse.
-        """
+    def _require_lock(self) -> None:
         if self._lock is None:
             raise RuntimeError("the run directory is open for reading only")
-        if not (self.path / MANIFEST).exists():
-            return
-        own = tuple(str(self.path / name) for name in (LOG, CHECKPOINTS, ARTIFACTS))
-        for problem in self._check_seal():
-            if not problem.startswith(own):
-                raise IntegrityError(
-                    f"{problem}\n  fix:   restore the file, or remove {MANIFEST} to accept it as it is"
-                )
-            self.warnings.append(problem)
-        with files.storage("remove", self.path / MANIFEST):
-            (self.path / MANIFEST).unlink()
+        self._lock.require()
+
+    def _begin(self) -> None:
+        """Called before the run goes on: only a writer may, and a seal is checked before it is broken.
+
+        Otherwise the next seal would bless whatever had been damaged in between. A damaged checkpoint is no reason to
+        refuse: it is not used. The results go with the seal, since nothing vouches for them any more.
+        """
+        self._require_lock()
+        if is_sealed(self.path):
+            for problem in seal_problems(self.path):
+                if not problem.startswith(str(self.path / CHECKPOINTS)):
+                    raise IntegrityError(f"{problem}\n  fix:   restore the file, or start a new run")
+                self.warnings.append(problem)
+            with files.storage("remove", self.path / MANIFEST):
+                (self.path / MANIFEST).unlink()
+            self._left = True
+        if self._left:
+            with files.storage("remove", self.path / SUMMARY):
+                (self.path / SUMMARY).unlink(missing_ok=True)
+            self._left = False
 
     def _folder(self, name: str) -> Path:
         folder = self.path / name
@@ -376,15 +369,3 @@ def _checked(name: str) -> str:
     if not NAME.fullmatch(name):
         raise InputError("this name cannot be used", where=name, why="letters, digits and _ . - are allowed")
     return name
-
-
-def _check_bundles(parent: Path) -> list[str]:
-    if parent.is_symlink():
-        return [f"{parent} is no plain folder"]
-    if not parent.is_dir():
-        return []
-    with files.storage("read", parent):
-        names = sorted(name for name in os.listdir(parent) if not files.LITTER.match(name))
-    found = {name: check_bundle(parent / name) for name in names}
-    # A writer at work may have replaced or dropped a folder while it was being read: that is no damage.
-    return [line for name, lines in found.items() if os.path.lexists(parent / name) for line in lines]

@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 from wavefoundry.core.elements import Point, element, number, position, short
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.reading import read_file
 
 LARGEST = 1 << 26
 """Bytes of a file that are read at most."""
+MOST = 10_000
+"""Molecules of a file at most."""
 _WORDS = {
     "charge": r"(?:total[ _])?charge",
     "multiplicity": r"(?:spin[ _])?multiplicity|mult",
@@ -40,7 +43,13 @@ def read_frames(path: Path) -> list[Frame]:
         if not lines[start].strip():
             start += 1
             continue
-        line, comment, atoms = _frame(lines, start, str(path))
+        if len(found) == MOST:
+            why = f"at most {MOST} of one file are read"
+            raise InputError("the XYZ file holds too many molecules", where=str(path), why=why, fix="a part of it")
+        try:
+            line, comment, atoms = _frame(lines, start, str(path))
+        except InputError as error:
+            raise error if found or _familiar(lines[start:]) else _silent(error) from None
         charge, spin = _electrons(comment, f"{path}, line {line + 1}")
         found.append(Frame(atoms, charge, spin, f"{path}, line {line}"))
         start += 2 + len(atoms)
@@ -53,16 +62,7 @@ def read_frames(path: Path) -> list[Frame]:
 
 def _lines(path: Path) -> list[str]:
     """Lines of a text file in UTF-8, UTF-16 with its mark, or Latin-1 (as Windows has it)."""
-    try:
-        if path.is_file() and path.stat().st_size > LARGEST:
-            raise InputError("the XYZ file is too large", where=str(path), why="at most 64 MiB are read")
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise InputError("the XYZ file is no ordinary file", where=str(path), why="it may never end")
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError("there is no such XYZ file", where=str(path), fix="a path, seen from here") from None
-    except OSError as error:
-        raise InputError("the XYZ file cannot be read", where=str(path), why=str(error.strerror)) from None
+    data = read_file(path, "XYZ file", LARGEST, fix="a path, seen from here")
     wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     text = "\0"
     for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252"):
@@ -74,6 +74,18 @@ def _lines(path: Path) -> list[str]:
     if any(ord(char) < 32 and char not in "\t\n\r\f" for char in text):
         raise InputError("the XYZ file is not text", where=str(path), why="it is neither UTF-8 nor Latin-1")
     return text.replace("\N{MINUS SIGN}", "-").splitlines()
+
+
+def _familiar(lines: list[str]) -> bool:
+    """Whether the first molecule has a count and an atom where XYZ has them."""
+    row = lines[2] if len(lines) > 2 and lines[0].strip().isdecimal() else ""
+    return re.match(r"[\s,]*\S+([\s,]+[-+\d.]\S*){3}", row) is not None or "Properties=" in "".join(lines[1:2])
+
+
+def _silent(error: InputError) -> InputError:
+    """The same refusal without the words of a file that is none of XYZ: it may hold anything, secrets too."""
+    what = re.sub('".*"', "what stands there", error.what, flags=re.DOTALL)
+    return InputError(what, where=error.where, why=re.sub('".*"', "...", error.why), fix="a file in the XYZ format")
 
 
 def _frame(lines: list[str], start: int, path: str) -> tuple[int, str, list[tuple[str, Point]]]:

@@ -364,6 +364,30 @@ def block_of(process: Process) -> Any:
     return block
 
 
+def counted_block_of(process: Process) -> Any:
+    """As ``block_of``, but one program for any number of steps: ``block(run, family, schedule, count)``.
+
+    Only the first ``count`` entries of the schedule are steps, and only as many rows of the infos mean anything.
+    However steps are put into blocks, they give the same bits.
+    """
+
+    @jax.jit
+    def block(run: Run, family: System, schedule: Schedule, count: Array) -> tuple[Run, Info]:
+        def one(run: Run, k: Array) -> tuple[Run, Info]:
+            return process.step(run, family, schedule.learning_rate[k], schedule.shift[k])
+
+        def body(k: Array, carry: tuple[Run, Info]) -> tuple[Run, Info]:
+            run, info = one(carry[0], k)
+            return run, jax.tree.map(lambda rows, row: rows.at[k].set(row), carry[1], info)
+
+        rows = jax.eval_shape(one, run, jnp.array(0))[1]
+        length = schedule.shift.shape[0]
+        infos = jax.tree.map(lambda a: jnp.zeros((length, *a.shape), a.dtype), rows)
+        return jax.lax.fori_loop(0, count, body, (run, infos))
+
+    return block
+
+
 def decay(learning_rate: float, shift: float, steps: int, tail: float = 0.4) -> Schedule:
     """Constant learning rate, then linear to zero over the last ``tail`` of the steps: it averages the noise out."""
     left = (steps - jnp.arange(steps)) / max(tail * steps, 1.0)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.reading import read_file
 from wavefoundry.problems.grid import Grid1D
 
-MAX_FILE = 1 << 28
+MAX_FILE = 1 << 26
 SLACK = 1e-6
 """Places may lie outside the box by so much of its length (rounded text)."""
 
@@ -40,24 +43,21 @@ def read_potential(path: str | Path, grid: Grid1D) -> np.ndarray:
 
 
 def _table(file: Path, where: str) -> np.ndarray:
-    if not file.is_file():
-        raise InputError("there is no such potential file", where=where)
-    if file.stat().st_size > MAX_FILE:
-        raise InputError("the potential file is too large", where=where, why=f"at most {MAX_FILE >> 20} MiB")
+    data = read_file(file, "potential file", MAX_FILE, where=where)
     fix = "numbers with decimal points, columns separated by blanks, comments after #"
     try:
         if file.suffix == ".npy":
-            table = np.asarray(np.load(file, allow_pickle=False))
-        elif not any(line.split("#")[0].strip() for line in file.read_text(encoding="utf-8-sig").splitlines()):
+            return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
+        text = data.decode("utf-8-sig")
+        if not any(line.split("#")[0].strip() for line in text.splitlines()):
             raise InputError("the potential file is empty", where=where)
-        else:
-            table = np.loadtxt(file, ndmin=2, comments="#", encoding="utf-8-sig")
-    except InputError:
-        raise
-    except (ValueError, OSError, EOFError) as error:
+        return np.loadtxt(io.StringIO(text), ndmin=2, comments="#")
+    except UnicodeDecodeError:
+        raise InputError("the potential file cannot be read", where=where, why="it is no text", fix=fix) from None
+    except (ValueError, OSError, EOFError, MemoryError) as error:
         said = (str(error).splitlines() or ["?"])[0]
+        said = re.sub("'.*'", "a word", said)  # whatever the file holds, it is not repeated
         raise InputError("the potential file cannot be read", where=where, why=said, fix=fix) from None
-    return table
 
 
 def _values(values: np.ndarray, grid: Grid1D, where: str) -> np.ndarray:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
-from wavefoundry.core.errors import InputError, IntegrityError
+from wavefoundry.artifacts.results import read_results
+from wavefoundry.core.errors import InputError
 from wavefoundry.reports import content, judgement, page, view
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
@@ -22,15 +23,12 @@ def read_run(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
     Raises:
         InputError: there is no ``summary.json``.
-        IntegrityError: ``summary.json`` is not a JSON object.
+        IntegrityError: ``summary.json`` is not a JSON object, or a file of the run is damaged.
         StorageError: the file system refused.
     """
-    path = Path(run_dir) / "summary.json"
-    if not path.exists():
-        raise _no_summary(path)
-    summary = files.decode_json(files.read_plain(path), path)
-    if not isinstance(summary, dict):
-        raise IntegrityError(f"{path} is not a JSON object")
+    summary = read_results(Path(run_dir))
+    if summary is None:
+        raise _no_summary(Path(run_dir) / "summary.json")
     events, _ = Log(Path(run_dir) / "log.jsonl").read()
     if summary.get("kind") == "emulation":
         from wavefoundry.reports import emulation

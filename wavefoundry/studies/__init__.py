@@ -68,7 +68,7 @@ def _rewind_log(directory: Any) -> None:
     from wavefoundry.artifacts.store import STORE_KEY
 
     tickets = ("training", "tickets", "isolate", "confirm", "transfer")
-    order = (tickets, ("adapt",), ("pretrain",), ("emulation",), ("molecules",))
+    order = (tickets, ("adapt", "point"), ("pretrain",), ("emulation",), ("molecules",))
     for streams in order:
         found = [latest[2] for stream in streams if (latest := directory.latest(stream)) is not None]
         if found:

@@ -18,6 +18,7 @@ from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import CLASSES, FRAME_STEP, FRAMES, PRESETS, Item
 from wavefoundry.problems.schrodinger import Solver, converge, solve
+from wavefoundry.studies.forecast import free_memory as _memory
 
 Progress = Callable[[int, int], None]
 PAPER_FRAMES = 500
@@ -178,15 +179,6 @@ class Curriculum:
         settings = [self.frames, self.frame_step, self.grid.length, self.grid.n, *self.solver]
         text = json.dumps(settings).encode()
         return hashlib.sha256(text + states.tobytes() + fields.tobytes()).hexdigest()[:24]
-
-
-def _memory() -> int | None:
-    """Bytes of memory that can be used without swapping; None where the system does not say."""
-    try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
 
 
 def _read_cache(folder: Path, key: str) -> tuple[np.ndarray, dict[str, Any]] | None:

@@ -13,145 +13,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from wavefoundry.adapt.head import Rules, Tuned
-from wavefoundry.adapt.pool import Layout, Pool, fill
-from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
+from wavefoundry.adapt.pool import Pool, fill
 from wavefoundry.core import tree
-from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import Doubt
-from wavefoundry.engine.guided import Guide, guide_at
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
+from wavefoundry.studies.mapper import Mapper, convergence_of
 from wavefoundry.studies.plan import BASE, Wave, waves
-from wavefoundry.studies.points import WIDTH, Frontier, HeadTools, Outcome, adapt_point
-from wavefoundry.studies.pretraining import Trainer, Training
-from wavefoundry.studies.records import Estimator, Known, failed_record, known_of, point_record, zero_of
+from wavefoundry.studies.points import WIDTH, Frontier, Outcome, adapt_point
+from wavefoundry.studies.pretraining import Trainer
+from wavefoundry.studies.records import failed_record, point_record, zero_of
 
 WALKERS = 512
 """About so many configurations are kept with the state of a point."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Base:
-    """What adaptation starts from: a wavefunction with walkers distributed as its |psi|^2."""
-
-    system: LatticeSystem
-    wavefunction: Wavefunction
-    x: PyTree  # (chains, sites)
-    convergence: Convergence | None = None  # of its training, where that is known
-
-
-class Mapper:
-    """Adapts a base to points of its family, one wave after the other, resumable after every point.
-
-    Args:
-        base: the pre-trained state.
-        adapt, evaluate: tables of the study file.
-        seed: of all random numbers of the adaptation.
-        chunk: configurations evaluated at a time.
-        training: settings of method "full".
-        states: all configurations of a small system: measurements draw from them instead of running chains.
-    """
-
-    def __init__(
-        self,
-        base: Base,
-        adapt: AdaptTable,
-        evaluate: EvaluateTable,
-        *,
-        seed: int,
-        chunk: int,
-        training: Training | None = None,
-        states: Array | None = None,
-    ):
-        self.base, self.adapt, self.evaluate = base, adapt, evaluate
-        self.key = jax.random.fold_in(jax.random.key(seed), 1)
-        self.training = training
-        system = base.system
-        chains = evaluate.chains
-        samples = adapt.samples if adapt.method == "head" else evaluate.samples
-        per_chain = max(4, -(-samples // chains))
-        self.layout = Layout(chains, per_chain, 2, chunk)
-        rules = Rules(
-            adapt.steps,
-            adapt.learning_rate or 0.15,
-            adapt.diagonal_shift or 1e-2,
-            0.3,
-            adapt.held_out,
-            adapt.ess_min,
-            chains,
-            adapt.tolerance / 10,
-        )
-        pools = -(-evaluate.samples // (chains * per_chain))
-        self.tools = HeadTools(
-            base.wavefunction, system.family([{}]), self.layout, rules, adapt.rounds, adapt.tolerance, pools, states
-        )
-        self.estimator = Estimator(system, chains, evaluate.observables)
-        self._origin: tuple[Frontier, Pool] | None = None
-
-    @property
-    def real_head(self) -> bool:
-        """Whether all amplitudes are positive."""
-        return self.base.wavefunction.real
-
-    def origin(self) -> tuple[Frontier, Pool]:
-        """Pool of the pre-trained state, the start of everything."""
-        if self._origin is None:
-            head: Any = self.base.wavefunction.head
-            x = self._spread(self.base.x, self.layout.chains)
-            key = jax.random.fold_in(self.key, 10**6)
-            self._origin = self.tools.draw(head.weights(), x, key, self.guide(self.base.wavefunction, self.base.x))[:2]
-        return self._origin
-
-    def guide(self, wavefunction: Wavefunction, x: PyTree) -> Guide | None:
-        """Proposals for a wavefunction from the walkers of its optimisation; None where samples need no chains."""
-        if self.tools.states is not None:
-            return None
-        system = self.base.system
-        return guide_at(wavefunction, system.family([{}]), x, system.extent, self.layout.chunk)
-
-    def measure_base(self) -> dict[str, Any]:
-        """Record of the pre-trained state itself, on fresh samples."""
-        begin = METER.now()
-        frontier, pool = self.origin()
-        key = jax.random.fold_in(self.key, 10**6 + 1)
-        keys = jax.random.split(key, self.tools.measurements)
-        pools = [pool, *(self.tools.more(frontier, pool, k) for k in keys[1:])]
-        measured = self.tools.measure(self.estimator, self.base.wavefunction, self.base.system, pools, keys[0])
-        found = self.base.convergence
-        record = point_record(
-            self.base.system,
-            "pretrain",
-            measured,
-            known=self.known(self.base.system),
-            pool=None,
-            cost=METER.now() - begin,
-            real_head=self.real_head,
-            doubts=[] if found is None else found.doubts(),
-        )
-        return record | convergence_of(found)
-
-    def known(self, system: LatticeSystem) -> Known:
-        """Reference and exact observables, where the study wants them."""
-        return known_of(system) if self.evaluate.exact == "auto" else Known()
-
-    def inherited(self) -> list[Doubt]:
-        """What the base hands down to every point: a warning where its training had not come to rest."""
-        found = self.base.convergence
-        doubts = [] if found is None else found.doubts("BASE-NOT-CONVERGED", "the pre-training")
-        return [doubt._replace(refuses=False) for doubt in doubts]
-
-    def _spread(self, x: PyTree, chains: int) -> PyTree:
-        """Starting configurations for ``chains`` chains from those of the pre-training, repeated as needed."""
-        return jax.tree.map(lambda a: a[jnp.arange(chains) % a.shape[0]], x)
-
-    def tune_wave(self, systems: list[LatticeSystem], frontier: Frontier, pool: Pool, wide: bool) -> list[Tuned]:
-        """First tuning of all points of a wave on their parent's pool."""
-        starts = [jnp.asarray(frontier.weights)] * len(systems)
-        return self.tools.tune(self.base.system, starts, [s.couplings for s in systems], pool, wide)
 
 
 class Mapped(NamedTuple):
@@ -187,6 +64,17 @@ def map_points(mapper: Mapper, points: list[dict[str, float]], context: Context)
     everything = range(len(points))
     records, states = [work.records[i] for i in everything], [work.kept(i) for i in everything]
     return Mapped(records, states, METER.now() - before + spent)
+
+
+WITHIN, STRIDE, SAVE_AFTER = "point", 10**6, 60.0
+"""Stream of a point that is not finished, how far apart the steps of two points are numbered, seconds between saves."""
+
+
+def within_point(context: Context) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """Arrays and description of a point that was broken off after the last finished one, or None."""
+    done, found = context.restore(_Work.stream), context.restore(WITHIN)
+    finished = 0 if done is None else len(done[2]["records"])
+    return None if found is None or found[2].get("finished") != finished else found[1:]
 
 
 class _Work:
@@ -313,16 +201,25 @@ class _HeadWork(_Work):
 
 
 class _FullWork(_Work):
-    """Full fine-tuning and zero-shot evaluation: the state of a point is its weights and walkers."""
+    """Full fine-tuning and zero-shot evaluation: the state of a point is its weights and walkers.
+
+    A point that takes long is saved within (stream ``point``), and gone on with from there.
+    """
 
     def __init__(self, *args: Any):
         super().__init__(*args)
         self.trainer = None
+        self.within: tuple[dict[str, np.ndarray], dict[str, Any]] | None = None  # of a point that was broken off
         if self.mapper.adapt.method == "full":
             static = eqx.partition(self.mapper.base.wavefunction, eqx.is_array)[1]
             trainable = tree.all_weights(eqx.filter(self.mapper.base.wavefunction, eqx.is_array))
             assert self.mapper.training is not None
             self.trainer = Trainer(static, trainable, self.mapper.training, self.mapper.base.system.sites)
+
+    def restore(self) -> Cost:
+        spent = super().restore()
+        self.within = within_point(self.context)
+        return spent if self.within is None else spent + Cost(**self.within[1]["cost"])
 
     def start(self, index: int) -> tuple[PyTree, PyTree]:
         params = eqx.filter(self.mapper.base.wavefunction, eqx.is_array)
@@ -336,10 +233,10 @@ class _FullWork(_Work):
         for i in wave.points:
             if i in self.records:
                 continue
-            begin, system = METER.now(), self.system(i)
+            begin, system = METER.now() - self._carried(i), self.system(i)
             start = self.start(wave.parent)
             try:
-                params, x = self._optimise(system, *start, jax.random.fold_in(self.mapper.key, i))
+                params, x = self._optimise(i, *start, begin)
                 self.records[i] = self._measure(system, params, x, jax.random.fold_in(self.mapper.key, i), begin)
             except PhysicsError as error:
                 self.context.warn(str(error))
@@ -349,17 +246,36 @@ class _FullWork(_Work):
             self.state[str(i)] = kept
             yield i
 
-    def _optimise(self, system: LatticeSystem, params: PyTree, x: PyTree, key: Array) -> tuple[PyTree, PyTree]:
-        """All weights at one point, from the weights and walkers of its neighbour."""
+    def _carried(self, index: int) -> Cost:
+        """What earlier sessions have spent on a point that was broken off."""
+        return Cost(**self.within[1]["cost"]) if self.within and self.within[1]["index"] == index else Cost()
+
+    def _optimise(self, index: int, params: PyTree, x: PyTree, begin: Cost) -> tuple[PyTree, PyTree]:
+        """All weights at one point, from the weights and walkers of its neighbour, or from where it was broken off."""
         if self.trainer is None or self.mapper.training is None:
             return params, x
+        trainer, system = self.trainer, self.system(index)
         if not self.records:
             self.context.compiling("the training step")
         family = system.family([{}])
-        run = self.trainer.start(key, params, family)
-        spread = self.mapper._spread(x, self.mapper.training.chains)
+        run = trainer.start(jax.random.fold_in(self.mapper.key, index), params, family)
+        spread = self.mapper.spread(x, self.mapper.training.chains)
         run = run._replace(sampler=run.sampler._replace(x=jax.tree.map(lambda a: a[None], spread)))
-        run = self.trainer.run(run, family, self.context, "adapt", point=system.values)
+        if self.within is not None and self.within[1]["index"] == index:
+            run = tree.from_arrays(run, self.within[0])
+            trainer.energies = list(self.within[1]["energies"])
+            self.context.say("adapt", f"going on from step {int(run.step)} of a point")
+        saved = time.monotonic()
+
+        def save(step: int, run: Any) -> None:
+            nonlocal saved
+            if self.context.stopping or time.monotonic() - saved > SAVE_AFTER:
+                cost = (METER.now() - begin)._asdict()
+                meta = {"index": index, "finished": len(self.records), "energies": trainer.energies, "cost": cost}
+                self.context.save(WITHIN, len(self.records) * STRIDE + step, run, meta)
+                saved = time.monotonic()
+
+        run = trainer.run(run, family, self.context, "adapt", save, point=system.values)
         return run.params, jax.tree.map(lambda a: a[0], run.sampler.x)
 
     def _measure(self, system: LatticeSystem, params: PyTree, x: PyTree, key: Array, begin: Cost) -> dict[str, Any]:
@@ -367,7 +283,7 @@ class _FullWork(_Work):
         layout, family = self.mapper.layout, system.family([{}])
         static = eqx.partition(self.mapper.base.wavefunction, eqx.is_array)[1]
         wavefunction: Wavefunction = eqx.combine(params, static)
-        start = self.mapper._spread(x, layout.chains)
+        start = self.mapper.spread(x, layout.chains)
         guide = self.mapper.guide(wavefunction, x)
         tools = dataclasses.replace(self.mapper.tools, wavefunction=wavefunction, family=family)
         xs, acceptance = tools.samples(wavefunction, start, jax.random.fold_in(key, 1), guide)
@@ -386,8 +302,3 @@ class _FullWork(_Work):
             acceptance=acceptance,
         )
         return record | convergence_of(found)
-
-
-def convergence_of(found: Convergence | None) -> dict[str, Any]:
-    """The field of a record that says whether its training had come to rest."""
-    return {"convergence": None if found is None else found.record()}

@@ -27,7 +27,9 @@ from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.context import Context
-from wavefoundry.studies.diagram import Base, Mapper, map_points
+from wavefoundry.studies.diagram import map_points, within_point
+from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
+from wavefoundry.studies.mapper import Base, Mapper
 from wavefoundry.studies.networks import Fitted, fitted, imposed_by
 from wavefoundry.studies.pretraining import Trainer, Training, chunk_size, train
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
@@ -83,6 +85,8 @@ def training_of(table: PretrainTable, extent: tuple[int, ...], chunk: int, check
     )
 
 
+MODEST = 1e9
+"""Sites times samples times width^2 below which no array is large."""
 LARGEST = 1.0
 """No step changes log psi of a sample by more."""
 LISTED, FULL_SUM = 2**14, 1024
@@ -154,10 +158,31 @@ def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
     return summary_of(system, pretrained, records, adapt_cost, begin, settings, base.wavefunction)
 
 
+def refuse(spec: DiagramSpec) -> None:
+    """Refuse a study whose largest arrays cannot be held, before anything is written.
+
+    Raises:
+        InputError: the derivatives of the training, or a pool of the adaptation, do not fit into memory.
+    """
+    sites, walkers = spec.system.lattice.sites, spec.pretrain.walkers
+    if sites * max(walkers, spec.adapt.samples) * spec.wavefunction.width**2 < MODEST:
+        return
+    system = build_system(spec).system
+    wavefunction = build_wavefunction(spec, system)
+    if count_states(system.hilbert, 20) > LISTED:
+        needed = solve_bytes(wavefunction, walkers * len(spec.at_list()), spec.pretrain.solver)
+        require_memory(needed, "a training step", "pretrain.walkers, wavefunction.width", "fewer walkers or weights")
+    if spec.adapt.method == "head":
+        needed = pool_bytes(wavefunction, system.family([{}]), spec.adapt.samples)
+        require_memory(needed, "a pool", "adapt.samples, wavefunction.width", "fewer samples or a narrower network")
+
+
 def _earlier(context: Context) -> Cost:
     """What earlier sessions of a resumed run had cost when they saved last."""
     found = [context.restore(stream) for stream in ("pretrain", "adapt")]
-    return sum((Cost(**one[2]["cost"]) for one in found if one and "cost" in one[2]), Cost())
+    within = within_point(context)
+    costs = [one[2]["cost"] for one in found if one and "cost" in one[2]] + ([within[1]["cost"]] if within else [])
+    return sum((Cost(**cost) for cost in costs), Cost())
 
 
 def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:
@@ -175,13 +200,10 @@ def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chu
 
 def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
     """Weights of an earlier run or saved model, for a network of the same shape."""
-    from pathlib import Path
-
     from wavefoundry.artifacts.bundles import read_bundle
+    from wavefoundry.artifacts.results import model_folder
 
-    folder = Path(path).expanduser()
-    folder = folder / "artifacts" / "base" if (folder / "artifacts" / "base").is_dir() else folder
-    arrays, _ = read_bundle(folder)
+    arrays, _ = read_bundle(model_folder(path))
     return tree.from_arrays(wavefunction, arrays, "wavefunction")
 
 

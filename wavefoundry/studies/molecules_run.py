@@ -150,8 +150,9 @@ def stored_rest(path: str | os.PathLike[str]) -> dict[str, Rest]:
 
 def base_folder(path: str | os.PathLike[str]) -> Path:
     """Folder of the stored model: in a run directory, or the path itself."""
-    folder = Path(path).expanduser()
-    return folder / "artifacts" / BASE if (folder / "artifacts" / BASE).is_dir() else folder
+    from wavefoundry.artifacts.results import model_folder
+
+    return model_folder(path, BASE)
 
 
 def run(spec: MoleculesSpec, context: Context) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.statistics import autocorrelation_time, split_r_hat, v_score
 from wavefoundry.core.types import Run, System, Wavefunction
-from wavefoundry.engine.vmc import Info, Options, Schedule, block_of, decay, variational
+from wavefoundry.engine.vmc import Info, Options, Schedule, counted_block_of, decay, variational
 from wavefoundry.problems.strings import strings_of
 from wavefoundry.studies.context import Context
+from wavefoundry.studies.forecast import DEAF, duration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Trainer:
         self.energies: list[float] = []  # of every step of the run under way, its first member
         self.process = variational(static, trainable, training.options, training.listed)
         self._init = jax.jit(self.process.init, static_argnums=3)
-        self._block = block_of(self.process)
+        self._block = counted_block_of(self.process)
+        self._pace: float | None = None  # seconds of a step, once one has been timed
 
     def start(self, key: jax.Array, params: PyTree, family: System) -> Run:
         """A fresh run from given weights."""
@@ -80,6 +82,9 @@ class Trainer:
     ) -> Run:
         """Go on to the last step; emits a step event after every block and saves now and then.
 
+        Blocks are as long as the settings say, or shorter where they would take more than ``DEAF`` seconds: a stop is
+        heard after each. The result does not depend on them.
+
         Args:
             run: from ``start``, or restored. family: stacked system(s). context: reports and saves.
             phase: name in the events. save: called with step and state at checkpoints and at the end. event: added
@@ -94,10 +99,8 @@ class Trainer:
         limit = energy_bound(family)
         step, saved, begin, first = int(run.step), int(run.step), time.perf_counter(), int(run.step)
         while step < training.steps:
-            size = min(training.block, training.steps - step)
-            part = jax.tree.map(lambda a, lo=step, hi=step + size: a[lo:hi], schedule)
-            run, info = self._block(run, family, part)
-            step += size
+            run, info = self._next(run, family, schedule, step, context, phase)
+            step += len(info.energy)
             self.energies += np.real(np.asarray(info.energy))[:, 0].tolist()
             self._check(info, step, limit)
             left = (time.perf_counter() - begin) / (step - first) * (training.steps - step)
@@ -108,6 +111,34 @@ class Trainer:
                 saved = step
                 context.stop_if_asked()
         return run
+
+    def _next(
+        self, run: Run, family: System, schedule: Schedule, step: int, context: Context, phase: str
+    ) -> tuple[Run, Info]:
+        """The next block of steps; the first one of all begins with a step that is timed."""
+        size, infos = min(self.training.block, self.training.steps - step), []
+        if self._pace is None:
+            self._steps(run, family, schedule, step, 0)  # compiles
+            run, info = self._steps(run, family, schedule, step, 1)
+            infos.append(info)
+            total = (self._pace or 0.0) * (self.training.steps - step)
+            if total > 60:
+                context.say(phase, f"a step takes {self._pace:.2g} s: about {duration(total)} for what is left")
+        rest = min(size, max(1, int(DEAF / max(self._pace or 0.0, 1e-9)))) - len(infos)
+        if rest > 0 and not (infos and context.stopping):
+            run, info = self._steps(run, family, schedule, step + len(infos), rest)
+            infos.append(info)
+        return run, jax.tree.map(lambda *rows: np.concatenate(rows), *infos)
+
+    def _steps(self, run: Run, family: System, schedule: Schedule, step: int, count: int) -> tuple[Run, Info]:
+        """``count`` steps from ``step`` on, timed; all counts are the same program."""
+        index = jnp.minimum(jnp.arange(self.training.block) + step, self.training.steps - 1)
+        begin = time.perf_counter()
+        part = jax.tree.map(lambda a: a[index], schedule)
+        run, info = jax.block_until_ready(self._block(run, family, part, jnp.array(count)))
+        if count:
+            self._pace = (time.perf_counter() - begin) / count
+        return run, jax.tree.map(lambda rows: np.asarray(rows)[:count], info)
 
     def convergence(self, e_inf: float = 0.0) -> Convergence:
         """Whether the last run had come to rest. ``e_inf``: energy of infinite temperature."""

@@ -13,7 +13,7 @@ import numpy as np
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.studies.diagram import Base
+from wavefoundry.studies.mapper import Base
 from wavefoundry.studies.states import LatticeState
 
 

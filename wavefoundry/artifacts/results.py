@@ -1,0 +1,84 @@
+"""Results of a run: its ``summary.json``, read only once every sum of the run directory has been checked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from wavefoundry.artifacts import files
+from wavefoundry.artifacts.bundles import is_bundle
+from wavefoundry.artifacts.layout import ARTIFACTS, SUMMARY
+from wavefoundry.artifacts.manifest import check_schema
+from wavefoundry.artifacts.seal import is_run_folder, is_sealed, require_intact
+from wavefoundry.core.errors import IntegrityError
+
+SCHEMA = 1
+"""Newest schema of a summary that is read."""
+
+TABLES = ("points", "rounds", "molecules", "students")
+"""Keys that hold a list of records, in summaries of one kind or another."""
+
+RECORDS = ("pretrain", "system", "cost", "versions", "settings")
+"""Keys that hold one record."""
+
+
+def read_results(folder: Path) -> dict[str, Any] | None:
+    """The summary of a run, or ``None`` where there is none (yet).
+
+    Results that were copied elsewhere without the rest of their run are read as they are.
+
+    Args:
+        folder: run directory, or a folder with a copy of ``summary.json``.
+
+    Raises:
+        IntegrityError: any file of the run is damaged, or the summary is none.
+        InputError: the summary was written by a newer release.
+    """
+    path = folder / SUMMARY
+    if not os.path.lexists(path) and not is_sealed(folder):
+        return None
+    if is_run_folder(folder):
+        require_intact(folder)
+        if not is_sealed(folder):  # a writer is at work: what it has written is not final
+            return None
+    return check_summary(files.decode_json(files.read_plain(path), path), path)
+
+
+def model_folder(path: str | os.PathLike[str], name: str = "base") -> Path:
+    """Folder of a stored model: ``artifacts/NAME`` of a run directory, every file of which is checked, or the path.
+
+    Raises:
+        IntegrityError: the run is damaged.
+    """
+    folder = Path(path).expanduser()
+    if not is_run_folder(folder) or is_bundle(folder):
+        return folder
+    if is_sealed(folder) or (folder / ARTIFACTS / name).is_dir():
+        require_intact(folder)
+    return folder / ARTIFACTS / name if (folder / ARTIFACTS / name).is_dir() else folder
+
+
+def is_copy(folder: Path) -> bool:
+    """Whether results in this folder have no sums that vouch for them."""
+    return not is_run_folder(folder)
+
+
+def check_summary(summary: Any, path: Path) -> dict[str, Any]:
+    """A summary whose outer form is that of one.
+
+    Raises:
+        IntegrityError: it is no JSON object, or something in it has another form. InputError: of a newer schema.
+    """
+    if not isinstance(summary, dict):
+        raise IntegrityError(f"{path} is damaged: it is not a JSON object")
+    if "schema" in summary:
+        check_schema(summary["schema"], SCHEMA, path)
+    for key in TABLES:
+        rows = summary.get(key)
+        if rows is not None and not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+            raise IntegrityError(f"{path} is damaged: '{key}' is no list of records")
+    for key in RECORDS:
+        if not isinstance(summary.get(key), dict | None):
+            raise IntegrityError(f"{path} is damaged: '{key}' is no record")
+    return summary

@@ -1,0 +1,86 @@
+"""What a study will take: memory of its largest arrays before it begins, time as soon as a step has been timed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from wavefoundry.core import tree
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.types import Wavefunction
+
+DEAF = 5.0
+"""Seconds that a block of steps may take: for so long a stop is not heard."""
+
+
+def free_memory() -> int | None:
+    """Bytes of memory that can be used without swapping; None where the system does not say."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def device_memory() -> int | None:
+    """Bytes that arrays may take: of the accelerator, or free on this machine; None where that is not known."""
+    if jax.default_backend() == "cpu":
+        return free_memory()
+    stats = jax.devices()[0].memory_stats() or {}
+    return stats.get("bytes_limit")
+
+
+def solve_bytes(wavefunction: Wavefunction, samples: int, solver: str = "auto") -> int:
+    """Least memory of a natural-gradient step: derivatives of all samples, and the matrix that is solved for.
+
+    Args:
+        wavefunction: the network. samples: of all members of a family together. solver: as in the study file.
+    """
+    weights = tree.count(wavefunction)
+    rows = samples * (1 if wavefunction.real else 2)
+    side = {"qgt": weights, "kernel": rows}.get(solver, min(weights, rows))
+    kind = max((leaf.dtype.itemsize for leaf in jax.tree.leaves(wavefunction) if hasattr(leaf, "dtype")), default=4)
+    # the derivatives and their centred copy; the matrix and its factor
+    return 2 * rows * weights * kind + 2 * 8 * side**2
+
+
+def pool_bytes(wavefunction: Wavefunction, family: Any, samples: int) -> int:
+    """Memory of one pool: features of its samples and of all configurations they are connected to.
+
+    Args:
+        wavefunction: the network. family: of one member. samples: of the pool.
+    """
+    varying = family.varying()
+    system = jax.tree.map(lambda a, moves: a[0] if moves is True else a, family, varying)
+
+    def one(x: Any) -> Any:
+        return system.expand(lambda y: wavefunction.features(system, y), x)
+
+    x = jax.eval_shape(system.init, jax.random.key(0))
+    leaves = jax.tree.leaves(jax.eval_shape(one, x))
+    return samples * sum(leaf.size * jnp.dtype(leaf.dtype).itemsize for leaf in leaves)
+
+
+def require_memory(needed: int, what: str, where: str, fix: str) -> None:
+    """Refuse what cannot fit.
+
+    Args:
+        needed: bytes, at least. what: whose. where: keys of the study file. fix: what to lower.
+
+    Raises:
+        InputError: more than there is.
+    """
+    free = device_memory()
+    if free is not None and needed > free:
+        why = f"{free / 2**30:.3g} GiB are free"
+        raise InputError(f"{what} takes at least {needed / 2**30:.3g} GiB of memory", where=where, why=why, fix=fix)
+
+
+def duration(seconds: float) -> str:
+    """A time in words: ``"40 s"``, ``"12 min"``, ``"3.5 h"``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
