@@ -10,7 +10,7 @@ import pytest
 
 import wavefoundry as wf
 from wavefoundry.artifacts import spec as study_file
-from wavefoundry.core.errors import InputError
+from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.studies import run_study
 
 SMALL = {"width": 8, "layers": 1, "heads": 2, "patch": 2}
@@ -141,6 +141,12 @@ def test_a_finished_run_is_opened_with_all_its_states(tmp_path, method):
         psi = state.statevector()
         energy = np.vdot(psi, state.system.operator().to_sparse() @ psi).real
         assert abs(energy - point["energy"]) < 4 * point["energy_error"] + 1e-6
+    if method == "head":
+        arrays = folder / "artifacts" / "points" / "arrays.safetensors"
+        whole = arrays.read_bytes()
+        arrays.write_bytes(whole[:-5] + bytes([whole[-5] ^ 4]) + whole[-4:])
+        with pytest.raises(IntegrityError, match="damaged"):
+            wf.open(folder)
     one, two = (found.state(J2=value).statevector() for value in (0.1, 0.3))
     assert (abs(np.vdot(one, two)) ** 2 > 1 - 1e-12) == (method == "zero-shot")
 

@@ -17,7 +17,7 @@ from wavefoundry.api import Diagram, Pretrained, load, measured_base
 from wavefoundry.api_molecules import MoleculeModel
 from wavefoundry.api_tickets import Tickets
 from wavefoundry.artifacts import spec as study_file
-from wavefoundry.artifacts.files import decode_json, read_plain
+from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.core.errors import InputError
@@ -49,10 +49,10 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Stud
     """
     folder = Path(path).expanduser()
     with RunDirectory.open(folder) as store:
-        if not (folder / "summary.json").is_file():
+        summary = read_results(folder)
+        if summary is None:
             fix = "let it end: wavefoundry run STUDY --out DIR --resume"
             raise InputError(f"the run in {path} is not finished", where="wf.open", fix=fix)
-        summary = decode_json(read_plain(folder / "summary.json"), folder / "summary.json")
         kind = summary.get("kind")
         if kind == "tickets":
             return api_tickets.open_run(folder)
