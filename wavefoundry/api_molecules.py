@@ -67,7 +67,8 @@ def _checked(rows: list[dict[str, Any]], unit: str) -> list[MoleculeTable]:
     from wavefoundry.artifacts import spec as study_file
 
     data = {"kind": "molecules", "train": {"unit": unit, "molecules": [_plain(row) for row in rows]}}
-    return self_contained(study_file.from_dict(data, source="wf.molecules"), "wf.molecules").train.molecules
+    spec = study_file.from_dict(data, source="wf.molecules")
+    return self_contained(spec, lambda path: "wf.molecules").train.molecules
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
