@@ -24,6 +24,10 @@ _NAMES = ("pretrain", "map", "load", "run_study", "Diagram", "Pretrained")
 _NAMES += ("molecules", "MoleculeMap", "MoleculeModel")
 _NAMES += ("prune", "isolate", "compact", "explain", "collapse", "Tickets", "Collapse")
 
+_ERRORS = (
+    "WavefoundryError", "InputError", "PhysicsError", "IntegrityError", "StorageError", "LockedError", "Interrupted",
+)  # fmt: skip
+
 _EMULATION = {
     "Grid1D": "problems.grid",
     "Grid2D": "problems.grid",
@@ -41,6 +45,15 @@ if TYPE_CHECKING:
     from wavefoundry.api import Diagram, Pretrained, load, map, pretrain, run_study
     from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
     from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
+    from wavefoundry.core.errors import (
+        InputError,
+        IntegrityError,
+        Interrupted,
+        LockedError,
+        PhysicsError,
+        StorageError,
+        WavefoundryError,
+    )
     from wavefoundry.problems import exact, lattice, toric
     from wavefoundry.problems.grid import Grid1D, Grid2D
     from wavefoundry.problems.landscapes import case
@@ -57,11 +70,18 @@ __all__ = [
     "Diagram",
     "Grid1D",
     "Grid2D",
+    "InputError",
+    "IntegrityError",
+    "Interrupted",
+    "LockedError",
     "MoleculeMap",
     "MoleculeModel",
     "Packet",
+    "PhysicsError",
     "Pretrained",
+    "StorageError",
     "Student",
+    "WavefoundryError",
     "ablate",
     "case",
     "collapse",
@@ -96,6 +116,8 @@ def __getattr__(name: str) -> Any:
         return import_module(_MODULES[name])
     if name in _NAMES:
         return getattr(import_module("wavefoundry.api"), name)
+    if name in _ERRORS:
+        return getattr(import_module("wavefoundry.core.errors"), name)
     if name in _EMULATION:
         return getattr(import_module(f"wavefoundry.{_EMULATION[name]}"), name)
     raise AttributeError(f"module 'wavefoundry' has no attribute {name!r}")

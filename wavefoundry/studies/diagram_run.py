@@ -124,7 +124,7 @@ def _static_and_trainable(wavefunction: Wavefunction) -> tuple[Any, Any]:
 
 def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
     """Pre-train, adapt to every point, and put the records together."""
-    begin = METER.now() - _earlier(context)
+    begin = METER.now() - context.cost()
     context.say("pretrain", f"{spec.system.model}, {spec.system.lattice.sites} sites")
     rule = build_system(spec)
     system = rule.system
@@ -149,12 +149,6 @@ def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
         pretrained["trained_together"] = spec.at_list()
     settings = spec.model_dump(mode="json", exclude_none=True)
     return summary_of(system, pretrained, records, adapt_cost, begin, settings, base.wavefunction)
-
-
-def _earlier(context: Context) -> Cost:
-    """What earlier sessions of a resumed run had cost when they saved last."""
-    found = [context.restore(stream) for stream in ("pretrain", "adapt")]
-    return sum((Cost(**one[2]["cost"]) for one in found if one and "cost" in one[2]), Cost())
 
 
 def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:

@@ -13,7 +13,6 @@ from wavefoundry.adapt.compact import Options, vector
 from wavefoundry.adapt.tickets import LARGEST_SURGEON, Rules, Workshop
 from wavefoundry.artifacts.spec_tickets import TicketsSpec
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.meter import METER
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
 from wavefoundry.problems import exact, lattice
@@ -157,7 +156,6 @@ def first_network(spec: TicketsSpec, system: LatticeSystem) -> tuple[Wavefunctio
 
 def run(spec: TicketsSpec, context: Context) -> dict[str, Any]:
     """Train, prune round by round, isolate, transfer, and put the records together."""
-    begin = METER.now()
     context.say("tickets", f"{spec.system.model}, {spec.system.sites} spins, {spec.wavefunction.kind} network")
     system = build_system(spec)
     network, fresh = first_network(spec, system)
@@ -183,4 +181,4 @@ def run(spec: TicketsSpec, context: Context) -> dict[str, Any]:
             hunt, spec.transfer, points, lambda s: reference_of(s, None, spec.evaluate.exact), context
         )
     found = {"isolation": isolation, "jumps": jumps, "transfer": moved}
-    return summary_of(hunt, spec, found, cost, METER.now() - begin)
+    return summary_of(hunt, spec, found, cost, context.cost())
