@@ -270,3 +270,11 @@ def test_infinite_temperature_is_the_trace():
     dense = np.asarray(system.operator().to_dense())
     assert float(system.trace @ np.asarray(system.couplings)) == pytest.approx(np.trace(dense).real / 32)
     np.testing.assert_allclose(lattice.j1j2_chain(6).trace, 0.0)
+
+
+def test_models_are_found_by_name_and_never_guessed():
+    for model, extent, names in (("ising", (4,), "J h"), ("j1j2", (4,), "J1 J2"), ("toric", (2, 2), "star plaquette")):
+        found = lattice.build(model, extent, periodic=model == "toric", marshall=True)
+        assert found.model == model and list(found.names) == names.split()
+    with pytest.raises(InputError, match="there is no model 'xxz'"):
+        lattice.build("xxz", (4,), periodic=True, marshall=True)

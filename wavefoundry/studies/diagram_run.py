@@ -44,10 +44,7 @@ def build_system(spec: DiagramSpec) -> SignRule:
     table = spec.system
     couplings = spec.couplings(spec.at_list()[0])
     shape, periodic = table.lattice.shape, table.lattice.periodic
-    if table.model == "ising":
-        system = lattice.ising(shape, periodic=periodic, **couplings)
-    else:
-        system = lattice.j1j2(shape, periodic=periodic, marshall=table.use_marshall, **couplings)
+    system = lattice.build(table.model, shape, periodic=periodic, marshall=table.use_marshall, **couplings)
     return with_rule(system, spec.points_list())
 
 

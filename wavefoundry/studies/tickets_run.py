@@ -18,7 +18,6 @@ from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
 from wavefoundry.problems import exact, lattice
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.spins import LatticeSystem
-from wavefoundry.problems.toric import toric
 from wavefoundry.studies import tickets_checks as checks
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.networks import fitted
@@ -34,12 +33,8 @@ def build_system(spec: TicketsSpec) -> LatticeSystem:
     """The Hamiltonian of a study file."""
     table = spec.system
     shape, values = table.lattice.shape, table.values
-    if table.model == "toric":
-        rows, columns = shape
-        return toric(rows, columns, **values)
-    if table.model == "ising":
-        return lattice.ising(shape, periodic=table.lattice.periodic, **values)
-    return lattice.j1j2(shape, periodic=table.lattice.periodic, marshall=table.use_marshall, **values)
+    periodic = table.lattice.periodic
+    return lattice.build(table.model, shape, periodic=periodic, marshall=table.use_marshall, **values)
 
 
 def describe(spec: TicketsSpec) -> DenseSpec | ConvSpec | ResNetSpec | ViTSpec:
