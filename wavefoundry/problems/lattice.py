@@ -5,7 +5,7 @@ Spins are +-1 (int8). Ising: Pauli matrices. J1-J2 Heisenberg: spin operators S 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -211,34 +211,6 @@ def j1j2_chain(sites: int, **options: Any) -> LatticeSystem:
 def j1j2_square(rows: int, columns: int, **options: Any) -> LatticeSystem:
     """J1-J2 Heisenberg model on a square lattice, see ``j1j2``."""
     return j1j2((rows, columns), **options)
-
-
-def build(model: str, extent: Sequence[int], *, periodic: bool, marshall: bool, **couplings: float) -> LatticeSystem:
-    """A built-in model by its name in study files.
-
-    Raises:
-        InputError: there is no such model.
-    """
-    if model not in MODELS:
-        raise InputError(f"there is no model {model!r}", where="model", why=f"known: {', '.join(MODELS)}")
-    return MODELS[model](extent, periodic, marshall, couplings)
-
-
-def _toric(extent: Sequence[int], couplings: dict[str, float]) -> LatticeSystem:
-    from wavefoundry.problems.toric import toric
-
-    rows, columns = extent
-    return toric(rows, columns, **couplings)
-
-
-MODELS: dict[str, Callable[[Sequence[int], bool, bool, dict[str, float]], LatticeSystem]] = {
-    "ising": lambda extent, periodic, marshall, couplings: ising(extent, periodic=periodic, **couplings),
-    "j1j2": lambda extent, periodic, marshall, couplings: j1j2(
-        extent, periodic=periodic, marshall=marshall, **couplings
-    ),
-    "toric": lambda extent, periodic, marshall, couplings: _toric(extent, couplings),
-}
-"""Built-in models by name: extent, boundary, sign rule and couplings make a system."""
 
 
 def _bonds(shape: tuple[int, ...], periodic: bool) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:

@@ -20,7 +20,7 @@ from wavefoundry.core.verdict import WORDS
 from wavefoundry.engine.sampling import full_sum as sum_over_states
 from wavefoundry.engine.vmc import Options
 from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
-from wavefoundry.problems import lattice
+from wavefoundry.problems import catalogue
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
@@ -44,7 +44,7 @@ def build_system(spec: DiagramSpec) -> SignRule:
     table = spec.system
     couplings = spec.couplings(spec.at_list()[0])
     shape, periodic = table.lattice.shape, table.lattice.periodic
-    system = lattice.build(table.model, shape, periodic=periodic, marshall=table.use_marshall, **couplings)
+    system = catalogue.build(table.model, shape, periodic=periodic, marshall=table.use_marshall, **couplings)
     return with_rule(system, spec.points_list())
 
 

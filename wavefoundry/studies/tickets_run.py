@@ -15,7 +15,7 @@ from wavefoundry.artifacts.spec_tickets import TicketsSpec
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
-from wavefoundry.problems import exact, lattice
+from wavefoundry.problems import catalogue, exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies import tickets_checks as checks
@@ -34,7 +34,7 @@ def build_system(spec: TicketsSpec) -> LatticeSystem:
     table = spec.system
     shape, values = table.lattice.shape, table.values
     periodic = table.lattice.periodic
-    return lattice.build(table.model, shape, periodic=periodic, marshall=table.use_marshall, **values)
+    return catalogue.build(table.model, shape, periodic=periodic, marshall=table.use_marshall, **values)
 
 
 def describe(spec: TicketsSpec) -> DenseSpec | ConvSpec | ResNetSpec | ViTSpec:
