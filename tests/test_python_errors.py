@@ -46,27 +46,20 @@ SETTINGS = {
     "no point": ({"at": 3}, "not a list of points"),
     "a list as one point": ({"at": [{"h": [0.8, 1.0]}]}, "several values"),
     "points of different couplings": ({"at": [{"h": 0.8}, {"J": 1.0}]}, "same couplings"),
-    "text as a coupling": ({"at": {"h": "strong"}}, "not a number"),
+    "a table as in a study file": ({"at": {"h": [0.8, 1.0]}}, 'at=[{"h": 0.9}, {"h": 1.1}]'),
+    "text as a coupling": ({"at": [{"h": "strong"}]}, "not a coupling"),
 }
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_settings_of_a_pre_training(name: str):
     settings, says = SETTINGS[name]
-    refused(lambda: untyped.pretrain(CHAIN, **settings), says, "wf.pretrain")
+    refused(lambda: untyped.pretrain(CHAIN, **settings), says)
 
 
 def test_numbers_of_numpy_and_powers_are_whole():
     table = wf.pretrain(CHAIN, wf.models.vit(patch=2, width=4, layers=1, heads=1), steps=np.int64(2), walkers=16.0)
     assert (table.settings.steps, table.settings.walkers) == (2, 16)
-
-
-def test_points_of_a_study_file():
-    from wavefoundry.api_checks import points_at
-
-    assert points_at({"h": [0.8, 1.0]}) == points_at({"h": np.array([0.8, 1.0])}) == [{"h": 0.8}, {"h": 1.0}]
-    assert points_at({"h": [0.8, 1.0], "J": 2}) == [{"h": 0.8, "J": 2}, {"h": 1.0, "J": 2}]
-    assert points_at([{"h": 0.8}]) == [{"h": 0.8}] and points_at(None) == [{}]
 
 
 def test_maps(base: wf.Pretrained):

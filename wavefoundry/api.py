@@ -162,7 +162,7 @@ def pretrain(
     system: Any,
     model: Any = None,
     *,
-    at: Sequence[Mapping[str, float]] | Mapping[str, float | Sequence[float]] | None = None,
+    at: Sequence[Mapping[str, float]] | None = None,
     progress: bool = False,
     **settings: Any,
 ) -> Pretrained | MoleculeModel:
@@ -171,8 +171,7 @@ def pretrain(
     Args:
         system: from ``wavefoundry.lattice``, or molecules from ``wf.molecules``.
         model: network description, default ``models.vit()``; of molecules ``models.electrons()``.
-        at: several couplings to train together (for a conditioned network), as a list of points or, as in a study
-            file, values by coupling; default: those of ``system``.
+        at: several couplings to train together (for a conditioned network); default: those of ``system``.
         progress: show progress lines.
         settings: ``steps``, ``walkers``, ``learning_rate``, ``diagonal_shift``, ``momentum``, ``sweeps``, ``solver``,
             ``sampling``, ``block``, ``seed``, as in the ``[pretrain]`` table of a study file; of molecules those of the

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from wavefoundry.artifacts.spec_errors import to_input_error
-from wavefoundry.artifacts.spec_tables import OneOrMany, Table, grid
+from wavefoundry.artifacts.spec_tables import Table
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect
 from wavefoundry.core.molecule import Molecule
@@ -44,34 +44,25 @@ def checked(kind: type[Table], where: str, fields: Mapping[str, Any]) -> Any:
         raise to_input_error(error, kind, lambda path: where) from None
 
 
-class _At(Table):
-    at: dict[str, OneOrMany]
-
-
 def points_at(at: Any) -> list[dict[str, float]]:
-    """Couplings to train together as a list of points; values or lists by coupling, as in a study file, are a grid."""
+    """Couplings to train together as a list of points."""
     if at is None:
         return [{}]
-    if isinstance(at, Mapping) and at:
-        plain = {str(k): v.tolist() if hasattr(v, "tolist") else list(v) if isinstance(v, tuple) else v
-                 for k, v in at.items()}  # fmt: skip
-        return grid(checked(_At, "wf.pretrain", {"at": plain}).at)
     listed: list[Any] = list(at) if isinstance(at, Sequence) and not isinstance(at, str) else []
     if not listed or not all(isinstance(point, Mapping) for point in listed):
         raise InputError(
             "at is not a list of points",
             where="wf.pretrain: at",
             why="each system that is trained together has couplings of its own",
-            fix='at=[{"h": 0.9}, {"h": 1.1}], or at={"h": [0.9, 1.1]}',
+            fix='at=[{"h": 0.9}, {"h": 1.1}], for example',
         )
     for point in listed:
-        checked(_At, "wf.pretrain", {"at": {str(name): value for name, value in point.items()}})
-        several = next((name for name, value in point.items() if hasattr(value, "__len__")), None)
+        several = next((name for name, value in point.items() if isinstance(value, list | tuple)), None)
         if several is not None or set(point) != set(listed[0]):
             raise InputError(
                 f"{several} has several values at one point" if several else "points do not name the same couplings",
                 where="wf.pretrain: at",
-                fix='at=[{"h": 0.9}, {"h": 1.1}], or at={"h": [0.9, 1.1]}',
+                fix='at=[{"h": 0.9}, {"h": 1.1}], for example',
             )
     return [dict(point) for point in listed]
 
