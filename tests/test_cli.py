@@ -318,6 +318,22 @@ def test_version(capsys):
     assert capsys.readouterr().out.strip() == f"wavefoundry {__version__}"
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("wavefoundry demo e", {"emulation"}),
+        ("wavefoundry init ", {"diagram", "emulation", "molecules", "tickets"}),
+        ("wavefoundry run --preset p", {"paper"}),
+    ],
+)
+def test_kinds_and_presets_are_completed(words, found, monkeypatch, capsys):
+    monkeypatch.setenv("_WAVEFOUNDRY_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+    main([])
+    assert set(capsys.readouterr().out.split()) == found
+
+
 # -- start-up --------------------------------------------------------------------------------------------
 
 HEAVY = ("jax", "jaxlib", "netket", "pandas", "arviz", "equinox", "optax", "scipy")

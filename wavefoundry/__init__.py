@@ -25,6 +25,10 @@ _STATES = ("open", "from_netket_state")
 _NAMES += ("molecules", "MoleculeMap", "MoleculeModel")
 _NAMES += ("prune", "isolate", "compact", "explain", "collapse", "Tickets", "Collapse")
 
+_ERRORS = (
+    "WavefoundryError", "InputError", "PhysicsError", "IntegrityError", "StorageError", "LockedError", "Interrupted",
+)  # fmt: skip
+
 _EMULATION = {
     "Grid1D": "problems.grid",
     "Grid2D": "problems.grid",
@@ -43,6 +47,15 @@ if TYPE_CHECKING:
     from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
     from wavefoundry.api_states import from_netket_state, open
     from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
+    from wavefoundry.core.errors import (
+        InputError,
+        IntegrityError,
+        Interrupted,
+        LockedError,
+        PhysicsError,
+        StorageError,
+        WavefoundryError,
+    )
     from wavefoundry.problems import exact, lattice, toric
     from wavefoundry.problems.grid import Grid1D, Grid2D
     from wavefoundry.problems.landscapes import case
@@ -59,11 +72,18 @@ __all__ = [
     "Diagram",
     "Grid1D",
     "Grid2D",
+    "InputError",
+    "IntegrityError",
+    "Interrupted",
+    "LockedError",
     "MoleculeMap",
     "MoleculeModel",
     "Packet",
+    "PhysicsError",
     "Pretrained",
+    "StorageError",
     "Student",
+    "WavefoundryError",
     "ablate",
     "case",
     "collapse",
@@ -102,6 +122,8 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module("wavefoundry.api"), name)
     if name in _STATES:
         return getattr(import_module("wavefoundry.api_states"), name)
+    if name in _ERRORS:
+        return getattr(import_module("wavefoundry.core.errors"), name)
     if name in _EMULATION:
         return getattr(import_module(f"wavefoundry.{_EMULATION[name]}"), name)
     raise AttributeError(f"module 'wavefoundry' has no attribute {name!r}")

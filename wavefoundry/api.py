@@ -13,13 +13,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry import api_molecules
-from wavefoundry.api_checks import check_molecules, check_not_empty, points_at, values_of
+from wavefoundry.api_checks import (
+    check_fits,
+    check_molecules,
+    check_not_empty,
+    check_system,
+    checked,
+    points_at,
+    values_of,
+)
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import expect, path_of, table_of
 from wavefoundry.core.meter import METER
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.programs import keep_programs
@@ -102,8 +111,9 @@ class Pretrained:
         from wavefoundry.artifacts.bundles import write_bundle
 
         meta = diagram_run.base_meta(self.model, self.settings, self.record)
-        write_bundle(Path(path), diagram_run.base_arrays(self.base), meta)
-        return Path(path)
+        folder = path_of(path, "save")
+        write_bundle(folder, diagram_run.base_arrays(self.base), meta | {"extent": list(self.system.extent)})
+        return folder
 
 
 @overload
@@ -121,12 +131,12 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         ``Pretrained``, or ``MoleculeModel`` where the folder holds a model of molecules.
 
     Raises:
-        InputError: nothing to load there. IntegrityError: damaged, or weights of another network.
+        InputError: nothing to load there, or a system of another size. IntegrityError: damaged.
     """
     from wavefoundry.artifacts.bundles import read_bundle
     from wavefoundry.artifacts.results import model_folder
 
-    folder = model_folder(path)
+    folder = model_folder(path_of(path, "wf.load"))
     if not folder.is_dir():
         raise InputError(f"there is no saved model at {path}", where="wf.load")
     if api_molecules.is_stored(folder):
@@ -134,8 +144,10 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
     if system is None:
         fix = "wf.load(path, system)"
         raise InputError("a model of a lattice needs its system", where="wf.load: system", why="it is code", fix=fix)
+    check_system(system, "wf.load: system")
     arrays, meta = read_bundle(folder)
     model, settings = diagram_run.model_of(meta), PretrainTable(**meta["settings"])
+    check_fits(arrays, meta["record"]["couplings"], meta.get("extent"), system)
     system = system.at(**meta["record"]["couplings"])
     if "sign_rule" in arrays:
         system = dataclasses.replace(system, sublattice=jnp.asarray(arrays["sign_rule"], bool))
@@ -150,18 +162,6 @@ def _network(model: Any, system: LatticeSystem, settings: PretrainTable) -> Wave
     key = jax.random.fold_in(jax.random.key(settings.seed), 0)
     varied = tuple(system.names.index(name) for name in settings.at)
     return model.build(key, system.extent, sign_free=sign_free(system), couplings=varied)
-
-
-def _table(kind: type, where: str, fields: dict[str, Any]) -> Any:
-    """Settings from keyword arguments, with the same checks and messages as a study file."""
-    from pydantic import ValidationError
-
-    try:
-        return kind(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{first['msg']}: {key} = {first.get('input')!r}", where=where) from None
 
 
 @overload
@@ -207,7 +207,7 @@ def pretrain(
     points = points_at(at)
     check_not_empty(system, points, "wf.pretrain")
     keep_programs()
-    table = _table(PretrainTable, "wf.pretrain", {"at": at[0] if at else system.values, **settings})
+    table = checked(PretrainTable, "wf.pretrain", {"at": points[0] or system.values, **settings})
     table = table.model_copy(update={"at": {name: [p[name] for p in points] for name in points[0]}})
     rule = with_rule(system.at(**points[0]))
     system = rule.system
@@ -341,13 +341,13 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         return api_molecules.map_molecules(
             base, points, method or "zero-shot", evaluate=evaluate, progress=progress, **settings
         )
+    fix = "wf.pretrain(system), or wf.load(path, system)"
+    expect(base, Pretrained, "pre-trained model", where="wf.map: base", fix=fix)
     method = method or "head"
     values = values_of(points)
-    table = _table(AdaptTable, "wf.map", {"method": method, "points": values, **settings})
-    if evaluate is not None and not isinstance(evaluate, Mapping):
-        fix = 'evaluate={"samples": 4096}, for example'
-        raise InputError(f"evaluate = {evaluate!r} is not a table", where="wf.map: evaluate", fix=fix)
-    judged = _table(EvaluateTable, "wf.map: evaluate", dict(evaluate or {}))
+    table = checked(AdaptTable, "wf.map", {"method": method, "points": values, **settings})
+    given = table_of(evaluate, "wf.map: evaluate", 'evaluate={"samples": 4096}')
+    judged = checked(EvaluateTable, "wf.map: evaluate", given)
     check_not_empty(base.system, grid(table.points), "wf.map: points")
     if method == "head" and not _tunable(base.wavefunction):
         raise InputError(

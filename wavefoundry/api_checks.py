@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
+from wavefoundry.artifacts.spec_errors import to_input_error
+from wavefoundry.artifacts.spec_tables import Table
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import expect
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.problems.spins import LatticeSystem
 
@@ -28,6 +32,18 @@ def check_molecules(system: Any) -> None:
     )
 
 
+def checked(kind: type[Table], where: str, fields: Mapping[str, Any]) -> Any:
+    """Settings from keyword arguments, with the checks and messages of a study file.
+
+    Raises:
+        InputError: a setting is unknown, of another type or out of bounds.
+    """
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        raise to_input_error(error, kind, lambda path: where) from None
+
+
 def points_at(at: Any) -> list[dict[str, float]]:
     """Couplings to train together as a list of points."""
     if at is None:
@@ -40,6 +56,14 @@ def points_at(at: Any) -> list[dict[str, float]]:
             why="each system that is trained together has couplings of its own",
             fix='at=[{"h": 0.9}, {"h": 1.1}], for example',
         )
+    for point in listed:
+        several = next((name for name, value in point.items() if isinstance(value, list | tuple)), None)
+        if several is not None or set(point) != set(listed[0]):
+            raise InputError(
+                f"{several} has several values at one point" if several else "points do not name the same couplings",
+                where="wf.pretrain: at",
+                fix='at=[{"h": 0.9}, {"h": 1.1}], for example',
+            )
     return [dict(point) for point in listed]
 
 
@@ -64,3 +88,37 @@ def values_of(points: Any) -> dict[str, list[float]]:
     if not values or not all(values.values()):
         raise InputError("no couplings to map", where="wf.map: points", fix=example)
     return values
+
+
+def check_system(system: Any, where: str) -> None:
+    """Refuse what is no system of a lattice."""
+    fix = "one from wf.lattice, for example wf.lattice.ising_chain(16)"
+    expect(system, LatticeSystem, "system of a lattice", where=where, fix=fix)
+
+
+def check_fits(arrays: Mapping[str, Any], couplings: Mapping[str, float], extent: Any, system: LatticeSystem) -> None:
+    """Refuse a system that a stored model was not trained on: other sites, another shape, other couplings.
+
+    Args:
+        arrays: of the stored model; its walkers (n, sites) tell the number of sites.
+        couplings: values by name, of the stored record. extent: edges of the lattice, None where not stored.
+        system: what the user has given.
+    """
+    stored = tuple(extent or ())
+    sites = arrays["walkers"].shape[-1]
+    where = "wf.load: system"
+    if sites != system.sites or (stored and stored != system.extent):
+        edges = " x ".join(map(str, stored)) if len(stored) > 1 else f"{sites} sites"
+        own = " x ".join(map(str, system.extent)) if len(system.extent) > 1 else f"{system.sites} sites"
+        raise InputError(
+            f"this system has {own}, the model needs {edges}",
+            where=where,
+            why="the network was built for that lattice",
+            fix="the system it was trained on, at any couplings; for other sizes train anew",
+        )
+    if set(couplings) != set(system.names):
+        raise InputError(
+            f"this system has the couplings {', '.join(system.names)}, the model needs {', '.join(couplings)}",
+            where=where,
+            fix="the family of Hamiltonians it was trained on",
+        )

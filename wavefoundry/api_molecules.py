@@ -14,6 +14,7 @@ from wavefoundry.artifacts.spec_geometry import MoleculeTable
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import expect, path_of, table_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.models import ElectronsSpec
 from wavefoundry.studies import molecules_run as study
@@ -67,7 +68,8 @@ def _checked(rows: list[dict[str, Any]], unit: str) -> list[MoleculeTable]:
     from wavefoundry.artifacts import spec as study_file
 
     data = {"kind": "molecules", "train": {"unit": unit, "molecules": [_plain(row) for row in rows]}}
-    return self_contained(study_file.from_dict(data, source="wf.molecules"), "wf.molecules").train.molecules
+    spec = study_file.from_dict(data, source="wf.molecules")
+    return self_contained(spec, lambda path: "wf.molecules").train.molecules
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,8 +106,9 @@ class MoleculeModel:
         from wavefoundry.artifacts.bundles import write_bundle
 
         rest = self.rest or {molecule.name: Rest() for molecule in self.trained_on}
-        write_bundle(Path(path), *study.contents(self.wavefunction, self.spec, rest))
-        return Path(path)
+        folder = path_of(path, "save")
+        write_bundle(folder, *study.contents(self.wavefunction, self.spec, rest))
+        return folder
 
 
 def load(path: str | Path) -> MoleculeModel:
@@ -157,7 +160,9 @@ def pretrain(
     Raises:
         InputError: a setting is unknown or out of bounds, or a molecule has no Hartree-Fock solution.
     """
-    rows = _rows([systems] if isinstance(systems, Molecule) else systems, "wf.pretrain")
+    rows = _rows(systems, "wf.pretrain")
+    kinds = (ElectronsSpec, type(None))
+    expect(model, kinds, "network for molecules", where="wf.pretrain: model", fix="wf.models.electrons()")
     spec = _spec({"train": {"molecules": rows, **settings}}, model or ElectronsSpec(), "wf.pretrain")
     with _view(progress) as emit:
         desk = study.set_up(spec, Context(emit))
@@ -188,13 +193,13 @@ def map_molecules(
     Raises:
         InputError: a setting is unknown or out of bounds.
     """
-    rows = _rows([systems] if isinstance(systems, Molecule) else systems, "wf.map")
+    rows = _rows(systems, "wf.map")
     train = base.spec.train.model_dump(exclude_none=True)
     tables = {
         "train": train,
         "adapt": {"method": method, "molecules": rows, **settings},
-        "evaluate": {"trained": False, **dict(evaluate or {})},
-        "reference": dict(reference or {}),
+        "evaluate": {"trained": False, **table_of(evaluate, "wf.map: evaluate", 'evaluate={"samples": 4096}')},
+        "reference": table_of(reference, "wf.map: reference", 'reference={"method": "auto"}'),
     }
     table = base.spec.wavefunction
     spec = _spec(tables, ElectronsSpec(table.preset, table.precision, tuple(table.options().items())), "wf.map")
@@ -223,7 +228,8 @@ def _rest(desk: study.Desk, name: str) -> dict[str, Rest]:
     return {name: rest_of(curves.get(f"adapt/{index}"))}
 
 
-def _rows(systems: Sequence[Molecule], where: str) -> list[dict[str, Any]]:
+def _rows(given: Sequence[Molecule] | Molecule, where: str) -> list[dict[str, Any]]:
+    systems: list[Any] = list(given) if isinstance(given, list | tuple) else [given]
     if not systems or not all(isinstance(one, Molecule) for one in systems):
         raise InputError("no molecules", where=where, fix='wf.molecules("Li 0 0 0; H 0 0 3.015"), for example')
     return [spec_geometry.entry_of(spec_geometry.Named(one)) for one in systems]

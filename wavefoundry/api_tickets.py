@@ -12,11 +12,14 @@ import numpy as np
 
 from wavefoundry.adapt.compact import with_vector
 from wavefoundry.adapt.explain import explain as explain_kernel
+from wavefoundry.api_checks import check_system, checked
 from wavefoundry.artifacts.spec_tickets import TicketsSpec
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import expect, path_of, table_of
 from wavefoundry.core.meter import METER
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
+from wavefoundry.models import DenseSpec, ElectronsSpec
 from wavefoundry.models.shrink import without_dead
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies import tickets_checks as checks
@@ -115,17 +118,19 @@ def prune(
     """
     if isinstance(source, str | Path):
         return open_run(source)
+    if not hasattr(source, "build") and not isinstance(getattr(source, "system", None), LatticeSystem):
+        fix = "wf.models.dense(), for example"
+        raise InputError(f"{type(source).__name__} is no network for a lattice", where="wf.prune", fix=fix)
     model, weights = (source.model, source.wavefunction) if hasattr(source, "wavefunction") else (source, None)
     system = system or getattr(source, "system", None)
     if system is None:
         raise InputError("no system to train on", where="wf.prune: system", fix="wf.prune(model, system)")
-    if not hasattr(model, "build"):
-        raise InputError(
-            f"{type(model).__name__} is no network", where="wf.prune", fix="wf.models.dense(), for example"
-        )
+    check_system(system, "wf.prune: system")
+    _check_network(model, settings)
     keep_programs()
     reference = settings.pop("reference", None)
-    spec = _spec(fraction, steps, dict(train or {}), settings, reference, system)
+    training = table_of(train, "wf.prune: train", 'train={"steps": 300}')
+    spec = _spec(fraction, steps, training, settings, reference, system)
     free = _sign_free(system)
     if weights is None:
         model = fitted(model, system, free).model
@@ -151,6 +156,17 @@ def prune(
     return Tickets(hunt, spec, summary, lambda key: np.asarray(vector(build(key))))
 
 
+def _check_network(model: Any, settings: Mapping[str, Any]) -> None:
+    """What a study file refuses for a network of this kind is refused here as well."""
+    if isinstance(model, ElectronsSpec) or not hasattr(model, "build"):
+        fix = "wf.models.dense(), for example"
+        raise InputError(f"{type(model).__name__} is no network for a lattice", where="wf.prune", fix=fix)
+    if settings.get("fan_in") and not isinstance(model, DenseSpec):
+        why = "it bounds the inputs of every unit of that layer"
+        fix = "leave it out, or wf.models.dense()"
+        raise InputError("fan_in is for one dense layer", where="wf.prune: fan_in", why=why, fix=fix)
+
+
 def _sign_free(system: LatticeSystem) -> bool:
     from wavefoundry.problems.spins import sign_free
 
@@ -170,7 +186,7 @@ def _spec(
         "wavefunction": {"alpha": 1000.0},
         "train": train,
         "prune": {"fraction": fraction, "steps": steps} | settings,
-        "evaluate": {} if reference is None else {"reference": float(reference)},
+        "evaluate": {} if reference is None else {"reference": reference},
     }
     return study_file.from_dict(data, source="wf.prune")
 
@@ -185,7 +201,7 @@ def open_run(path: str | Path) -> Tickets:
     from wavefoundry.artifacts.bundles import read_bundle
     from wavefoundry.artifacts.results import read_results
 
-    folder = Path(path).expanduser()
+    folder = path_of(path, "wf.prune")
     stored, summary = folder / "artifacts" / "tickets", read_results(folder)
     if not stored.is_dir() or summary is None:
         raise InputError(f"there are no tickets in {path}", where="wf.prune", fix="the directory of a finished run")
@@ -196,6 +212,10 @@ def open_run(path: str | Path) -> Tickets:
     hunt = tickets_run.make_hunt(spec, system, network)
     hunt.init, hunt.tickets = np.asarray(arrays["init"]), tickets_of(arrays, meta["rounds"])
     return Tickets(hunt, spec, summary, fresh)
+
+
+def _check_tickets(tickets: Any, where: str) -> None:
+    expect(tickets, Tickets, "result of wf.prune", where=where, fix="wf.prune(wf.models.dense(), system)")
 
 
 def isolate(
@@ -217,8 +237,10 @@ def isolate(
     """
     from wavefoundry.artifacts.spec_tickets import IsolateTable
 
-    table = IsolateTable(variants=list(variants), seeds=seeds, steps=steps)  # type: ignore[arg-type]
-    wanted = [n] if isinstance(n, int) else list(n)
+    _check_tickets(tickets, "wf.isolate")
+    listed = list(variants) if isinstance(variants, tuple) else variants
+    table = checked(IsolateTable, "wf.isolate", {"variants": listed, "seeds": seeds, "steps": steps})
+    wanted = list(n) if isinstance(n, Sequence) else [n]
     numbers = [tickets.ticket(count).record["round"] for count in wanted]
     return checks.isolate(tickets.hunt, table, tickets.fresh, Context(), numbers)
 
@@ -231,6 +253,7 @@ def compact(tickets: Tickets | Wavefunction, n: int | None = None) -> Wavefuncti
     """
     if isinstance(tickets, Wavefunction):
         return without_dead(tickets)
+    _check_tickets(tickets, "wf.compact")
     return without_dead(tickets.wavefunction(tickets.rounds[-1]["n"] if n is None else n))
 
 
@@ -243,6 +266,7 @@ def explain(tickets: Tickets, n: int | None = None) -> dict[str, Any]:
     Raises:
         InputError: the network is not one dense layer.
     """
+    _check_tickets(tickets, "wf.explain")
     count = tickets.rounds[-1]["n"] if n is None else n
     backbone: Any = tickets.wavefunction(count).backbone
     if not hasattr(backbone, "activation"):
@@ -290,7 +314,7 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
         if isinstance(run, Tickets):
             summaries.append(run.summary)
             continue
-        found = read_results(Path(run).expanduser())
+        found = read_results(path_of(run, "wf.collapse"))
         if found is None:
             raise InputError(f"there is no finished run in {run}", where="collapse", fix="the directory of a run")
         summaries.append(found)

@@ -33,6 +33,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _kinds(start: str) -> list[str]:
+    """Completions of a kind of study."""
+    return [kind for kind in studies_file.KINDS if kind.startswith(start)]
+
+
+def _presets(start: str) -> list[str]:
+    """Completions of a preset."""
+    return [preset for preset in studies_file.PRESETS if preset.startswith(start)]
+
+
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the same directory.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run, bit for bit.")]
@@ -77,7 +88,7 @@ def _run(argv: Sequence[str] | None) -> int:
         print(stop, file=sys.stderr)
         return stop.exit_code
     except WavefoundryError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -111,7 +122,8 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. adapt.method=full. Repeatable."),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(metavar="desk|paper", help="Defaults of the keys the study leaves out.")
+        str | None,
+        typer.Option(metavar="desk|paper", help="Defaults of the keys the study leaves out.", autocompletion=_presets),
     ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -126,7 +138,7 @@ def run(
 
 @app.command()
 def demo(
-    kind: Annotated[str, typer.Argument(help="Which demonstration.")] = "diagram",
+    kind: Annotated[str, typer.Argument(help="Which demonstration.", autocompletion=_kinds)] = "diagram",
     out: Out = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -140,7 +152,9 @@ def demo(
 
 
 @app.command()
-def init(kind: Annotated[str, typer.Argument(help="Kind of study, e.g. diagram.")] = "diagram") -> None:
+def init(
+    kind: Annotated[str, typer.Argument(help="Kind of study, e.g. diagram.", autocompletion=_kinds)] = "diagram",
+) -> None:
     """Print a commented template of a study file."""
     typer.echo(studies_file.template(kind), nl=False)
 

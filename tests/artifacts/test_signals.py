@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wavefoundry.artifacts.signals import STOPPING, interrupts
+from wavefoundry.artifacts.signals import NOTICE, STOPPING, interrupts
 
 WAITS = """
 import os, signal, sys
@@ -37,6 +37,7 @@ def start(mode):
     process = subprocess.Popen(
         [sys.executable, "-c", WAITS, mode],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": root},
     )
@@ -50,6 +51,7 @@ def test_the_first_signal_only_asks(signum):
     process.send_signal(signum)
     assert line(process) == f"asked {int(signum)}\n"
     assert process.wait() == 7
+    assert process.stderr is not None and process.stderr.read() == NOTICE
 
 
 @pytest.mark.parametrize("second", STOPPING)

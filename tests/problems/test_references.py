@@ -156,9 +156,9 @@ def test_no_reference_lies_above_the_separated_atoms():
     chain4 = chain(4, 9.0)
     assert separated_atoms(chain4) == pytest.approx(-2.0)
     assert separated_atoms(chain(4, 1.8)) is None
-    wrong = Chemistry("CBS(cc-pVTZ/QZ)", -1.2, ccsd_t=-1.7)
+    wrong = Chemistry("CBS(cc-pVTZ/QZ)", -1.2, ccsd_t=-1.7, complete=True)
     assert _capped(chain4, wrong).best() is None
-    close = _capped(chain4, Chemistry("CBS(cc-pVTZ/QZ)", -1.2, fci=-1.9995)).best()
+    close = _capped(chain4, Chemistry("CBS(cc-pVTZ/QZ)", -1.2, fci=-1.9995, complete=True)).best()
     assert close is not None and close.value == -2.0
 
 
@@ -169,3 +169,10 @@ def test_the_reference_of_a_known_molecule_is_the_literature():
     found, computed = reference_for(chain(2, 1.4), "sto-6g", literature=False)
     assert found is not None and found.source == "FCI/sto-6g"
     assert reference_for(compound("H2O"), None) == (None, None)
+
+
+def test_completeness_is_data_and_not_a_name():
+    both = {"ccsd_t": -1.16, "fci": -1.17}
+    named, complete = Chemistry("my CBS", -1.1, **both).best(), Chemistry("limit", -1.1, **both, complete=True).best()
+    assert named is not None and complete is not None
+    assert (named.complete, complete.complete) == (False, True)

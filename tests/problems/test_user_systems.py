@@ -12,7 +12,7 @@ import pytest
 from wavefoundry.core.errors import InputError
 from wavefoundry.engine.sampling import init_walkers, metropolis
 from wavefoundry.models import ViTSpec
-from wavefoundry.problems import exact, lattice
+from wavefoundry.problems import catalogue, exact, lattice
 from wavefoundry.problems.enumerated import enumerate_states
 
 BUILD: Any = nk.operator.PauliStringsJax
@@ -270,3 +270,11 @@ def test_infinite_temperature_is_the_trace():
     dense = np.asarray(system.operator().to_dense())
     assert float(system.trace @ np.asarray(system.couplings)) == pytest.approx(np.trace(dense).real / 32)
     np.testing.assert_allclose(lattice.j1j2_chain(6).trace, 0.0)
+
+
+def test_models_are_found_by_name_and_never_guessed():
+    for model, extent, names in (("ising", (4,), "J h"), ("j1j2", (4,), "J1 J2"), ("toric", (2, 2), "star plaquette")):
+        found = catalogue.build(model, extent, periodic=model == "toric", marshall=True)
+        assert found.model == model and list(found.names) == names.split()
+    with pytest.raises(InputError, match="there is no model 'xxz'"):
+        catalogue.build("xxz", (4,), periodic=True, marshall=True)

@@ -278,3 +278,37 @@ def test_lines_of_points_hold_the_verdict(fabricate):
 def test_records_of_old_runs_look_as_they_did():
     table = text(final_table({"points": [point(0.8), point(0.9, trusted=False, flags=["R-HAT!"])]}))
     assert "verdict" not in table and "UNTRUSTED R-HAT!" in table and "2 points, 1 trusted" in table
+
+
+def test_time_left_is_not_shown_while_compiling_nor_when_it_is_nothing():
+    from wavefoundry.reports.lines import time_left
+
+    assert [time_left(seconds) for seconds in (None, 0.0, 0.4, 45.0)] == ["", "", "", "45 s left"]
+    screen = Screen(Console(width=100, force_terminal=True))
+    screen.take({"event": "step", "phase": "pretrain", "step": 10, "steps": 10, "seconds_left": 20.0})
+    assert "20 s left" in shown_by(screen)
+    screen.take({"event": "compiling", "what": "the points"})
+    assert " s left" not in shown_by(screen) and "while compiling" in shown_by(screen)
+
+
+def shown_by(screen: Screen) -> str:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(screen.render())
+    return console.export_text()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_tickets_keep_energies_verdicts_and_flags_on_narrow_screens(width: int):
+    from wavefoundry.reports import tickets_lines
+
+    record = {
+        "n": 324, "rho": 36.0, "alive_neurons": {"dense": 36}, "energy": -31.416, "energy_error": 0.012,
+        "energy_per_site": -3.49067, "relative_error": 1.2e-4, "fidelity_previous": 0.99987, "rollbacks": 3,
+        "verdict": "doubtful", "flags": ["NOT-CONVERGED", "HIGH-VARIANCE"],
+    }  # fmt: skip
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(tickets_lines.table([tickets_lines.cells(record)]))
+    text = console.export_text()
+    for part in ("324", "-3.4907(13)", "doubtful", "NOT-CONVERGED", "HIGH-VARIANCE"):
+        assert part in text, text
+    assert ("rollbacks" in text) == (width == 120)

@@ -14,6 +14,9 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """Ctrl-C, a polite kill, and the warning of a batch system before its time limit."""
 
 
+NOTICE = "\nstopping after this block, the run is saved then; once more leaves at once\n"
+
+
 class Stop:
     """Whether a stop has been requested: ``requested`` is the number of the first signal, or ``None``."""
 
@@ -23,6 +26,8 @@ class Stop:
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.requested is None:
             self.requested = signum
+            with contextlib.suppress(Exception):  # answered at once, though the block under way may take a while
+                os.write(2, NOTICE.encode())
             return
         # No clean-up: a checkpoint being written is only staged, so the one before it stays whole.
         with contextlib.suppress(Exception):

@@ -18,7 +18,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_checks import near, problems
+from wavefoundry.artifacts import overrides as overrides_of
+from wavefoundry.artifacts.spec_checks import problems
 from wavefoundry.artifacts.spec_emulation import EmulationSpec
 from wavefoundry.artifacts.spec_errors import short, short_line, to_input_error
 from wavefoundry.artifacts.spec_molecules import PAPER as PAPER_MOLECULES
@@ -35,14 +36,15 @@ from wavefoundry.artifacts.spec_tables import (
     grid,
 )
 from wavefoundry.artifacts.spec_tickets import DESK, PAPER, TicketsSpec, preset_for
-from wavefoundry.artifacts.toml_text import emit, line_of, parse_value, split_key
+from wavefoundry.artifacts.toml_text import emit
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.reading import read_file
 from wavefoundry.core.shapes import auto_patch
+from wavefoundry.core.words import near
 
 TEMPLATES = Path(__file__).parent / "templates"
 _MAX_BYTES = 1 << 20
-_DEEPEST, _LONGEST_KEY = 16, 200
+_DEEPEST = 16
 
 
 class DiagramSpec(Table):
@@ -145,30 +147,35 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
     Raises:
         InputError: for anything that cannot be used; at most five lines.
     """
-    spec = loads(_read(Path(path)), source=str(path), overrides=overrides, preset=preset)
+    text = _read(Path(path))
+    spec = loads(text, source=str(path), overrides=overrides, preset=preset)
+    where = overrides_of.Places(text, str(path), [key for key, _ in map(overrides_of.parsed, overrides)])
     if isinstance(spec, EmulationSpec):
-        _require_files(spec, str(path))
+        _require_files(spec, where)
         return spec
     table = "pretrain" if hasattr(spec, "pretrain") else "train"
     start = getattr(getattr(spec, table, None), "warm_start", None)
     if start is not None and not os.path.exists(os.path.expanduser(start)):
         raise InputError(
             f"{table}.warm_start: no such file or directory: {short(start, 200)}",
-            where=f"{path}, key {table}.warm_start",
+            where=f"{where((table, 'warm_start'))}, key {table}.warm_start",
             fix="a path, seen from the current directory",
         )
-    return self_contained(spec, str(path)) if isinstance(spec, MoleculesSpec) else spec
+    if isinstance(spec, MoleculesSpec):
+        return self_contained(spec, lambda key: where(key) if where.set_here(key) else str(path))
+    return spec
 
 
-def _require_files(spec: EmulationSpec, source: str) -> None:
+def _require_files(spec: EmulationSpec, where: Callable[[tuple], str]) -> None:
     """Refuse potentials from files that do not exist."""
     own = spec.evaluate.cases if isinstance(spec.evaluate.cases, list) else []
-    for case in (*spec.curriculum.items, *own):
+    groups = ((("curriculum", "items"), spec.curriculum.items), (("evaluate", "cases"), own))
+    for path, case in ((path, case) for path, cases in groups for case in cases):
         for table in case.potential:
             if table.path is not None and not os.path.isfile(os.path.expanduser(table.path)):
-                where = f"{source}, case {short(case.name)}"
+                place = f"{where(path)}, case {short(case.name)}"
                 fix = "a path, seen from the current directory"
-                raise InputError(f"there is no such potential file: {short(table.path, 200)}", where=where, fix=fix)
+                raise InputError(f"there is no such potential file: {short(table.path, 200)}", where=place, fix=fix)
 
 
 def loads(text: str, *, source: str = "study", overrides: Sequence[str] = (), preset: str | None = None) -> Any:
@@ -187,20 +194,29 @@ def loads(text: str, *, source: str = "study", overrides: Sequence[str] = (), pr
         InputError: as for ``load``.
     """
     written = _parse(text, source)
-    changes = [_override(item) for item in overrides]
+    changes = [overrides_of.parsed(item) for item in overrides]
     for path, value in changes:
-        _set(written, path, value)
+        overrides_of.put(written, path, value, lambda path: _default_list(preset, written, path))
     if _too_deep(written):
         raise _nested(source)
+    where = overrides_of.Places(text, source, [path for path, _ in changes])
+    data = _merge(_preset(preset, written), written) if written.get("kind") in KINDS else written
+    try:
+        return _checked(KINDS[_kind(written, where)], data, where)
+    except InputError:
+        if not changes or not _accepted(text, source, preset):
+            raise
+    # The file alone is fine, so a change is the cause, whichever key no longer fits.
+    cause = ", ".join(short(item) for item in overrides)
+    return _checked(KINDS[_kind(written, where)], data, where._replace(cause=cause))
 
-    def where(path: tuple) -> str:
-        if any(tuple(path[: len(changed)]) == changed or changed[: len(path)] == path for changed, _ in changes):
-            return f"--set, on top of {source}"
-        line = line_of(text, path)
-        return f"{source}, line {line}" if line else source
 
-    kind = _kind(written, where)
-    return _checked(KINDS[kind], _merge(_preset(preset, written), written), where)
+def _accepted(text: str, source: str, preset: str | None) -> bool:
+    try:
+        loads(text, source=source, preset=preset)
+    except InputError:
+        return False
+    return True
 
 
 def from_dict(data: Mapping[str, Any], *, source: str = "arguments") -> Any:
@@ -326,28 +342,18 @@ def _too_deep(data: Any) -> bool:
     return True
 
 
-def _override(item: str) -> tuple[tuple[str, ...], Any]:
-    key, equals, value = item.partition("=")
-    if len(key) > _LONGEST_KEY:
-        raise InputError(f"the key of --set {short(item)} is too long", where="--set", why=f"at most {_LONGEST_KEY}")
-    path = split_key(key)
-    if not equals or path is None:
-        raise InputError(
-            f"--set {short(item)} is not of the form table.key=value",
-            where="--set",
-            fix="--set pretrain.steps=100, for example",
-        )
-    return path, parse_value(value.strip())
-
-
-def _set(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    table = data
-    for part in path[:-1]:
-        # A value on the way is replaced by a table: validation then names what does not fit.
-        if not isinstance(table.get(part), dict):
-            table[part] = {}
-        table = table[part]
-    table[path[-1]] = value
+def _default_list(preset: str | None, written: dict[str, Any], path: tuple) -> list[Any] | None:
+    """What a list holds that the file leaves out; None where the key is no list, so that validation names it."""
+    model = KINDS.get(str(written.get("kind")))
+    if model is None:
+        return None
+    value: Any = _preset(preset, written)
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    if value is None and len(path) == 1 and path[0] in model.model_fields:
+        fallback = model.model_fields[path[0]].default
+        value = [row.model_dump(exclude_unset=True) for row in fallback] if isinstance(fallback, list) else None
+    return copy.deepcopy(value) if isinstance(value, list) else None
 
 
 def _kind(data: dict[str, Any], where: Callable[[tuple], str]) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from wavefoundry.artifacts.spec_tables import (
@@ -16,6 +15,7 @@ from wavefoundry.artifacts.spec_tables import (
     WavefunctionTable,
     grid,
 )
+from wavefoundry.core.words import near
 
 MAX_SITES = 4096
 MAX_POINTS = 10_000
@@ -30,14 +30,6 @@ class Problem(NamedTuple):
     what: str
     why: str = ""
     fix: str = ""
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """``did you mean ...?`` for a near miss, else an empty string."""
-    # Case first: couplings such as J1 and j1 differ in nothing else.
-    by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return f"did you mean '{by_lower[found[0]]}'?" if found else ""
 
 
 def divisors(number: int) -> str:
@@ -129,6 +121,12 @@ def _marshall(system: SystemTable) -> Iterator[Problem]:
         )
 
 
+def elsewhere(name: str) -> str:
+    """Which models have a coupling of that name."""
+    models = [model for model, couplings in COUPLINGS.items() if name in couplings]
+    return f"{name} is a coupling of {', '.join(models)}" if models else ""
+
+
 def _couplings(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> Iterator[Problem]:
     known = COUPLINGS[system.model]
     places: dict[tuple[str, ...], Sequence[str]] = {
@@ -142,7 +140,7 @@ def _couplings(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) 
             (*path, name),
             f"{system.model} has no coupling '{name}'",
             f"couplings of {system.model}: {', '.join(known)}",
-            near(name, known),
+            near(name, known) or elsewhere(name),
         )
     if unknown:
         return

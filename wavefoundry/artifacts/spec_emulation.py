@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_checks import Problem, near
+from wavefoundry.artifacts.spec_checks import Problem
 from wavefoundry.artifacts.spec_tables import PathText, Table
+from wavefoundry.core.words import near
 
 SHAPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "flat": ((), ("height",)),

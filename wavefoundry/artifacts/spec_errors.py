@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from wavefoundry.artifacts.spec_checks import Problem, near
+from wavefoundry.artifacts.spec_checks import Problem
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.words import near
 
 _TYPES = {
     "int_type": "a whole number",
@@ -42,6 +43,10 @@ _ELSEWHERE = {
 """Where a choice is to be had that a study file does not know."""
 
 
+LISTED = 20
+"""Most mistakes that one message names."""
+
+
 def short(value: Any, length: int = 60) -> str:
     """A value as it would stand in a study file, on one line and cut to ``length`` characters."""
     try:
@@ -53,7 +58,7 @@ def short(value: Any, length: int = 60) -> str:
 
 
 def to_input_error(error: ValidationError, model: type[BaseModel], where: Callable[[tuple], str]) -> InputError:
-    """The first problem of a validation as an ``InputError`` of at most four lines.
+    """The problems of a validation as one ``InputError``: the first in four lines, of every other one line.
 
     Args:
         error: what pydantic raised for ``model``.
@@ -61,15 +66,29 @@ def to_input_error(error: ValidationError, model: type[BaseModel], where: Callab
         where: gives file and line (or the option) of a key path.
 
     Returns:
-        The error to raise; it says how many other problems there are.
+        The error to raise.
     """
     # A misspelt key is also a missing one: the unknown key says more, so it comes first.
     details = sorted(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
-    found = [problem for item in details for problem in _problems(item, model)]
+    found = _independent([problem for item in details for problem in _problems(item, model)])
     first = found[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     place = f"{where(first.path)}, key {'.'.join(first.path)}"
-    return InputError(first.what + more, where=short_line(place), why=short_line(first.why), fix=short_line(first.fix))
+    also = [short_line(_in_a_line(other, where)) for other in found[1 : LISTED + 1]]
+    also += [f"{len(found) - 1 - LISTED} more"] if len(found) - 1 > LISTED else []
+    why, fix = short_line(first.why), short_line(first.fix)
+    return InputError(first.what + more, where=short_line(place), why=why, fix=fix, also=also)
+
+
+def _independent(found: list[Problem]) -> list[Problem]:
+    """Problems without those that others explain: a misspelt key is also a missing one."""
+    meant = {(*one.path[:-1], match[1]) for one in found if (match := re.search(r"did you mean '(.*)'\?", one.fix))}
+    return [one for one in found if not (one.path in meant and one.what.endswith("is missing"))] or found
+
+
+def _in_a_line(problem: Problem, where: Callable[[tuple], str]) -> str:
+    words = "; ".join(part for part in (problem.why, problem.fix) if part)
+    return f"{problem.what} ({where(problem.path)})" + (f": {words}" if words else "")
 
 
 def short_line(text: str, length: int = 300) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -259,11 +259,11 @@ PAPER = {
 """Defaults of the published size, for a GPU."""
 
 
-def self_contained(spec: MoleculesSpec, source: str) -> MoleculesSpec:
+def self_contained(spec: MoleculesSpec, where: Callable[[tuple], str]) -> MoleculesSpec:
     """The study with the molecules of XYZ files written out, so that it means the same without them.
 
     Args:
-        spec: the study. source: where it comes from, for error messages.
+        spec: the study. where: the place of a key path, for error messages.
 
     Raises:
         InputError: a file cannot be read, or holds no molecule.
@@ -274,7 +274,7 @@ def self_contained(spec: MoleculesSpec, source: str) -> MoleculesSpec:
         if any(entry.xyz is not None for entry in table.molecules):
             rows = []
             for index, entry in enumerate(table.molecules):
-                place = f"{source}, key {name}.molecules.{index}.xyz"
+                place = f"{where((name, 'molecules', str(index)))}, key {name}.molecules.{index}.xyz"
                 rows += [entry] if entry.xyz is None else _written_out(entry, place)
             changed[name] = table.model_copy(update={"molecules": rows})
     if not changed:

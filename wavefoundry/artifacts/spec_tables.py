@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 COUPLINGS: dict[str, dict[str, float]] = {
@@ -25,6 +26,34 @@ class Table(BaseModel):
     """Base of all tables: unknown keys, wrong types, NaN and infinity are errors; values are fixed."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_written(cls, data: Any) -> Any:
+        """Whole numbers may be written as 1e3; scalars and arrays of NumPy count as numbers and lists."""
+        if not isinstance(data, dict):
+            return data
+        fields = cls.model_fields
+        return {key: _whole(value, fields[key]) if key in fields else value for key, value in data.items()}
+
+
+def _whole(value: Any, field: FieldInfo) -> Any:
+    """A value as its field wants it: a float that is whole becomes an int where only whole numbers fit."""
+    plain = value.tolist() if hasattr(value, "tolist") else value  # NumPy's, without importing it
+    if isinstance(plain, list):
+        return [_whole(item, field) for item in plain]
+    types = _leaves(field.annotation)
+    if any(isinstance(rule, PlainValidator) for rule in field.metadata):
+        return plain  # it has rules of its own: the edges of a lattice are counted, not computed
+    if type(plain) is float and int in types and float not in types and plain.is_integer() and abs(plain) < 2**63:
+        return int(plain)
+    return plain
+
+
+def _leaves(annotation: Any) -> set[Any]:
+    """The types an annotation is made of, as int and str of ``int | list[str]``."""
+    inner = get_args(annotation)
+    return set().union(*map(_leaves, inner)) if inner else {annotation}
 
 
 def _one_of(rule: str, words: list[Any], accept: Callable[[Any], bool]) -> PlainValidator:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_checks import Problem, near
+from wavefoundry.artifacts.spec_checks import Problem
 from wavefoundry.artifacts.spec_tables import (
     COUPLINGS,
     EvaluateTable,
@@ -19,6 +19,7 @@ from wavefoundry.artifacts.spec_tables import (
     grid,
 )
 from wavefoundry.core.shapes import auto_patch
+from wavefoundry.core.words import near
 
 FULL_SUM_SITES = 18
 TORIC = {"star": 1.0, "plaquette": 1.0}

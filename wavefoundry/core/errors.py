@@ -5,6 +5,8 @@ The command line prints ``str(error)`` and leaves with ``error.exit_code``; a tr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class WavefoundryError(Exception):
     """Base of all errors raised on purpose. ``exit_code`` is what the command line returns."""
@@ -20,17 +22,20 @@ class InputError(WavefoundryError):
         where: the key, option or argument, with its file and line when known.
         why: the rule that was broken.
         fix: what to write instead.
+        also: other mistakes found on the way, one line each.
     """
 
     exit_code = 2
 
-    def __init__(self, what: str, *, where: str = "", why: str = "", fix: str = ""):
-        self.what, self.where, self.why, self.fix = what, where, why, fix
+    def __init__(self, what: str, *, where: str = "", why: str = "", fix: str = "", also: Sequence[str] = ()):
+        self.what, self.where, self.why, self.fix, self.also = what, where, why, fix, tuple(also)
         lines = [what]
         lines += [f"  where: {where}"] if where else []
         lines += [f"  why:   {why}"] if why else []
         lines += [f"  fix:   {fix}"] if fix else []
         super().__init__("\n".join(lines))
+        for other in self.also:  # notes are shown with a traceback and by the command line, the text stays short
+            self.add_note(f"  also:  {other}")
 
 
 class PhysicsError(WavefoundryError):

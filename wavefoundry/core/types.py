@@ -14,6 +14,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
+from wavefoundry.core.errors import InputError
+
 jax.config.update("jax_enable_x64", True)
 
 Config = PyTree  # one configuration: spins of a lattice, positions of electrons
@@ -112,6 +114,23 @@ class Head(Protocol):
     def __call__(self, z: Float[Array, " width"]) -> Psi: ...
 
 
+def check_configuration(system: Any, x: Any) -> None:
+    """Refuse what is not a system with one configuration of it; shapes alone are looked at, also in compiled code.
+
+    Raises:
+        InputError: a batch, another number of sites, or the arguments in another order.
+    """
+    where, call = "wavefunction(system, x)", "jax.vmap(lambda x: wavefunction(system, x))(xs)"
+    if not hasattr(system, "couplings"):
+        raise InputError(f"{type(system).__name__} is no system", where=where, fix="wavefunction(base.system, x)")
+    shape, sites = np.shape(x), getattr(system, "sites", None)
+    if sites is None or shape == (sites,):
+        return
+    why = f"it takes one configuration of {sites} spins, shape ({sites},)"
+    batch = len(shape) > 1 and shape[-1] == sites
+    raise InputError(f"x has the shape {shape}", where=where, why=why, fix=call if batch else "")
+
+
 class Wavefunction(eqx.Module):
     """psi(x) = head(backbone(x)). The split is what makes head tuning cheap: the backbone runs once per pool.
 
@@ -133,7 +152,12 @@ class Wavefunction(eqx.Module):
         return lambda x: self.features(system, x)
 
     def __call__(self, system: System, x: Config) -> Psi:
-        """Amplitude of one configuration."""
+        """Amplitude of one configuration.
+
+        Raises:
+            InputError: the arguments are not a system and one configuration of it.
+        """
+        check_configuration(system, x)
         return self.head(self.features(system, x))  # type: ignore[operator]
 
     @property

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.models.described import Described, described
 
 if TYPE_CHECKING:
     import jax
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class ViTSpec:
+class ViTSpec(Described):
     """Description of a vision transformer, see ``wavefoundry.models.transformer.vit`` for the meaning of the fields."""
 
     patch: int | tuple[int, ...] | Literal["auto"] = "auto"
@@ -70,7 +71,7 @@ class ViTSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class DenseSpec:
+class DenseSpec(Described):
     """Description of one dense layer, see ``wavefoundry.models.feedforward.dense`` for the meaning of the fields."""
 
     alpha: float = 4.0
@@ -86,7 +87,7 @@ class DenseSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvSpec:
+class ConvSpec(Described):
     """Description of one convolution, see ``wavefoundry.models.convnet.conv``."""
 
     channels: int = 4
@@ -102,7 +103,7 @@ class ConvSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class ResNetSpec:
+class ResNetSpec(Described):
     """Description of a residual convolutional network, see ``wavefoundry.models.convnet.resnet``."""
 
     channels: int = 16
@@ -129,7 +130,7 @@ def dense(**fields: object) -> DenseSpec | EmulatorSpec:
     ``frames``, ...) the dense network of arXiv 2203.10200, see ``gru``. ``distill`` takes plain ``dense()`` as such."""
     if _for_emulation(DenseSpec, fields):
         return _emulator("dense", fields)
-    return DenseSpec(**fields)  # type: ignore[arg-type]
+    return described(DenseSpec, fields)
 
 
 def conv(**fields: object) -> ConvSpec | EmulatorSpec:
@@ -137,17 +138,17 @@ def conv(**fields: object) -> ConvSpec | EmulatorSpec:
     arXiv 2203.10200, as for ``dense``."""
     if _for_emulation(ConvSpec, fields):
         return _emulator("conv", fields)
-    return ConvSpec(**fields)  # type: ignore[arg-type]
+    return described(ConvSpec, fields)
 
 
 def resnet(**fields: object) -> ResNetSpec:
     """Residual convolutional network: ``resnet(channels=16, blocks=4, periodic=False)``."""
-    return ResNetSpec(**fields)  # type: ignore[arg-type]
+    return described(ResNetSpec, fields)
 
 
 def vit(**fields: object) -> ViTSpec:
     """A vision transformer: ``vit(patch=4, width=32, layers=2, heads=4, head="auto", precision="float32")``."""
-    return ViTSpec(**fields)  # type: ignore[arg-type]
+    return described(ViTSpec, fields)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,6 +48,7 @@ class Chemistry:
     """Energies of one molecule (Ha); None where a method was not run or did not converge.
 
     doubt: why none of them serves as a reference. uncertainty: of the best one within its basis (Ha).
+    complete: the basis is complete, by extrapolation.
     """
 
     basis: str
@@ -56,16 +57,16 @@ class Chemistry:
     fci: float | None = None
     doubt: str | None = None
     uncertainty: float = 0.0
+    complete: bool = False
 
     def best(self) -> Reference | None:
         """The most accurate of them, if it can be relied on."""
         if self.doubt is not None:
             return None
-        complete = self.basis.startswith("CBS")
-        corrected = complete and None not in (self.fci, self.ccsd_t) and self.fci != self.ccsd_t
+        corrected = self.complete and None not in (self.fci, self.ccsd_t) and self.fci != self.ccsd_t
         for value, name in ((self.fci, "CCSD(T)+FCI" if corrected else "FCI"), (self.ccsd_t, "CCSD(T)")):
             if value is not None:
-                return Reference(value, "method", f"{name}/{self.basis}", self.uncertainty, complete)
+                return Reference(value, "method", f"{name}/{self.basis}", self.uncertainty, self.complete)
         return Reference(self.hf, "method", f"HF/{self.basis}", self.uncertainty, complete=False)
 
 
@@ -147,23 +148,24 @@ def complete_basis(molecule: Molecule, methods: Sequence[str] = METHODS) -> Chem
         if abs(quadruple.hf - triple.hf) > UNSETTLED * molecule.atoms:
             doubt = "Hartree-Fock still changes from triple to quadruple zeta: the basis does not fit this state"
         if not wanted:
-            return Chemistry(name, hf, doubt=doubt)
+            return Chemistry(name, hf, doubt=doubt, complete=True)
         exact = triple.fci is not None and quadruple.fci is not None
         energies = (triple.fci, quadruple.fci) if exact else (triple.ccsd_t, quadruple.ccsd_t)
         if energies[0] is None or energies[1] is None:
-            return Chemistry(name, hf, doubt=doubt or quadruple.doubt or "CCSD(T) does not converge")
+            why = doubt or quadruple.doubt or "CCSD(T) does not converge"
+            return Chemistry(name, hf, doubt=why, complete=True)
         value = hf + (64 * (energies[1] - quadruple.hf) - 27 * (energies[0] - triple.hf)) / 37
         error = max(BASIS_ERROR * abs(value - energies[1]), LEAST_ERROR)
         if exact:
             two = value if molecule.electrons == 2 else None  # coupled cluster is exact for them
-            return _capped(molecule, Chemistry(name, hf, two, value, doubt, error))
+            return _capped(molecule, Chemistry(name, hf, two, value, doubt, error, complete=True))
         small = _solved(molecule, _core_valence(molecule, "D"), {*wanted, "fci"}, QUICK_FCI)
     if small.fci is not None and small.ccsd_t is not None:
         correction = small.fci - small.ccsd_t
         error += CORRECTION_ERROR * abs(correction)
-        return _capped(molecule, Chemistry(name, hf, value, value + correction, doubt, error))
+        return _capped(molecule, Chemistry(name, hf, value, value + correction, doubt, error, True))
     error += TRIPLES_ERROR * abs(quadruple.triples)
-    return _capped(molecule, Chemistry(name, hf, value, None, doubt or quadruple.doubt, error))
+    return _capped(molecule, Chemistry(name, hf, value, None, doubt or quadruple.doubt, error, True))
 
 
 def _limit_of_hf(triple: float, quadruple: float) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from wavefoundry.core.errors import InputError, PhysicsError
+from wavefoundry.core.expect import expect
 
 if TYPE_CHECKING:
     from netket.hilbert import DiscreteHilbert
@@ -247,6 +248,10 @@ class _Matrix:
     """A Hermitian operator as sparse rows, and the lowest state orthogonal to given ones."""
 
     def __init__(self, operator: DiscreteOperator):
+        fix = "one of NetKet's, or system.operator()"
+        from netket.operator import DiscreteOperator
+
+        expect(operator, DiscreteOperator, "operator", where="exact.ground_state", fix=fix)
         self.blocks = list(_blocks(operator))
         self.states = self.blocks[0].shape[1]
         self.dtype = np.result_type(*(block.dtype for block in self.blocks))

@@ -14,6 +14,7 @@ import netket as nk
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import edges_of
 from wavefoundry.problems.lattice_checks import check_couplings, check_operators, check_terms, sector_states
 from wavefoundry.problems.moves import Moves, moves_of
 from wavefoundry.problems.spins import LatticeSystem
@@ -68,7 +69,7 @@ def from_netket(
     operators = tuple(_as_jax(name, operator) for name, operator in terms.items())
     hilbert = operators[0].hilbert
     check_operators(dict(zip(terms, operators, strict=True)))
-    shape = (hilbert.size,) if extent is None else tuple(int(edge) for edge in extent)
+    shape = (hilbert.size,) if extent is None else edges_of(extent, "from_netket: extent")
     if int(np.prod(shape)) != hilbert.size:
         raise InputError(f"extent {shape} does not hold {hilbert.size} sites", where="from_netket: extent")
     # without a constraint single spins are flipped
@@ -143,7 +144,7 @@ def ising(extent: Sequence[int], *, h: float = 1.0, J: float = 1.0, periodic: bo
         h: transverse field. J: ferromagnetic coupling.
         periodic: boundary condition.
     """
-    shape = tuple(int(edge) for edge in extent)
+    shape = edges_of(extent, "lattice.ising")
     sites = int(np.prod(shape))
     hilbert = nk.hilbert.Spin(0.5, sites)
     bonds, _ = _bonds(shape, periodic)
@@ -182,7 +183,7 @@ def j1j2(
     Raises:
         InputError: an odd number of sites, or a sign rule on a lattice without two sublattices.
     """
-    shape = tuple(int(edge) for edge in extent)
+    shape = edges_of(extent, "lattice.j1j2")
     sites = int(np.prod(shape))
     if sites % 2:
         raise InputError(f"{sites} spins cannot have Sz = 0", where="j1j2", fix="use an even number of sites")

@@ -10,6 +10,7 @@ import netket as nk
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import edges_of
 from wavefoundry.core.torus import plaquettes, stars
 from wavefoundry.problems.lattice import from_netket
 from wavefoundry.problems.spins import LatticeSystem
@@ -30,6 +31,7 @@ def toric(rows: int, columns: int, *, star: float = 1.0, plaquette: float = 1.0)
     Raises:
         InputError: an edge shorter than 2.
     """
+    rows, columns = edges_of((rows, columns), "toric")
     if min(rows, columns) < 2:
         raise InputError(
             f"a {rows} x {columns} torus is too small",

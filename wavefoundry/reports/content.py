@@ -192,8 +192,8 @@ SECONDS = ("cpu_seconds", "wall_seconds", "compile_seconds", "compilations")
 def cost_table(summary: dict[str, Any], rows: list[Row]) -> Table:
     """Seconds of pre-training, of all adaptations together, of what is left, and of the whole run.
 
-    What is left (loading, measuring the base, references, writing) is shown where the parts and the whole belong to one
-    session: after a resumption the whole counts from there and can be smaller than its parts.
+    What is left is loading, measuring the base, references, writing. The whole covers all sessions of a resumed run; in
+    runs of earlier versions it can be smaller than its parts, and what is left is not shown.
     """
     pretrain, total = _seconds(view.mapping(summary.get("pretrain")).get("cost")), _seconds(summary.get("cost"))
     adapted = _seconds(summary.get("adapt_cost"))

@@ -30,15 +30,15 @@ def event_line(event: Event) -> str:
     if kind == "warning":
         return f"warning: {event.get('text', '')}"
     if kind == "step":
-        left = duration(event.get("seconds_left"))
-        return f"{_progress(event)}  {step_numbers(event)}" + (f"  {left} left" if left else "")
+        left = time_left(event.get("seconds_left"))
+        return f"{_progress(event)}  {step_numbers(event)}" + (f"  {left}" if left else "")
     if kind == "round":
         return f"{round_place(event)}  {round_numbers(event)}"
     if kind == "point":
         cells = point_cells(event)
         numbers = "  ".join(f"{head} {cells[head]}" for head in HEADS if cells[head] not in ("", NOT_AVAILABLE))
-        left = duration(event.get("seconds_left"))
-        return f"{_place(event, event.get('couplings'))}  {numbers}" + (f"  {left} left" if left else "")
+        left = time_left(event.get("seconds_left"))
+        return f"{_place(event, event.get('couplings'))}  {numbers}" + (f"  {left}" if left else "")
     from wavefoundry.reports import molecules_lines, tickets_lines
 
     return emulation_tables.event_line(event) or tickets_lines.line(event) or molecules_lines.line(event)
@@ -92,6 +92,12 @@ def per_site(record: Event) -> tuple[float | None, float | None]:
     if total is None or value is None or error is None or total == 0:
         return value, None
     return value, error * abs(value / total)
+
+
+def time_left(seconds: float | None) -> str:
+    """What is left of a part of the run, as ``45 s left``; empty when unknown, or so little that it says nothing."""
+    known = _finite(seconds)
+    return f"{duration(known)} left" if known is not None and known >= 0.5 else ""
 
 
 def duration(seconds: float | None) -> str:

@@ -197,8 +197,10 @@ class Screen:
             done, total = self._step.get("step") or 0, self._step.get("steps") or 0
         if total:
             cells += [ProgressBar(total=total, completed=done, width=24), Text(f"{done}/{total}")]
-        if left := lines.duration(self._left):
-            cells.append(Text(f"{left} left"))
+        if self._compiling:  # how long that takes is not known
+            cells.append(Text("time left not known while compiling"))
+        elif left := lines.time_left(self._left):
+            cells.append(Text(left))
         line.add_row(*cells)
         return line
 

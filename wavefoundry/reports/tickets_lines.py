@@ -10,9 +10,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from wavefoundry.reports.fitted import Fitted
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
 HEADS = ("weights", "n/N", "alive", "E/site", "rel. error", "fidelity", "rollbacks", "verdict", "flags")
+
+SPARE = ("rollbacks", "alive", "n/N", "fidelity", "rel. error")
+"""Columns that a narrow screen goes without, the first of them first."""
 
 
 def cells(record: Mapping[str, Any]) -> dict[str, str]:
@@ -97,17 +101,15 @@ def reasons(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def table(rows: list[dict[str, str]]) -> Table:
-    """Rows of ``cells`` as a table without empty columns."""
-    drawn = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+def table(rows: list[dict[str, str]]) -> Fitted:
+    """Rows of ``cells`` as a table without empty columns, and on a narrow screen without those that tell least."""
     names = [name for name in HEADS if any(row.get(name) not in ("", NOT_AVAILABLE, None) for row in rows)]
-    for name in names:
-        drawn.add_column(name, justify="left" if name in ("verdict", "flags") else "right", no_wrap=True)
-    for row in rows:
-        good = row.get("verdict", "") in ("trusted", "upper bound") or row.get("flags") == "ok"
-        style = "red" if row.get("verdict") == "refused" else "" if good else "yellow"
-        drawn.add_row(*(Text(row.get(name, "")) for name in names), style=style)
-    return drawn
+    return Fitted(rows, names, left=("verdict", "flags"), spare=SPARE, style=_style)
+
+
+def _style(row: dict[str, str]) -> str:
+    good = row.get("verdict", "") in ("trusted", "upper bound") or row.get("flags") == "ok"
+    return "red" if row.get("verdict") == "refused" else "" if good else "yellow"
 
 
 def _isolation(records: list[dict[str, Any]]) -> Table:

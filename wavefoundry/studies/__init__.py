@@ -36,11 +36,14 @@ def run_study(
     from wavefoundry.artifacts import signals
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.store import RunDirectory
+    from wavefoundry.core.expect import expect, path_of
     from wavefoundry.core.programs import keep_programs
     from wavefoundry.studies.context import Context
 
+    fix = "wavefoundry.artifacts.spec.load(path)"
+    expect(spec, tuple(study_file.KINDS.values()), "accepted study", where="wf.run_study: spec", fix=fix)
     keep_programs()
-    folder, study = Path(out), import_module(f"wavefoundry.studies.{kinds[spec.kind]}")
+    folder, study = path_of(out, "wf.run_study: out"), import_module(f"wavefoundry.studies.{kinds[spec.kind]}")
     if hasattr(study, "refuse") and not resume:
         study.refuse(spec)  # what only a calculation can tell, before anything is written
     if resume:
@@ -48,11 +51,13 @@ def run_study(
     else:
         directory = RunDirectory.create(folder, study_file.dumps(spec), overwrite=overwrite)
     with directory, signals.interrupts() as stop:
-        context = Context(emit, directory, lambda: stop.requested)
+        earlier = None
         if resume:
             study_file.require_same(spec, directory.spec_text, folder)
-            _rewind_log(directory)
+            earlier = _rewind_log(directory)
+        context = Context(emit, directory, lambda: stop.requested, earlier)
         summary = study.run(spec, context)
+        summary["cost"] = context.cost().to_dict()
         for text in directory.warnings:
             context.warn(text)
         summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
@@ -63,18 +68,26 @@ def run_study(
     return summary
 
 
-def _rewind_log(directory: Any) -> None:
-    """Drop log lines beyond the state that is gone back to: newest stream first."""
+def _rewind_log(directory: Any) -> Any:
+    """Drop log lines beyond the state that is gone back to: newest stream first.
+
+    Returns:
+        The cost of the whole run up to that state; None where nothing was saved.
+    """
     from wavefoundry.artifacts.store import STORE_KEY
+    from wavefoundry.core.meter import Cost
+    from wavefoundry.studies.context import WHOLE
 
     tickets = ("training", "tickets", "isolate", "confirm", "transfer")
     order = (tickets, ("adapt", "point"), ("pretrain",), ("emulation",), ("molecules",))
     for streams in order:
         found = [latest[2] for stream in streams if (latest := directory.latest(stream)) is not None]
         if found:
-            directory.truncate_log(max(found, key=lambda meta: meta[STORE_KEY]["log_offset"]))
-            return
+            newest = max(found, key=lambda meta: meta[STORE_KEY]["log_offset"])
+            directory.truncate_log(newest)
+            return Cost(**newest[WHOLE]) if WHOLE in newest else None
     directory.truncate_log(None)
+    return None
 
 
 def _tables(summary: dict[str, Any]) -> dict[str, str]:

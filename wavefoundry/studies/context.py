@@ -10,6 +10,10 @@ from jaxtyping import PyTree
 
 from wavefoundry.core import tree
 from wavefoundry.core.errors import Interrupted
+from wavefoundry.core.meter import METER, Cost
+
+WHOLE = "whole_cost"
+"""Key of every checkpoint under which stands what the whole run had cost by then."""
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -30,6 +34,7 @@ class Context:
         emit: receives every event (the live view).
         store: run directory, or None for a run in memory.
         requested: returns the signal that asked to stop, or None.
+        earlier: what earlier sessions of a resumed run had spent when they saved last.
     """
 
     def __init__(
@@ -37,7 +42,9 @@ class Context:
         emit: Emit | None = None,
         store: Store | None = None,
         requested: Callable[[], int | None] | None = None,
+        earlier: Cost | None = None,
     ):
+        self._begin, self._earlier = METER.now(), earlier or Cost()
         self._emit = emit or (lambda event: None)
         self._store = store
         self._requested = requested or (lambda: None)
@@ -47,6 +54,10 @@ class Context:
         self._emit(event)
         if self._store is not None:
             self._store.log({k: v for k, v in event.items() if k != "seconds_left"})
+
+    def cost(self) -> Cost:
+        """What the whole run has spent, earlier sessions included: the same for every kind of study."""
+        return METER.now() - self._begin + self._earlier
 
     def say(self, phase: str, text: str) -> None:
         """Announce a phase."""
@@ -63,12 +74,12 @@ class Context:
     def save(self, name: str, step: int, state: PyTree, meta: dict[str, Any]) -> None:
         """Checkpoint a pytree of arrays together with what has been reported so far."""
         if self._store is not None:
-            self._store.save(name, step, tree.to_arrays(state), meta)
+            self._store.save(name, step, tree.to_arrays(state), meta | {WHOLE: self.cost()._asdict()})
 
     def save_arrays(self, name: str, step: int, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Checkpoint arrays that have names already."""
         if self._store is not None:
-            self._store.save(name, step, arrays, meta)
+            self._store.save(name, step, arrays, meta | {WHOLE: self.cost()._asdict()})
 
     def restore(self, name: str) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
         """Newest intact checkpoint of a stream, or None."""

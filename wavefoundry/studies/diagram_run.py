@@ -21,13 +21,13 @@ from wavefoundry.core.verdict import WORDS
 from wavefoundry.engine.sampling import full_sum as sum_over_states
 from wavefoundry.engine.vmc import Options
 from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
-from wavefoundry.problems import exact, lattice
+from wavefoundry.problems import catalogue, exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.context import Context
-from wavefoundry.studies.diagram import map_points, within_point
+from wavefoundry.studies.diagram import map_points
 from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
 from wavefoundry.studies.mapper import Base, Mapper
 from wavefoundry.studies.networks import Fitted, fitted, imposed_by
@@ -47,10 +47,7 @@ def build_system(spec: DiagramSpec) -> SignRule:
     table = spec.system
     couplings = spec.couplings(spec.at_list()[0])
     shape, periodic = table.lattice.shape, table.lattice.periodic
-    if table.model == "ising":
-        system = lattice.ising(shape, periodic=periodic, **couplings)
-    else:
-        system = lattice.j1j2(shape, periodic=periodic, marshall=table.use_marshall, **couplings)
+    system = catalogue.build(table.model, shape, periodic=periodic, marshall=table.use_marshall, **couplings)
     return with_rule(system, spec.points_list())
 
 
@@ -129,7 +126,7 @@ def _static_and_trainable(wavefunction: Wavefunction) -> tuple[Any, Any]:
 
 def run(spec: DiagramSpec, context: Context) -> dict[str, Any]:
     """Pre-train, adapt to every point, and put the records together."""
-    begin = METER.now() - _earlier(context)
+    begin = METER.now() - context.cost()
     context.say("pretrain", f"{spec.system.model}, {spec.system.lattice.sites} sites")
     rule = build_system(spec)
     system = rule.system
@@ -175,14 +172,6 @@ def refuse(spec: DiagramSpec) -> None:
     if spec.adapt.method == "head":
         needed = pool_bytes(wavefunction, system.family([{}]), spec.adapt.samples)
         require_memory(needed, "a pool", "adapt.samples, wavefunction.width", "fewer samples or a narrower network")
-
-
-def _earlier(context: Context) -> Cost:
-    """What earlier sessions of a resumed run had cost when they saved last."""
-    found = [context.restore(stream) for stream in ("pretrain", "adapt")]
-    within = within_point(context)
-    costs = [one[2]["cost"] for one in found if one and "cost" in one[2]] + ([within[1]["cost"]] if within else [])
-    return sum((Cost(**cost) for cost in costs), Cost())
 
 
 def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:

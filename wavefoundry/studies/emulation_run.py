@@ -12,7 +12,6 @@ import numpy as np
 from wavefoundry.artifacts.spec_emulation import EmulationSpec, StudentTable
 from wavefoundry.core import tree
 from wavefoundry.core.errors import PhysicsError
-from wavefoundry.core.meter import METER, Cost
 from wavefoundry.problems.landscapes import suite
 from wavefoundry.studies import importance, judging, questions, speed
 from wavefoundry.studies.context import Context
@@ -98,7 +97,6 @@ class State:
 
 def run(spec: EmulationSpec, context: Context) -> dict[str, Any]:
     """Teach, train, judge, ask, and put the records together."""
-    begin = METER.now()
     desk, teacher = prepare(spec, context)
     state = State(context)
     names = spec.names()
@@ -117,7 +115,7 @@ def run(spec: EmulationSpec, context: Context) -> dict[str, Any]:
     if spec.evaluate.speed and trained:
         context.say("speed", "students and solver at equal accuracy")
         timing = speed.table(trained, desk.truth)
-    return summary_of(spec, desk, teacher, state, found, timing, begin)
+    return summary_of(spec, desk, teacher, state, found, timing)
 
 
 def _usable(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -340,7 +338,7 @@ def ask_importance(desk: Desk, state: State, names: list[str]) -> list[dict[str,
 
 def summary_of(
     spec: EmulationSpec, desk: Desk, teacher: dict[str, Any], state: State, asked: list[dict[str, Any]],
-    timing: dict[str, Any] | None, begin: Cost,
+    timing: dict[str, Any] | None,
 ) -> dict[str, Any]:  # fmt: skip
     """The machine-readable result, see docs/emulation.md."""
     status, why = status_of(state.records)
@@ -360,7 +358,7 @@ def summary_of(
         "importance": asked,
         "speed": timing,
         "words": words,
-        "cost": (METER.now() - begin).to_dict(),
+        "cost": state.context.cost().to_dict(),
         "settings": spec.model_dump(mode="json", exclude_none=True),
         "versions": versions(),
         "hardware": hardware(),

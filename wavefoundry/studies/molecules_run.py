@@ -177,10 +177,12 @@ def set_up(
     """
     keep_programs()
     training, targets = spec.training(), spec.targets()
-    context.say("prepare", f"Hartree-Fock of {len(training) + len(targets)} molecules")
-    for text in unusual_lengths([named.molecule for named in (*training, *targets)]):
+    # a trained network that is not measured again has no more use for the orbitals of its training
+    learned = training if wavefunction is None or spec.evaluate.trained else []
+    context.say("prepare", f"Hartree-Fock of {len(learned) + len(targets)} molecules")
+    for text in unusual_lengths([named.molecule for named in (*learned, *targets)]):
         context.warn(text)
-    prepared = {"train": prepare(training, spec.train), "adapt": prepare(targets, spec.train)}
+    prepared = {"train": prepare(learned, spec.train), "adapt": prepare(targets, spec.train)}
     workshop = Workshop(
         first_network(spec) if wavefunction is None else wavefunction, spec.train, context, spec.output.checkpoint_every
     )

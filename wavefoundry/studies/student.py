@@ -14,6 +14,7 @@ import numpy as np
 
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import path_of
 from wavefoundry.core.verdict import Doubt
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.emulator import Emulator, rollout
@@ -214,7 +215,7 @@ def load_student(path: str | Path) -> Student:
     from wavefoundry.artifacts.bundles import read_bundle
     from wavefoundry.core.errors import IntegrityError
 
-    folder = Path(path).expanduser()
+    folder = path_of(path, "wf.load_student")
     if not folder.is_dir():
         raise InputError(f"there is no saved student at {path}", where="wf.load_student")
     arrays, meta = read_bundle(folder)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import expect
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.models import EmulatorSpec, as_emulator
 from wavefoundry.problems.grid import Grid
@@ -98,8 +99,13 @@ def distill(
         return distill_on(data, model, plan, context, name=model.kind, laplacian=laplacian)
 
 
+def _check_student(student: Any, where: str) -> None:
+    expect(student, Student, "student", where=where, fix="wf.distill(...), wf.load_student(path) or wf.demo_emulator()")
+
+
 def rollout(student: Student, psi0: Any, potential: Any, frames: int, *, grid: Grid | None = None) -> np.ndarray:
     """``student.rollout(...)`` as a function."""
+    _check_student(student, "wf.rollout")
     return student.rollout(psi0, potential, frames, grid=grid)
 
 
@@ -120,6 +126,7 @@ def evaluate(
     Raises:
         InputError: a packet the grid cannot carry, a potential with NaN.
     """
+    _check_student(student, "wf.evaluate")
     if truth is None:
         items = list(cases) if cases is not None else suite(student.grid)
         truth = reference(items, student.grid, frames, student.frame_step, tolerance=tolerance)
@@ -135,6 +142,7 @@ def diagnose(student: Student) -> dict[str, Any]:
 
     See ``studies.questions.diagnose`` for the fields.
     """
+    _check_student(student, "wf.diagnose")
     return questions.diagnose(student)
 
 

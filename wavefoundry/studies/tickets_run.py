@@ -13,13 +13,11 @@ from wavefoundry.adapt.compact import Options, vector
 from wavefoundry.adapt.tickets import LARGEST_SURGEON, Rules, Workshop
 from wavefoundry.artifacts.spec_tickets import TicketsSpec
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.meter import METER
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
-from wavefoundry.problems import exact, lattice
+from wavefoundry.problems import catalogue, exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.spins import LatticeSystem
-from wavefoundry.problems.toric import toric
 from wavefoundry.studies import tickets_checks as checks
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.networks import fitted
@@ -35,12 +33,8 @@ def build_system(spec: TicketsSpec) -> LatticeSystem:
     """The Hamiltonian of a study file."""
     table = spec.system
     shape, values = table.lattice.shape, table.values
-    if table.model == "toric":
-        rows, columns = shape
-        return toric(rows, columns, **values)
-    if table.model == "ising":
-        return lattice.ising(shape, periodic=table.lattice.periodic, **values)
-    return lattice.j1j2(shape, periodic=table.lattice.periodic, marshall=table.use_marshall, **values)
+    periodic = table.lattice.periodic
+    return catalogue.build(table.model, shape, periodic=periodic, marshall=table.use_marshall, **values)
 
 
 def describe(spec: TicketsSpec) -> DenseSpec | ConvSpec | ResNetSpec | ViTSpec:
@@ -157,7 +151,6 @@ def first_network(spec: TicketsSpec, system: LatticeSystem) -> tuple[Wavefunctio
 
 def run(spec: TicketsSpec, context: Context) -> dict[str, Any]:
     """Train, prune round by round, isolate, transfer, and put the records together."""
-    begin = METER.now()
     context.say("tickets", f"{spec.system.model}, {spec.system.sites} spins, {spec.wavefunction.kind} network")
     system = build_system(spec)
     network, fresh = first_network(spec, system)
@@ -183,4 +176,4 @@ def run(spec: TicketsSpec, context: Context) -> dict[str, Any]:
             hunt, spec.transfer, points, lambda s: reference_of(s, None, spec.evaluate.exact), context
         )
     found = {"isolation": isolation, "jumps": jumps, "transfer": moved}
-    return summary_of(hunt, spec, found, cost, METER.now() - begin)
+    return summary_of(hunt, spec, found, cost, context.cost())

@@ -1,0 +1,51 @@
+"""Words a user wrote, held against those that are known."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+CUTOFF = 0.65
+"""Smallest likeness (difflib's ratio) of a near miss."""
+SHORT = 2
+"""Known names of so few letters (J1, h) are too alike to guess: only their case may differ."""
+
+SYNONYMS = {
+    "depth": "layers",
+    "blocks": "layers",
+    "dim": "width",
+    "features": "width",
+    "hidden": "width",
+    "embedding": "width",
+    "lr": "learning_rate",
+    "eta": "learning_rate",
+    "epochs": "steps",
+    "iterations": "steps",
+    "iters": "steps",
+    "n_iter": "steps",
+    "shift": "diagonal_shift",
+    "damping": "diagonal_shift",
+    "chains": "walkers",
+    "n_chains": "chains",
+    "n_samples": "samples",
+    "batch_size": "walkers",
+    "random_seed": "seed",
+}
+"""What other programs call the same thing."""
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """``did you mean ...?`` for a near miss or another program's name, else an empty string."""
+    # Case first: couplings such as J1 and j1 differ in nothing else.
+    by_lower = {name.lower(): name for name in known}
+    lower = word.lower()
+    found = [lower] if lower in by_lower else []
+    if not found and SYNONYMS.get(lower) in by_lower:
+        found = [SYNONYMS[lower]]
+    if not found:
+        longer = [name for name in by_lower if len(name) > SHORT]
+        found = difflib.get_close_matches(lower, longer, n=1, cutoff=CUTOFF)
+    return f"did you mean '{by_lower[found[0]]}'?" if found else ""
+
+
+__all__ = ["near"]
