@@ -20,16 +20,13 @@ _MODULES = {
     "exact": "wavefoundry.problems.exact",
     "toric": "wavefoundry.problems.toric",
 }
-_NAMES = ("pretrain", "map", "load", "run_study", "Diagram", "Pretrained")
-_STATES = ("open", "from_netket_state")
-_NAMES += ("molecules", "MoleculeMap", "MoleculeModel")
-_NAMES += ("prune", "isolate", "compact", "explain", "collapse", "Tickets", "Collapse")
-
-_ERRORS = (
-    "WavefoundryError", "InputError", "PhysicsError", "IntegrityError", "StorageError", "LockedError", "Interrupted",
-)  # fmt: skip
-
-_EMULATION = {
+_NAMES = {
+    **dict.fromkeys(("pretrain", "map", "load", "run_study", "Diagram", "Pretrained"), "api"),
+    **dict.fromkeys(("molecules", "MoleculeMap", "MoleculeModel"), "api"),
+    **dict.fromkeys(("prune", "isolate", "compact", "explain", "collapse", "Tickets", "Collapse"), "api"),
+    **dict.fromkeys(("open", "from_netket_state"), "api_states"),
+    **dict.fromkeys(("InputError", "IntegrityError", "Interrupted", "LockedError", "PhysicsError"), "core.errors"),
+    **dict.fromkeys(("StorageError", "WavefoundryError"), "core.errors"),
     "Grid1D": "problems.grid",
     "Grid2D": "problems.grid",
     "Packet": "problems.wavepackets",
@@ -119,13 +116,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(_MODULES[name])
     if name in _NAMES:
-        return getattr(import_module("wavefoundry.api"), name)
-    if name in _STATES:
-        return getattr(import_module("wavefoundry.api_states"), name)
-    if name in _ERRORS:
-        return getattr(import_module("wavefoundry.core.errors"), name)
-    if name in _EMULATION:
-        return getattr(import_module(f"wavefoundry.{_EMULATION[name]}"), name)
+        return getattr(import_module(f"wavefoundry.{_NAMES[name]}"), name)
     raise AttributeError(f"module 'wavefoundry' has no attribute {name!r}")
 
 

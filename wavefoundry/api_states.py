@@ -21,6 +21,7 @@ from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import path_of
 from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.engine.sampling import Walkers, metropolis
 from wavefoundry.problems.spins import LatticeSystem
@@ -47,7 +48,8 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Stud
     Raises:
         InputError: no finished run. IntegrityError: damaged.
     """
-    folder = Path(path).expanduser()
+    folder = path_of(path, "wf.open")
+    base = folder / "artifacts" / "base"  # by itself: the sums of the whole run have been checked
     with RunDirectory.open(folder) as store:
         summary = read_results(folder)
         if summary is None:
@@ -57,7 +59,7 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Stud
         if kind == "tickets":
             return api_tickets.open_run(folder)
         if kind == "molecules":
-            return load(folder)
+            return load(base)
         if kind == "emulation":
             names = [student["name"] for student in summary["students"]]
             stored = {name: folder / "artifacts" / f"student-{name}" for name in names}
@@ -69,7 +71,7 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Stud
     for name, array in arrays.items():
         index, field = name.split("/", 1)
         states[int(index)] = (states[int(index)] or {}) | {field: array}
-    return Diagram(summary, log, states_of(load(folder, system).base, summary["points"], states))
+    return Diagram(summary, log, states_of(load(base, system).base, summary["points"], states))
 
 
 def from_netket_state(state: Any, system: LatticeSystem) -> Pretrained:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.types import Head, System, Wavefunction
 from wavefoundry.engine.guided import Guide, fit_guide, guided
-from wavefoundry.engine.sampling import Walkers
+from wavefoundry.engine.sampling import Walkers, full_sum
 
 
 class Pool(NamedTuple):
@@ -72,22 +72,17 @@ def sample(
 
 @eqx.filter_jit
 def sample_listed(
-    wavefunction: Wavefunction, family: System, states: PyTree, key: PRNGKeyArray, layout: Layout
-) -> PyTree:
-    """As ``sample``, but independent of each other, from the list of all configurations: nothing can be missed.
+    wavefunction: Wavefunction, family: System, states: Array, key: PRNGKeyArray, count: int, chunk: int
+) -> Array:
+    """Samples of |psi|^2 that are independent of each other, from a list of everything: nothing can be missed.
 
     Args:
-        states: all configurations of a small system, leading axis D.
+        wavefunction: state to be sampled. family: its first member is what the network is conditioned on.
+        states: all configurations of a small system, (D, sites). key: random key. count: how many samples.
+        chunk: configurations evaluated at a time.
     """
-    log = log_amplitudes(wavefunction, family, states, layout.chunk)
-    return jax.random.choice(key, states, (layout.chains * layout.samples,), p=jax.nn.softmax(2 * log))
-
-
-def log_amplitudes(wavefunction: Wavefunction, family: System, xs: PyTree, chunk: int) -> Float[Array, " M"]:
-    """log|psi| of configurations (M, ...); ``family`` has one member."""
-    system = only_member(family)
-    size = jax.tree.leaves(xs)[0].shape[0]
-    return jax.lax.map(lambda x: wavefunction(system, x).log.astype(jnp.float64), xs, batch_size=min(chunk, size))
+    weight = full_sum(wavefunction, family, states, min(chunk, states.shape[0])).weight[0]
+    return jax.random.choice(key, states, (count,), p=weight)
 
 
 def only_member(family: System) -> System:

@@ -62,6 +62,3 @@ def edges_of(extent: Any, where: str) -> tuple[int, ...]:
     if len(plain) not in (1, 2):
         raise InputError(f"a lattice with {len(plain)} edges is not possible", where=where, why="it has one or two")
     return tuple(int(edge) for edge in plain)
-
-
-__all__ = ["edges_of", "expect", "path_of", "table_of"]

@@ -46,6 +46,3 @@ def near(word: str, known: Iterable[str]) -> str:
         longer = [name for name in by_lower if len(name) > SHORT]
         found = difflib.get_close_matches(lower, longer, n=1, cutoff=CUTOFF)
     return f"did you mean '{by_lower[found[0]]}'?" if found else ""
-
-
-__all__ = ["near"]

@@ -76,8 +76,9 @@ class Options(NamedTuple):
     log psi in one step (the update is scaled down to it). extent: of a lattice of spins; where there are chains enough
     to fit a pair model, it makes the proposals (``engine.guided``). None: ordinary moves. moved: share of the samples
     that is moved on by the Hamiltonian (``engine.one_move``), so that the gradient sees what |psi|^2 does not meet; not
-    in a full sum. finite: local energies enter as steps of imaginary time of finite length (``finite``). largest:
-    change of log psi of a single sample in one step.
+    where all configurations are listed. finite: local energies enter as steps of imaginary time of finite length
+    (``finite``). largest: growth of log |psi| of a single sample in one step. drawn: of listed configurations, how many
+    a step takes; 0: all of them.
     """
 
     moves: int
@@ -275,6 +276,44 @@ def risen(reached: Array, energy: Array, residual: Array, root: Array) -> tuple[
     return lost, kept, jnp.where(now < reached, now, reached + 0.01 * (now - reached))
 
 
+def draw(
+    wavefunction: Wavefunction, family: System, walkers: Walkers, options: Options, listed: bool
+) -> tuple[Sampled, Walkers]:
+    """The samples of one step, and the walkers after it."""
+    if listed:
+        key, k_draw = jax.random.split(walkers.key)
+        return drawn(wavefunction, family, k_draw, options), walkers._replace(key=key)
+    walkers = advance(wavefunction, family, walkers, options)
+    chains = jax.tree.leaves(walkers.x)[0].shape[1]
+    count = round(options.moved * chains)
+    if count:
+        key, k_move = jax.random.split(walkers.key)
+        x = _moved(family, walkers.x, k_move, count)
+        stay = 1 - count / chains
+        return mixed_energies(wavefunction, family, x, stay, options.chunk), walkers._replace(key=key)
+    batch = equal_weights(walkers.x)
+    terms = local_energies(wavefunction, family, batch, options.chunk)
+    root = jnp.sqrt(batch.weight)
+    return sampled(batch, root, root * jnp.einsum("rst,rt->rs", terms, family.couplings)), walkers
+
+
+def stretched(opt: Optimiser, rows: Float[Array, "N P"]) -> Array:
+    """How much more than on its own samples the last updates have changed psi on those of ``rows``, not seen before.
+
+    A running mean; 1 where the last update is not known.
+    """
+    ahead = jnp.linalg.norm(rows.astype(jnp.float64) @ opt.update) / jnp.maximum(opt.spread, 1e-30)
+    return jnp.where(opt.spread > 0, 0.8 * opt.stretch + 0.2 * jnp.clip(ahead, 1.0, 100.0), 1.0)
+
+
+def limited(rate: Array, found: Direction, stretch: Array, root: Float[Array, "R S"], options: Options) -> Array:
+    """The step size that keeps the rms change of log psi within ``trust``, growth of a sample within ``largest``."""
+    rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * stretch * found.spread, 1e-30))
+    each = -found.change.reshape(*root.shape, -1)[..., 0] * np.sqrt(root.shape[0])  # of log |psi|
+    most = jnp.max(jnp.where(root > 1e-6, each / jnp.maximum(root, 1e-6), 0.0))
+    return rate * jnp.minimum(1.0, options.largest / jnp.maximum(rate * most, 1e-30))
+
+
 def variational(static: PyTree, trainable: PyTree, options: Options, listed: bool = False) -> Process:
     """Variational optimisation of a wavefunction for one system or a family.
 
@@ -297,26 +336,9 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
         )  # fmt: skip
         return Run(params, init_walkers(key, family, chains), opt, jnp.zeros((), int))
 
-    def draw(params: PyTree, family: System, walkers: Walkers) -> tuple[Sampled, Walkers]:
-        wavefunction = eqx.combine(params, static)
-        if listed:
-            key, k_draw = jax.random.split(walkers.key)
-            return drawn(wavefunction, family, k_draw, options), walkers._replace(key=key)
-        walkers = advance(wavefunction, family, walkers, options)
-        chains = jax.tree.leaves(walkers.x)[0].shape[1]
-        count = round(options.moved * chains)
-        if count:
-            key, k_move = jax.random.split(walkers.key)
-            x = _moved(family, walkers.x, k_move, count)
-            stay = 1 - count / chains
-            return mixed_energies(wavefunction, family, x, stay, options.chunk), walkers._replace(key=key)
-        batch = equal_weights(walkers.x)
-        terms = local_energies(wavefunction, family, batch, options.chunk)
-        root = jnp.sqrt(batch.weight)
-        return sampled(batch, root, root * jnp.einsum("rst,rt->rs", terms, family.couplings)), walkers
-
     def step(run: Run, family: System, learning_rate: Array, shift: Array) -> tuple[Run, Info]:
-        (batch, root, residual, energy, variance), walkers = draw(run.params, family, run.sampler)
+        wavefunction = eqx.combine(run.params, static)
+        (batch, root, residual, energy, variance), walkers = draw(wavefunction, family, run.sampler, options, listed)
         local = energy[:, None] + root * residual * root.shape[1]
 
         jacobian = log_jacobian(run.params, static, selection, family, batch, max(1, options.chunk // 2))
@@ -325,15 +347,9 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
         right = stacked_residual(aim, jacobian.shape[2])
         found = natural_gradient(rows, right, shift, run.opt.update, options.momentum, options.solver)
 
-        # how much more than on its own samples the last step has changed psi on these, which it has not seen
-        ahead = jnp.linalg.norm(rows.astype(jnp.float64) @ run.opt.update) / jnp.maximum(run.opt.spread, 1e-30)
-        stretch = jnp.where(run.opt.spread > 0, 0.8 * run.opt.stretch + 0.2 * jnp.clip(ahead, 1.0, 100.0), 1.0)
-        stretch = run.opt.stretch if listed and not options.drawn else stretch  # a full sum leaves nothing unseen
-        rate = learning_rate * run.opt.scale
-        rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * stretch * found.spread, 1e-30))
-        each = -found.change.reshape(*root.shape, -1)[..., 0] * np.sqrt(root.shape[0])  # of log |psi|
-        most = jnp.max(jnp.where(root > 1e-6, each / jnp.maximum(root, 1e-6), 0.0))
-        rate = rate * jnp.minimum(1.0, options.largest / jnp.maximum(rate * most, 1e-30))
+        # a full sum leaves nothing unseen
+        stretch = run.opt.stretch if listed and not options.drawn else stretched(run.opt, rows)
+        rate = limited(learning_rate * run.opt.scale, found, stretch, root, options)
         good = jnp.all(jnp.isfinite(residual)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
         lost, kept, reached = risen(run.opt.reached, energy, residual, root)
         params, opt, _ = guarded(selection, run, found, rate, good & ~lost)
@@ -355,35 +371,25 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
 
 
 def block_of(process: Process) -> Any:
-    """Several steps in one compiled loop: ``block(run, family, schedule) -> (run, infos)``, axis 0 = steps."""
+    """Several steps in one compiled loop: ``block(run, family, schedule) -> (run, infos)``, axis 0 = steps.
 
-    @jax.jit
-    def block(run: Run, family: System, schedule: Schedule) -> tuple[Run, Info]:
-        return jax.lax.scan(lambda r, s: process.step(r, family, s.learning_rate, s.shift), run, schedule)
-
-    return block
-
-
-def counted_block_of(process: Process) -> Any:
-    """As ``block_of``, but one program for any number of steps: ``block(run, family, schedule, count)``.
-
-    Only the first ``count`` entries of the schedule are steps, and only as many rows of the infos mean anything.
-    However steps are put into blocks, they give the same bits.
+    With ``count``, an array, as last argument one program serves any number of steps: only the first ``count`` entries
+    of the schedule are steps, and only as many rows of the infos mean anything. However steps are put into blocks, they
+    give the same bits.
     """
 
     @jax.jit
-    def block(run: Run, family: System, schedule: Schedule, count: Array) -> tuple[Run, Info]:
-        def one(run: Run, k: Array) -> tuple[Run, Info]:
+    def block(run: Run, family: System, schedule: Schedule, count: Array | None = None) -> tuple[Run, Info]:
+        def one(k: Any, run: Run) -> tuple[Run, Info]:
             return process.step(run, family, schedule.learning_rate[k], schedule.shift[k])
 
         def body(k: Array, carry: tuple[Run, Info]) -> tuple[Run, Info]:
-            run, info = one(carry[0], k)
+            run, info = one(k, carry[0])
             return run, jax.tree.map(lambda rows, row: rows.at[k].set(row), carry[1], info)
 
-        rows = jax.eval_shape(one, run, jnp.array(0))[1]
         length = schedule.shift.shape[0]
-        infos = jax.tree.map(lambda a: jnp.zeros((length, *a.shape), a.dtype), rows)
-        return jax.lax.fori_loop(0, count, body, (run, infos))
+        infos = jax.tree.map(lambda a: jnp.zeros((length, *a.shape), a.dtype), jax.eval_shape(one, 0, run)[1])
+        return jax.lax.fori_loop(0, length if count is None else count, body, (run, infos))
 
     return block
 

@@ -54,6 +54,3 @@ def described(kind: type, fields: dict[str, Any]) -> Any:
         value = value.tolist() if hasattr(value, "tolist") else value
         plain[name] = tuple(value) if isinstance(value, list) else value
     return kind(**plain)
-
-
-__all__ = ["Described", "described"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wavefoundry.core.numerics import log_cosh, log_cosh_complex
-from wavefoundry.core.types import Psi
+from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.models.layers import Dense, LayerNorm
 
 
@@ -72,6 +74,13 @@ class ComplexHead(eqx.Module):
 
     def __call__(self, z: Float[Array, " width"]) -> Psi:
         return self.outer(jnp.concatenate([self.re(z), self.im(z)]))
+
+
+def with_head_weights(wavefunction: Wavefunction, weights: Float[Array, "width+1 hidden"]) -> Wavefunction:
+    """The wavefunction with other weights in its head, in the precision that the head has."""
+    head: Any = wavefunction.head
+    new = head.with_weights(jnp.asarray(weights, head.weights().dtype))
+    return eqx.tree_at(lambda w: w.head, wavefunction, new)
 
 
 def make_head(key: PRNGKeyArray, width: int, kind: str, norm: bool, dtype: jnp.dtype) -> RealHead | ComplexHead:

@@ -70,13 +70,6 @@ WITHIN, STRIDE, SAVE_AFTER = "point", 10**6, 60.0
 """Stream of a point that is not finished, how far apart the steps of two points are numbered, seconds between saves."""
 
 
-def within_point(context: Context) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """Arrays and description of a point that was broken off after the last finished one, or None."""
-    done, found = context.restore(_Work.stream), context.restore(WITHIN)
-    finished = 0 if done is None else len(done[2]["records"])
-    return None if found is None or found[2].get("finished") != finished else found[1:]
-
-
 class _Work:
     """Points done so far, with what is needed to go on from them."""
 
@@ -93,7 +86,7 @@ class _Work:
         return self.mapper.base.system.at(**self.points[index])
 
     def kept(self, index: int) -> dict[str, np.ndarray] | None:
-        """What makes the state of a finished point, see ``states.with_arrays``; None where it has no number."""
+        """What makes the state of a finished point, see ``states_kept.with_arrays``; None where it has no number."""
         if self.records[index]["energy"] is None:
             return None
         stored = self.state.get(str(index), {})  # zero-shot: nothing that differs from the base
@@ -218,14 +211,16 @@ class _FullWork(_Work):
 
     def restore(self) -> Cost:
         spent = super().restore()
-        self.within = within_point(self.context)
+        found = self.context.restore(WITHIN)
+        if found is not None and found[2].get("finished") == len(self.records):  # else it is of an earlier point
+            self.within = found[1:]
         return spent if self.within is None else spent + Cost(**self.within[1]["cost"])
 
     def start(self, index: int) -> tuple[PyTree, PyTree]:
         params = eqx.filter(self.mapper.base.wavefunction, eqx.is_array)
         if index == BASE or self.trainer is None:
             return params, self.mapper.base.x
-        stored = self.state.get(str(index), {})  # zero-shot: nothing that differs from the base
+        stored = self.state[str(index)]
         return tree.from_arrays(params, {k: np.asarray(v) for k, v in stored.items()}), stored["walkers"]
 
     def run(self, wave: Wave) -> Iterator[int]:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wavefoundry.adapt.pool import sample_listed
 from wavefoundry.artifacts.spec import DiagramSpec
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.core import tree
@@ -18,7 +19,6 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import WORDS
-from wavefoundry.engine.sampling import full_sum as sum_over_states
 from wavefoundry.engine.vmc import Options
 from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
 from wavefoundry.problems import catalogue, exact
@@ -114,8 +114,7 @@ def pretrain(
     rest = trainer.convergence(zero_of(system, system.couplings))
     if listed is None:
         return Base(system, wavefunction, run.sampler.x[0], rest), cost
-    batch = eqx.filter_jit(sum_over_states)(wavefunction, family, listed.states, training.options.chunk)
-    chosen = jax.random.choice(key, listed.states, (table.walkers,), p=batch.weight[0])
+    chosen = sample_listed(wavefunction, family, listed.states, key, table.walkers, training.options.chunk)
     return Base(system, wavefunction, chosen, rest), cost
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from wavefoundry.adapt.pool import only_member
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
@@ -53,8 +54,7 @@ def pool_bytes(wavefunction: Wavefunction, family: Any, samples: int) -> int:
     Args:
         wavefunction: the network. family: of one member. samples: of the pool.
     """
-    varying = family.varying()
-    system = jax.tree.map(lambda a, moves: a[0] if moves is True else a, family, varying)
+    system = only_member(family)
 
     def one(x: Any) -> Any:
         return system.expand(lambda y: wavefunction.features(system, y), x)

@@ -21,6 +21,7 @@ from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample, sample_
 from wavefoundry.core import tree
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.guided import Guide
+from wavefoundry.models.heads import with_head_weights
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.pretraining import energy_unit
@@ -52,9 +53,7 @@ class HeadTools:
 
     def with_weights(self, weights: Array) -> Wavefunction:
         """The wavefunction with another head."""
-        head: Any = self.wavefunction.head
-        new = head.with_weights(jnp.asarray(weights, head.weights().dtype))
-        return eqx.tree_at(lambda w: w.head, self.wavefunction, new)
+        return with_head_weights(self.wavefunction, weights)
 
     def pool_of(self, frontier: Frontier) -> Pool:
         """Features of given samples; the same program whether a run is fresh or resumed."""
@@ -69,7 +68,8 @@ class HeadTools:
     def samples(self, wavefunction: Wavefunction, x: PyTree, key: Array, guide: Guide | None) -> tuple[PyTree, float]:
         """Samples of |psi|^2 and the acceptance rate: Markov chains from x, or drawn from the list of everything."""
         if self.states is not None:
-            return sample_listed(wavefunction, self.family, self.states, key, self.layout), 1.0
+            count = self.layout.chains * self.layout.samples
+            return sample_listed(wavefunction, self.family, self.states, key, count, self.layout.chunk), 1.0
         assert guide is not None
         xs, acceptance = sample(wavefunction, self.family, x, key, guide, self.layout)
         return xs, float(acceptance)

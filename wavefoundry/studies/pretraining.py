@@ -20,7 +20,7 @@ from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.core.statistics import autocorrelation_time, split_r_hat, v_score
 from wavefoundry.core.types import Run, System, Wavefunction
-from wavefoundry.engine.vmc import Info, Options, Schedule, counted_block_of, decay, variational
+from wavefoundry.engine.vmc import Info, Options, Schedule, block_of, decay, variational
 from wavefoundry.problems.strings import strings_of
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.forecast import DEAF, duration
@@ -63,7 +63,7 @@ class Trainer:
         self.energies: list[float] = []  # of every step of the run under way, its first member
         self.process = variational(static, trainable, training.options, training.listed)
         self._init = jax.jit(self.process.init, static_argnums=3)
-        self._block = counted_block_of(self.process)
+        self._block = block_of(self.process)
         self._pace: float | None = None  # seconds of a step, once one has been timed
 
     def start(self, key: jax.Array, params: PyTree, family: System) -> Run:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from wavefoundry.adapt.pool import Layout, sample
+from wavefoundry.adapt.pool import Layout, Pool, contract, sample
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.types import Wavefunction
@@ -163,8 +163,8 @@ class LatticeState:
         """
         term = self._term(operator)
         chains, per_chain = self._shape(samples)
-        pool = _expanded(term, self.wavefunction, self.system, self._chains(chains, per_chain, seed), self._chunk)
-        local = np.asarray(_local(term, self.wavefunction, pool)).reshape(chains, per_chain)
+        xs = self._chains(chains, per_chain, seed)
+        local = np.asarray(_local(term, self.wavefunction, self.system, xs, self._chunk)).reshape(chains, per_chain)
         found = energy_statistics(local, None)
         bias = 2 * math.sqrt(max(self.record.get("v_score") or 0.0, 0.0)) * float(np.std(np.real(local)))
         word, why = observable_verdict(found.mean, found.error, None, bias, self._verdict)
@@ -274,12 +274,8 @@ def _log_psi(wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk
 
 
 @eqx.filter_jit
-def _expanded(term: LatticeSystem, wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk: int) -> Any:
-    """Features of samples and of what an operator connects them to; the network sees the couplings of ``system``."""
-    return term.expand_batch(lambda x: wavefunction.features(system, x), xs, min(chunk, xs.shape[0]))
-
-
-@eqx.filter_jit
-def _local(term: LatticeSystem, wavefunction: Wavefunction, local: Any) -> Array:
-    size = local.z.shape[0]
-    return jax.lax.map(lambda part: term.contract(wavefunction.head, part)[0], local, batch_size=min(256, size))  # type: ignore[arg-type]
+def _local(term: LatticeSystem, wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk: int) -> Array:
+    """Local values of an operator on samples, (M,); the network sees the couplings of ``system``."""
+    local = term.expand_batch(lambda x: wavefunction.features(system, x), xs, min(chunk, xs.shape[0]))
+    pool = Pool(xs, local, jnp.zeros(xs.shape[0]))  # drawn from this very state
+    return contract(term, wavefunction.head, pool)[:, 0]  # type: ignore[arg-type]

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
+from wavefoundry.models.heads import with_head_weights
 from wavefoundry.studies.mapper import Base
 from wavefoundry.studies.states import LatticeState
 
@@ -41,9 +41,7 @@ def states_of(
 def with_arrays(wavefunction: Wavefunction, arrays: Mapping[str, np.ndarray]) -> Wavefunction:
     """A wavefunction with the head ``weights`` of a point, with all arrays of a full training, or as it is."""
     if "weights" in arrays:
-        head: Any = wavefunction.head
-        new = head.with_weights(jnp.asarray(arrays["weights"], head.weights().dtype))
-        return eqx.tree_at(lambda w: w.head, wavefunction, new)
+        return with_head_weights(wavefunction, jnp.asarray(arrays["weights"]))
     changed = {name: value for name, value in arrays.items() if name != "walkers"}
     return tree.from_arrays(wavefunction, changed) if changed else wavefunction
 
