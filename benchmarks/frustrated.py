@@ -99,13 +99,14 @@ def main() -> None:
     parser = _common.parser(__doc__)
     parser.add_argument("--systems", nargs="*", default=[*SYSTEMS, *LARGE], help="names of systems")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of every system")
+    parser.add_argument("--first", type=int, default=0, help="the first of these seeds")
     parser.add_argument("--steps", type=int, default=300, help="steps of small systems; large ones take a third more")
     parser.add_argument("--rates", type=float, nargs="*", default=[0.01, 0.03], help="learning rates of NetKet")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.systems, arguments.seeds, arguments.steps = list(SYSTEMS)[:1], 1, 20
     found: dict[str, dict[str, Any]] = {}
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
         for name in arguments.systems:
             if name in LARGE:
                 system, steps = LARGE[name][0](), round(arguments.steps * 4 / 3)
