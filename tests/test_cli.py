@@ -51,7 +51,7 @@ class Stub:
         self.summary = make_summary()
         self.error = None
 
-    def __call__(self, spec, out, *, resume, overwrite, emit):
+    def __call__(self, spec, out, *, resume, overwrite, emit, crew=None):
         self.calls.append((spec, out, resume, overwrite))
         emit({"event": "compiling", "what": "the step"})
         if self.error is not None:

@@ -35,7 +35,7 @@ BURN_IN = 50
 """Sweeps from random configurations to samples of a state that comes without any."""
 
 
-def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Student]:  # noqa: A001 - as users expect
+def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Student] | dict[int, Any]:  # noqa: A001 - as users expect
     """A finished run with its states; Hamiltonians are built from its study file.
 
     Args:
@@ -43,7 +43,7 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Stud
 
     Returns:
         By kind of study: ``Diagram`` (``state(...)`` of every point), ``Tickets``, ``MoleculeModel``, or the students
-        of an emulation by name.
+        of an emulation by name. Of a study over several seeds: all of these by their seed.
 
     Raises:
         InputError: no finished run. IntegrityError: damaged.
@@ -56,6 +56,9 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Stud
             fix = "let it end: wavefoundry run STUDY --out DIR --resume"
             raise InputError(f"the run in {path} is not finished", where="wf.open", fix=fix)
         kind = summary.get("kind")
+        if kind == "seeds":
+            there = [run for run in summary["seeds"] if run["status"] != "failed"]
+            return {run["seed"]: open(folder / run["folder"]) for run in there}
         if kind == "tickets":
             return api_tickets.open_run(folder)
         if kind == "molecules":

@@ -17,13 +17,17 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 
 from wavefoundry.artifacts import spec as studies_file
+from wavefoundry.artifacts.target import check_early
 from wavefoundry.core.errors import InputError, Interrupted, StorageError, WavefoundryError
+
+if TYPE_CHECKING:
+    from wavefoundry.studies.workers import Crew
 
 app = typer.Typer(
     help="Neural quantum states that are trained once and adapted everywhere else.",
@@ -51,6 +55,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, an
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the last line.")]
 
 
+Seeds = Annotated[int | None, typer.Option(metavar="N", help="Repeat the study with N seeds, as [run] seeds = N.")]
+Workers = Annotated[int, typer.Option(metavar="N", help="Processes that share the seeds, or jobs of a scheduler.")]
+Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS|slurm", help="Share the seeds out by dask or Slurm.")]
+Slurm = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of Slurm jobs. Repeatable.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the job script of --scheduler slurm, and run nothing.")]
+
+
 class Mode(NamedTuple):
     """How to run: where, on top of what, and what to show."""
 
@@ -59,6 +70,7 @@ class Mode(NamedTuple):
     overwrite: bool
     json: bool
     quiet: bool
+    crew: Crew | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,11 +141,20 @@ def run(
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
+    seeds: Seeds = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+    slurm: Slurm = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Run a study: pre-train, adapt, evaluate, report."""
-    spec = studies_file.load(study, changes or (), preset)
+    more = [] if seeds is None else [f"run.seeds={seeds}"]
+    spec = studies_file.load(study, [*(changes or ()), *more], preset)
+    crew = _crew(workers, scheduler, slurm or ())
+    if dry_run:
+        return _print_job(crew)
     folder = out or Path(os.path.expanduser(spec.output.dir or Path("runs") / (study.stem or "study")))
-    _execute(spec, Mode(folder, resume, overwrite, json, quiet))
+    _execute(spec, Mode(folder, resume, overwrite, json, quiet, crew))
 
 
 @app.command()
@@ -229,12 +250,12 @@ def _execute(spec: Any, mode: Mode) -> None:
     from wavefoundry.reports import live
     from wavefoundry.reports.lines import final_line
 
-    _check_target(spec, mode)
+    check_early(spec, mode.out, mode.resume, mode.overwrite)
     with live.view(quiet=mode.quiet, json=mode.json) as emit:
         emit({"event": "phase", "phase": "start", "text": "loading the libraries"})
         from wavefoundry.studies import run_study
 
-        summary = run_study(spec, mode.out, resume=mode.resume, overwrite=mode.overwrite, emit=emit)
+        summary = run_study(spec, mode.out, resume=mode.resume, overwrite=mode.overwrite, emit=emit, crew=mode.crew)
     page = _write_report(mode.out) if spec.output.report else None
     if mode.json:
         _echo_json(summary)
@@ -248,6 +269,29 @@ def _execute(spec: Any, mode: Mode) -> None:
         raise typer.Exit(3)
 
 
+def _crew(workers: int, scheduler: str | None, slurm: Sequence[str]) -> Crew:
+    """Who does the runs; InputError for options that make no sense."""
+    from wavefoundry.artifacts.overrides import parsed
+    from wavefoundry.studies.workers import Crew
+
+    if not 1 <= workers <= 1000:
+        raise InputError(f"--workers {workers} is not possible", where="--workers", why="1 to 1000 workers")
+    if slurm and scheduler != "slurm":
+        raise InputError("--slurm goes with --scheduler slurm", where="--slurm", fix="--scheduler slurm")
+    settings = {".".join(key): value for key, value in map(parsed, slurm)}
+    return Crew(workers, scheduler, settings)
+
+
+def _print_job(crew: Crew) -> None:
+    """Show what would be handed to Slurm."""
+    from wavefoundry.studies.workers import slurm_cluster
+
+    if crew.scheduler != "slurm":
+        raise InputError("--dry-run prints a job script of Slurm", where="--dry-run", fix="--scheduler slurm")
+    with slurm_cluster(crew.slurm) as cluster:
+        typer.echo(cluster.job_script(), nl=False)
+
+
 def _leave_if_unusable(summary: dict[str, Any]) -> None:
     """Leave with 3 and the reason when every number of a finished run is refused."""
     from wavefoundry.reports.verdicts import nothing_usable
@@ -257,57 +301,19 @@ def _leave_if_unusable(summary: dict[str, Any]) -> None:
         raise typer.Exit(3)
 
 
-def _check_target(spec: Any, mode: Mode) -> None:
-    """Refuse an impossible run directory before anything heavy is imported; nothing is written."""
-    if mode.resume and mode.overwrite:
-        raise InputError("--resume and --overwrite exclude each other", where="--resume, --overwrite")
-    if mode.resume or mode.overwrite:
-        from wavefoundry.artifacts.lock import check_free
-
-        check_free(mode.out)
-    if mode.resume:
-        from wavefoundry.artifacts.store import RunDirectory
-
-        return studies_file.require_same(spec, RunDirectory.open(mode.out).spec_text, mode.out)
-    where, elsewhere = f"--out {mode.out}", "name another --out"
-    try:
-        folders = [mode.out, *mode.out.absolute().parents]
-        base = next(folder for folder in folders if os.path.lexists(folder))
-        if not base.is_dir():
-            raise InputError(
-                "the output directory cannot be made",
-                where=where,
-                fix=elsewhere,
-                why=f"{base} is not a directory",
-            )
-        if not os.access(base, os.R_OK | os.W_OK | os.X_OK):
-            raise InputError(
-                "the output directory cannot be made",
-                where=where,
-                fix=elsewhere,
-                why=f"there is no permission to write to {base}",
-            )
-        # A directory with nothing but its marker belongs to a run that was stopped before it began.
-        ours = (mode.out / "run.json").is_file()
-        present = {name for name in os.listdir(base) if not name.startswith(".")} - {"run.json"}
-        if base == mode.out and present and not (ours and mode.overwrite):
-            fix = "--resume continues that run, --overwrite replaces it" if ours else elsewhere
-            raise InputError("the output directory is not empty", where=where, fix=fix)
-    except OSError as error:
-        raise InputError(
-            "the output directory cannot be used", where=where, why=str(error.strerror), fix=elsewhere
-        ) from None
-
-
 def _write_report(folder: Path) -> Path:
     """Write ``report.html``; of a run that is sealed, the seal covers it."""
-    from wavefoundry.artifacts.results import is_copy
+    from wavefoundry.artifacts.results import is_copy, read_results
+    from wavefoundry.artifacts.seal import nested
     from wavefoundry.reports import html
 
     if is_copy(folder):
         return html.write_report(folder)
     from wavefoundry.artifacts.store import RunDirectory
 
+    for child in nested(folder):
+        if read_results(child) is not None:
+            _write_report(child)
     page = html.render(*html.read_run(folder))
     with RunDirectory.open(folder, write=True) as directory:
         directory.write_text("report.html", page)

@@ -10,11 +10,11 @@ from typing import Any
 
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.lock import LOCK
-from wavefoundry.artifacts.manifest import check_schema
+from wavefoundry.artifacts.manifest import MARKER, check_schema
 from wavefoundry.core.errors import InputError, IntegrityError
 
-MARKER, SPEC, LOG, CHECKPOINTS, ARTIFACTS = "run.json", "spec.toml", "log.jsonl", "checkpoints", "artifacts"
-SUMMARY = "summary.json"
+SPEC, LOG, CHECKPOINTS, ARTIFACTS = "spec.toml", "log.jsonl", "checkpoints", "artifacts"
+SUMMARY, SEEDS = "summary.json", "seeds"
 SCHEMA = 1
 
 

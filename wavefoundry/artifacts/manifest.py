@@ -15,7 +15,7 @@ from typing import Any
 from wavefoundry.artifacts.files import LITTER, decode_json, read_plain, sha256_file
 from wavefoundry.core.errors import InputError, IntegrityError, StorageError
 
-MANIFEST = "manifest.json"
+MANIFEST, MARKER = "manifest.json", "run.json"
 SCHEMA = 1
 
 
@@ -103,9 +103,12 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
 def list_entries(folder: Path) -> Iterator[tuple[str, bool]]:
     """Relative POSIX path of everything below ``folder`` that is no folder, and whether it is a plain file.
 
-    Staged and displaced names of a writer at work (or killed) are left out. Links are not followed.
+    Staged and displaced names of a writer at work (or killed) are left out. Links are not followed. A run within a run
+    has a seal of its own: of it, the file that marks it is named.
     """
     for base, folders, names in os.walk(folder):
+        if MARKER in names and Path(base) != folder:
+            folders[:], names = [], [MARKER]
         folders[:] = sorted(name for name in folders if not LITTER.match(name))
         links = [name for name in folders if Path(base, name).is_symlink()]
         for name in sorted([*names, *links]):

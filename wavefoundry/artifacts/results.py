@@ -16,7 +16,7 @@ from wavefoundry.core.errors import IntegrityError
 SCHEMA = 1
 """Newest schema of a summary that is read."""
 
-TABLES = ("points", "rounds", "molecules", "students")
+TABLES = ("points", "rounds", "molecules", "students", "seeds", "quantities")
 """Keys that hold a list of records, in summaries of one kind or another."""
 
 RECORDS = ("pretrain", "system", "cost", "versions", "settings")

@@ -7,9 +7,17 @@ from pathlib import Path
 
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.bundles import check_bundle
-from wavefoundry.artifacts.layout import ARTIFACTS, CHECKPOINTS, MARKER, SPEC, SUMMARY, spec_problem
+from wavefoundry.artifacts.layout import ARTIFACTS, CHECKPOINTS, SEEDS, SPEC, SUMMARY, spec_problem
 from wavefoundry.artifacts.lock import LOCK
-from wavefoundry.artifacts.manifest import MANIFEST, check_files, encode_manifest, entry, list_entries, read_manifest
+from wavefoundry.artifacts.manifest import (
+    MANIFEST,
+    MARKER,
+    check_files,
+    encode_manifest,
+    entry,
+    list_entries,
+    read_manifest,
+)
 from wavefoundry.core.errors import InputError, IntegrityError, StorageError
 
 
@@ -36,7 +44,17 @@ def problems_of(folder: Path) -> list[str]:
         problems.append(str(error))
     for parent in (folder / CHECKPOINTS, folder / ARTIFACTS):
         problems += _check_bundles(parent)
+    problems += [line for run in nested(folder) for line in problems_of(run)]
     return list(dict.fromkeys(problems + seal_problems(folder)))
+
+
+def nested(folder: Path) -> list[Path]:
+    """The runs within a run: those of its seeds."""
+    parent = folder / SEEDS
+    if parent.is_symlink() or not parent.is_dir():
+        return []
+    with files.storage("read", parent):
+        return sorted(parent / name for name in os.listdir(parent) if os.path.lexists(parent / name / MARKER))
 
 
 def seal_problems(folder: Path) -> list[str]:

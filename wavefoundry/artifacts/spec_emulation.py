@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag,
 from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts.spec_checks import Problem
-from wavefoundry.artifacts.spec_tables import PathText, Table
+from wavefoundry.artifacts.spec_tables import PathText, RunTable, Table
 from wavefoundry.core.words import near
 
 SHAPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -261,6 +261,7 @@ class EmulationSpec(Table):
     diagnose: QuestionsTable = Field(default=QuestionsTable(), description="what a student learned")
     importance: ImportanceTable = Field(default=ImportanceTable(), description="which processes matter")
     output: EmulationOutput = Field(default=EmulationOutput(), description="where results go")
+    run: RunTable = Field(default=RunTable(), description="the study as a whole")
 
     def names(self) -> list[str]:
         """Names of the students; kinds where the study names none, numbered when they repeat."""

@@ -279,6 +279,12 @@ class EvaluateTable(Table):
     )
 
 
+class RunTable(Table):
+    """`[run]`: the study as a whole."""
+
+    seeds: int = Field(default=1, ge=1, le=1000, description="repetitions of the whole study, each with its own seed")
+
+
 class OutputTable(Table):
     """`[output]`: where results go, and how often the state is saved."""
 

@@ -84,6 +84,10 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         from wavefoundry.reports import emulation
 
         return page.render("emulation.html.j2", emulation.context(summary))
+    if summary.get("kind") == "seeds":
+        from wavefoundry.reports import seeds
+
+        return page.render("seeds.html.j2", seeds.context(summary))
     if summary.get("kind") == "tickets":
         from wavefoundry.reports import tickets_html
 

@@ -39,8 +39,10 @@ def event_line(event: Event) -> str:
         numbers = "  ".join(f"{head} {cells[head]}" for head in HEADS if cells[head] not in ("", NOT_AVAILABLE))
         left = time_left(event.get("seconds_left"))
         return f"{_place(event, event.get('couplings'))}  {numbers}" + (f"  {left}" if left else "")
-    from wavefoundry.reports import molecules_lines, tickets_lines
+    from wavefoundry.reports import molecules_lines, seeds, tickets_lines
 
+    if kind == "seed":
+        return seeds.line(dict(event))
     return emulation_tables.event_line(event) or tickets_lines.line(event) or molecules_lines.line(event)
 
 
@@ -48,6 +50,10 @@ def final_line(summary: Event) -> str:
     """One line that says how a run ended: ``complete: 21 points, 18 trusted, 3 upper bound, ...``."""
     if summary.get("kind") == "emulation":
         return emulation_tables.final_line(summary)
+    if summary.get("kind") == "seeds":
+        from wavefoundry.reports import seeds
+
+        return seeds.final_line(dict(summary))
     if summary.get("kind") == "tickets":
         from wavefoundry.reports import tickets_lines
 

@@ -59,6 +59,8 @@ def final_table(summary: Event) -> RenderableType:
     """
     if summary.get("kind") == "emulation":
         return _emulation_table(summary)
+    if summary.get("kind") == "seeds":
+        return _seeds_table(summary)
     if summary.get("kind") == "tickets":
         from wavefoundry.reports import tickets_lines
 
@@ -79,6 +81,20 @@ def final_table(summary: Event) -> RenderableType:
         parts.append(Text(f"not to be trusted: {names}{more}", style="yellow"))
     parts.append(Text(lines.final_line(summary), style="bold"))
     return Group(*parts)
+
+
+def _seeds_table(summary: Event) -> RenderableType:
+    """The closing table of a study over several seeds: energies, and whatever the seeds do not agree on."""
+    from wavefoundry.reports import seeds
+
+    whole = dict(summary)
+    rows = [seeds.cells(row, whole) for row in seeds.shown(whole)]
+    body = Fitted(
+        rows, list(seeds.HEADS), left=("quantity", "verdict", "differ"), spare=("exact", "error bar"), style=_row_style
+    )
+    lost = [f"seed {run['seed']}: {'; '.join(run['reasons'])}" for run in summary["seeds"] if run["reasons"]]
+    texts = [*(Text(text, style="red") for text in lost), Text(lines.cost_line(summary))]
+    return Group(body, *texts, Text(lines.final_line(summary), style="bold"))
 
 
 def _emulation_table(summary: Event) -> RenderableType:
@@ -163,7 +179,7 @@ class Screen:
             from wavefoundry.reports import molecules_lines
 
             self._rows[event.get("index")] = molecules_lines.cells(event)
-        elif kind in ("isolated", "jump", "transferred"):
+        elif kind in ("isolated", "jump", "transferred", "seed"):
             self._text = lines.event_line(event)
         if kind in ("step", "round", "point", "ticket", "molecule", "done"):
             self._compiling = ""

@@ -57,7 +57,7 @@ def against(record: Record) -> str:
 
 def judged(summary: Record) -> Iterator[Record]:
     """Every record of a summary that can have a verdict, whatever the kind of study."""
-    for group in ("points", "rounds", "molecules"):
+    for group in ("points", "rounds", "molecules", "quantities"):
         yield from _records(summary.get(group))
     for student in _records(summary.get("students")):
         yield from _records(student.get("cases"))

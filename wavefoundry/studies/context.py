@@ -59,6 +59,10 @@ class Context:
         """What the whole run has spent, earlier sessions included: the same for every kind of study."""
         return METER.now() - self._begin + self._earlier
 
+    def show(self, event: dict[str, Any]) -> None:
+        """Show an event that is logged elsewhere."""
+        self._emit(event)
+
     def say(self, phase: str, text: str) -> None:
         """Announce a phase."""
         self.emit({"event": "phase", "phase": phase, "text": text})
@@ -92,11 +96,15 @@ class Context:
 
     def stop_if_asked(self) -> None:
         """Leave with ``Interrupted`` when a signal arrived; call right after a checkpoint."""
-        signum = self._requested()
+        signum = self.stopped_by()
         if signum is not None:
             raise Interrupted(signum)
 
     @property
     def stopping(self) -> bool:
         """True when a signal arrived: save at the next opportunity."""
-        return self._requested() is not None
+        return self.stopped_by() is not None
+
+    def stopped_by(self) -> int | None:
+        """The signal that asked to stop, or None."""
+        return self._requested()

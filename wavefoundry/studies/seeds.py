@@ -1,0 +1,234 @@
+"""A study over several seeds: as many runs, and what they say together: mean, spread, and the seeds that differ."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wavefoundry.artifacts import spec as study_file
+from wavefoundry.artifacts.layout import SEEDS
+from wavefoundry.artifacts.results import read_results
+from wavefoundry.artifacts.spec_seeds import of_seed, seeds
+from wavefoundry.core.errors import Interrupted
+from wavefoundry.core.meter import Cost
+from wavefoundry.reports.seeds import ORDER
+from wavefoundry.studies.context import Context
+from wavefoundry.studies.provenance import SCHEMA, hardware, versions
+from wavefoundry.studies.workers import Outcome, Task, error_of, fan_out, is_failure, take
+
+BARS = 4.0
+"""A seed differs when it lies this many error bars, or robust deviations, from the median."""
+RELATIVE = 1e-3
+"""Differences below this part of a value are none, however small the error bars are."""
+
+
+class Quantity(NamedTuple):
+    """A number that every seed gives."""
+
+    name: str
+    value: float | None
+    error: float | None
+    verdict: str
+    exact: float | None = None
+
+
+def run(spec: Any, context: Context, folder: Path, client: Any) -> dict[str, Any]:
+    """All runs of a study over several seeds, and their summary.
+
+    Args:
+        spec: the study. context: of the whole. folder: its run directory. client: of dask, or None: in this process.
+
+    Raises:
+        Interrupted: a signal arrived; every run has been saved. WavefoundryError: what ended a run, reasons of
+            physics excepted: these are recorded, and the other seeds go on.
+    """
+    numbers = seeds(spec)
+    tasks = [
+        Task(f"seed {number}", study_file.dumps(of_seed(spec, index)), str(folder / SEEDS / str(number)))
+        for index, number in enumerate(numbers)
+    ]
+    (folder / SEEDS).mkdir(exist_ok=True)
+    context.say("seeds", f"{len(tasks)} runs, seeds {numbers[0]} to {numbers[-1]}")
+    outcomes: dict[int, Outcome] = {}
+    begin = time.perf_counter()
+    for index, outcome in _one_by_one(tasks, context) if client is None else fan_out(tasks, client, context):
+        if outcome.kind and outcome.kind != "stopped" and not is_failure(outcome):
+            raise error_of(outcome)
+        outcomes[index] = outcome
+        if outcome.kind != "stopped":
+            left = (time.perf_counter() - begin) / len(outcomes) * (len(tasks) - len(outcomes))
+            context.emit(
+                {"event": "seed", "seed": numbers[index], "index": len(outcomes) - 1, "count": len(tasks)}
+                | {"why": outcome.why, "seconds_left": left}
+            )
+    context.stop_if_asked()
+    if any(outcome.kind == "stopped" for outcome in outcomes.values()):
+        raise Interrupted(15)
+    found = [
+        None if is_failure(outcomes[index]) else read_results(Path(task.folder)) for index, task in enumerate(tasks)
+    ]
+    whys = [outcomes[index].why for index in range(len(tasks))]
+    return summary_of(spec, numbers, found, whys)
+
+
+def _one_by_one(tasks: Sequence[Task], context: Context) -> Iterator[tuple[int, Outcome]]:
+    """All tasks in this process; the time left of a run counts the runs after it as long as those before."""
+    begin = time.perf_counter()
+    for index, task in enumerate(tasks):
+        each = (time.perf_counter() - begin) / index if index else None
+
+        def emit(event: dict[str, Any], after: int = len(tasks) - index - 1, each: float | None = each) -> None:
+            known = event.get("seconds_left") is not None and (each is not None or not after)
+            left = {"seconds_left": event["seconds_left"] + after * (each or 0.0) if known else None}
+            context.show(event | left if "seconds_left" in event else event)
+
+        context.say("seeds", f"run {index + 1} of {len(tasks)}")
+        yield index, take(task, emit, context.stopped_by)
+        context.stop_if_asked()
+
+
+def summary_of(
+    spec: Any, numbers: Sequence[int], found: Sequence[dict[str, Any] | None], whys: Sequence[str]
+) -> dict[str, Any]:
+    """The machine-readable result over seeds, see docs/results.md."""
+    rows = compare([[] if one is None else quantities(one) for one in found])
+    runs = [_run_record(number, one, why) for number, one, why in zip(numbers, found, whys, strict=True)]
+    finished = [one for one in found if one is not None]
+    states = {record["status"] for record in runs}
+    costs = [Cost(**one["cost"]) for one in finished]
+    return {
+        "schema": SCHEMA,
+        "kind": "seeds",
+        "of": spec.kind,
+        "status": states.pop() if len(states) == 1 else "partial",
+        "title": spec.output.title,
+        "seeds": runs,
+        "quantities": rows,
+        "verdict": worst([row["verdict"] for row in rows]),
+        "cost": sum(costs, Cost()).to_dict(),
+        "settings": spec.model_dump(mode="json", exclude_none=True),
+        "versions": versions(),
+        "hardware": finished[0]["hardware"] if finished else hardware(),
+    }
+
+
+def _run_record(number: int, one: dict[str, Any] | None, why: str) -> dict[str, Any]:
+    if one is None:
+        lost = {"status": "failed", "verdict": "refused", "reasons": [why.splitlines()[0]]}
+        return {"seed": number, "folder": f"{SEEDS}/{number}", **lost, "cost": None}
+    words = [quantity.verdict for quantity in quantities(one)]
+    verdicts = {word: words.count(word) for word in ORDER if word in words}
+    kept = {"status": one["status"], "verdict": worst(words), "verdicts": verdicts, "reasons": []}
+    return {"seed": number, "folder": f"{SEEDS}/{number}", **kept, "cost": one["cost"]}
+
+
+def worst(words: Sequence[str]) -> str:
+    """The worst of some verdicts; "refused" where there is none."""
+    return max(words, key=ORDER.index, default="refused")
+
+
+def quantities(summary: dict[str, Any]) -> list[Quantity]:
+    """The numbers of one run that are compared over seeds: energies and observables, or correlations of students."""
+    kind = summary["kind"]
+    if kind == "diagram":
+        records = [("pre-training", summary["pretrain"]), *((_named(r["couplings"]), r) for r in summary["points"])]
+        return [one for name, record in records for one in _of_record(name, record, record.get("exact_energy"))]
+    if kind == "tickets":
+        reference = summary["reference"]
+        exact = reference["energy"] if reference["kind"] == "exact" else None
+        records = [(f"round {record['round']} ({record['n']} weights)", record) for record in summary["rounds"]]
+        return [Quantity(f"{name}: energy", r["energy"], r["energy_error"], r["verdict"], exact) for name, r in records]
+    if kind == "molecules":
+        records = [(f"{record['name']} ({record['method']})", record) for record in summary["molecules"]]
+        return [one for name, record in records for one in _of_record(name, record, _exact(record["reference"]))]
+    return [
+        Quantity(f"{student['name']}, {case['name']}: correlation", case["corr_mean"], None, case["verdict"])
+        for student in summary["students"]
+        for case in student.get("cases", [])
+    ]
+
+
+def _exact(reference: dict[str, Any] | None) -> float | None:
+    return reference["value"] if reference is not None and reference["kind"] == "exact" else None
+
+
+def _named(couplings: dict[str, float]) -> str:
+    return ", ".join(f"{name} = {value:.6g}" for name, value in couplings.items())
+
+
+def _of_record(name: str, record: dict[str, Any], exact: float | None) -> Iterator[Quantity]:
+    yield Quantity(f"{name}: energy", record["energy"], record["energy_error"], record["verdict"], exact)
+    for what, one in record["observables"].items():
+        value, error = one.get("value"), one.get("error")
+        if isinstance(value, float) and isinstance(error, float):
+            yield Quantity(f"{name}: {what}", value, error, one["verdict"], one.get("exact"))
+
+
+def compare(found: Sequence[Sequence[Quantity]]) -> list[dict[str, Any]]:
+    """What several runs say of the same quantities, in the order of their first mention.
+
+    Args:
+        found: quantities of every seed; empty for a seed without a result.
+    """
+    names = dict.fromkeys(quantity.name for run in found for quantity in run)
+    by_name = [{quantity.name: quantity for quantity in run} for run in found]
+    return [_row(name, [run.get(name) for run in by_name]) for name in names]
+
+
+def _row(name: str, each: Sequence[Quantity | None]) -> dict[str, Any]:
+    """One quantity over seeds: refused values are shown, and count only where there are no others."""
+    values = [None if one is None or one.value is None else one.value for one in each]
+    there = [index for index, value in enumerate(values) if value is not None and math.isfinite(value)]
+    used = [index for index in there if each[index].verdict != "refused"] or there  # type: ignore[union-attr]
+    numbers = np.array([values[index] for index in used], float)
+    errors = np.array([each[index].error or 0.0 for index in used], float)  # type: ignore[union-attr]
+    differing = [used[k] for k in np.flatnonzero(differs(numbers, errors))]
+    spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
+    word = worst([one.verdict for one in each if one is not None])
+    missing = len(each) - len(used)
+    reasons = [f"{missing} of {len(each)} seeds give no usable number"] if missing else []
+    if differing:
+        reasons.append(
+            "seeds differ by more than their error bars" if errors.any() else "seeds lie far from the others"
+        )
+    if (differing or missing) and ORDER.index(word) < ORDER.index("doubtful"):
+        word = "doubtful"
+    return {
+        "name": name,
+        "mean": float(numbers.mean()) if len(numbers) else None,
+        "spread": spread,
+        "error": None if spread is None else spread / math.sqrt(len(numbers)),
+        "error_bar": float(np.sqrt(np.mean(errors**2))) if errors.any() else None,
+        "lowest": float(numbers.min()) if len(numbers) else None,
+        "highest": float(numbers.max()) if len(numbers) else None,
+        "exact": next((one.exact for one in each if one is not None and one.exact is not None), None),
+        "values": values,
+        "left_out": [index for index in there if index not in used],
+        "differ": differing,
+        "verdict": word,
+        "reasons": reasons,
+    }
+
+
+def differs(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Which of several values lie farther from their median than chance explains.
+
+    With error bars: beyond ``BARS`` of them, that of the median included. Without, from four values on: beyond ``BARS``
+    robust deviations. Differences below ``RELATIVE`` of the median never count.
+
+    Args:
+        values: (seeds,). errors: their error bars, zero where there are none.
+    """
+    if len(values) < 2:
+        return np.zeros(len(values), bool)
+    middle = np.median(values)
+    off = np.abs(values - middle)
+    scale = np.hypot(errors, np.median(errors) / math.sqrt(len(values)))
+    if not errors.any():
+        scale = np.full(len(values), 1.4826 * np.median(off) if len(values) > 3 else np.inf)
+    return (off > BARS * scale) & (off > RELATIVE * abs(middle))

@@ -1,0 +1,268 @@
+"""Runs on other cores and machines: dask.distributed hands them out, the directory of each run keeps what it gives.
+
+A task is a study and a directory: whoever takes it starts the run, goes on with it, or finds it finished. So a task can
+be repeated, and a worker that dies costs no more than what its run had not saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wavefoundry.core import errors
+from wavefoundry.core.errors import InputError, Interrupted, PhysicsError, WavefoundryError
+
+if TYPE_CHECKING:
+    from wavefoundry.studies.context import Context, Emit
+
+POLL = 0.5
+"""Seconds between two looks at the workers and at the logs of their runs."""
+
+
+class Task(NamedTuple):
+    """A run: what to call it, the text of its study, and its directory."""
+
+    name: str
+    text: str
+    folder: str
+
+
+class Outcome(NamedTuple):
+    """How a task ended: kind is empty, "stopped", or the name of an error with its text."""
+
+    kind: str = ""
+    why: str = ""
+
+
+class Crew(NamedTuple):
+    """Who does the tasks. ``workers``: processes of this machine, 1 is this process alone.
+
+    scheduler: address of a dask scheduler, or "slurm". slurm: arguments of ``dask_jobqueue.SLURMCluster``.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+    slurm: Mapping[str, Any] = {}
+
+    @property
+    def alone(self) -> bool:
+        """Whether everything happens in this process."""
+        return self.workers == 1 and self.scheduler is None
+
+
+ONE = threading.Lock()
+STOP: list[int] = []
+"""Of a worker: the signal by which its runs were asked to stop."""
+
+
+def take(task: Task, emit: Emit | None = None, stop: Any = None) -> Outcome:
+    """Do a task, from wherever it stands, and say how it ended.
+
+    Args:
+        task: the run. emit: receives its events. stop: as for ``studies.perform``; of a worker by default.
+    """
+    from wavefoundry.artifacts import spec as study_file
+    from wavefoundry.artifacts.layout import SPEC
+    from wavefoundry.artifacts.results import read_results
+    from wavefoundry.studies import perform
+
+    folder = Path(task.folder)
+    requested = stop or (lambda: STOP[0] if STOP else None)
+    try:
+        started = (folder / SPEC).is_file()
+        if started and read_results(folder) is not None:
+            return Outcome()
+        if requested() is not None:
+            return Outcome("stopped")
+        spec = study_file.loads(task.text, source=task.folder)
+        perform(spec, folder, requested, resume=started, emit=emit)
+    except Interrupted:
+        return Outcome("stopped")
+    except WavefoundryError as error:
+        return Outcome(type(error).__name__, str(error))
+    return Outcome()
+
+
+def fan_out(tasks: Sequence[Task], client: Any, context: Context) -> Iterator[tuple[int, Outcome]]:
+    """Do tasks by workers, in whichever order they end; one whose worker dies is given out once more.
+
+    Args:
+        tasks: what to do. client: of the workers. context: hears of progress, and says when to stop.
+
+    Yields:
+        Number and outcome of every task.
+    """
+    import distributed
+
+    running = {_submit(client, task): number for number, task in enumerate(tasks)}
+    again: set[int] = set()
+    if not client.scheduler_info()["workers"]:
+        context.say("seeds", "waiting for a worker")
+    told, heard = False, dict.fromkeys(range(len(tasks)), "")
+    while running:
+        with contextlib.suppress(distributed.TimeoutError):
+            distributed.wait(list(running), timeout=POLL, return_when="FIRST_COMPLETED")
+        if context.stopping and not told:
+            told = True
+            client.run(_stop, context.stopped_by())
+        for number in sorted(running.values()):
+            heard[number] = _relay(tasks[number], heard[number], context)
+        for future in [future for future in running if future.done()]:
+            number = running.pop(future)
+            try:
+                yield number, future.result()
+            except (distributed.KilledWorker, distributed.CancelledError) as error:
+                if number in again or told:
+                    yield number, Outcome("PhysicsError" if not told else "stopped", f"its worker died: {error}")
+                    continue
+                again.add(number)
+                context.warn(f"the worker of {tasks[number].name} died: its run goes on with another one")
+                running[_submit(client, tasks[number])] = number
+
+
+def _submit(client: Any, task: Task) -> Any:
+    return client.submit(_take_alone, task, pure=False, retries=0)
+
+
+def _take_alone(task: Task) -> Outcome:
+    """A task of a worker, which does one at a time however many threads it has: they share one accelerator."""
+    with ONE:
+        return take(task)
+
+
+def _stop(signum: int) -> None:
+    """Ask the runs of a worker to stop; called in its own process."""
+    STOP.append(signum)
+
+
+def _relay(task: Task, before: str, context: Context) -> str:
+    """Show the newest event of a run of another process; returns its line, to tell the next one from it."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        with open(Path(task.folder) / "log.jsonl", "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 8192))
+            line = log.read().decode("utf-8", "replace").splitlines()[-1]
+        event = json.loads(line)
+        if line != before and event.get("event") == "step":
+            context.show(event | {"phase": f"{task.name}, {event.get('phase', '')}"})
+        return line
+    return before
+
+
+@contextlib.contextmanager
+def client_of(crew: Crew) -> Iterator[Any]:
+    """A dask client with the workers of a crew; local ones share the cores of this process among them.
+
+    Raises:
+        InputError: dask is not installed, no scheduler answers, or Slurm's settings do not do.
+    """
+    _require_dask()
+    import dask.config as dask_config
+    import distributed
+
+    # a run that has lost its worker is not given to others without our knowledge, and may be silent for long
+    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.scheduler.worker-ttl": None}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask_config.set(settings))
+        if crew.scheduler is None:
+            how: Any = {"processes": True, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+            cluster: Any = distributed.LocalCluster(crew.workers, host="127.0.0.1", silence_logs=50, **how)
+            stack.enter_context(cluster)
+            client = stack.enter_context(distributed.Client(cluster))
+            client.register_plugin(_placed(crew.workers))
+        elif crew.scheduler == "slurm":
+            cluster = stack.enter_context(slurm_cluster(crew.slurm))
+            cluster.scale(crew.workers)
+            client = stack.enter_context(distributed.Client(cluster))
+        else:
+            try:
+                client = stack.enter_context(distributed.Client(crew.scheduler, timeout="20s"))
+            except (OSError, ValueError, distributed.TimeoutError):
+                fix = "start one: dask scheduler, and on every node: dask worker ADDRESS --nthreads 1"
+                what = f"no dask scheduler answers at {crew.scheduler}"
+                raise InputError(what, where="--scheduler", fix=fix) from None
+        yield client
+
+
+def slurm_cluster(settings: Mapping[str, Any]) -> Any:
+    """Slurm through dask-jobqueue: every job is one worker; nothing is submitted before it is scaled.
+
+    Args:
+        settings: arguments of ``dask_jobqueue.SLURMCluster``; what is missing comes from dask's own configuration.
+
+    Raises:
+        InputError: dask-jobqueue is not installed, or refuses the settings.
+    """
+    _require_dask()
+    from dask_jobqueue.slurm import SLURMCluster
+
+    try:
+        # one task at a time, with all cores of the job
+        fixed = {
+            "processes": 1,
+            "worker_extra_args": ["--nthreads", "1"],
+            "scheduler_options": {"dashboard_address": None},
+        }
+        return SLURMCluster(**{"job_name": "wavefoundry", **settings, **fixed})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            "these settings of Slurm cannot be used",
+            where="--slurm",
+            why=" ".join(str(error).split())[:300],
+            fix='--slurm cores=4 --slurm memory="8GB" --slurm walltime="04:00:00" --slurm queue="NAME"',
+        ) from None
+
+
+def _require_dask() -> None:
+    try:
+        import dask_jobqueue  # noqa: F401
+        import distributed  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "workers need dask.distributed and dask-jobqueue",
+            where="--workers, --scheduler",
+            fix="pip install dask distributed dask-jobqueue (the extra 'cluster' of this package)",
+        ) from None
+
+
+def _placed(workers: int) -> Any:
+    """A plugin of local workers: each gets cores of its own, and leaves Ctrl-C to the process that started it.
+
+    XLA takes as many threads as its process has cores, so without this all workers would share all of them.
+    """
+    import distributed
+
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+    class Placed(distributed.WorkerPlugin):
+        """See ``_placed``."""
+
+        name = "wavefoundry-cores"
+
+        def setup(self, worker: Any) -> None:
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+                with contextlib.suppress(ValueError):
+                    signal.signal(signum, signal.SIG_IGN)
+            index = int(worker.name) if str(worker.name).isdecimal() else 0
+            mine = cores[index % workers :: workers] or cores[index % max(len(cores), 1) :][:1]
+            if mine:
+                os.sched_setaffinity(0, mine)
+
+    return Placed()
+
+
+def error_of(outcome: Outcome) -> WavefoundryError:
+    """The error that ended a task, in another process or this one."""
+    kind = getattr(errors, outcome.kind, WavefoundryError)
+    known = isinstance(kind, type) and issubclass(kind, WavefoundryError)
+    return kind(outcome.why) if known else WavefoundryError(outcome.why)
+
+
+def is_failure(outcome: Outcome) -> bool:
+    """Whether a run has ended without a result for a reason of physics: other runs may go on."""
+    return outcome.kind == PhysicsError.__name__
