@@ -148,8 +148,7 @@ def run(
     dry_run: DryRun = False,
 ) -> None:
     """Run a study: pre-train, adapt, evaluate, report."""
-    more = [] if seeds is None else [f"run.seeds={seeds}"]
-    spec = studies_file.load(study, [*(changes or ()), *more], preset)
+    spec = studies_file.load(study, [*(changes or ()), *([f"run.seeds={seeds}"] if seeds is not None else [])], preset)
     crew = _crew(workers, scheduler, slurm or ())
     if dry_run:
         return _print_job(crew)
@@ -278,8 +277,7 @@ def _crew(workers: int, scheduler: str | None, slurm: Sequence[str]) -> Crew:
         raise InputError(f"--workers {workers} is not possible", where="--workers", why="1 to 1000 workers")
     if slurm and scheduler != "slurm":
         raise InputError("--slurm goes with --scheduler slurm", where="--slurm", fix="--scheduler slurm")
-    settings = {".".join(key): value for key, value in map(parsed, slurm)}
-    return Crew(workers, scheduler, settings)
+    return Crew(workers, scheduler, {".".join(key): value for key, value in map(parsed, slurm)})
 
 
 def _print_job(crew: Crew) -> None:
@@ -311,9 +309,8 @@ def _write_report(folder: Path) -> Path:
         return html.write_report(folder)
     from wavefoundry.artifacts.store import RunDirectory
 
-    for child in nested(folder):
-        if read_results(child) is not None:
-            _write_report(child)
+    for child in [run for run in nested(folder) if read_results(run) is not None]:
+        _write_report(child)
     page = html.render(*html.read_run(folder))
     with RunDirectory.open(folder, write=True) as directory:
         directory.write_text("report.html", page)
