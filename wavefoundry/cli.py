@@ -148,8 +148,10 @@ def run(
     dry_run: DryRun = False,
 ) -> None:
     """Run a study: pre-train, adapt, evaluate, report."""
+    from wavefoundry.studies.workers import Crew
+
     spec = studies_file.load(study, [*(changes or ()), *([f"run.seeds={seeds}"] if seeds is not None else [])], preset)
-    crew = _crew(workers, scheduler, slurm or ())
+    crew = Crew.of(workers, scheduler, slurm or ())
     if dry_run:
         return _print_job(crew)
     folder = out or Path(os.path.expanduser(spec.output.dir or Path("runs") / (study.stem or "study")))
@@ -266,18 +268,6 @@ def _execute(spec: Any, mode: Mode) -> None:
     _leave_if_unusable(summary)
     if summary.get("status") != "complete":
         raise typer.Exit(3)
-
-
-def _crew(workers: int, scheduler: str | None, slurm: Sequence[str]) -> Crew:
-    """Who does the runs; InputError for options that make no sense."""
-    from wavefoundry.artifacts.overrides import parsed
-    from wavefoundry.studies.workers import Crew
-
-    if not 1 <= workers <= 1000:
-        raise InputError(f"--workers {workers} is not possible", where="--workers", why="1 to 1000 workers")
-    if slurm and scheduler != "slurm":
-        raise InputError("--slurm goes with --scheduler slurm", where="--slurm", fix="--scheduler slurm")
-    return Crew(workers, scheduler, {".".join(key): value for key, value in map(parsed, slurm)})
 
 
 def _print_job(crew: Crew) -> None:

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from wavefoundry.artifacts import spec as spec_module
 from wavefoundry.artifacts.spec import (
     DiagramSpec,
     changed,
@@ -20,6 +19,7 @@ from wavefoundry.artifacts.spec import (
     require_same,
     template,
 )
+from wavefoundry.artifacts.spec_tables import SystemTable
 from wavefoundry.artifacts.toml_text import emit, parse_value
 from wavefoundry.core.errors import InputError
 
@@ -198,7 +198,7 @@ def test_every_field_is_described():
     for table in (
         DiagramSpec,
         *tables(DiagramSpec).values(),
-        spec_module.SystemTable.model_fields["lattice"].annotation,
+        SystemTable.model_fields["lattice"].annotation,
     ):
         assert all(field.description for field in table.model_fields.values()), table
 

@@ -192,7 +192,7 @@ def test_stopped_and_resumed(finished: Path, tmp_path: Path, at: int):
 # shared out
 
 
-@pytest.mark.parametrize("disturbed", ["a worker is killed", "asked to stop"])
+@pytest.mark.parametrize("disturbed", ["a worker is killed", "asked to stop", "asked to stop, and to go on"])
 def test_workers_give_the_same_numbers(disturbed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """One of two workers is killed in the middle, or both are asked to stop: afterwards all is as from one process."""
     spec, folder = loads(STUDY, overrides=LONG), tmp_path / "run"
@@ -206,16 +206,19 @@ def test_workers_give_the_same_numbers(disturbed: str, tmp_path: Path, monkeypat
             begin = time.monotonic()
             while not (folder / "seeds" / "7" / "checkpoints").is_dir() and time.monotonic() - begin < 300:
                 time.sleep(0.02)
-            if disturbed == "asked to stop":
+            if disturbed.startswith("asked to stop"):
                 asked.append(signal.SIGTERM)
             elif disturbed == "a worker is killed":
                 os.kill(workers[0], signal.SIGKILL)
 
         threading.Thread(target=disturb, daemon=True).start()
         stop = lambda: asked[0] if asked else None  # noqa: E731
-        if disturbed == "asked to stop":
+        if disturbed.startswith("asked to stop"):
             with pytest.raises(Interrupted):
                 perform(spec, folder, stop, emit=events.append, client=client)
+            assert not (folder / "summary.json").exists()
+            if disturbed.endswith("go on"):  # with the same workers, which must not remember the stop
+                perform(spec, folder, lambda: None, resume=True, emit=events.append, client=client)
         else:
             perform(spec, folder, stop, emit=events.append, client=client)
     died = [event for event in events if "died" in event.get("text", "")]

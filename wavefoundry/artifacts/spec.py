@@ -1,4 +1,4 @@
-"""Study files: TOML in, a checked ``DiagramSpec`` out, and back.
+"""Study files: TOML in, a checked study of one of the ``KINDS`` out, and back.
 
 A study is described once, typed, with every default written down; unknown keys are errors. Every mistake is
 an ``InputError`` of a few lines that names the key, the file and the line. Reading a study imports no array
@@ -13,94 +13,25 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ValidationError
 
 from wavefoundry.artifacts import overrides as overrides_of
-from wavefoundry.artifacts.spec_checks import problems
+from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.artifacts.spec_emulation import EmulationSpec
 from wavefoundry.artifacts.spec_errors import short, short_line, to_input_error
 from wavefoundry.artifacts.spec_molecules import PAPER as PAPER_MOLECULES
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
-from wavefoundry.artifacts.spec_tables import (
-    COUPLINGS,
-    AdaptTable,
-    EvaluateTable,
-    OutputTable,
-    PretrainTable,
-    RunTable,
-    SystemTable,
-    Table,
-    WavefunctionTable,
-    grid,
-)
 from wavefoundry.artifacts.spec_tickets import DESK, PAPER, TicketsSpec, preset_for
 from wavefoundry.artifacts.toml_text import emit
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.reading import read_file
-from wavefoundry.core.shapes import auto_patch
 from wavefoundry.core.words import near
 
 TEMPLATES = Path(__file__).parent / "templates"
 _MAX_BYTES = 1 << 20
 _DEEPEST = 16
-
-
-class DiagramSpec(Table):
-    """A study of kind "diagram": pre-train once, adapt to every point, evaluate.
-
-    Raises:
-        pydantic.ValidationError: for a value or a combination of values that cannot be used.
-    """
-
-    kind: Literal["diagram"] = Field(default="diagram", description="what to compute: a phase diagram")
-    system: SystemTable = Field(description="the family of Hamiltonians")
-    wavefunction: WavefunctionTable = Field(default=WavefunctionTable(), description="the network")
-    pretrain: PretrainTable = Field(description="the one expensive optimisation")
-    adapt: AdaptTable = Field(description="every other coupling")
-    evaluate: EvaluateTable = Field(default=EvaluateTable(), description="the final numbers")
-    output: OutputTable = Field(default=OutputTable(), description="where results go, and how often the state is saved")
-    run: RunTable = Field(default=RunTable(), description="the study as a whole")
-
-    def points_list(self) -> list[dict[str, float]]:
-        """Points of the diagram in the order of the study file: ``[{"h": 0.5}, ...]``."""
-        return grid(self.adapt.points)
-
-    def at_list(self) -> list[dict[str, float]]:
-        """Couplings of the pre-training, one dict per system trained together."""
-        return grid(self.pretrain.at)
-
-    def couplings(self, point: Mapping[str, float]) -> dict[str, float]:
-        """All couplings of the model at a point, in the order of the model's terms."""
-        return COUPLINGS[self.system.model] | self.system.couplings | dict(point)
-
-    def patch_edge(self) -> int | tuple[int, ...]:
-        """Patch size with "auto" resolved, see ``auto_patch``."""
-        if self.wavefunction.patch != "auto":
-            return self.wavefunction.patch
-        return auto_patch(self.system.lattice.shape, self.sign_free())
-
-    def sign_free(self) -> bool:
-        """Whether the ground state is positive (in the sampled basis) at every coupling of the study."""
-        everywhere = [self.couplings(point) for point in self.at_list() + self.points_list()]
-        if self.system.model == "ising":
-            # a field of one sign, whichever: the sign rule of all sites turns it round
-            return all(point["h"] >= 0 for point in everywhere) or all(point["h"] <= 0 for point in everywhere)
-        return self.system.use_marshall and all(point["J1"] >= 0 and point["J2"] <= 0 for point in everywhere)
-
-    def head_kind(self) -> Literal["real", "complex"]:
-        """Output layer with "auto" resolved: real where the ground state is sign-free."""
-        if self.wavefunction.head == "auto":
-            return "real" if self.sign_free() else "complex"
-        return self.wavefunction.head
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> DiagramSpec:
-        if found := problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate):
-            raise PydanticCustomError("together", "keys do not fit together", {"problems": found})
-        return self
 
 
 KINDS: dict[str, type[Any]] = {

@@ -45,6 +45,8 @@ Word = Literal["trusted", "upper bound", "doubtful", "refused"]
 
 QUESTIONS: tuple[Question, ...] = ("sampled", "state", "ground")
 WORDS: tuple[Word, ...] = ("trusted", "upper bound", "doubtful", "refused")
+ORDER = ("trusted", "estimate", *WORDS[1:])
+"""The same with the word of an observable that has no exact value to be compared with, the best first."""
 
 VARIANCE_WARN, VARIANCE_REFUSE = 1e-3, 1e-2
 """V-scores above which a state is doubtful, and refused."""

@@ -41,9 +41,8 @@ def event_line(event: Event) -> str:
         return f"{_place(event, event.get('couplings'))}  {numbers}" + (f"  {left}" if left else "")
     from wavefoundry.reports import molecules_lines, seeds, tickets_lines
 
-    if kind == "seed":
-        return seeds.line(dict(event))
-    return emulation_tables.event_line(event) or tickets_lines.line(event) or molecules_lines.line(event)
+    others = (emulation_tables.event_line, tickets_lines.line, molecules_lines.line, seeds.line)
+    return next((text for line in others if (text := line(event))), "")
 
 
 def final_line(summary: Event) -> str:
@@ -53,7 +52,7 @@ def final_line(summary: Event) -> str:
     if summary.get("kind") == "seeds":
         from wavefoundry.reports import seeds
 
-        return seeds.final_line(dict(summary))
+        return seeds.final_line(summary)
     if summary.get("kind") == "tickets":
         from wavefoundry.reports import tickets_lines
 

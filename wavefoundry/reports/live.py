@@ -87,8 +87,7 @@ def _seeds_table(summary: Event) -> RenderableType:
     """The closing table of a study over several seeds: energies, and whatever the seeds do not agree on."""
     from wavefoundry.reports import seeds
 
-    whole = dict(summary)
-    rows = [seeds.cells(row, whole) for row in seeds.shown(whole)]
+    rows = [seeds.cells(row, summary) for row in seeds.shown(summary)]
     body = Fitted(
         rows, list(seeds.HEADS), left=("quantity", "verdict", "differ"), spare=("exact", "error bar"), style=_row_style
     )

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavefoundry.reports import content, page
+from wavefoundry.core.verdict import ORDER
+from wavefoundry.reports import content, judgement, page
 from wavefoundry.reports.content import Table
 from wavefoundry.reports.style import COLOURS, new_figure, styled
 from wavefoundry.reports.tables import NOT_AVAILABLE, csv_text, format_number, format_value_error
+from wavefoundry.reports.verdicts import Record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ORDER = ("trusted", "estimate", "upper bound", "doubtful", "refused")
-"""Verdicts, the best first; "estimate" is an observable that has no exact value to be compared with."""
 HEADS = ("quantity", "mean", "spread", "error bar", "exact", "verdict", "differ")
 DRAWN = 40
 """Quantities in the picture; the energies first."""
 
 
-def line(event: dict[str, Any]) -> str:
+def line(event: Record) -> str:
     """One seed that has ended; empty for other events."""
     if event.get("event") != "seed":
         return ""
@@ -29,7 +29,7 @@ def line(event: dict[str, Any]) -> str:
     return f"seed {event['seed']} ({event['index'] + 1}/{event['count']}){ended}"
 
 
-def final_line(summary: dict[str, Any]) -> str:
+def final_line(summary: Record) -> str:
     """How the study ended: ``complete: 3 seeds; 21 quantities, 20 trusted, 1 doubtful; seed 2 differs in 1``."""
     rows, runs = summary["quantities"], summary["seeds"]
     times = {record["seed"]: sum(k in row["differ"] for row in rows) for k, record in enumerate(runs)}
@@ -40,7 +40,7 @@ def final_line(summary: dict[str, Any]) -> str:
     return f"{summary['status']}: {len(runs)} seeds; {len(rows)} quantities, {counted}{tail}"
 
 
-def cells(row: dict[str, Any], summary: dict[str, Any]) -> dict[str, str]:
+def cells(row: Record, summary: Record) -> dict[str, str]:
     """One quantity as text."""
     named = [str(summary["seeds"][k]["seed"]) for k in row["differ"]]
     return {
@@ -54,13 +54,13 @@ def cells(row: dict[str, Any], summary: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def shown(summary: dict[str, Any]) -> list[dict[str, Any]]:
+def shown(summary: Record) -> list[Record]:
     """Energies and correlations, and whatever else the seeds do not agree on."""
     main = ("energy", "correlation")
     return [row for row in summary["quantities"] if row["name"].endswith(main) or row["differ"]]
 
 
-def table_csv(summary: dict[str, Any]) -> str:
+def table_csv(summary: Record) -> str:
     """All quantities, one column for each seed."""
     numbers = [record["seed"] for record in summary["seeds"]]
     names = ("name", "mean", "spread", "error", "error_bar", "lowest", "highest", "exact", "verdict")
@@ -73,7 +73,7 @@ def table_csv(summary: dict[str, Any]) -> str:
     return csv_text(columns, rows)
 
 
-def context(summary: dict[str, Any]) -> dict[str, Any]:
+def context(summary: Record) -> dict[str, Any]:
     """Everything the template needs."""
     rows = summary["quantities"]
     apart = [row for row in rows if row["differ"]]
@@ -99,13 +99,12 @@ def context(summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]], summary: dict[str, Any]) -> Table:
-    styles = {"refused": "doubt", "doubtful": "warn"}
+def _table(rows: list[Record], summary: Record) -> Table:
     body = [list(cells(row, summary).values()) for row in rows]
-    return Table(list(HEADS), body, [styles.get(row["verdict"], "") for row in rows])
+    return Table(list(HEADS), body, [judgement.ROWS.get(row["verdict"], "") for row in rows])
 
 
-def _runs(summary: dict[str, Any]) -> Table:
+def _runs(summary: Record) -> Table:
     head = ["seed", "status", "worst verdict", "CPU seconds", "directory", "reasons"]
     body = [
         [
@@ -119,7 +118,7 @@ def _runs(summary: dict[str, Any]) -> Table:
 
 
 @styled
-def spread_figure(summary: dict[str, Any]) -> Figure | None:
+def spread_figure(summary: Record) -> Figure | None:
     """Values of all seeds around their mean; None where no quantity has a spread."""
     rows = [row for row in shown(summary) if row["spread"]][:DRAWN]
     if not rows:

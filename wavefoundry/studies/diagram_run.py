@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.adapt.pool import sample_listed
-from wavefoundry.artifacts.spec import DiagramSpec
+from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError

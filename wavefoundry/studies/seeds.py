@@ -14,12 +14,12 @@ from wavefoundry.artifacts import spec as study_file
 from wavefoundry.artifacts.layout import SEEDS
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.spec_seeds import of_seed, seeds
-from wavefoundry.core.errors import Interrupted
 from wavefoundry.core.meter import Cost
-from wavefoundry.reports.seeds import ORDER
+from wavefoundry.core.verdict import ORDER
+from wavefoundry.reports.lines import named
 from wavefoundry.studies.context import Context
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
-from wavefoundry.studies.workers import Outcome, Task, error_of, fan_out, is_failure, take
+from wavefoundry.studies.workers import STOPPED, Outcome, Task, error_of, fan_out, is_failure, take
 
 BARS = 4.0
 """A seed differs when it lies this many error bars, or robust deviations, from the median."""
@@ -45,7 +45,7 @@ def run(spec: Any, context: Context, folder: Path, client: Any) -> dict[str, Any
 
     Raises:
         Interrupted: a signal arrived; every run has been saved. WavefoundryError: what ended a run, reasons of
-            physics excepted: these are recorded, and the other seeds go on.
+            physics and lost workers excepted: these are recorded, and the other seeds go on.
     """
     numbers = seeds(spec)
     tasks = [
@@ -57,18 +57,17 @@ def run(spec: Any, context: Context, folder: Path, client: Any) -> dict[str, Any
     outcomes: dict[int, Outcome] = {}
     begin = time.perf_counter()
     for index, outcome in _one_by_one(tasks, context) if client is None else fan_out(tasks, client, context):
-        if outcome.kind and outcome.kind != "stopped" and not is_failure(outcome):
-            raise error_of(outcome)
         outcomes[index] = outcome
-        if outcome.kind != "stopped":
-            left = (time.perf_counter() - begin) / len(outcomes) * (len(tasks) - len(outcomes))
-            context.emit(
-                {"event": "seed", "seed": numbers[index], "index": len(outcomes) - 1, "count": len(tasks)}
-                | {"why": outcome.why, "seconds_left": left}
-            )
-    context.stop_if_asked()
-    if any(outcome.kind == "stopped" for outcome in outcomes.values()):
-        raise Interrupted(15)
+        if outcome.kind == STOPPED:
+            continue
+        if outcome.kind and not is_failure(outcome):
+            raise error_of(outcome)
+        left = (time.perf_counter() - begin) / len(outcomes) * (len(tasks) - len(outcomes))
+        context.emit(
+            {"event": "seed", "seed": numbers[index], "index": len(outcomes) - 1, "count": len(tasks)}
+            | {"why": outcome.why, "seconds_left": left}
+        )
+    context.stop_if_asked()  # only then may runs be missing
     found = [
         None if is_failure(outcomes[index]) else read_results(Path(task.folder)) for index, task in enumerate(tasks)
     ]
@@ -80,15 +79,15 @@ def _one_by_one(tasks: Sequence[Task], context: Context) -> Iterator[tuple[int, 
     """All tasks in this process; the time left of a run counts the runs after it as long as those before."""
     begin = time.perf_counter()
     for index, task in enumerate(tasks):
-        each = (time.perf_counter() - begin) / index if index else None
+        # seconds of the runs after this one, once one has been made
+        after = (time.perf_counter() - begin) / index * (len(tasks) - index - 1) if index else None
 
-        def emit(event: dict[str, Any], after: int = len(tasks) - index - 1, each: float | None = each) -> None:
-            known = event.get("seconds_left") is not None and (each is not None or not after)
-            left = {"seconds_left": event["seconds_left"] + after * (each or 0.0) if known else None}
-            context.show(event | left if "seconds_left" in event else event)
+        def emit(event: dict[str, Any], after: float | None = after) -> None:
+            left = event.get("seconds_left")
+            context.show(event | {"seconds_left": None if left is None or after is None else left + after})
 
         context.say("seeds", f"run {index + 1} of {len(tasks)}")
-        yield index, take(task, emit, context.stopped_by)
+        yield index, take(task, context.stopped_by, emit)
         context.stop_if_asked()
 
 
@@ -96,8 +95,9 @@ def summary_of(
     spec: Any, numbers: Sequence[int], found: Sequence[dict[str, Any] | None], whys: Sequence[str]
 ) -> dict[str, Any]:
     """The machine-readable result over seeds, see docs/results.md."""
-    rows = compare([[] if one is None else quantities(one) for one in found])
-    runs = [_run_record(number, one, why) for number, one, why in zip(numbers, found, whys, strict=True)]
+    numbers_of = [[] if one is None else quantities(one) for one in found]
+    rows = compare(numbers_of)
+    runs = [_run_record(*one) for one in zip(numbers, found, numbers_of, whys, strict=True)]
     finished = [one for one in found if one is not None]
     states = {record["status"] for record in runs}
     costs = [Cost(**one["cost"]) for one in finished]
@@ -117,11 +117,11 @@ def summary_of(
     }
 
 
-def _run_record(number: int, one: dict[str, Any] | None, why: str) -> dict[str, Any]:
+def _run_record(number: int, one: dict[str, Any] | None, found: Sequence[Quantity], why: str) -> dict[str, Any]:
     if one is None:
         lost = {"status": "failed", "verdict": "refused", "reasons": [why.splitlines()[0]]}
         return {"seed": number, "folder": f"{SEEDS}/{number}", **lost, "cost": None}
-    words = [quantity.verdict for quantity in quantities(one)]
+    words = [quantity.verdict for quantity in found]
     verdicts = {word: words.count(word) for word in ORDER if word in words}
     kept = {"status": one["status"], "verdict": worst(words), "verdicts": verdicts, "reasons": []}
     return {"seed": number, "folder": f"{SEEDS}/{number}", **kept, "cost": one["cost"]}
@@ -136,7 +136,7 @@ def quantities(summary: dict[str, Any]) -> list[Quantity]:
     """The numbers of one run that are compared over seeds: energies and observables, or correlations of students."""
     kind = summary["kind"]
     if kind == "diagram":
-        records = [("pre-training", summary["pretrain"]), *((_named(r["couplings"]), r) for r in summary["points"])]
+        records = [("pre-training", summary["pretrain"]), *((named(r["couplings"]), r) for r in summary["points"])]
         return [one for name, record in records for one in _of_record(name, record, record.get("exact_energy"))]
     if kind == "tickets":
         reference = summary["reference"]
@@ -155,10 +155,6 @@ def quantities(summary: dict[str, Any]) -> list[Quantity]:
 
 def _exact(reference: dict[str, Any] | None) -> float | None:
     return reference["value"] if reference is not None and reference["kind"] == "exact" else None
-
-
-def _named(couplings: dict[str, float]) -> str:
-    return ", ".join(f"{name} = {value:.6g}" for name, value in couplings.items())
 
 
 def _of_record(name: str, record: dict[str, Any], exact: float | None) -> Iterator[Quantity]:

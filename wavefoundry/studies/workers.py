@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from wavefoundry.artifacts.overrides import parsed
 from wavefoundry.core import errors
 from wavefoundry.core.errors import InputError, Interrupted, PhysicsError, WavefoundryError
 
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 POLL = 0.5
 """Seconds between two looks at the workers and at the logs of their runs."""
+
+
+STOPPED, LOST = "stopped", "lost"
+"""Outcomes of a run that was saved on request, and of one whose workers died."""
 
 
 class Task(NamedTuple):
@@ -34,7 +40,7 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a task ended: kind is empty, "stopped", or the name of an error with its text."""
+    """How a task ended: kind is empty, ``STOPPED``, ``LOST``, or the name of an error with its text."""
 
     kind: str = ""
     why: str = ""
@@ -50,6 +56,19 @@ class Crew(NamedTuple):
     scheduler: str | None = None
     slurm: Mapping[str, Any] = {}
 
+    @classmethod
+    def of(cls, workers: int, scheduler: str | None, slurm: Sequence[str]) -> Self:
+        """As options of the command line ask for; ``slurm``: ``"key=value"``, value as in TOML.
+
+        Raises:
+            InputError: options that make no sense.
+        """
+        if not 1 <= workers <= 1000:
+            raise InputError(f"--workers {workers} is not possible", where="--workers", why="1 to 1000 workers")
+        if slurm and scheduler != "slurm":
+            raise InputError("--slurm goes with --scheduler slurm", where="--slurm", fix="--scheduler slurm")
+        return cls(workers, scheduler, {".".join(key): value for key, value in map(parsed, slurm)})
+
     @property
     def alone(self) -> bool:
         """Whether everything happens in this process."""
@@ -57,15 +76,16 @@ class Crew(NamedTuple):
 
 
 ONE = threading.Lock()
-STOP: list[int] = []
-"""Of a worker: the signal by which its runs were asked to stop."""
+"""Of a worker: it does one task at a time, however many threads it has."""
+STOPS: dict[str, int] = {}
+"""Of a worker: the signals by which it was asked to stop, each by the token of those whose tasks these were."""
 
 
-def take(task: Task, emit: Emit | None = None, stop: Any = None) -> Outcome:
+def take(task: Task, requested: Callable[[], int | None], emit: Emit | None = None) -> Outcome:
     """Do a task, from wherever it stands, and say how it ended.
 
     Args:
-        task: the run. emit: receives its events. stop: as for ``studies.perform``; of a worker by default.
+        task: the run. requested, emit: as for ``studies.perform``.
     """
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.layout import SPEC
@@ -73,17 +93,16 @@ def take(task: Task, emit: Emit | None = None, stop: Any = None) -> Outcome:
     from wavefoundry.studies import perform
 
     folder = Path(task.folder)
-    requested = stop or (lambda: STOP[0] if STOP else None)
     try:
         started = (folder / SPEC).is_file()
         if started and read_results(folder) is not None:
             return Outcome()
         if requested() is not None:
-            return Outcome("stopped")
+            return Outcome(STOPPED)
         spec = study_file.loads(task.text, source=task.folder)
         perform(spec, folder, requested, resume=started, emit=emit)
     except Interrupted:
-        return Outcome("stopped")
+        return Outcome(STOPPED)
     except WavefoundryError as error:
         return Outcome(type(error).__name__, str(error))
     return Outcome()
@@ -100,7 +119,8 @@ def fan_out(tasks: Sequence[Task], client: Any, context: Context) -> Iterator[tu
     """
     import distributed
 
-    running = {_submit(client, task): number for number, task in enumerate(tasks)}
+    token = secrets.token_hex(8)  # the workers of a scheduler outlive us: a stop is for our tasks alone
+    running = {_submit(client, task, token): number for number, task in enumerate(tasks)}
     again: set[int] = set()
     if not client.scheduler_info()["workers"]:
         context.say("seeds", "waiting for a worker")
@@ -110,7 +130,7 @@ def fan_out(tasks: Sequence[Task], client: Any, context: Context) -> Iterator[tu
             distributed.wait(list(running), timeout=POLL, return_when="FIRST_COMPLETED")
         if context.stopping and not told:
             told = True
-            client.run(_stop, context.stopped_by())
+            client.run(_stop, token, context.stopped_by())
         for number in sorted(running.values()):
             heard[number] = _relay(tasks[number], heard[number], context)
         for future in [future for future in running if future.done()]:
@@ -119,26 +139,25 @@ def fan_out(tasks: Sequence[Task], client: Any, context: Context) -> Iterator[tu
                 yield number, future.result()
             except (distributed.KilledWorker, distributed.CancelledError) as error:
                 if number in again or told:
-                    yield number, Outcome("PhysicsError" if not told else "stopped", f"its worker died: {error}")
+                    yield number, Outcome(STOPPED if told else LOST, f"its worker died: {error}")
                     continue
                 again.add(number)
                 context.warn(f"the worker of {tasks[number].name} died: its run goes on with another one")
-                running[_submit(client, tasks[number])] = number
+                running[_submit(client, tasks[number], token)] = number
 
 
-def _submit(client: Any, task: Task) -> Any:
-    return client.submit(_take_alone, task, pure=False, retries=0)
+def _submit(client: Any, task: Task, token: str) -> Any:
+    return client.submit(_take_alone, task, token, pure=False, retries=0)
 
 
-def _take_alone(task: Task) -> Outcome:
-    """A task of a worker, which does one at a time however many threads it has: they share one accelerator."""
+def _take_alone(task: Task, token: str) -> Outcome:
     with ONE:
-        return take(task)
+        return take(task, lambda: STOPS.get(token))
 
 
-def _stop(signum: int) -> None:
-    """Ask the runs of a worker to stop; called in its own process."""
-    STOP.append(signum)
+def _stop(token: str, signum: int) -> None:
+    """Ask a worker to stop the tasks of a token; called in its own process."""
+    STOPS[token] = signum
 
 
 def _relay(task: Task, before: str, context: Context) -> str:
@@ -170,8 +189,10 @@ def client_of(crew: Crew) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask_config.set(settings))
         if crew.scheduler is None:
-            how: Any = {"processes": True, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
-            cluster: Any = distributed.LocalCluster(crew.workers, host="127.0.0.1", silence_logs=50, **how)
+            cluster: Any = distributed.LocalCluster(
+                crew.workers, threads_per_worker=1, processes=True, memory_limit=0, host="127.0.0.1",
+                dashboard_address="127.0.0.1:0", silence_logs=50,
+            )  # fmt: skip
             stack.enter_context(cluster)
             client = stack.enter_context(distributed.Client(cluster))
             client.register_plugin(_placed(crew.workers))
@@ -258,11 +279,9 @@ def _placed(workers: int) -> Any:
 
 def error_of(outcome: Outcome) -> WavefoundryError:
     """The error that ended a task, in another process or this one."""
-    kind = getattr(errors, outcome.kind, WavefoundryError)
-    known = isinstance(kind, type) and issubclass(kind, WavefoundryError)
-    return kind(outcome.why) if known else WavefoundryError(outcome.why)
+    return getattr(errors, outcome.kind, WavefoundryError)(outcome.why)
 
 
 def is_failure(outcome: Outcome) -> bool:
-    """Whether a run has ended without a result for a reason of physics: other runs may go on."""
-    return outcome.kind == PhysicsError.__name__
+    """Whether a run has ended without a result, for a reason that lets the others go on."""
+    return outcome.kind in (PhysicsError.__name__, LOST)

@@ -1,0 +1,79 @@
+"""Study files of kind "diagram"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from wavefoundry.artifacts.spec_checks import problems
+from wavefoundry.artifacts.spec_tables import (
+    COUPLINGS,
+    AdaptTable,
+    EvaluateTable,
+    OutputTable,
+    PretrainTable,
+    RunTable,
+    SystemTable,
+    Table,
+    WavefunctionTable,
+    grid,
+)
+from wavefoundry.core.shapes import auto_patch
+
+
+class DiagramSpec(Table):
+    """A study of kind "diagram": pre-train once, adapt to every point, evaluate.
+
+    Raises:
+        pydantic.ValidationError: for a value or a combination of values that cannot be used.
+    """
+
+    kind: Literal["diagram"] = Field(default="diagram", description="what to compute: a phase diagram")
+    system: SystemTable = Field(description="the family of Hamiltonians")
+    wavefunction: WavefunctionTable = Field(default=WavefunctionTable(), description="the network")
+    pretrain: PretrainTable = Field(description="the one expensive optimisation")
+    adapt: AdaptTable = Field(description="every other coupling")
+    evaluate: EvaluateTable = Field(default=EvaluateTable(), description="the final numbers")
+    output: OutputTable = Field(default=OutputTable(), description="where results go, and how often the state is saved")
+    run: RunTable = Field(default=RunTable(), description="the study as a whole")
+
+    def points_list(self) -> list[dict[str, float]]:
+        """Points of the diagram in the order of the study file: ``[{"h": 0.5}, ...]``."""
+        return grid(self.adapt.points)
+
+    def at_list(self) -> list[dict[str, float]]:
+        """Couplings of the pre-training, one dict per system trained together."""
+        return grid(self.pretrain.at)
+
+    def couplings(self, point: Mapping[str, float]) -> dict[str, float]:
+        """All couplings of the model at a point, in the order of the model's terms."""
+        return COUPLINGS[self.system.model] | self.system.couplings | dict(point)
+
+    def patch_edge(self) -> int | tuple[int, ...]:
+        """Patch size with "auto" resolved, see ``auto_patch``."""
+        if self.wavefunction.patch != "auto":
+            return self.wavefunction.patch
+        return auto_patch(self.system.lattice.shape, self.sign_free())
+
+    def sign_free(self) -> bool:
+        """Whether the ground state is positive (in the sampled basis) at every coupling of the study."""
+        everywhere = [self.couplings(point) for point in self.at_list() + self.points_list()]
+        if self.system.model == "ising":
+            # a field of one sign, whichever: the sign rule of all sites turns it round
+            return all(point["h"] >= 0 for point in everywhere) or all(point["h"] <= 0 for point in everywhere)
+        return self.system.use_marshall and all(point["J1"] >= 0 and point["J2"] <= 0 for point in everywhere)
+
+    def head_kind(self) -> Literal["real", "complex"]:
+        """Output layer with "auto" resolved: real where the ground state is sign-free."""
+        if self.wavefunction.head == "auto":
+            return "real" if self.sign_free() else "complex"
+        return self.wavefunction.head
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DiagramSpec:
+        if found := problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate):
+            raise PydanticCustomError("together", "keys do not fit together", {"problems": found})
+        return self
