@@ -7,11 +7,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 # Tests share one compile cache; the demo and the benchmarks show what a user gets, so they do not use it.
-test test-slow: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+test test-slow test-faults: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 # Fast tests compile for longer than they run: less optimisation takes a third off the one and adds little to the other.
-test: export XLA_FLAGS ?= --xla_backend_optimization_level=1
+test test-faults: export XLA_FLAGS ?= --xla_backend_optimization_level=1
 
-.PHONY: help setup demo test test-slow bench lint format clean
+.PHONY: help setup demo test test-slow test-faults bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -40,6 +40,9 @@ test: setup  ## run the fast tests
 
 test-slow: setup  ## run the tests that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+test-faults: setup  ## kill, stop and damage whole runs of every kind (about 10 minutes)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "faults or not faults" tests/faults
 
 bench: setup  ## run every benchmark in its short form
 	@set -e; for script in benchmarks/[!_]*.py; do \

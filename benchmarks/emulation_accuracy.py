@@ -25,12 +25,12 @@ import wavefoundry as wf
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.unitary_map import basis
 from wavefoundry.problems.landscapes import suite
-from wavefoundry.studies.context import Context
-from wavefoundry.studies.curriculum import Trajectories
-from wavefoundry.studies.distill import distill_on, plan_of
-from wavefoundry.studies.judging import judge, overview
-from wavefoundry.studies.student import Student
-from wavefoundry.studies.truth import LEAD, Reference, reference
+from wavefoundry.studies.emulation.curriculum import Trajectories
+from wavefoundry.studies.emulation.distill import distill_on, plan_of
+from wavefoundry.studies.emulation.evaluation import evaluate, overview
+from wavefoundry.studies.emulation.student import Student
+from wavefoundry.studies.emulation.truth import LEAD, Reference, reference
+from wavefoundry.studies.progress import Progress
 
 COLUMNS = ("student", "kcut", "frame step", "corr mean", "corr worst", "corr end", "MAE", "norm drift", "CPU s")
 MEASURED = ("corr_mean", "corr_worst", "corr_final", "mae", "norm_drift")
@@ -65,7 +65,7 @@ def row(name: str, student: Student, truth: Reference) -> dict[str, Any]:
     count = (truth.frames.shape[1] - 1 - LEAD) // factor
     frames = truth.frames[:, ::factor][:, : count + 1]
     padded = np.concatenate([frames, frames[:, :LEAD]], axis=1)  # the lead is for students that look at four frames
-    over = overview(judge(student, truth._replace(frames=padded, frame_step=student.frame_step))[0])
+    over = overview(evaluate(student, truth._replace(frames=padded, frame_step=student.frame_step))[0])
     emulator: Any = student.emulator
     found = {"student": name, "kcut": emulator.kcut, "frame_step": student.frame_step}
     found |= {"parameters": student.parameters} | {key: over[key] for key in (*MEASURED, "worst_case")}
@@ -86,18 +86,18 @@ def main() -> None:
     truth = reference(suite(data.grid), data.grid, frames, data.frame_step, paper=False)
     say("as users get it ...")
     usual_plan = plan_of("unitary", seed=arguments.seed, **usual)
-    student = distill_on(data, EmulatorSpec("unitary"), usual_plan, Context())
+    student = distill_on(data, EmulatorSpec("unitary"), usual_plan, Progress())
     rows = [row("default", student, truth)]
     for kcut in limits:
         say(f"band limit {kcut:g} ...")
         plan = plan_of("unitary", seed=arguments.seed, **longer)
-        student = distill_on(data, EmulatorSpec("unitary", (("kcut", kcut),)), plan, Context())
+        student = distill_on(data, EmulatorSpec("unitary", (("kcut", kcut),)), plan, Progress())
         rows.append(row("longer", student, truth))
     for factor in factors:
         say(f"frame step {factor * data.frame_step:.2f} ...")
         emulator, model = stretched(student, factor * data.frame_step)
         plan = plan_of("unitary", learning_rate=1e-3, seed=arguments.seed, **(usual or {"steps": 800, "polish": 8}))
-        student = distill_on(thinned(data, factor), model, plan, Context(), start=emulator)
+        student = distill_on(thinned(data, factor), model, plan, Progress(), start=emulator)
         rows.append(row("stretched", student, truth))
     keys = ("student", "kcut", "frame_step", *MEASURED, "cpu_seconds")
     cells = [[f"{r[key]:.6f}" if key.startswith("corr") else r[key] for key in keys] for r in rows]

@@ -22,9 +22,9 @@ from _common import parser, save, say, table
 import wavefoundry as wf
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.problems.landscapes import single, suite
-from wavefoundry.studies import judging, speed
-from wavefoundry.studies.curriculum import Trajectories
-from wavefoundry.studies.truth import reference
+from wavefoundry.studies.emulation import evaluation, speed
+from wavefoundry.studies.emulation.curriculum import Trajectories
+from wavefoundry.studies.emulation.truth import reference
 
 KINDS = ("unitary", "kernel", "linear", "dense", "conv", "gru")
 WHOLE = ("unitary", "kernel")
@@ -92,7 +92,7 @@ def main() -> None:
         say(f"student {kind} ...")
         settings: dict[str, Any] = QUICK[kind] if quick else {} if kind in WHOLE else SHORT
         student = wf.distill(data, EmulatorSpec(kind), seed=arguments.seed, **settings)
-        trained.append((kind, student, judging.judge(student, truth)[0]))
+        trained.append((kind, student, evaluation.evaluate(student, truth)[0]))
     found = speed.table(trained, truth)
     for entry, (_, student, _) in zip(found["rows"], trained, strict=True):
         record = student.record

@@ -33,7 +33,7 @@ def triangular(rows: int, columns: int) -> list[tuple[int, int]]:
 
 
 def xxz(rows: int, columns: int, anisotropy: float, conserved: bool) -> Any:
-    """sum over bonds of S^x S^x + S^y S^y + anisotropy S^z S^z, triangular, as a user would hand it in."""
+    """Sum over bonds of S^x S^x + S^y S^y + anisotropy S^z S^z, triangular, as a user would hand it in."""
     sites, bonds = rows * columns, triangular(rows, columns)
     hilbert: Any = nk.hilbert.Spin(0.5, sites, total_sz=0 if conserved else None)
 

@@ -36,7 +36,7 @@ from wavefoundry.models.transformer import vit
 from wavefoundry.problems import lattice
 from wavefoundry.problems.observables import exact_values
 from wavefoundry.problems.spins import LatticeSystem
-from wavefoundry.studies.pretraining import chunk_size
+from wavefoundry.studies.diagram.pretraining import chunk_size
 
 CASES = ("ising-64", "ising-100", "j1j2-20", "j1j2-64")
 SAMPLES = {"ising-64": 512, "ising-100": 256, "j1j2-20": 512, "j1j2-64": 256}

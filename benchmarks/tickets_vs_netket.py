@@ -24,7 +24,7 @@ import numpy as np
 
 from wavefoundry.adapt import compact, masks
 from wavefoundry.adapt.compact import Options
-from wavefoundry.adapt.tickets import Rules, Workshop
+from wavefoundry.adapt.tickets import Rules, Trainer
 from wavefoundry.core.numerics import log_cosh
 from wavefoundry.models.feedforward import DenseBackbone, dense
 from wavefoundry.models.shrink import without_dead
@@ -52,16 +52,16 @@ def ours(edge: int, dense_steps: int, steps: int) -> tuple[list[float], Any, Any
     """Energies of the rounds, the seconds of a compiled run, and those of compilation."""
     system = enumerate_states(lattice.ising((edge, edge), h=3.04438, periodic=False))
     network: Any = dense(jax.random.key(0), (edge, edge), alpha=4)
-    workshop = Workshop(network, system, Rules(Options(0, 1024, kept=KEPT), RATE, SHIFT))
+    trainer = Trainer(network, system, Rules(Options(0, 1024, kept=KEPT), RATE, SHIFT))
     where, key = masks.layout(network), jax.random.key(1)
 
     def study() -> list[float]:
         mask, init = np.ones(where.total, bool), np.asarray(compact.vector(network))
-        trained = workshop.fit(init, mask, dense_steps, key).theta
+        trained = trainer.fit(init, mask, dense_steps, key).theta
         theta, energies = trained, []
         while mask.sum() > STOP:
             mask = masks.prune(where, mask, np.abs(theta), FRACTION, stop=STOP)
-            found = workshop.fit(np.where(mask, trained, 0.0), mask, steps, key)
+            found = trainer.fit(np.where(mask, trained, 0.0), mask, steps, key)
             theta = found.theta
             energies.append(found.energies[-1])
         return energies

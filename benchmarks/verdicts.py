@@ -33,9 +33,9 @@ from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
-from wavefoundry.studies import diagram_run
-from wavefoundry.studies.mapper import Base
-from wavefoundry.studies.records import known_of
+from wavefoundry.studies.diagram import study as diagram_study
+from wavefoundry.studies.diagram.mapper import Base
+from wavefoundry.studies.diagram.records import known_of
 
 SMALL = {"width": 16, "layers": 1, "heads": 2}
 WRONG, RIGHT = 1e-2, 1e-3
@@ -158,9 +158,9 @@ def strings(sites: int, seed: int) -> Any:
     return wf.lattice.from_netket(operators, {"J": 1.0, "h": 1.0})
 
 
-def random_hamiltonians(count: int) -> Iterator[Case]:
+def random_hamiltonians(first: int, count: int) -> Iterator[Case]:
     """Frustrated Hamiltonians nobody chose, on 8 to 12 spins, trained with few steps."""
-    for seed in range(count):
+    for seed in range(first, first + count):
         system = strings(8 + seed % 5, seed)
         yield from held(
             f"random {seed}",
@@ -378,7 +378,7 @@ STATES: dict[str, Callable[[], tuple[Any, Wavefunction]]] = {
 }
 
 
-def calibrate(name: str, seeds: int) -> dict[str, Any]:
+def calibrate(name: str, seeds: int, sampling: Any) -> dict[str, Any]:
     """How often energy, one-move V-score and m2 lie within one and two error bars of the full sum."""
     system, wavefunction = STATES[name]()
     listed = enumerate_states(system)
@@ -391,13 +391,13 @@ def calibrate(name: str, seeds: int) -> dict[str, Any]:
     table = np.asarray(jax.vmap(wf.problems.observables.measure(system))(listed.states))
     truth = {"energy": energy, "v_score": system.sites * variance / energy**2}
     truth["m2"] = float(np.abs(vector) ** 2 @ table[:, 0])
-    table = PretrainTable(at=system.values)
+    table = PretrainTable(at=system.values, sampling=sampling)
     weight = jnp.asarray(np.abs(vector) ** 2)
 
     def start(seed: int) -> Base:
         return Base(system, wavefunction, jax.random.choice(jax.random.key(seed), listed.states, (64,), p=weight))
 
-    mapper = diagram_run.make_mapper(start(0), AdaptTable(points={}), EvaluateTable(exact=False), table, 256)
+    mapper = diagram_study.make_mapper(start(0), AdaptTable(points={}), EvaluateTable(exact=False), table, 256)
     z: dict[str, list[float]] = collections.defaultdict(list)
     plain = []
     for seed in range(seeds):
@@ -446,14 +446,16 @@ def main() -> None:
     parser = _common.parser(__doc__)
     parser.add_argument("--groups", nargs="*", default=[*GROUPS, "random"], help="groups of cases")
     parser.add_argument("--random", type=int, default=50, help="random Hamiltonians")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seeds", type=int, default=40, help="seeds of the calibration; 0: none")
     parser.add_argument("--states", nargs="*", default=list(STATES), help="states of the calibration")
+    parser.add_argument("--sampling", default="auto", choices=("auto", "metropolis"), help="of the calibration")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.groups, arguments.random, arguments.seeds, arguments.states = ["special"], 1, 4, list(STATES)[:1]
     cases: list[Case] = []
     for group in arguments.groups:
-        source = random_hamiltonians(arguments.random) if group == "random" else GROUPS[group]()
+        source = random_hamiltonians(arguments.first, arguments.random) if group == "random" else GROUPS[group]()
         for case in source:
             cases.append(case)
             flags = " ".join(case.record["flags"])
@@ -467,7 +469,7 @@ def main() -> None:
         print(f"{key:>24}: {value}")
     bars = []
     for name in arguments.states if arguments.seeds else []:
-        bars.append(calibrate(name, arguments.seeds))
+        bars.append(calibrate(name, arguments.seeds, arguments.sampling))
         print(bars[-1], flush=True)
     kept = [
         {"kind": c.kind, "name": c.name, "relative_error": c.relative_error, "bad_observables": c.bad_observables}

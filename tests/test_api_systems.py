@@ -65,17 +65,17 @@ def test_positions_are_stored(edges: wf.Pretrained, tmp_path: Any):
 
 def test_models_stored_before_symmetry_was_a_choice(tmp_path: Any):
     """Their description lacks the key: they are invariant, also on a lattice that is not."""
-    from wavefoundry.studies import diagram_run
+    from wavefoundry.studies.diagram import study as diagram_study
 
     system = wf.lattice.ising_chain(6, periodic=False)
     with pytest.warns(UserWarning, match="not invariant"):
         base = wf.pretrain(system, dataclasses.replace(MODEL, symmetry="translations"), steps=5, walkers=32)
-    meta = diagram_run.base_meta(base.model, base.settings, base.record)
+    meta = diagram_study.base_meta(base.model, base.settings, base.record)
     del meta["model"]["symmetry"], meta["network"]
-    assert diagram_run.model_of(meta) == base.model
+    assert diagram_study.model_of(meta) == base.model
     from wavefoundry.artifacts.bundles import write_bundle
 
-    write_bundle(tmp_path / "old", diagram_run.base_arrays(base.base), meta)
+    write_bundle(tmp_path / "old", diagram_study.base_arrays(base.base), meta)
     assert wf.load(tmp_path / "old", system).model == base.model
 
 

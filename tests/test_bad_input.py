@@ -80,7 +80,7 @@ IN_THE_FILE = {
     "a million sites": ("size = 36", "size = 1000000", "system.lattice.size", "4096"),
     "two edges for a chain": ("size = 36", "size = [6, 6]", "system.lattice.size", "one edge"),
     "unknown lattice": ('"chain"', '"chains"', "system.lattice.kind", "'chain'"),
-    "a lattice that files do not know": ('"chain"', '"kagome"', "system.lattice.kind", "from_netket"),
+    "a lattice that files do not know": ('"chain"', '"pyrochlore"', "system.lattice.kind", "from_netket"),
     "a model that files do not know": ('"ising"', '"hubbard"', "system.model", "from_netket"),
     "unknown method": ('"head"', '"hed"', "adapt.method", "'head'"),
     "unknown coupling": ("h = [0.8", "g = [0.8", "adapt.points.g", "couplings of ising"),

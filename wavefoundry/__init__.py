@@ -32,10 +32,12 @@ _NAMES = {
     "Packet": "problems.wavepackets",
     "case": "problems.landscapes",
     "propagate": "problems.schrodinger",
-    "Curriculum": "studies.curriculum",
-    "Student": "studies.student",
-    "load_student": "studies.student",
-    **dict.fromkeys(("ablate", "demo_emulator", "diagnose", "distill", "evaluate", "rollout"), "studies.teaching"),
+    "Curriculum": "studies.emulation.curriculum",
+    "Student": "studies.emulation.student",
+    "load_student": "studies.emulation.student",
+    **dict.fromkeys(
+        ("ablate", "demo_emulator", "diagnose", "distill", "evaluate", "rollout"), "studies.emulation.teaching"
+    ),
 }
 
 if TYPE_CHECKING:
@@ -58,9 +60,9 @@ if TYPE_CHECKING:
     from wavefoundry.problems.landscapes import case
     from wavefoundry.problems.schrodinger import propagate
     from wavefoundry.problems.wavepackets import Packet
-    from wavefoundry.studies.curriculum import Curriculum
-    from wavefoundry.studies.student import Student, load_student
-    from wavefoundry.studies.teaching import ablate, demo_emulator, diagnose, distill, evaluate, rollout
+    from wavefoundry.studies.emulation.curriculum import Curriculum
+    from wavefoundry.studies.emulation.student import Student, load_student
+    from wavefoundry.studies.emulation.teaching import ablate, demo_emulator, diagnose, distill, evaluate, rollout
 
 __all__ = [
     "__version__",

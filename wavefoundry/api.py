@@ -29,21 +29,22 @@ from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect, path_of, table_of
-from wavefoundry.core.meter import METER
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ElectronsSpec, ViTSpec
 from wavefoundry.problems.gauge import with_rule
 from wavefoundry.problems.spins import LatticeSystem, sign_free
-from wavefoundry.studies import diagram_run, run_study
-from wavefoundry.studies.context import Context
-from wavefoundry.studies.diagram import map_points
-from wavefoundry.studies.mapper import Base
-from wavefoundry.studies.networks import fitted
-from wavefoundry.studies.pretraining import chunk_size
-from wavefoundry.studies.states import LatticeState
-from wavefoundry.studies.states_kept import state_at, states_of
+from wavefoundry.studies import run_study
+from wavefoundry.studies.diagram import study as diagram_study
+from wavefoundry.studies.diagram.adapting import adaptation
+from wavefoundry.studies.diagram.mapper import Base
+from wavefoundry.studies.diagram.networks import fitted
+from wavefoundry.studies.diagram.pretraining import chunk_size
+from wavefoundry.studies.diagram.states import LatticeState
+from wavefoundry.studies.diagram.states_kept import state_at, states_of
+from wavefoundry.studies.execute import execute
+from wavefoundry.studies.progress import Context, Progress
 
 if TYPE_CHECKING:
     import pandas
@@ -110,9 +111,9 @@ class Pretrained:
         """Write weights, walkers and description into a folder (safetensors and JSON, checksummed)."""
         from wavefoundry.artifacts.bundles import write_bundle
 
-        meta = diagram_run.base_meta(self.model, self.settings, self.record)
+        meta = diagram_study.base_meta(self.model, self.settings, self.record)
         folder = path_of(path, "save")
-        write_bundle(folder, diagram_run.base_arrays(self.base), meta | {"extent": list(self.system.extent)})
+        write_bundle(folder, diagram_study.base_arrays(self.base), meta | {"extent": list(self.system.extent)})
         return folder
 
 
@@ -146,7 +147,7 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         raise InputError("a model of a lattice needs its system", where="wf.load: system", why="it is code", fix=fix)
     check_system(system, "wf.load: system")
     arrays, meta = read_bundle(folder)
-    model, settings = diagram_run.model_of(meta), PretrainTable(**meta["settings"])
+    model, settings = diagram_study.model_of(meta), PretrainTable(**meta["settings"])
     check_fits(arrays, meta["record"]["couplings"], meta.get("extent"), system)
     system = system.at(**meta["record"]["couplings"])
     if "sign_rule" in arrays:
@@ -216,25 +217,21 @@ def pretrain(
         warnings.warn(str(note), stacklevel=2)
     wavefunction = _network(model, system, table)
     chunk = chunk_size(wavefunction, system, 512)
-    training = diagram_run.training_of(table, system.extent, chunk, 10**9)
+    training = diagram_study.training_of(table, system.extent, chunk, 10**9)
     with _view(progress) as emit:
-        context = Context(emit)
-        context.say("pretrain", rule.words())
+        doing = Progress(Context(emit))
+        doing.say("pretrain", rule.words())
         if note:
-            context.warn(note)
-        base, cost = diagram_run.pretrain(wavefunction, system, points, training, table, context)
-    record = measured_base(base, table, chunk) | {"cost": cost.to_dict(), "steps": table.steps}
+            doing.warn(note)
+        base = diagram_study.pretrain(wavefunction, system, points, training, table, doing)
+    record = measured_base(base, table, chunk) | {"cost": doing.cost().to_dict(), "steps": table.steps}
     return Pretrained(base, model, table, record)
 
 
 def measured_base(base: Base, table: PretrainTable, chunk: int) -> dict[str, Any]:
     """Record of a pre-trained state; one whose head cannot be tuned is measured as zero-shot points are."""
-    tunable = _tunable(base.wavefunction)
-    adapt = AdaptTable(points={}, method="head" if tunable else "zero-shot")
-    mapper = diagram_run.make_mapper(base, adapt, EvaluateTable(), table, chunk)
-    if tunable:
-        return mapper.measure_base()
-    return map_points(mapper, [base.system.values], Context()).records[0] | {"method": "pretrain"}
+    adapt = AdaptTable(points={}, method="head" if _tunable(base.wavefunction) else "zero-shot")
+    return diagram_study.make_mapper(base, adapt, EvaluateTable(), table, chunk).measure_base()
 
 
 def _tunable(wavefunction: Wavefunction) -> bool:
@@ -358,13 +355,11 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         )
     keep_programs()
     chunk = chunk_size(base.wavefunction, base.system, 512)
-    mapper = diagram_run.make_mapper(base.base, table, judged, base.settings, chunk)
-    begin, log = METER.now(), []
+    mapper = diagram_study.make_mapper(base.base, table, judged, base.settings, chunk)
+    log: list[dict[str, Any]] = []
     with _view(progress) as emit:
-        context = Context(lambda event: (log.append(event), emit(event))[0])
-        mapped = map_points(mapper, grid(table.points), context)
+        adapted = adaptation(mapper, grid(table.points))
+        done = execute(adapted, Context(lambda event: (log.append(event), emit(event))[0]))
     settings_used = {"adapt": table.model_dump(mode="json"), "evaluate": judged.model_dump(mode="json")}
-    summary = diagram_run.summary_of(
-        base.system, base.record, mapped.records, mapped.cost, begin, settings_used, base.wavefunction
-    )
-    return Diagram(summary, log, states_of(base.base, summary["points"], mapped.states))
+    summary = diagram_study.summary_of(base.base, base.record, adapted.records(done), adapted.cost(done), settings_used)
+    return Diagram(summary, log, states_of(base.base, summary["points"], adapted.states(done)))

@@ -17,10 +17,12 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect, path_of, table_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.models import ElectronsSpec
-from wavefoundry.studies import molecules_run as study
-from wavefoundry.studies.context import Context
-from wavefoundry.studies.molecules_summary import summary_of
-from wavefoundry.studies.molecules_verdict import Rest, rest_of
+from wavefoundry.studies.execute import execute
+from wavefoundry.studies.molecules import stored
+from wavefoundry.studies.molecules.study import MoleculesStudy
+from wavefoundry.studies.molecules.tasks import BASE
+from wavefoundry.studies.molecules.verdict import Rest
+from wavefoundry.studies.progress import Context, Progress
 
 if TYPE_CHECKING:
     import pandas
@@ -97,6 +99,16 @@ class MoleculeModel:
         return [named.molecule for named in self.spec.training()]
 
     @property
+    def state(self) -> Any:
+        """A model of many molecules is no single state, and none on a lattice.
+
+        Raises:
+            InputError: always; it says what to ask instead.
+        """
+        why, fix = "it stands for many molecules, and electrons are no spins on a lattice", "wf.map(model, molecules)"
+        raise InputError("a model of molecules has no state", where="state", why=why, fix=fix)
+
+    @property
     def parameters(self) -> int:
         """Number of weights."""
         return tree.count(self.wavefunction)
@@ -107,7 +119,7 @@ class MoleculeModel:
 
         rest = self.rest or {molecule.name: Rest() for molecule in self.trained_on}
         folder = path_of(path, "save")
-        write_bundle(folder, *study.contents(self.wavefunction, self.spec, rest))
+        write_bundle(folder, *stored.contents(self.wavefunction, self.spec, rest))
         return folder
 
 
@@ -120,15 +132,15 @@ def load(path: str | Path) -> MoleculeModel:
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.bundles import read_bundle
 
-    folder = study.base_folder(path)
+    folder = stored.base_folder(path)
     if not folder.is_dir():
         raise InputError(f"there is no saved model at {path}", where="wf.load")
     _, meta = read_bundle(folder)
-    frame = study.stored_frame(meta)
-    stored = meta["spec"] | {"train": meta["spec"]["train"] | {"frame": frame}}
-    spec = study_file.from_dict(stored, source=str(folder))
-    empty = study.describe(spec).build(jax.random.key(0))
-    return MoleculeModel(study.stored_weights(empty, folder, frame), spec, rest=study.stored_rest(folder))
+    frame = stored.stored_frame(meta)
+    tables = meta["spec"] | {"train": meta["spec"]["train"] | {"frame": frame}}
+    spec = study_file.from_dict(tables, source=str(folder))
+    empty = stored.describe(spec).build(jax.random.key(0))
+    return MoleculeModel(stored.stored_weights(empty, folder, frame), spec, rest=stored.stored_rest(folder))
 
 
 def is_stored(path: str | Path) -> bool:
@@ -137,7 +149,7 @@ def is_stored(path: str | Path) -> bool:
     from wavefoundry.core.errors import WavefoundryError
 
     try:
-        return read_bundle(study.base_folder(path))[1].get("kind") == "molecules"
+        return read_bundle(stored.base_folder(path))[1].get("kind") == "molecules"
     except WavefoundryError:
         return False
 
@@ -165,9 +177,10 @@ def pretrain(
     expect(model, kinds, "network for molecules", where="wf.pretrain: model", fix="wf.models.electrons()")
     spec = _spec({"train": {"molecules": rows, **settings}}, model or ElectronsSpec(), "wf.pretrain")
     with _view(progress) as emit:
-        desk = study.set_up(spec, Context(emit))
-        params = study.train_base(desk)
-    return MoleculeModel(desk.workshop.with_weights(params), spec, desk.state.cost().to_dict(), desk.rest())
+        context = Context(emit)
+        study, work = MoleculesStudy(spec, context), Progress(context, BASE)
+        done = {BASE: study.perform(BASE, {}, work)}
+    return MoleculeModel(study.model(BASE, done), spec, work.cost().to_dict(), study.rest(BASE, done))
 
 
 def map_molecules(
@@ -206,26 +219,12 @@ def map_molecules(
     log: list[dict[str, Any]] = []
     with _view(progress) as emit:
         context = Context(lambda event: (log.append(event), emit(event))[0])
-        desk = study.set_up(spec, context, base.wavefunction, base.rest)
-        tuned = study.adapt_all(desk, desk.workshop.params)
-        if spec.adapt.scratch:
-            study.from_scratch(desk)
-    names = [molecule.name for molecule in base.trained_on]
-    summary = summary_of(spec, desk.state, names, desk.state.cost(), base.parameters)
-    models = {
-        name: MoleculeModel(desk.workshop.with_weights(params), spec, rest=_rest(desk, name))
-        for name, params in tuned.items()
-    }
-    return MoleculeMap(summary, log, models)
-
-
-def _rest(desk: study.Desk, name: str) -> dict[str, Rest]:
-    """How the tuning of a molecule ended."""
-    index = [named.molecule.name for named in desk.targets].index(name)
-    curves = desk.state.curves
-    if "adapt/together" in curves:
-        return {one.molecule.name: rest_of(curves["adapt/together"], k) for k, one in enumerate(desk.targets)}
-    return {name: rest_of(curves.get(f"adapt/{index}"))}
+        study = MoleculesStudy(spec, context, base.wavefunction, base.rest)
+        done = execute(study, context)
+    models = {}
+    for named, tuning in study.tunings():
+        models[named.molecule.name] = MoleculeModel(study.model(tuning, done), spec, rest=study.rest(tuning, done))
+    return MoleculeMap(study.summary(done, context), log, models)
 
 
 def _rows(given: Sequence[Molecule] | Molecule, where: str) -> list[dict[str, Any]]:

@@ -25,11 +25,11 @@ from wavefoundry.core.expect import path_of
 from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.engine.sampling import Walkers, metropolis
 from wavefoundry.problems.spins import LatticeSystem
-from wavefoundry.studies import diagram_run
-from wavefoundry.studies.mapper import Base
-from wavefoundry.studies.pretraining import chunk_size
-from wavefoundry.studies.states_kept import states_of
-from wavefoundry.studies.student import Student, load_student
+from wavefoundry.studies.diagram import study as diagram_study
+from wavefoundry.studies.diagram.mapper import Base
+from wavefoundry.studies.diagram.pretraining import chunk_size
+from wavefoundry.studies.diagram.states_kept import states_of
+from wavefoundry.studies.emulation.student import Student, load_student
 
 BURN_IN = 50
 """Sweeps from random configurations to samples of a state that comes without any."""
@@ -67,7 +67,7 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Stud
             names = [student["name"] for student in summary["students"]]
             stored = {name: folder / "artifacts" / f"student-{name}" for name in names}
             return {name: load_student(place) for name, place in stored.items() if place.is_dir()}
-        system = diagram_run.build_system(study_file.loads(store.spec_text)).system
+        system = diagram_study.build_system(study_file.loads(store.spec_text)).system
         arrays = store.load_artifact("points")[0] if (folder / "artifacts" / "points").is_dir() else {}
         log = store.read_log()
     states: list[dict[str, np.ndarray] | None] = [None] * len(summary["points"])

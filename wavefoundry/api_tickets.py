@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +16,19 @@ from wavefoundry.api_checks import check_system, checked
 from wavefoundry.artifacts.spec_tickets import TicketsSpec
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect, path_of, table_of
-from wavefoundry.core.meter import METER
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import DenseSpec, ElectronsSpec
 from wavefoundry.models.shrink import without_dead
 from wavefoundry.problems.spins import LatticeSystem
-from wavefoundry.studies import tickets_checks as checks
-from wavefoundry.studies import tickets_run
-from wavefoundry.studies.context import Context
-from wavefoundry.studies.networks import fitted
-from wavefoundry.studies.tickets import Hunt, Ticket, hunt_down, tickets_of
-from wavefoundry.studies.tickets_summary import geometry_of, summary_of
+from wavefoundry.studies.diagram.networks import fitted
+from wavefoundry.studies.execute import execute
+from wavefoundry.studies.progress import Context, Progress
+from wavefoundry.studies.tickets import checks
+from wavefoundry.studies.tickets.rounds import Ticket
+from wavefoundry.studies.tickets.setup import StudySetup, make_setup, setup_of
+from wavefoundry.studies.tickets.study import PruningStudy
+from wavefoundry.studies.tickets.summary import geometry_of, tickets_of
 
 if TYPE_CHECKING:
     import pandas
@@ -36,12 +37,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Tickets:
-    """A finished hunt: one record and one set of weights per round; round 0 is the dense network."""
+    """A finished pruning: one record and one set of weights per round; round 0 is the dense network."""
 
-    hunt: Hunt
+    setup: StudySetup
+    tickets: Sequence[Ticket]
     spec: TicketsSpec
     summary: dict[str, Any]
-    fresh: Callable[[jax.Array], np.ndarray]
 
     @property
     def rounds(self) -> list[dict[str, Any]]:
@@ -54,15 +55,15 @@ class Tickets:
         Raises:
             InputError: there is none.
         """
-        for ticket in self.hunt.tickets:
+        for ticket in self.tickets:
             if ticket.record["n"] == n:
                 return ticket
-        known = ", ".join(str(ticket.record["n"]) for ticket in self.hunt.tickets)
+        known = ", ".join(str(ticket.record["n"]) for ticket in self.tickets)
         raise InputError(f"no round has {n} weights", where="n", why=f"rounds: {known}")
 
     def wavefunction(self, n: int) -> Wavefunction:
         """The network of a round; pruned weights are zero."""
-        return with_vector(self.hunt.workshop.network, jax.numpy.asarray(self.ticket(n).theta))
+        return with_vector(self.setup.trainer.network, jax.numpy.asarray(self.ticket(n).theta))
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per round; nested fields become dotted columns."""
@@ -139,21 +140,16 @@ def prune(
         return model.build(key, system.extent, sign_free=free)
 
     network = weights if weights is not None else build(jax.random.fold_in(jax.random.key(spec.train.seed), 0))
-    hunt = tickets_run.make_hunt(spec, system, network)
-    begin = METER.now()
+    study = PruningStudy(make_setup(spec, system, network, build), spec)
     from wavefoundry.reports.live import view
 
     with view(quiet=not progress, json=False) as emit:
         context = Context(emit)
-        cost = hunt_down(hunt, context)
-        jumps = checks.confirm_jumps(hunt, spec.isolate.confirm, context) if hunt.reference.energy is not None else []
-    found = {"isolation": [], "jumps": jumps, "transfer": []}
-    summary = summary_of(hunt, spec, found, cost, METER.now() - begin)
+        done = execute(study, context)
+    summary = study.summary(done, context)
     for table in ("system", "wavefunction"):  # of the stand-in that the settings were checked with
         summary["settings"].pop(table)
-    from wavefoundry.adapt.compact import vector
-
-    return Tickets(hunt, spec, summary, lambda key: np.asarray(vector(build(key))))
+    return Tickets(study.setup, study.tickets(done), spec, summary)
 
 
 def _check_network(model: Any, settings: Mapping[str, Any]) -> None:
@@ -207,11 +203,8 @@ def open_run(path: str | Path) -> Tickets:
         raise InputError(f"there are no tickets in {path}", where="wf.prune", fix="the directory of a finished run")
     arrays, meta = read_bundle(stored)
     spec = study_file.from_dict(meta["spec"], source=str(stored))
-    system = tickets_run.build_system(spec)
-    network, fresh = tickets_run.first_network(spec, system)
-    hunt = tickets_run.make_hunt(spec, system, network)
-    hunt.init, hunt.tickets = np.asarray(arrays["init"]), tickets_of(arrays, meta["rounds"])
-    return Tickets(hunt, spec, summary, fresh)
+    setup = dataclasses.replace(setup_of(spec), init=np.asarray(arrays["init"]))
+    return Tickets(setup, tickets_of(arrays, meta["rounds"]), spec, summary)
 
 
 def _check_tickets(tickets: Any, where: str) -> None:
@@ -240,9 +233,17 @@ def isolate(
     _check_tickets(tickets, "wf.isolate")
     listed = list(variants) if isinstance(variants, tuple) else variants
     table = checked(IsolateTable, "wf.isolate", {"variants": listed, "seeds": seeds, "steps": steps})
-    wanted = list(n) if isinstance(n, Sequence) else [n]
-    numbers = [tickets.ticket(count).record["round"] for count in wanted]
-    return checks.isolate(tickets.hunt, table, tickets.fresh, Context(), numbers)
+    wanted = [tickets.ticket(count) for count in (n if isinstance(n, Sequence) else [n])]
+    setup, dense, length = tickets.setup, tickets.tickets[0], steps or tickets.setup.dense_steps
+    records = []
+    for ticket in {ticket.record["round"]: ticket for ticket in wanted}.values():
+        for variant in dict.fromkeys(table.variants):
+            runs = [
+                checks.isolated(setup, dense, ticket, variant, seed, length, Progress())
+                for seed in checks.seeds_of(setup, variant, table.seeds)
+            ]
+            records.append(checks.gathered(ticket.record, variant, length, runs, Progress()))
+    return records
 
 
 def compact(tickets: Tickets | Wavefunction, n: int | None = None) -> Wavefunction:
@@ -271,17 +272,17 @@ def explain(tickets: Tickets, n: int | None = None) -> dict[str, Any]:
     backbone: Any = tickets.wavefunction(count).backbone
     if not hasattr(backbone, "activation"):
         raise InputError("only one dense layer can be explained", where="wf.explain", fix="wf.models.dense()")
-    known = geometry_of(tickets.hunt)
+    known = geometry_of(tickets.setup)
     return {"n": count} | explain_kernel(np.asarray(backbone.kernel), backbone.activation, known)
 
 
 @dataclasses.dataclass(frozen=True)
 class Collapse:
-    """Error curves of several hunts over three measures of size: n, n/N and n over the conjectured law.
+    """Error curves of several prunings over three measures of size: n, n/N and n over the conjectured law.
 
     ``spread``: decades by which errors differ at equal size, by measure. ``best``: the measure with the smallest one.
-    ``transition``: the verdict over seeds, where all hunts are of one system and network; else None. See
-    ``studies.transitions.over_seeds``.
+    ``transition``: the verdict over seeds, where all are of one system and network; else None. See
+    ``studies.tickets.transitions.over_seeds``.
     """
 
     runs: list[str]
@@ -298,7 +299,7 @@ class Collapse:
 
 
 def collapse(*runs: Tickets | str | Path) -> Collapse:
-    """Lay the error curves of several hunts on one another: over widths, lattice sizes, or couplings.
+    """Lay the error curves of several prunings on one another: over widths, lattice sizes, or couplings.
 
     Args:
         runs: from ``prune``, or directories of finished runs.
@@ -319,13 +320,13 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
             raise InputError(f"there is no finished run in {run}", where="collapse", fix="the directory of a run")
         summaries.append(found)
         if found.get("kind") != "tickets":
-            raise InputError(f"{run} is no hunt for tickets", where="collapse", fix='runs of kind = "tickets"')
+            raise InputError(f"{run} is no study of tickets", where="collapse", fix='runs of kind = "tickets"')
     return Collapse(summaries=summaries, transition=_seeds(summaries), **tickets_collapse.collapse(summaries))
 
 
 def _seeds(summaries: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The verdict over several seeds of one hunt; None where the hunts differ in more than that."""
-    from wavefoundry.studies.transitions import over_seeds
+    """The verdict over several seeds of one study; None where they differ in more than that."""
+    from wavefoundry.studies.tickets.transitions import over_seeds
 
     same = [[s["system"].get(k) for k in ("model", "extent", "couplings")] + [s.get("parameters")] for s in summaries]
     if any(one != same[0] for one in same) or any("transition" not in s for s in summaries):

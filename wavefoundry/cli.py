@@ -126,7 +126,7 @@ def _options(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - one for each option
     study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
     out: Out = None,
     changes: Annotated[

@@ -71,7 +71,7 @@ def test_a_kept_metric_first_makes_the_plain_step_and_ends_where_plain_steps_end
     plain, kept = (steps(1, kept=k)[0].theta for k in (1, 4))
     assert np.max(np.abs(plain - kept)) < 1e-10
     (_, plain), (_, kept) = steps(400), steps(400, kept=4)
-    assert np.max(np.abs((plain.spread - kept.spread)[:1])) < 1e-10  # of log psi, the same step
+    assert np.max(np.abs((plain.step_norm - kept.step_norm)[:1])) < 1e-10  # of log psi, the same step
     assert np.max(np.abs(plain.energy - kept.energy)) > 1e-9  # another path
     assert abs(plain.energy[-1] - kept.energy[-1]) < 2e-5  # slow directions have not come to rest
 

@@ -101,7 +101,8 @@ def test_the_kernel_is_centred_and_has_its_null_vectors(explicit: Explicit, monk
 
 def test_a_kept_metric_takes_the_energies_and_weights_of_the_present_head(explicit: Explicit):
     """(S0 + shift)^-1 F, with the tensor S0 of the metric's head and F from its derivatives, other weights, other
-    energies."""
+    energies.
+    """
     rng = np.random.default_rng(7)
     w = explicit.w * rng.uniform(0.5, 2.0, SAMPLES)
     w, local = w / w.sum(), explicit.local + rng.normal(size=SAMPLES)
@@ -186,7 +187,8 @@ def in_order(head: Any, update: Any) -> np.ndarray:
 @pytest.mark.parametrize("name", ["ising", "heisenberg"])
 def test_equal_weights_give_the_ordinary_natural_gradient(request: Any, name: str):
     """A fresh pool: the same direction as the engine's for all weights of the head, frozen backbone, to 1e-10; and two
-    steps of tuning (start, one update) apply it with the same learning rate and trust region."""
+    steps of tuning (start, one update) apply it with the same learning rate and trust region.
+    """
     drawn = request.getfixturevalue(name)
     pool = drawn.pool(40, seed=1)
     params, static = eqx.partition(drawn.wavefunction, eqx.is_array)
@@ -255,7 +257,8 @@ def test_a_head_that_is_not_finite_stops_at_once_and_leaves_the_start(ising: Dra
 
 def test_tuning_lowers_the_exact_energy(ising: Drawn):
     """A large pool of a small head: what the held-out part reports is what the full sum finds, within 4 errors of
-    the gain (false alarms 6e-5 for a normal distribution) for each of three couplings."""
+    the gain (false alarms 6e-5 for a normal distribution) for each of three couplings.
+    """
     points = [{"h": 0.8}, {"h": 1.0}, {"h": 1.2}]
     tuned = ising.tune(ising.pool(2048, seed=6), RULES, points)
     for k, point in enumerate(points):
@@ -303,7 +306,8 @@ def test_an_over_fitted_head_is_not_returned(guarded: list):
 
 def test_the_held_out_gain_is_honest(guarded: list):
     """Reported minus exact gain over 8 pools: zero within 5 of its standard errors (2e-3 false alarms at other seeds),
-    and small against the gain that the greedy fit would report."""
+    and small against the gain that the greedy fit would report.
+    """
     lies = np.array([float(tuned.gain) - exact_gain for tuned, exact_gain in guarded])
     assert abs(lies.mean()) < 5 * lies.std(ddof=1) / np.sqrt(len(lies))
     assert abs(lies.mean()) < 0.15
@@ -311,7 +315,8 @@ def test_the_held_out_gain_is_honest(guarded: list):
 
 def test_without_a_held_out_part_the_same_pools_lie(heisenberg: Drawn):
     """The reason for the guard: judged on the samples it was trained on, the head looks better than it is; one of
-    the eight is even worse than the start and does not know."""
+    the eight is even worse than the start and does not know.
+    """
     greedy = fit_small_pools(heisenberg, GREEDY._replace(held_out=0.0))
     lies = np.array([float(tuned.gain) - exact_gain for tuned, exact_gain in greedy])
     assert lies.mean() > 0.2

@@ -139,7 +139,8 @@ def test_a_pool_of_all_configurations_is_the_exact_sum(settings: Any, moved: Any
 )
 def test_effective_sample_size(shift: float, expected: float, tolerance: float):
     """Target N(m, 1), samples N(0, 1): ESS/M -> exp(-m^2). Tolerances are 4 standard deviations of 20 000 samples:
-    false alarms 6e-5 each at another seed."""
+    false alarms 6e-5 each at another seed.
+    """
     x = np.random.default_rng(5).normal(size=20_000)
     w, ess = weights(jnp.asarray(-((x - shift) ** 2) / 4), jnp.asarray(-(x**2) / 2))
     assert abs(float(ess) - expected) < tolerance
@@ -202,7 +203,8 @@ def pulls(found: list[tuple[float, float]], exact: float) -> np.ndarray:
 def agree(z: np.ndarray, chains: int) -> None:
     """Error bars of C chains have a scatter of their own: squared pulls follow F(1, C - 1), their sum over seeds nearly
     chi-square scaled by its mean (C - 1)/(C - 3). Too small a sum means error bars too large. Chance of a false alarm
-    at another seed: 1e-4 (each side 5e-5), and 1e-4 for the mean of the pulls."""
+    at another seed: 1e-4 (each side 5e-5), and 1e-4 for the mean of the pulls.
+    """
     scale = (chains - 1) / (chains - 3)
     assert stats.chi2.ppf(5e-5, len(z)) < np.sum(z**2) / scale < stats.chi2.isf(5e-5, len(z))
     assert abs(z.mean()) * np.sqrt(len(z)) < stats.norm.isf(5e-5) * np.sqrt(scale)

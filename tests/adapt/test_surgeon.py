@@ -9,7 +9,7 @@ from wavefoundry.adapt import masks
 from wavefoundry.adapt.compact import Options, vector
 from wavefoundry.adapt.masks import Layer, Layout
 from wavefoundry.adapt.surgeon import beyond, sequence, surgeon_scores
-from wavefoundry.adapt.tickets import Cut, Rules, Workshop
+from wavefoundry.adapt.tickets import Cut, Rules, Trainer
 from wavefoundry.models import dense
 from wavefoundry.problems import lattice
 from wavefoundry.problems.enumerated import enumerate_states
@@ -60,10 +60,10 @@ def test_weights_beyond_the_fan_in_and_idle_ones_go_first():
 def test_a_weight_alone_in_its_unit_has_no_curvature():
     network = dense(alpha=2).build(jax.random.key(0), (2, 2))
     system = enumerate_states(lattice.ising((2, 2), h=2.0, periodic=False))
-    workshop = Workshop(network, system, Rules(Options(0, 16)))
+    trainer = Trainer(network, system, Rules(Options(0, 16)))
     where, mask = masks.layout(network), np.ones(32, bool)
     mask.reshape(4, 8)[1:, 0] = False  # unit 0 keeps one weight: log cosh(+-w) is a constant
     theta = np.where(mask, np.asarray(vector(network)), 0.0)
-    score = workshop.scores(where, theta, mask, "curvature", jax.random.key(1), Cut(0.1))
+    score = trainer.scores(where, theta, mask, "curvature", jax.random.key(1), Cut(0.1))
     assert score[0] < 1e-28
     assert np.all(score[mask][1:] > 1e-9)

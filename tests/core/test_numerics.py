@@ -20,7 +20,7 @@ def test_log_cosh_is_that_of_numpy():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_log_cosh_of_large_arguments_is_linear(dtype: type):
-    """cosh overflows at 89 in single and at 710 in double precision; beyond 40, log cosh x = |x| - log 2."""
+    """Cosh overflows at 89 in single and at 710 in double precision; beyond 40, log cosh x = |x| - log 2."""
     x = np.concatenate([LARGE, -LARGE]).astype(dtype)
     found = np.asarray(log_cosh(jnp.asarray(x)))
     assert found.dtype == dtype

@@ -194,7 +194,7 @@ def test_updates_are_those_of_dense_algebra(family: tuple, solver: str):
     found = natural_gradient(rows, residual, jnp.array(SHIFT), jnp.zeros(rows.shape[1]), 0.0, solver)
     assert float(found.shift) == SHIFT
     close(found.update, expected, 1e-10)
-    np.testing.assert_allclose(float(found.spread), np.sqrt(expected @ metric @ expected), rtol=1e-10)
+    np.testing.assert_allclose(float(found.step_norm), np.sqrt(expected @ metric @ expected), rtol=1e-10)
 
 
 def test_kernel_and_metric_give_the_same_update(family: tuple):
@@ -222,7 +222,7 @@ def test_single_precision_products_change_the_update_little(solver: str):
     assert found.update.dtype == exactly.update.dtype == jnp.float64
     assert not np.array_equal(found.update, exactly.update)
     close(found.update, np.asarray(exactly.update), 2e-3)
-    np.testing.assert_allclose(found.spread, exactly.spread, rtol=1e-4)
+    np.testing.assert_allclose(found.step_norm, exactly.step_norm, rtol=1e-4)
 
 
 @pytest.mark.parametrize("solver", ["kernel", "qgt"])
@@ -238,7 +238,7 @@ def test_momentum_is_the_projected_one(family: tuple, solver: str):
         stacked = np.vstack([rows, np.sqrt(SHIFT) * np.eye(len(previous))])
         target = np.concatenate([2 * residual, np.sqrt(SHIFT) * momentum * previous])
         close(found.update, np.linalg.lstsq(stacked, target, rcond=None)[0], 1e-9)
-        np.testing.assert_allclose(float(found.spread), np.sqrt(expected @ metric @ expected), rtol=1e-9)
+        np.testing.assert_allclose(float(found.step_norm), np.sqrt(expected @ metric @ expected), rtol=1e-9)
         previous = np.asarray(found.update)
     assert np.linalg.norm(previous) > 1.1 * np.linalg.norm(explicit.solve(SHIFT)[0]), "momentum accumulates"
 

@@ -11,7 +11,7 @@ import wavefoundry as wf
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.engine.vmc import Info, Options, drawn, finite, risen, systematic
 from wavefoundry.problems.enumerated import enumerate_states
-from wavefoundry.studies.pretraining import Trainer, energy_bound, energy_unit
+from wavefoundry.studies.diagram.pretraining import Trainer, energy_bound, energy_unit
 
 STEPS = ((1, 0), (0, 1), (1, 1))
 

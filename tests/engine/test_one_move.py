@@ -112,7 +112,7 @@ def test_without_anything_to_move_to_a_sample_stays():
 
 
 def test_a_state_whose_samples_miss_what_makes_its_variance():
-    """psi lives on one configuration: its local energies do not vary there, and do one move away."""
+    """Psi lives on one configuration: its local energies do not vary there, and do one move away."""
     sites, h = 6, 0.2
     energy, chains = -6.0, 64
     # on the support: values = E amplitude / ...; moved samples: psi = 0, H psi = -h

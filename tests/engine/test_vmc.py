@@ -88,8 +88,8 @@ def test_variance_vanishes_with_the_error(full: FullSum, optimised: tuple):
 def test_steps_are_capped_by_the_trust_region(full: FullSum):
     run, family = full.start(0.5)
     _, info = full.block(run, family, slices(decay(10.0, 1e-4, 50, tail=0.0), 50)[0])
-    assert np.all(np.asarray(info.spread) <= 0.3 * (1 + 1e-9))
-    assert np.max(np.asarray(info.spread)) > 0.299, "a learning rate of 10 is always too large"
+    assert np.all(np.asarray(info.step_norm) <= 0.3 * (1 + 1e-9))
+    assert np.max(np.asarray(info.step_norm)) > 0.299, "a learning rate of 10 is always too large"
 
 
 def test_other_couplings_re_use_the_program(full: FullSum):
@@ -339,7 +339,7 @@ class Constant(eqx.Module):
 
 
 def test_product_state_along_x(network: Any):
-    """psi = 1 has E = -h N and, from the bonds, sigma^2 = J^2 N; each term has its own exact value."""
+    """Psi = 1 has E = -h N and, from the bonds, sigma^2 = J^2 N; each term has its own exact value."""
     system = lattice.ising_chain(8, h=1.3)
     wavefunction = Wavefunction(network(system).backbone, Constant())
     listed = enumerate_states(system)

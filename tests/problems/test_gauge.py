@@ -11,7 +11,7 @@ from wavefoundry.problems import exact, gauge, lattice
 
 
 def _heisenberg(edges, sites, total_sz=0, xxz=(1.0, 1.0)):
-    """sum over edges of (a (XX + YY) + b ZZ) / 4."""
+    """Sum over edges of (a (XX + YY) + b ZZ) / 4."""
     hilbert = nk.hilbert.Spin(0.5, sites, total_sz=total_sz)
     strings, weights = [], []
     for i, j in edges:

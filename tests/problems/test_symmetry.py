@@ -15,7 +15,7 @@ from wavefoundry.problems import exact, lattice
 from wavefoundry.problems.spins import sign_free
 from wavefoundry.problems.symmetry import broken_by_shifts, shift
 from wavefoundry.problems.toric import toric
-from wavefoundry.studies.networks import fitted, imposed_by
+from wavefoundry.studies.diagram.networks import fitted, imposed_by
 
 BUILD: Any = nk.operator.PauliStringsJax
 

@@ -12,7 +12,7 @@ import pytest
 from wavefoundry.core.errors import InputError
 from wavefoundry.engine.sampling import init_walkers, metropolis
 from wavefoundry.models import ViTSpec
-from wavefoundry.problems import catalogue, exact, lattice
+from wavefoundry.problems import exact, lattice
 from wavefoundry.problems.enumerated import enumerate_states
 
 BUILD: Any = nk.operator.PauliStringsJax
@@ -273,8 +273,8 @@ def test_infinite_temperature_is_the_trace():
 
 
 def test_models_are_found_by_name_and_never_guessed():
-    for model, extent, names in (("ising", (4,), "J h"), ("j1j2", (4,), "J1 J2"), ("toric", (2, 2), "star plaquette")):
-        found = catalogue.build(model, extent, periodic=model == "toric", marshall=True)
+    for model, names in (("ising", "J h"), ("j1j2", "J1 J2"), ("xxz", "Jxy Jz")):
+        found = lattice.build(model, "chain", 4, periodic=False)
         assert found.model == model and list(found.names) == names.split()
-    with pytest.raises(InputError, match="there is no model 'xxz'"):
-        catalogue.build("xxz", (4,), periodic=True, marshall=True)
+    with pytest.raises(InputError, match="there is no model called 'hubbard'"):
+        lattice.build("hubbard", "chain", 4)

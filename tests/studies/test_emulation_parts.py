@@ -1,17 +1,24 @@
-"""Curricula, batches, judging and questions of emulation studies."""
+"""Curricula, batches, evaluation, diagnostics and ablation of emulation studies."""
 
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
 import wavefoundry as wf
+from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.core.errors import InputError, IntegrityError
+from wavefoundry.core.pieces import at_once
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import case, single
-from wavefoundry.studies import importance, judging, questions
-from wavefoundry.studies.batches import Pairs, Windows, touching
-from wavefoundry.studies.curriculum import Curriculum, Trajectories
+from wavefoundry.problems.schrodinger import Solver, solve
+from wavefoundry.studies import progress
+from wavefoundry.studies.emulation import ablation, diagnostics, evaluation, truth
+from wavefoundry.studies.emulation.batches import Pairs, Windows, touching
+from wavefoundry.studies.emulation.curriculum import Curriculum, Trajectories
+from wavefoundry.studies.emulation.pieces import Pieces
+from wavefoundry.studies.emulation.student import predict
 
 BOX = Grid1D()
 ITEMS = tuple(single(10.0, 2.0, float(e), float(h), 7.0) for e in (3, 6) for h in (0, 5))
@@ -100,7 +107,7 @@ def test_cache_streams_the_same_frames_and_notices_damage(tmp_path, short):
 def test_frames_without_room_are_refused(tmp_path, monkeypatch):
     """The paper's 2646 runs take 10.1 GiB: what fits neither into memory nor on the disk is not begun."""
     curriculum = wf.Curriculum.preset("paper-full")
-    monkeypatch.setattr("wavefoundry.studies.curriculum._memory", lambda: 2**30)
+    monkeypatch.setattr("wavefoundry.studies.emulation.curriculum._memory", lambda: 2**30)
     with pytest.raises(InputError, match="10.1 GiB"):
         curriculum.generate()
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**33))
@@ -126,28 +133,28 @@ def test_curricula_leave_processes_out():
 def test_comparison_of_known_states():
     true = np.stack([single(30, 2, 4, 0, 7).state(BOX)])[:, None].repeat(3, 1)
     fields = np.zeros((1, 1024))
-    turned = judging.compare(2 * np.exp(0.3j) * true, true, fields, BOX)
+    turned = evaluation.compare(2 * np.exp(0.3j) * true, true, fields, BOX)
     np.testing.assert_allclose(turned.corr, 1, atol=1e-12)
     np.testing.assert_allclose(turned.norm, 4, atol=1e-12)
     np.testing.assert_allclose(turned.rel_l2, abs(2 * np.exp(0.3j) - 1), atol=1e-12)
     np.testing.assert_allclose(turned.energy, 4 + 1 / 32, rtol=1e-9)
     other = np.stack([single(70, 2, 4, 0, 7).state(BOX)])[:, None].repeat(3, 1)
-    apart = judging.compare(other, true, fields, BOX)
+    apart = evaluation.compare(other, true, fields, BOX)
     assert apart.corr.max() < 1e-12
     np.testing.assert_allclose(apart.transmission, 1, atol=1e-9)
     np.testing.assert_allclose(apart.true_transmission, 0, atol=1e-9)
-    broken = judging.compare(true * np.nan, true, fields, BOX)
-    record = judging.case_record(ITEMS[0], broken, 0, 4.0)
+    broken = evaluation.compare(true * np.nan, true, fields, BOX)
+    record = evaluation.case_record(ITEMS[0], broken, 0, 4.0)
     assert record["corr_mean"] is None and record["frames_followed"] == 0
 
 
-def test_questions_find_what_an_exact_solver_knows():
+def test_diagnostics_find_what_an_exact_solver_knows():
     """The student that is the splitting itself: symmetric, reversible, with the right mass."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp
 
-    from wavefoundry.studies.student import Student
+    from wavefoundry.studies.emulation.student import Student
 
     model = wf.models.unitary(depth=3, time_reversal=True, mirror=True, gauge=True, kcut=12.0, precision="float64")
     emulator = model.build(jax.random.key(0), frame_step=0.1)
@@ -156,7 +163,7 @@ def test_questions_find_what_an_exact_solver_knows():
     emulator = eqx.tree_at(lambda e: (e.phases, e.taps), emulator, (phases, taps))
     scope = {"potential_min": 0.0, "potential_max": 14.0, "momentum_max": 7.0, "runs": 0}
     student = Student(emulator, model, BOX, 0.1, scope)
-    found = questions.diagnose(student)
+    found = diagnostics.diagnose(student)
     assert found["residuals"]["one_step"] < 5e-3
     for name in ("linearity", "phase", "amplitude", "translation", "mirror", "time_reversal", "v_shift", "norm"):
         assert found["residuals"][name] < 1e-10
@@ -168,12 +175,59 @@ def test_questions_find_what_an_exact_solver_knows():
     assert "mirror" not in claims  # what is built in is never called learned
 
 
+def test_pieces_change_no_bit(monkeypatch):
+    """Propagations, roll-outs and what a student is asked, at once and in small pieces."""
+    states, fields = truth.drawn(ITEMS, BOX)
+    models = (wf.models.unitary(), wf.models.linear(window=5, renormalise=True))
+    emulators = [model.build(jax.random.key(0), frame_step=0.1) for model in models]
+
+    def everything(piece):
+        yield solve(states, fields, 12, grid=BOX, solver=Solver("bm4"), piece=piece).frames
+        yield solve(states[:2], fields[:2], 3, grid=BOX, solver=Solver("exact"), piece=piece).frames
+        for emulator in emulators:
+            first = np.repeat(states[[0, 1, 2, 3, 0, 1, 2, 3, 0, 1], None], emulator.history, 1).astype(np.complex64)
+            potential = fields[[0, 1, 2, 3, 0, 1, 2, 3, 0, 1]]
+            yield predict(emulator, first, potential, BOX, 7, renormalise=True, piece=piece)
+        found = diagnostics.diagnose(wf.demo_emulator(), piece=piece)
+        yield np.array([*found["residuals"].values(), *found["dispersion"]["phase"], *found["transmission"]["student"]])
+
+    whole = list(everything(at_once))
+    monkeypatch.setattr("wavefoundry.problems.schrodinger.PIECE_WORK", 2**20)
+    monkeypatch.setattr("wavefoundry.studies.emulation.student.PIECE_WINDOWS", 8 * 1024 * 3)
+    monkeypatch.setattr("wavefoundry.studies.emulation.student.PIECE_POINTS", 8 * 1024 * 50)
+    pieces = []
+
+    def noted(work):
+        pieces.append(work())
+        return pieces[-1]
+
+    for one, other in zip(whole, everything(noted), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(pieces) > 20
+
+
+def test_pieces_are_kept_as_they_are(tmp_path, monkeypatch):
+    """Values that are no numbers too, which a checkpoint refuses; what is known is not asked again."""
+    monkeypatch.setattr(progress, "SAVE_AFTER", -1.0)
+    given = [np.array([1.5, np.nan]), np.array([[1 + 2j]], np.complex64), np.array(3.0)]
+    with RunDirectory.create(tmp_path / "run", "") as directory:
+        task = progress.Progress(progress.Context(store=directory), "judge/0")
+        pieces = Pieces(task)
+        for one in given:
+            pieces(lambda one=one: one)
+        again = Pieces(progress.Progress(progress.Context(store=directory), "judge/0"))
+        for one in given:
+            found = again(lambda: np.zeros(1))
+            assert found.dtype == one.dtype and found.tobytes() == one.tobytes() and found.shape == one.shape
+        assert again(lambda: np.zeros(1)) == 0
+
+
 def test_claims_need_a_ratio_below_a_tenth():
-    found = {name: 1e-3 for name in (*questions.SYMMETRIES, "energy_spread")} | {"one_step": 2e-3, "mirror": 1e-4}
-    ratios = questions.ratios_of(found)
+    found = {name: 1e-3 for name in (*diagnostics.SYMMETRIES, "energy_spread")} | {"one_step": 2e-3, "mirror": 1e-4}
+    ratios = diagnostics.ratios_of(found)
     assert ratios["mirror"] == pytest.approx(0.05) and ratios["time_reversal"] == pytest.approx(0.5)
     assert ratios["norm"] == pytest.approx(0.25)
-    assert [name for name in questions.SYMMETRIES if ratios[name] < questions.LEARNED] == ["mirror"]
+    assert [name for name in diagnostics.SYMMETRIES if ratios[name] < diagnostics.LEARNED] == ["mirror"]
 
 
 def test_importance_table_from_known_losses():
@@ -187,26 +241,26 @@ def test_importance_table_from_known_losses():
         for name, lost in (("everything", 1e-3), ("tunnelling", 1e-2))
         for seed in range(3)
     ]
-    table = importance.table_of("unitary", jobs)
+    table = ablation.table_of("unitary", jobs)
     (row,) = table["rows"]
     assert row["on_all"]["value"] == pytest.approx(1.0)
     assert row["on_all"]["error"] == pytest.approx(np.hypot(0.1, 0.1) / np.sqrt(3))
-    assert "tunnelling" in importance.words_of(table)[0] and "unitary" in importance.words_of(table)[0]
+    assert "tunnelling" in ablation.words_of(table)[0] and "unitary" in ablation.words_of(table)[0]
     flat = [job | {"lost": {"all": 10.0 ** -(3 + 0.1 * job["seed"])}} for job in jobs]
-    assert "no loss above two standard errors" in importance.words_of(importance.table_of("unitary", flat))[0]
+    assert "no loss above two standard errors" in ablation.words_of(ablation.table_of("unitary", flat))[0]
 
 
 def test_one_seed_supports_no_statement():
     jobs = [{"without": name, "seed": 0, "runs": 9, "lost": {"all": 0.1}} for name in ("everything", "tunnelling")]
-    table = importance.table_of("unitary", jobs)
+    table = ablation.table_of("unitary", jobs)
     assert np.isnan(table["rows"][0]["on_all"]["error"])
-    assert "no error bar" in importance.words_of(table)[0]
+    assert "no error bar" in ablation.words_of(table)[0]
 
 
 def test_a_student_that_is_lost_anyway_supports_no_statement():
     jobs = [{"without": name, "seed": seed, "runs": 9, "lost": {"all": lost + 1e-3 * seed}}
             for name, lost in (("everything", 0.8), ("tunnelling", 0.95)) for seed in range(3)]  # fmt: skip
-    (line,) = importance.words_of(importance.table_of("kernel", jobs))
+    (line,) = ablation.words_of(ablation.table_of("kernel", jobs))
     assert "0.8 of the correlation" in line and "nothing is said" in line
 
 

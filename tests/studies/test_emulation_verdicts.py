@@ -16,11 +16,11 @@ from wavefoundry.cli import main
 from wavefoundry.problems.grid import Grid1D, Grid2D
 from wavefoundry.problems.schrodinger import Solver, solve
 from wavefoundry.problems.wavepackets import free_gaussian
-from wavefoundry.studies import truth as reference_of
-from wavefoundry.studies.emulation_run import status_of
-from wavefoundry.studies.grading import case_verdict, distance, grade, student_verdict
-from wavefoundry.studies.scope import OCTAVES, band_edges, roughness, step_power
-from wavefoundry.studies.truth import finer_state, goals_of, reference, sharpen
+from wavefoundry.studies.emulation import truth as reference_of
+from wavefoundry.studies.emulation.grading import case_verdict, distance, grade, student_verdict
+from wavefoundry.studies.emulation.scope import OCTAVES, band_edges, roughness, step_power
+from wavefoundry.studies.emulation.summary import status_of
+from wavefoundry.studies.emulation.truth import finer_state, goals_of, reference, sharpen
 
 BOX = Grid1D(50.0, 256)
 CASES = [

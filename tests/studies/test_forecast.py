@@ -18,8 +18,9 @@ from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.cli import main
 from wavefoundry.core.errors import Interrupted
 from wavefoundry.core.meter import METER
-from wavefoundry.studies import forecast, pretraining, run_study
-from wavefoundry.studies.diagram_run import build_system, build_wavefunction, refuse
+from wavefoundry.studies import forecast, run_study
+from wavefoundry.studies.diagram import pretraining
+from wavefoundry.studies.diagram.study import build_system, build_wavefunction, check
 
 STUDY = """
 kind = "diagram"
@@ -84,8 +85,9 @@ def test_results_do_not_depend_on_blocks_or_on_stops_within_a_point(tmp_path, mo
     assert [event["step"] for event in slow if event["event"] == "step"] == [1, 2, 3, 4, 5, 6, 1, 2, 3]
     assert METER.now().compilations - before < 60
     assert not (tmp_path / "slow" / "summary.json").exists()
-    found = RunDirectory.open(tmp_path / "slow").latest("point")
-    assert found is not None and found[2]["index"] in (0, 1) and int(found[1][".step"]) == 3
+    directory = RunDirectory.open(tmp_path / "slow")
+    found = [one for i in range(2) if (one := directory.latest(f"point.{i}")) is not None]
+    assert len(found) == 1 and found[0][0] == int(found[0][1][".step"]) == 3
     for stop in (5, 2):
         more = run(tmp_path / "slow", monkeypatch, lambda event, stop=stop: event.get("step") == stop)
         assert more[-1]["event"] == "step" or (tmp_path / "slow" / "summary.json").exists()
@@ -121,7 +123,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_written(tmp_path, monkeyp
     shown = capsys.readouterr().err
     assert "GiB of memory" in shown and "pretrain.walkers" in shown and not (tmp_path / "run").exists()
     monkeypatch.setattr(forecast, "device_memory", lambda: 2**50)
-    refuse(loads(STUDY, overrides=large))
+    check(loads(STUDY, overrides=large))
 
 
 def test_durations():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -17,8 +18,10 @@ import pytest
 import wavefoundry as wf
 from wavefoundry.adapt.transfer import Samples
 from wavefoundry.artifacts import spec as study_file
+from wavefoundry.artifacts.files import encode_json
 from wavefoundry.artifacts.spec_geometry import Named
 from wavefoundry.artifacts.spec_molecules import MoleculesEvaluateTable
+from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.core.meter import Cost
@@ -27,13 +30,17 @@ from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.verdict import Verdict
 from wavefoundry.problems.electron_observables import DEBYE
 from wavefoundry.problems.references import Reference
-from wavefoundry.studies import molecules_records as records
-from wavefoundry.studies import run_study
-from wavefoundry.studies.molecules import Workshop, _prepared, describe, prepare, reached, running_mean, selection
-from wavefoundry.studies.molecules_run import stored_frame
-from wavefoundry.studies.molecules_state import Curve
-from wavefoundry.studies.molecules_summary import ending
-from wavefoundry.studies.molecules_verdict import Evidence, Rest, observed, rest_of, verdict_on
+from wavefoundry.studies import perform, progress, run_study
+from wavefoundry.studies.execute import carry_out, ready
+from wavefoundry.studies.molecules import records
+from wavefoundry.studies.molecules.curve import Curve, reached, running_mean
+from wavefoundry.studies.molecules.evaluation import Evaluation, sampling
+from wavefoundry.studies.molecules.stored import describe, stored_frame
+from wavefoundry.studies.molecules.study import build
+from wavefoundry.studies.molecules.summary import ending
+from wavefoundry.studies.molecules.training import _prepared, prepare, selection
+from wavefoundry.studies.molecules.verdict import Evidence, Rest, observed, rest_of, verdict_on
+from wavefoundry.studies.progress import Context, Progress
 
 pytest.importorskip("pyscf")
 
@@ -175,6 +182,94 @@ def test_a_stopped_run_goes_on_bit_for_bit(run, tmp_path):
     assert without_costs(again) == without_costs(summary)
 
 
+def weights_of(folder: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in folder.glob("artifacts/*/arrays.safetensors")}
+
+
+@pytest.mark.slow
+def test_stopped_after_every_piece_that_is_saved(tmp_path, monkeypatch):
+    """Blocks of steps, slices of samples, observables, copies and whole tasks, each in a session of its own."""
+    text = STUDY.replace("samples = 256", "samples = 1408").replace("scratch = true", "together = true")
+    spec = study_file.loads(text.replace('1.4" }', '1.4" }, { atoms = "H 0 0 0" }'))
+    whole = run_study(spec, tmp_path / "whole")
+    monkeypatch.setattr(progress, "SAVE_AFTER", -1.0)
+    saved: list[str] = []
+
+    def noted(save):
+        def wrapper(self, name, *rest):
+            save(self, name, *rest)
+            saved.append(name)
+
+        return wrapper
+
+    for method in ("save", "save_output"):
+        monkeypatch.setattr(RunDirectory, method, noted(getattr(RunDirectory, method)))
+    out, again, sessions = tmp_path / "run", None, 0
+    while again is None:
+        before = len(saved)
+        assert sessions < 100, "the run never ends"
+        with contextlib.suppress(Interrupted):
+            again = perform(spec, out, lambda: signal.SIGTERM if len(saved) > before else None, resume=sessions > 0)  # noqa: B023
+        sessions += 1
+    assert without_costs(again) == without_costs(whole)
+    assert weights_of(out) == weights_of(tmp_path / "whole")
+    assert len(saved) == sessions - 1, "every session but the last one saves a single piece"
+    # pre-training twice and training once, two slices of samples, four observables and two copies, walkers of two
+    # compounds and training once; and an output each
+    assert [saved.count(name) for name in ("base", "trained.0", "adapt.together")] == [4, 9, 4]
+
+
+class Killed(BaseException):
+    """The process is gone: nothing more is saved."""
+
+
+@pytest.mark.parametrize(
+    "moment", [{"phase": "train", "step": 8, "task": "base"}, {"event": "molecule", "method": "full"}]
+)
+def test_a_run_killed_within_a_task_goes_on_from_what_was_saved(run, tmp_path, moment):
+    folder, summary = run
+    spec = study_file.loads(STUDY)
+
+    def emit(event):
+        if at(**moment)(event):
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_study(spec, tmp_path / "run", emit=emit)
+    again = run_study(spec, tmp_path / "run", resume=True)
+    assert without_costs(again) == without_costs(summary)
+    assert weights_of(tmp_path / "run") == weights_of(folder / "run")
+
+
+@pytest.mark.slow
+def test_every_task_needs_what_it_says_and_nothing_else(run):
+    """In any order, each by a study built anew, with the outputs of its needs alone."""
+    _, summary = run
+    spec, context = study_file.loads(STUDY), Context()
+    tasks, done = build(spec, context).tasks({}), {}
+    for task in tasks[::-1] * len(tasks):
+        if task.name not in done and ready(task, done):
+            needed = {name: done[name] for name in task.needs}
+            done[task.name] = carry_out(build(spec, context), task, tasks, needed, context)
+    again = json.loads(encode_json(build(spec, context).summary(done, context)))
+    assert without_costs(again) == without_costs(summary)
+    assert list(done)[0] == "scratch/0", "a training that needs no base"
+
+
+def test_the_tasks_of_a_study():
+    """A reference once for equal molecules; of one that has a value, or where none is asked for, none."""
+    text = STUDY.replace('basis = "none"', 'basis = "sto-6g"')
+    text = text.replace('H 0 0 1.4" }', 'H 0 0 R", scan = [1.4, 1.8] }, { atoms = "He 0 0 0", reference = -2.9 }')
+    names = {task.name: task.needs for task in build(study_file.loads(text), Context()).tasks({})}
+    assert [name for name in names if name.startswith("reference")] == ["reference/0", "reference/1"]
+    assert names["trained/0"] == ("base", "reference/0") and names["zero-shot/1"] == ("base", "reference/0")
+    assert names["full/0"] == ("base", "zero-shot/0", "adapt/0", "reference/1")
+    assert names["scratch/2"] == () and names["scratched/1"] == ("scratch/1", "reference/0")
+    together = text.replace("[adapt]", "[adapt]\ntogether = true")
+    names = {task.name: task.needs for task in build(study_file.loads(together), Context()).tasks({})}
+    assert names["full/1"] == ("base", "zero-shot/1", "adapt/together", "reference/0") and "adapt/0" not in names
+
+
 def test_a_signal_at_the_end_of_the_pretraining_is_heard_before_the_training(tmp_path):
     """The first block of the training comes after its compilation, which takes long."""
     seen, stop = [], stop_at(at(phase="hf", step=8, task="base"))
@@ -236,6 +331,9 @@ def test_from_python(run, tmp_path):
     second = wf.map(again, target, evaluate=settings, reference={"basis": "none"})
     assert first.molecules[0]["energy"] == second.molecules[0]["energy"]
     assert first.molecules[0]["method"] == "zero-shot"
+    third = wf.map(again, target, evaluate=settings | {"trained": True}, reference={"basis": "none"})
+    assert [record["method"] for record in third.molecules] == ["trained", "zero-shot"]
+    assert third.molecules[0]["energy"] == summary["molecules"][0]["energy"]
     frame = first.to_pandas()
     assert frame.loc[0, "name"] == "H2 1.4" and frame.loc[0, "reference.kind"] == "exact"
     assert first.plot().axes and first.to_html(tmp_path / "map.html").is_file()
@@ -411,7 +509,7 @@ FALLING, RESTING = Rest(0.1, 1e-3), Rest(0.0, 1e-3)
 
 def judged(found: Samples, reference: Reference | None = None, **history: Any) -> dict:
     (prepared,) = prepare([Named(HYDROGEN)], study_file.loads(STUDY).train)
-    seen = records.observables_of(None, HYDROGEN, prepared, found, TABLE)
+    seen = dict(records.observables_of(None, HYDROGEN, prepared, found, TABLE))
     past = records.History("zero-shot", 0, Cost(), **history)
     return records.record_of(HYDROGEN, prepared, found, (reference, None), seen, past)
 
@@ -548,15 +646,19 @@ def test_a_tuning_has_the_walkers_of_a_step_of_the_training(train, adapt, walker
     assert many.tuning_walkers() == (48 if adapt else 600)
 
 
-def test_forces_that_cannot_be_measured_do_not_lose_the_record(monkeypatch):
-    def failing(*_):
-        raise InputError("Hartree-Fock did not converge for H", where="molecule.atoms")
+@pytest.mark.parametrize("forces", [InputError("Hartree-Fock did not converge for H"), np.full((64, 10, 1, 3), np.nan)])
+def test_forces_that_cannot_be_measured_do_not_lose_the_record(monkeypatch, forces):
+    def measure(*_):
+        if isinstance(forces, Exception):
+            raise forces
+        return {"forces": forces}
 
-    monkeypatch.setattr(records, "measure", failing)
+    monkeypatch.setattr(records, "measure", measure)
     (prepared,) = prepare([Named(HYDROGEN)], study_file.loads(STUDY).train)
     table = MoleculesEvaluateTable(forces=True, dipole=False, density=False)
-    found = records.observables_of(None, HYDROGEN, prepared, samples(-0.5, 0.02), table)
-    assert found["forces"] == {"value": None, "error": None, "why": "Hartree-Fock did not converge for H"}
+    found = dict(records.observables_of(None, HYDROGEN, prepared, samples(-0.5, 0.02), table))
+    why = "Hartree-Fock did not converge for H" if isinstance(forces, Exception) else found["forces"]["why"]
+    assert found["forces"] == {"value": None, "error": None, "why": why} and why
     assert found["kinetic"]["value"] == 0.5
 
 
@@ -592,12 +694,22 @@ def test_the_density_is_drawn_with_the_nuclei_where_they_are():
     cloud = prepared.frame.place(cloud)  # samples are in the frame of the molecule
     terms = np.full((64, 40, 4), 0.5)
     found = Samples(terms.sum(-1), terms, cloud, np.float64(0.5), np.float64(0))  # type: ignore[arg-type]
-    density = records.observables_of(None, pair, prepared, found, TABLE)["density"]
+    density = dict(records.observables_of(None, pair, prepared, found, TABLE))["density"]
     assert sorted(density["nuclei"]) == [-1.0, 1.0]
     position, value = np.array(density["position"]), np.array(density["value"])
     width = position[1] - position[0]
     assert value.sum() * width == pytest.approx(2.0)
     assert value[np.abs(np.abs(position) - 1) < 0.5].sum() * width == pytest.approx(2.0, abs=1e-3)
+
+
+def test_what_is_not_finite_is_stored_as_a_gap():
+    curve = Curve(np.arange(2), np.array([[1.0, np.nan], [2.0, 3.0]]), np.array([[np.inf, np.nan], [0.1, 0.2]]))
+    stored = curve.arrays()
+    assert all(np.isfinite(array).all() for array in stored.values())
+    again = Curve.from_arrays(stored)
+    np.testing.assert_array_equal(again.energy, curve.energy)
+    np.testing.assert_array_equal(again.variance, [[np.nan, np.nan], [0.1, 0.2]])
+    assert again.steps.dtype == curve.steps.dtype
 
 
 def test_steps_to_a_goal():
@@ -628,23 +740,26 @@ def test_a_training_that_still_falls_is_not_settled():
     noise = 1e-3 * np.random.default_rng(1).normal(size=200)
     falling = (noise - 0.1 * np.arange(200) / 200)[:, None]
     flat = noise[:, None]
-    assert rest_of(Curve(np.arange(200), falling, flat)).settled is False
+    assert rest_of(Curve(np.arange(200), falling, flat)).converged is False
     assert "fell by 20.0 mHa" in rest_of(Curve(np.arange(200), falling - noise[:, None], flat)).words()
-    assert rest_of(Curve(np.arange(200), flat, flat)).settled is True
-    assert rest_of(Curve(np.arange(5), flat[:5], flat[:5])).settled is None
-    assert rest_of(None).settled is None
+    assert rest_of(Curve(np.arange(200), flat, flat)).converged is True
+    assert rest_of(Curve(np.arange(5), flat[:5], flat[:5])).converged is None
+    assert rest_of(None).converged is None
 
 
 def test_programs_are_compiled_once():
     """Another geometry of the compound runs the programs of the first one."""
     from wavefoundry.core.meter import METER
-    from wavefoundry.studies.context import Context
 
     spec = study_file.loads(STUDY)
     table = MoleculesEvaluateTable(samples=256, chains=32, moves=4, burn_in=10)
-    workshop = Workshop(describe(spec).build(jax.random.key(0)), spec.train, Context())
-    both = prepare([Named(Molecule.from_atoms(f"H 0 0 0; H 0 0 {r}")) for r in (1.3, 1.7)], spec.train)
-    workshop.sample(workshop.params, both[0], jax.random.key(1), table)
+    network, how = describe(spec).build(jax.random.key(0)), sampling(table, spec.train)
+    both = [Molecule.from_atoms(f"H 0 0 0; H 0 0 {r}") for r in (1.3, 1.7)]
+    one, two = (
+        Evaluation(network, molecule, prepared, jax.random.key(1), how, Progress())
+        for molecule, prepared in zip(both, prepare([Named(one) for one in both], spec.train), strict=True)
+    )
+    one.samples()
     before = METER.now().compilations
-    workshop.sample(workshop.params, both[1], jax.random.key(1), table)
+    two.samples()
     assert METER.now().compilations <= before + 1  # the places where walkers start are no compiled function

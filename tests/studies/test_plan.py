@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavefoundry.studies.plan import BASE, Wave, waves
+from wavefoundry.studies.diagram.plan import BASE, Wave, waves
 
 # coordinates on a coarse grid: ties are common, and rescaling by powers of two is exact
 coordinate = st.integers(-20, 20).map(lambda k: k / 8)

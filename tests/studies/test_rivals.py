@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wavefoundry.studies.rivals import held_against
+from wavefoundry.studies.diagram.rivals import held_against
 
 ZZ = np.diag([1.0, -1.0, -1.0, 1.0])
 X = np.kron([[0, 1], [1, 0]], np.eye(2)) + np.kron(np.eye(2), [[0, 1], [1, 0]])

@@ -18,7 +18,7 @@ from wavefoundry.artifacts.spec import dumps, loads, template
 from wavefoundry.artifacts.spec_seeds import of_seed, seeds
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.cli import main
-from wavefoundry.core.errors import InputError, IntegrityError, Interrupted
+from wavefoundry.core.errors import IntegrityError, Interrupted
 from wavefoundry.reports import html
 from wavefoundry.studies import perform, run_study
 from wavefoundry.studies.seeds import Quantity, compare, differs
@@ -247,7 +247,6 @@ def test_the_job_script(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     ("options", "where"),
     [
         (["--workers", "0"], "--workers"),
-        (["--workers", "2", "--seeds", "1"], "--workers"),
         (["--seeds", "0"], "--set"),
         (["--slurm", "cores=4"], "--slurm"),
         (["--dry-run"], "--dry-run"),
@@ -265,7 +264,32 @@ def test_bad_input(options: list[str], where: str, tmp_path: Path, capsys: pytes
     assert "Traceback" not in said and not (tmp_path / "run").exists()
 
 
-def test_one_seed_in_python_is_told(tmp_path: Path):
-    with pytest.raises(InputError, match="nothing to share out"):
-        run_study(loads(STUDY, overrides=["run.seeds=1"]), tmp_path / "run", crew=Crew(2))
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize("disturbed", ["nothing", "a worker is killed", "asked to stop"])
+def test_the_tasks_of_one_run_are_shared_out(disturbed: str, tmp_path: Path):
+    """Points of a single run by two workers: the numbers are those of one process, whatever happens to a worker."""
+    spec, folder = loads(STUDY, overrides=[*LONG, "run.seeds=1", "adapt.method=full"]), tmp_path / "run"
+    events: list[dict[str, Any]] = []
+    with client_of(Crew(2)) as client:
+        workers = list(client.run(os.getpid).values())
+
+        def requested() -> int | None:
+            begun = (folder / "tasks" / "pretrain").is_dir()  # everything after it is done by workers
+            if begun and disturbed == "a worker is killed" and workers:
+                os.kill(workers.pop(), signal.SIGKILL)
+                workers.clear()
+            return 15 if begun and disturbed == "asked to stop" else None
+
+        if disturbed == "asked to stop":
+            with pytest.raises(Interrupted):
+                perform(spec, folder, requested, emit=events.append, client=client)
+            assert not (folder / "summary.json").exists()
+            perform(spec, folder, lambda: None, resume=True, emit=events.append, client=client)
+        else:
+            perform(spec, folder, requested, emit=events.append, client=client)
+    died = [event for event in events if "died" in event.get("text", "")]
+    assert len(died) <= 2 and (disturbed == "a worker is killed" or not died)
+    points = [event for event in events if event["event"] == "point"]
+    assert [event["index"] for event in points] == list(range(len(points)))
+    run_study(spec, tmp_path / "alone")
+    assert results(folder) == results(tmp_path / "alone")
+    assert RunDirectory.open(folder).verify() == []

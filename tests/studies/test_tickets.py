@@ -1,4 +1,4 @@
-"""A hunt for tickets from the command to the report, resumed, and from Python."""
+"""A study of tickets from the command to the report, resumed, and from Python."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ import pytest
 import wavefoundry as wf
 from wavefoundry.adapt.compact import log_amplitudes
 from wavefoundry.artifacts import spec as study_file
+from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.core.segments import bootstrap
-from wavefoundry.studies import run_study
-from wavefoundry.studies.tickets_summary import find_onset
+from wavefoundry.studies import perform, run_study
+from wavefoundry.studies import progress as studies_progress
+from wavefoundry.studies.execute import as_stored, missing, ready
+from wavefoundry.studies.progress import Context, Progress
+from wavefoundry.studies.tickets.study import build
+from wavefoundry.studies.tickets.summary import find_onset
 
 STUDY = """\
 kind = "tickets"
@@ -216,6 +221,143 @@ def test_a_round_that_was_stopped_goes_on_bit_for_bit(sampling, phase, step, tmp
     assert len(steps) == len(set(steps))
 
 
+EVERYTHING = [
+    "prune.score=random",  # cuts that jump, so that alternatives and jumps are tried
+    "prune.alternatives=['longer', 'surgeon']",
+    "prune.stop_at=12",
+    "prune.steps=20",
+    "train.steps=60",
+    "train.block=20",
+    "isolate.confirm=1.0",
+    "transfer.points={ h = [1.0] }",
+]
+SAMPLED = ["train.sampling=metropolis", "train.samples=64", "train.chains=16", "train.learning_rate=0.05"]
+SAMPLED += [
+    "evaluate.exact=false",
+    "evaluate.reference=-8.5432",
+    "prune.fraction=0.5",
+    "isolate.seeds=1",
+    "transfer.points={}",
+]
+
+
+def told(folder):
+    """Everything a run directory says but costs: summary, artifact, log."""
+    summary = json.loads((folder / "summary.json").read_text())
+    rounds = [without_cost(record) for record in summary["rounds"]]
+    found = {name: value for name, value in summary.items() if name not in ("cost", "hunt_cost", "command", "hardware")}
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    kept = [without_cost(event) for event in log if event["event"] in (*EVENTS, "step")]
+    arrays = {name: array.tolist() for name, array in RunDirectory.open(folder).load_artifact("tickets")[0].items()}
+    return found | {"rounds": rounds}, kept, arrays
+
+
+EVENTS = ("ticket", "isolated", "jump", "transferred")
+
+
+def without_cost(record):
+    return {name: value for name, value in record.items() if name not in ("cost", "time")}
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_a_study_stopped_after_every_saved_piece_goes_on_bit_for_bit(sampled, tmp_path, monkeypatch):
+    """Every session saves a single checkpoint or output, and ends."""
+    spec = study_file.loads(STUDY, overrides=EVERYTHING + SAMPLED * sampled)
+    whole = run_study(spec, tmp_path / "whole")
+    phases = {event["phase"] for event in told(tmp_path / "whole")[1] if event["event"] == "step"}
+    assert any("longer" in phase for phase in phases) and any("cut by" in phase for phase in phases)
+    assert whole["jumps"] or sampled
+    monkeypatch.setattr(studies_progress, "SAVE_AFTER", -1.0)
+    stop, saved = [], []
+
+    def stopping(save):
+        def then_stop(self, name, *args):
+            save(self, name, *args)
+            stop.append(15)
+            saved.append((save.__name__, name))
+
+        return then_stop
+
+    monkeypatch.setattr(RunDirectory, "save", stopping(RunDirectory.save))
+    monkeypatch.setattr(RunDirectory, "save_output", stopping(RunDirectory.save_output))
+    for _ in range(300):
+        stop.clear()
+        try:
+            perform(spec, tmp_path / "run", lambda: stop[0] if stop else None, resume=bool(saved))
+            break
+        except Interrupted:
+            continue
+    assert told(tmp_path / "run") == told(tmp_path / "whole")
+    outputs = [name for kind, name in saved if kind == "save_output"]
+    assert len(outputs) == len(set(outputs)) and len(saved) > 2 * len(outputs)
+
+
+def test_a_study_killed_within_a_round_goes_on_from_the_last_checkpoint(tmp_path, monkeypatch):
+    spec = study_file.loads(STUDY, overrides=EVERYTHING)
+    whole = run_study(spec, tmp_path / "whole")
+    monkeypatch.setattr(studies_progress, "SAVE_AFTER", -1.0)
+    kills, heard = [("round 2", 20), ("longer", 40), ("cut by", 20), ("random-mask", 40), ("jump", 40)], []
+
+    class Killed(BaseException):
+        pass
+
+    def kill(event):
+        if event["event"] == "step":
+            heard.append((event["phase"], event["step"]))
+            if kills and kills[0][0] in event["phase"] and event["step"] == kills[0][1]:
+                kills.pop(0)
+                raise Killed
+
+    while True:
+        try:
+            again = run_study(spec, tmp_path / "run", resume=bool(heard), emit=kill)
+            break
+        except Killed:
+            continue
+    assert not kills
+    assert told(tmp_path / "run") == told(tmp_path / "whole")
+    steps = sum(event["event"] == "step" for event in told(tmp_path / "whole")[1])
+    assert len(heard) == steps + 5  # the blocks that were lost, and no others
+    for before, after in zip(whole["rounds"], again["rounds"], strict=True):
+        assert after["cost"].keys() == before["cost"].keys() and after["cost"]["wall_seconds"] > 0
+    for key in ("cpu_seconds", "wall_seconds"):
+        assert again["cost"][key] >= again["hunt_cost"][key] >= max(one["cost"][key] for one in again["rounds"])
+
+
+def test_every_task_reads_nothing_but_what_it_needs(run):
+    """In any order, each by a study that was built anew, as workers do it."""
+    _, summary = run
+    spec, done = study_file.loads(STUDY), {}
+    study = build(spec, Context())
+    while waiting := missing(study, done):
+        assert all(task.share >= 0 for task in waiting)
+        task = [task for task in waiting if ready(task, done)][-1]
+        needs = {name: done[name] for name in task.needs}
+        done[task.name] = as_stored(build(spec, Context()).perform(task.name, needs, Progress()))
+    again = study.summary(done, Context())
+    for name in ("isolation", "jumps", "transfer", "transition", "explain", "fit"):
+        assert again[name] == summary[name]
+    assert [without_cost(r) for r in again["rounds"]] == [without_cost(r) for r in summary["rounds"]]
+
+
+def test_time_left_counts_the_rounds_and_experiments_to_come(tmp_path):
+    left = []
+    spec = study_file.loads(STUDY, overrides=["train.block=2"])
+    run_study(spec, tmp_path / "run", emit=lambda event: left.append(event.get("seconds_left")))
+    known = [seconds for seconds in left if seconds is not None]
+    assert len(known) > 100 and known[20] > known[-1] == 0.0
+    study = build(spec, Context())
+    first, last = study.tasks({})[0], study.tasks({})[-1]
+    assert first.name == "round/0" and last.name.startswith("transfer/")
+
+
+def test_rounds_end_where_no_whole_unit_can_go(tmp_path):
+    settings = ["prune.unit=neuron", "prune.stop_at=5", "prune.score=magnitude", "isolate.at=[]", "transfer.at=[]"]
+    summary = run_study(study_file.loads(STUDY, overrides=settings), tmp_path / "run")
+    assert summary["rounds"][-1]["n"] == 8  # two units of four
+    assert {record["n"] for record in summary["transfer"]} <= {record["n"] for record in summary["rounds"]}
+
+
 def test_finished_experiments_are_not_done_again(tmp_path):
     settings = ["isolate.seeds=1", "isolate.confirm=1.0", "isolate.variants=['init', 'random-mask']"]
     settings += ["train.steps=60", "prune.stop_at=12"]  # converged, so that cuts show as jumps
@@ -251,7 +393,7 @@ def test_python_interface(run):
     small, big = wf.compact(tickets, n), tickets.wavefunction(n)
     units = summary["rounds"][5]["alive_neurons"]["backbone.kernel"]
     assert small.backbone.kernel.shape == (4, units)
-    system = tickets.hunt.workshop.system
+    system = tickets.setup.trainer.system
     before, after = (log_amplitudes(w, system, system.states, 16) for w in (big, small))
     assert np.max(np.abs(before - after)) < 1e-12
     explained = wf.explain(tickets, n)
@@ -320,7 +462,7 @@ def test_every_network_can_be_pruned(kind, tmp_path):
     assert {record["mask"] for record in summary["transfer"]} == {"dense", "ticket", "random"}
     tickets = wf.prune(tmp_path / "run")
     n = summary["rounds"][1]["n"]
-    system = tickets.hunt.workshop.system
+    system = tickets.setup.trainer.system
     before, after = (
         log_amplitudes(w, system, system.states, 16) for w in (tickets.wavefunction(n), wf.compact(tickets, n))
     )

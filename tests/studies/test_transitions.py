@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from wavefoundry.studies.transitions import FIRST, NOT_LOOKED, SMOOTH, STEEP, over_seeds, sentence, transition
+from wavefoundry.studies.tickets.transitions import FIRST, NOT_LOOKED, SMOOTH, STEEP, over_seeds, sentence, transition
 
 
 def sizes(fraction, start=2000, stop=12):

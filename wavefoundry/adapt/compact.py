@@ -67,7 +67,7 @@ class Trace(NamedTuple):
 
     energy: Float[Array, ""]
     variance: Float[Array, ""]
-    spread: Float[Array, ""]
+    step_norm: Float[Array, ""]
     acceptance: Float[Array, ""]
 
 
@@ -312,9 +312,9 @@ def step(
         metric = jax.lax.cond(metric.age == 0, remade, lambda: metric)
         found = preconditioned(metric, force(pullback, batch, local, index))
     rate = rates.learning_rate * state.scale
-    rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
+    rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.step_norm, 1e-30))
     moved = state.theta.at[index].add(-rate * found.update, mode="drop")
-    kept &= jnp.isfinite(found.spread) & jnp.all(jnp.isfinite(moved))
+    kept &= jnp.isfinite(found.step_norm) & jnp.all(jnp.isfinite(moved))
     new = State(
         theta=jnp.where(kept, moved, state.good),
         good=jnp.where(kept, state.theta, state.good),
@@ -326,11 +326,11 @@ def step(
         rollbacks=state.rollbacks + ~kept,
     )
     if metric is not None:
-        far = metric.moved + rate * found.spread
+        far = metric.moved + rate * found.step_norm
         serves = kept & (metric.age + 1 < options.kept) & (far < FAR)
         metric = metric._replace(age=jnp.where(serves, metric.age + 1, 0), moved=far)
     acceptance = jnp.zeros(()) if walkers is None else walkers.acceptance
-    return (new, metric), Trace(energy, variance, rate * found.spread, acceptance)
+    return (new, metric), Trace(energy, variance, rate * found.step_norm, acceptance)
 
 
 @eqx.filter_jit

@@ -90,7 +90,7 @@ def layout(wavefunction: PyTree, layers: Sequence[str] = ()) -> Layout:
     """The prunable layers of a network.
 
     Args:
-        wavefunction: any network of ours.
+        wavefunction: a network; in one that calls no array ``kernel`` every array with two axes or more counts.
         layers: patterns of names such as ``"backbone.blocks.*"``; without any all kernels but those of the embedding
             and of the head.
 
@@ -102,9 +102,10 @@ def layout(wavefunction: PyTree, layers: Sequence[str] = ()) -> Layout:
         if not eqx.is_inexact_array(leaf):
             continue
         name = jax.tree_util.keystr(path).replace("[", ".").replace("]", "").replace("'", "").strip(".")
-        if leaf.ndim >= 2 and name.rsplit(".", 1)[-1] == "kernel":
+        if leaf.ndim >= 2:
             found.append(Layer(name, start, tuple(leaf.shape)))
         start += leaf.size
+    found = [layer for layer in found if layer.name.rsplit(".", 1)[-1] == "kernel"] or found
     kernels = [layer.name for layer in found]
     for pattern in layers:
         if not fnmatch.filter(kernels, pattern):

@@ -28,7 +28,8 @@ class Pool(NamedTuple):
 
 class Layout(NamedTuple):
     """Shape of a pool, compiled in: chains, samples per chain, sweeps before the first one (one sweep lies between
-    samples), and how many configurations are evaluated at a time."""
+    samples), and how many configurations are evaluated at a time.
+    """
 
     chains: int
     samples: int

@@ -56,7 +56,7 @@ class Cut(NamedTuple):
     fan_in: int = 0
 
 
-class Progress(NamedTuple):
+class FitState(NamedTuple):
     """A training between two blocks: all that is needed to go on bit for bit."""
 
     done: int
@@ -65,7 +65,7 @@ class Progress(NamedTuple):
     tail: list[float]  # one per step, of the last steps alone
 
 
-Report = Callable[[Progress], Any]
+Report = Callable[[FitState], Any]
 
 
 class Trained(NamedTuple):
@@ -90,7 +90,7 @@ class Measured(NamedTuple):
     errors: tuple[Float[np.ndarray, " terms"], Float[np.ndarray, " 3"]]  # standard errors of terms and magnetisations
 
 
-class Workshop:
+class Trainer:
     """Trains and measures networks of one shape for one system; every program is compiled once per padded length.
 
     Args:
@@ -107,7 +107,7 @@ class Workshop:
         self.sites = (system.lattice if self.full_sum else system).sites
         self.total = int(compact.vector(network).shape[0])
 
-    def at(self, **couplings: float) -> Workshop:
+    def at(self, **couplings: float) -> Trainer:
         """The same for other couplings; nothing is compiled anew."""
 
         def moved(system: Any) -> Any:
@@ -116,7 +116,7 @@ class Workshop:
             return eqx.tree_at(lambda s: s.lattice, system, system.lattice.at(**couplings))
 
         listed = None if self.listed is None or self.full_sum else moved(self.listed)
-        return Workshop(self.network, moved(self.system), self.rules, listed)
+        return Trainer(self.network, moved(self.system), self.rules, listed)
 
     def fit(
         self,
@@ -125,7 +125,7 @@ class Workshop:
         steps: int,
         key: PRNGKeyArray,
         report: Report = lambda _: None,
-        going_on: Callable[[compact.State], Progress | None] = lambda _: None,
+        going_on: Callable[[compact.State], FitState | None] = lambda _: None,
     ) -> Trained:
         """Optimise the weights ``trained``; all others keep their values bit for bit.
 
@@ -139,13 +139,14 @@ class Workshop:
         """
         rules = self.rules
         index = jnp.asarray(compact.padded(trained, self.total))
-        walkers = None
-        if not self.full_sum:
-            walkers = compact.chains(key, self.system, rules.chains)
-            walkers = _thermalised(self.network, self.system, jnp.asarray(theta), walkers, rules.options, rules.burn_in)
+        walkers = None if self.full_sum else compact.chains(key, self.system, rules.chains)
         fresh = compact.start(jnp.asarray(theta), walkers)
-        done, state, energies, tail = going_on(fresh) or Progress(0, fresh, [], [])
-        while done < steps and not self._settled(energies):
+        found = going_on(fresh)
+        if found is None and walkers is not None:
+            walkers = _thermalised(self.network, self.system, fresh.theta, walkers, rules.options, rules.burn_in)
+            fresh = fresh._replace(walkers=walkers)
+        done, state, energies, tail = found or FitState(0, fresh, [], [])
+        while done < steps and not self._converged(energies):
             size = min(rules.block, steps - done)
             state, trace = compact.block(
                 self.network, self.system, index, state, self._rates(done, size, steps), rules.options
@@ -153,7 +154,7 @@ class Workshop:
             done += size
             energies.append(float(trace.energy[-1]) if self.full_sum else float(jnp.mean(trace.energy)))
             tail = [*tail, *np.asarray(trace.energy, float).tolist()][-convergence.kept(steps) :]
-            report(Progress(done, state, energies, tail))
+            report(FitState(done, state, energies, tail))
         best = state.theta if not self.full_sum else self._better(state)
         if not np.any(np.isfinite(energies)) or not bool(jnp.all(jnp.isfinite(best))):
             raise PhysicsError(
@@ -161,7 +162,7 @@ class Workshop:
             )
         return Trained(np.asarray(best), done, int(state.rollbacks), energies, convergence.rest(tail, done))
 
-    def _settled(self, energies: list[float]) -> bool:
+    def _converged(self, energies: list[float]) -> bool:
         """Whether the last block of a full sum gained next to nothing."""
         if not self.full_sum or len(energies) < 2:
             return False

@@ -14,6 +14,8 @@ from wavefoundry.artifacts.manifest import MARKER, check_schema
 from wavefoundry.core.errors import InputError, IntegrityError
 
 SPEC, LOG, CHECKPOINTS, ARTIFACTS = "spec.toml", "log.jsonl", "checkpoints", "artifacts"
+TASKS = "tasks"
+"""Folder of what finished tasks gave, while a run is not finished itself: no part of its results, and in no seal."""
 SUMMARY, SEEDS = "summary.json", "seeds"
 SCHEMA = 1
 

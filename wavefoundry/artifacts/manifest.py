@@ -100,16 +100,18 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     return decode_manifest(read_plain(path), path, kind)
 
 
-def list_entries(folder: Path) -> Iterator[tuple[str, bool]]:
+def list_entries(folder: Path, without: str = "") -> Iterator[tuple[str, bool]]:
     """Relative POSIX path of everything below ``folder`` that is no folder, and whether it is a plain file.
 
+    ``without``: name of a folder in it that is left out.
     Staged and displaced names of a writer at work (or killed) are left out. Links are not followed. A run within a run
     has a seal of its own: of it, the file that marks it is named.
     """
     for base, folders, names in os.walk(folder):
         if MARKER in names and Path(base) != folder:
             folders[:], names = [], [MARKER]
-        folders[:] = sorted(name for name in folders if not LITTER.match(name))
+        left_out = without if Path(base) == folder else ""
+        folders[:] = sorted(name for name in folders if not LITTER.match(name) and name != left_out)
         links = [name for name in folders if Path(base, name).is_symlink()]
         for name in sorted([*names, *links]):
             path = Path(base, name)
@@ -117,18 +119,18 @@ def list_entries(folder: Path) -> Iterator[tuple[str, bool]]:
                 yield path.relative_to(folder).as_posix(), path.is_file() and not path.is_symlink()
 
 
-def check_files(folder: Path, files: dict[str, dict[str, Any]], ignore: frozenset[str]) -> list[str]:
+def check_files(folder: Path, files: dict[str, dict[str, Any]], ignore: frozenset[str], without: str = "") -> list[str]:
     """Compare a folder with the files its manifest lists.
 
     Args:
         folder: the folder.
         files: relative path -> ``entry``.
-        ignore: relative paths that are neither listed nor unexpected.
+        ignore: relative paths that are neither listed nor unexpected. without: name of a folder that is left out.
 
     Returns:
         One line per problem, each naming the file; empty when everything is intact.
     """
-    found = dict(list_entries(folder))
+    found = dict(list_entries(folder, without))
     problems = [
         f"{folder / name} is not listed in {folder / MANIFEST}" if ordinary else f"{folder / name} is no plain file"
         for name, ordinary in found.items()

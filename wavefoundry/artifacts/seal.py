@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.bundles import check_bundle
-from wavefoundry.artifacts.layout import ARTIFACTS, CHECKPOINTS, SEEDS, SPEC, SUMMARY, spec_problem
+from wavefoundry.artifacts.layout import ARTIFACTS, CHECKPOINTS, SEEDS, SPEC, SUMMARY, TASKS, spec_problem
 from wavefoundry.artifacts.lock import LOCK
 from wavefoundry.artifacts.manifest import (
     MANIFEST,
@@ -42,7 +42,7 @@ def problems_of(folder: Path) -> list[str]:
         problems += [problem] if problem else []
     except (IntegrityError, InputError, StorageError) as error:
         problems.append(str(error))
-    for parent in (folder / CHECKPOINTS, folder / ARTIFACTS):
+    for parent in (folder / CHECKPOINTS, folder / ARTIFACTS, *([] if is_sealed(folder) else [folder / TASKS])):
         problems += _check_bundles(parent)
     problems += [line for run in nested(folder) for line in problems_of(run)]
     return list(dict.fromkeys(problems + seal_problems(folder)))
@@ -64,7 +64,7 @@ def seal_problems(folder: Path) -> list[str]:
             listed = read_manifest(folder, "run")["files"]
         except (IntegrityError, InputError, StorageError) as error:
             return [str(error)]
-        return check_files(folder, listed, frozenset({LOCK, MANIFEST}))
+        return check_files(folder, listed, frozenset({LOCK, MANIFEST}), TASKS)
     problems = [f"{folder / name} is no plain file" for name, ordinary in list_entries(folder) if not ordinary]
     if os.path.lexists(folder / SUMMARY) and not os.path.lexists(folder / LOCK):
         problems.append(f"{folder / MANIFEST} is missing: nothing vouches for {SUMMARY}, '--resume' writes it anew")
@@ -106,7 +106,7 @@ def write_seal(folder: Path) -> list[str]:
     if problems:
         raise damaged(folder, problems)
     listed = {}
-    for name, _ in list_entries(folder):
+    for name, _ in list_entries(folder, TASKS):
         if name not in (LOCK, MANIFEST):
             size, digest = files.sha256_file(folder / name)
             listed[name] = {"size": size, "sha256": digest}

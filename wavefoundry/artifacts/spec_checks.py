@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from wavefoundry.artifacts.spec_tables import (
-    COUPLINGS,
+    OWN_KEYS,
     AdaptTable,
     EvaluateTable,
     PretrainTable,
@@ -15,6 +15,7 @@ from wavefoundry.artifacts.spec_tables import (
     WavefunctionTable,
     grid,
 )
+from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.words import near
 
 MAX_SITES = 4096
@@ -55,23 +56,27 @@ def problems(
         return found
     return [
         *_marshall(system),
-        *_network(system, wavefunction),
+        *_network(system, wavefunction, adapt),
         *_sampling(system, pretrain, evaluate),
     ]
 
 
 def _shape(system: SystemTable) -> Iterator[Problem]:
-    lattice = system.lattice
-    if lattice.kind == "chain" and isinstance(lattice.size, list):
-        yield Problem((*_LATTICE, "size"), "a chain has one edge", f"size = {lattice.size}", "size = 36, for example")
-    elif isinstance(lattice.size, list) and len(lattice.size) != 2:
-        yield Problem((*_LATTICE, "size"), "a square lattice has two edges", f"size = {lattice.size}", "size = [6, 6]")
-    elif min(lattice.shape) < 1:
-        yield Problem((*_LATTICE, "size"), f"size = {lattice.size} is not a lattice", "edges must be at least 1")
+    lattice, axes = system.lattice, system.lattice.lattice.axes
+    path = (*_LATTICE, "size")
+    if isinstance(lattice.size, list) and len(lattice.size) != axes:
+        edges, fix = ("one edge", "size = 36") if axes == 1 else ("two edges", "size = [6, 6]")
+        yield Problem(path, f"a {lattice.kind} lattice has {edges}", f"size = {lattice.size}", f"{fix}, for example")
+    elif min(lattice.cells) < 1:
+        yield Problem(path, f"size = {lattice.size} is not a lattice", "edges must be at least 1")
 
 
 def _sizes(system: SystemTable) -> Iterator[Problem]:
-    lattice, path = system.lattice, (*_LATTICE, "size")
+    lattice, path, model = system.lattice, (*_LATTICE, "size"), system.entry
+    if lattice.kind not in model.lattices:
+        why = f"it is built in for {', '.join(model.lattices)}"
+        yield Problem((*_LATTICE, "kind"), f"{system.model} is not known on a {lattice.kind} lattice", why)
+        return
     if lattice.sites < 2 or lattice.sites > MAX_SITES:
         yield Problem(
             path,
@@ -79,56 +84,54 @@ def _sizes(system: SystemTable) -> Iterator[Problem]:
             f"a lattice has 2 to {MAX_SITES} sites",
         )
         return
-    if system.model == "j1j2" and lattice.sites % 2:
+    if model.sector and lattice.sites % 2:
         yield Problem(
             path,
-            f"j1j2 needs an even number of sites, not {lattice.sites}",
+            f"{system.model} needs an even number of sites, not {lattice.sites}",
             "the ground state has total magnetisation 0",
         )
-    smallest = _smallest_edge(system)
-    if min(lattice.shape) < smallest:
+    smallest = model.least_edge(lattice.lattice, lattice.periodic)
+    if min(lattice.cells) < smallest:
         why = "a smaller periodic lattice counts bonds twice" if lattice.periodic else "there is no second neighbour"
+        unit = "sites" if lattice.lattice.basis == 1 else "cells"
         yield Problem(
             path,
-            f"an edge of {min(lattice.shape)} is too short for {system.model}",
+            f"an edge of {min(lattice.cells)} is too short for {system.model}",
             why,
-            f"at least {smallest} sites along each edge",
+            f"at least {smallest} {unit} along each edge",
         )
-
-
-def _smallest_edge(system: SystemTable) -> int:
-    if not system.lattice.periodic:
-        return 4 if (system.model, system.lattice.kind) == ("j1j2", "chain") else 2
-    if system.model == "ising":
-        return 3
-    return 6 if system.lattice.kind == "chain" else 4
+    if "exponent" in system.model_fields_set and system.exponent != 3.0 and not model.ranged:
+        ranged = ", ".join(name for name, other in MODELS.items() if other.ranged)
+        yield Problem(("system", "exponent"), f"{system.model} has no exponent", f"it belongs to {ranged}")
 
 
 def _marshall(system: SystemTable) -> Iterator[Problem]:
-    if system.marshall is True and system.model != "j1j2":
+    lattice = system.lattice
+    if system.marshall is True and not system.entry.sector:
         yield Problem(
             ("system", "marshall"),
             f"{system.model} has no Marshall sign rule",
-            "the rule belongs to antiferromagnets (j1j2)",
+            "the rule belongs to antiferromagnets (j1j2, xxz)",
             "leave the key out",
         )
-    elif system.marshall is True and not system.lattice.bipartite:
+    elif system.marshall is True and not system.entry.marshall(lattice.lattice, lattice.cells, lattice.periodic):
+        odd = lattice.lattice.bipartite
         yield Problem(
             ("system", "marshall"),
             "the Marshall sign rule needs two sublattices",
-            "a periodic edge of odd length has none",
-            'marshall = "auto", or even edges',
+            "a periodic edge of odd length has none" if odd else f"a {lattice.kind} lattice has none",
+            'marshall = "auto", or even edges' if odd else 'marshall = "auto"',
         )
 
 
 def elsewhere(name: str) -> str:
     """Which models have a coupling of that name."""
-    models = [model for model, couplings in COUPLINGS.items() if name in couplings]
+    models = [model for model, entry in MODELS.items() if name in entry.couplings]
     return f"{name} is a coupling of {', '.join(models)}" if models else ""
 
 
 def _couplings(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> Iterator[Problem]:
-    known = COUPLINGS[system.model]
+    known = system.entry.couplings
     places: dict[tuple[str, ...], Sequence[str]] = {
         ("system", "couplings"): list(system.couplings),
         ("pretrain", "at"): list(pretrain.at),
@@ -173,7 +176,7 @@ def _couplings(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) 
 
 def _values(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> Iterator[Problem]:
     """Rules on the values of couplings: not too many points, no Hamiltonian that vanishes."""
-    fixed = COUPLINGS[system.model] | system.couplings
+    fixed = system.values
     for path, table, most in (
         (("pretrain", "at"), pretrain.at, 64),
         (("adapt", "points"), adapt.points, MAX_POINTS),
@@ -188,7 +191,37 @@ def _values(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> 
             yield Problem(path, f"the Hamiltonian vanishes at {where}", "every coupling is zero there")
 
 
-def _network(system: SystemTable, wavefunction: WavefunctionTable) -> Iterator[Problem]:
+def foreign_keys(table: WavefunctionTable) -> Iterator[Problem]:
+    """Keys of another kind of network."""
+    fields = type(table).model_fields
+    for key in sorted(table.model_fields_set - {"kind", "precision"} - OWN_KEYS[table.kind]):
+        if getattr(table, key) != fields[key].default:
+            homes = " or ".join(kind for kind, keys in OWN_KEYS.items() if key in keys)
+            why = f"it belongs to kind {homes}"
+            yield Problem(("wavefunction", key), f"a {table.kind} network has no {key}", why, "leave the key out")
+
+
+def windows(table: WavefunctionTable, system: SystemTable) -> Iterator[Problem]:
+    """Networks that do not fit the lattice: empty layers, windows that are wider than it."""
+    lattice = system.lattice
+    if table.kind == "dense" and round(table.alpha * lattice.sites) < 1:
+        yield Problem(("wavefunction", "alpha"), "the layer is empty", f"{table.alpha} x {lattice.sites} units")
+    if table.kind in ("conv", "resnet") and lattice.periodic and table.window > 2 * min(lattice.shape):
+        yield Problem(("wavefunction", "window"), f"window = {table.window} is wider than the lattice")
+
+
+def _network(system: SystemTable, wavefunction: WavefunctionTable, adapt: AdaptTable) -> Iterator[Problem]:
+    yield from foreign_keys(wavefunction)
+    yield from windows(wavefunction, system)
+    if wavefunction.kind != "vit":
+        if adapt.method == "head":
+            yield Problem(
+                ("adapt", "method"),
+                f"the head of a {wavefunction.kind} network has no weights to tune",
+                "its log psi is the sum of all features",
+                'method = "full", or kind = "vit"',
+            )
+        return
     patch, shape = wavefunction.patch, system.lattice.shape
     if patch != "auto" and any(edge % patch for edge in shape):
         edges = " x ".join(str(edge) for edge in shape)

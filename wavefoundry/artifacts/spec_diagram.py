@@ -10,7 +10,6 @@ from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts.spec_checks import problems
 from wavefoundry.artifacts.spec_tables import (
-    COUPLINGS,
     AdaptTable,
     EvaluateTable,
     OutputTable,
@@ -50,21 +49,20 @@ class DiagramSpec(Table):
 
     def couplings(self, point: Mapping[str, float]) -> dict[str, float]:
         """All couplings of the model at a point, in the order of the model's terms."""
-        return COUPLINGS[self.system.model] | self.system.couplings | dict(point)
+        return self.system.values | dict(point)
 
     def patch_edge(self) -> int | tuple[int, ...]:
         """Patch size with "auto" resolved, see ``auto_patch``."""
         if self.wavefunction.patch != "auto":
             return self.wavefunction.patch
-        return auto_patch(self.system.lattice.shape, self.sign_free())
+        lattice = self.system.lattice
+        return auto_patch(lattice.shape, self.sign_free(), lattice.lattice.basis)
 
     def sign_free(self) -> bool:
-        """Whether the ground state is positive (in the sampled basis) at every coupling of the study."""
+        """Whether the ground state is positive, in one basis, at every coupling of the study."""
         everywhere = [self.couplings(point) for point in self.at_list() + self.points_list()]
-        if self.system.model == "ising":
-            # a field of one sign, whichever: the sign rule of all sites turns it round
-            return all(point["h"] >= 0 for point in everywhere) or all(point["h"] <= 0 for point in everywhere)
-        return self.system.use_marshall and all(point["J1"] >= 0 and point["J2"] <= 0 for point in everywhere)
+        gauges = [self.system.entry.gauges(values, self.system.use_marshall) for values in everywhere]
+        return bool(set.intersection(*gauges))
 
     def head_kind(self) -> Literal["real", "complex"]:
         """Output layer with "auto" resolved: real where the ground state is sign-free."""

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-COUPLINGS: dict[str, dict[str, float]] = {
-    "ising": {"J": 1.0, "h": 1.0},
-    "j1j2": {"J1": 1.0, "J2": 0.0},
-}
-"""Couplings of every model with the value each has when a study does not set it."""
+from wavefoundry.core.hamiltonians import MODELS, Model
+from wavefoundry.core.lattices import LATTICES, Lattice
 
 
 class Table(BaseModel):
@@ -73,10 +70,17 @@ _EXACT = _one_of("'auto' or false", ["auto", False], lambda value: False)
 _PATCH = _one_of("'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096)
 
 
+def named(table: Mapping[str, Any]) -> PlainValidator:
+    """Accept the names of a table."""
+    return _one_of(" or ".join(f"'{name}'" for name in table), list(table), lambda value: False)
+
+
 def _size(value: Any) -> int | list[int]:
     edges = value if isinstance(value, list) else [value]
     if not all(type(edge) is int and abs(edge) <= 10**9 for edge in edges) or len(edges) not in (1, 2):
-        raise PydanticCustomError("choice", "must be {rule}", {"rule": "a whole number or [Lx, Ly]", "words": []})
+        raise PydanticCustomError(
+            "choice", "must be {rule}", {"rule": "a whole number or [rows, columns]", "words": []}
+        )
     return value
 
 
@@ -126,75 +130,116 @@ def grid(table: dict[str, Any]) -> list[dict[str, float]]:
 class LatticeTable(Table):
     """`[system] lattice`."""
 
-    kind: Literal["chain", "square"] = Field(description="chain, or square (two-dimensional, may be rectangular)")
-    size: Annotated[int | list[int], PlainValidator(_size)] = Field(description="sites along each edge: L or [Lx, Ly]")
+    kind: Annotated[str, named(LATTICES)] = Field(description=f"{', '.join(LATTICES)}")
+    size: Annotated[int | list[int], PlainValidator(_size)] = Field(
+        description="cells along each edge: L or [rows, columns]; honeycomb: 2 sites in a cell, kagome: 3"
+    )
     periodic: bool = Field(default=True, description="periodic (true) or open (false) in every direction")
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Edges of the lattice: ``(L,)`` for a chain, ``(Lx, Ly)`` for a square."""
+    def lattice(self) -> Lattice:
+        """Its entry in the table of lattices."""
+        return LATTICES[self.kind]
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Edges in cells: ``(L,)`` for a chain, ``(rows, columns)`` else."""
         if isinstance(self.size, list):
             return tuple(self.size)
-        return (self.size,) if self.kind == "chain" else (self.size, self.size)
+        return (self.size,) * self.lattice.axes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Edges in sites."""
+        return self.lattice.extent(self.cells)
 
     @property
     def sites(self) -> int:
         """Number of sites."""
         return math.prod(self.shape)
 
-    @property
-    def bipartite(self) -> bool:
-        """Whether neighbours always lie on different sublattices."""
-        return not self.periodic or all(edge % 2 == 0 for edge in self.shape)
-
 
 class SystemTable(Table):
     """`[system]`: the family of Hamiltonians."""
 
-    model: Literal["ising", "j1j2"] = Field(
-        description="ising: -J sum Z Z - h sum X (Pauli matrices); j1j2: J1 sum_nn S.S + J2 sum_nnn S.S"
+    model: Annotated[str, named(MODELS)] = Field(
+        description="; ".join(
+            f"{name}: {model.convention.removeprefix('total energy of ')}" for name, model in MODELS.items()
+        )
     )
     lattice: LatticeTable = Field(description="kind, size and boundary of the lattice")
     couplings: dict[str, Coupling] = Field(
-        default={}, description="fixed couplings; ising: J = 1, h = 1; j1j2: J1 = 1, J2 = 0"
+        default={}, description="fixed couplings; by default first ones and fields are 1, second neighbours 0"
     )
     marshall: Annotated[bool | Literal["auto"], _MARSHALL] = Field(
         default="auto",
-        description="j1j2: rotate one sublattice (Marshall sign rule); auto: where the lattice is bipartite",
+        description="antiferromagnets: rotate one sublattice (Marshall sign rule); auto: where there are two",
     )
+    exponent: float = Field(
+        default=3.0, gt=0, le=100, description="ising-long-range: power of the distance that couplings fall off with"
+    )
+
+    @property
+    def entry(self) -> Model:
+        """The model's entry in the table of Hamiltonians."""
+        return MODELS[self.model]
 
     @property
     def use_marshall(self) -> bool:
         """The sign rule with "auto" resolved; False for models without one."""
         if self.marshall == "auto":
-            return self.model == "j1j2" and self.lattice.bipartite
+            return self.entry.marshall(self.lattice.lattice, self.lattice.cells, self.lattice.periodic)
         return bool(self.marshall)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All couplings."""
+        return self.entry.couplings | self.couplings
 
 
 class WavefunctionTable(Table):
-    """`[wavefunction]`: the network."""
+    """`[wavefunction]`: the network. Amplitudes are positive, but for "vit" on systems that are not sign-free."""
 
-    kind: Literal["vit"] = Field(default="vit", description="vision transformer with factored attention")
+    kind: Literal["vit", "dense", "conv", "resnet"] = Field(
+        default="vit",
+        description="vit: transformer; dense: one layer; conv: one convolution; resnet: residual blocks; all but vit "
+        "have no head that could be tuned",
+    )
     patch: Annotated[int | Literal["auto"], _PATCH] = Field(
         default="auto",
         description="sites per patch (chain) or block edge (square); divides every edge of the lattice",
     )
-    width: int = Field(default=32, ge=1, le=4096, description="features per patch")
-    layers: int = Field(default=2, ge=1, le=64, description="transformer blocks")
-    heads: int = Field(default=4, ge=1, le=4096, description="attention heads; divides width")
+    width: int = Field(default=32, ge=1, le=4096, description="vit: features per patch")
+    layers: int = Field(default=2, ge=1, le=64, description="vit: transformer blocks")
+    heads: int = Field(default=4, ge=1, le=4096, description="vit: attention heads; divides width")
     head: Literal["auto", "real", "complex"] = Field(
         default="auto",
-        description="output layer; auto: real where the ground state is sign-free, else complex",
+        description="vit: output layer; auto: real where the ground state is sign-free, else complex",
     )
-    head_norm: bool = Field(default=False, description="layer norms inside the output layer")
-    conditioned: bool = Field(default=False, description="feed the couplings to every patch")
+    head_norm: bool = Field(default=False, description="vit: layer norms inside the output layer")
+    conditioned: bool = Field(default=False, description="vit: feed the couplings to every patch")
+    activation: Literal["logcosh", "relu"] = Field(default="logcosh", description="dense: of the hidden units")
+    alpha: float = Field(default=4.0, gt=0, le=1000, description="dense: hidden units per spin")
+    init_std: float = Field(default=0.1, gt=0, le=10, description="dense: standard deviation of the initial weights")
+    channels: int = Field(default=4, ge=1, le=1024, description="conv, resnet: filters of a convolution")
+    window: int = Field(default=3, ge=1, le=64, description="conv, resnet: edge of a filter")
+    blocks: int = Field(default=2, ge=1, le=64, description="resnet: residual blocks of two convolutions")
     precision: Literal["float32", "float64"] = Field(
         default="float32", description="precision of the network; energies and solves are always float64"
     )
     symmetry: Literal["auto", "translations", "none"] = Field(
         default="auto",
-        description="translations: by whole patches; none: positions embedded; auto: whichever the Hamiltonian has",
+        description="vit: translations by whole patches; none: positions embedded; auto: what the Hamiltonian has",
     )
+
+
+OWN_KEYS = {
+    "vit": {"patch", "width", "layers", "heads", "head", "head_norm", "conditioned", "symmetry"},
+    "dense": {"activation", "alpha", "init_std"},
+    "conv": {"channels", "window"},
+    "resnet": {"channels", "window", "blocks"},
+}
+"""Keys of [wavefunction] that mean something for each kind of network."""
 
 
 class PretrainTable(Table):

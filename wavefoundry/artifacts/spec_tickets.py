@@ -8,18 +8,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_checks import Problem
+from wavefoundry.artifacts.spec_checks import Problem, foreign_keys, windows
 from wavefoundry.artifacts.spec_tables import (
-    COUPLINGS,
     EvaluateTable,
     OutputTable,
     Points,
     RunTable,
     SystemTable,
     Table,
+    WavefunctionTable,
     grid,
+    named,
 )
-from wavefoundry.core.shapes import auto_patch
+from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.core.shapes import auto_patch, patch_edges
 from wavefoundry.core.words import near
 
 FULL_SUM_SITES = 18
@@ -31,20 +33,13 @@ Score = Literal["magnitude", "random", "curvature", "surgeon"]
 Alternative = Literal["longer", Score]
 VARIANTS = ("init", "random-init", "random-mask", "shuffled-mask", "one-shot-mask")
 """Isolation experiments: initial weights or new ones under the found mask, initial weights under other masks."""
-OWN_KEYS = {
-    "dense": {"activation", "alpha", "init_std"},
-    "conv": {"channels", "window"},
-    "resnet": {"channels", "window", "blocks"},
-    "vit": {"patch", "width", "layers", "heads"},
-}
-"""Keys of [wavefunction] that mean something for each kind of network."""
 
 
 class TicketSystemTable(SystemTable):
     """`[system]`: one Hamiltonian."""
 
-    model: Literal["ising", "j1j2", "toric"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        description="ising, j1j2: as for diagrams; toric: -star sum A_v - plaquette sum B_p, spins on edges of a torus"
+    model: Annotated[str, named({**MODELS, "toric": None})] = Field(
+        description="as for diagrams; or toric: -star sum A_v - plaquette sum B_p, spins on the edges of a torus"
     )
 
     @property
@@ -57,24 +52,20 @@ class TicketSystemTable(SystemTable):
         """All couplings."""
         return known_couplings(self.model) | self.couplings
 
+    @property
+    def use_marshall(self) -> bool:
+        """The sign rule with "auto" resolved."""
+        return self.model != "toric" and super().use_marshall
 
-class NetworkTable(Table):
-    """`[wavefunction]`: the network. Amplitudes are positive, but for "vit" on systems that are not sign-free."""
+
+class NetworkTable(WavefunctionTable):
+    """`[wavefunction]`: the network, as for diagrams with other defaults."""
 
     kind: Literal["dense", "conv", "resnet", "vit"] = Field(
         default="dense",
         description="dense: one layer; conv: one convolution; resnet: residual blocks; vit: transformer",
     )
-    activation: Literal["logcosh", "relu"] = Field(default="logcosh", description="dense: of the hidden units")
-    alpha: float = Field(default=4.0, gt=0, le=1000, description="dense: hidden units per spin")
-    init_std: float = Field(default=0.1, gt=0, le=10, description="dense: standard deviation of the initial weights")
-    channels: int = Field(default=4, ge=1, le=1024, description="conv, resnet: filters of a convolution")
-    window: int = Field(default=3, ge=1, le=64, description="conv, resnet: edge of a filter")
-    blocks: int = Field(default=2, ge=1, le=64, description="resnet: residual blocks of two convolutions")
-    patch: int | None = Field(default=None, ge=1, le=4096, description="vit: sites per patch (or block edge)")
     width: int = Field(default=16, ge=1, le=4096, description="vit: features per patch")
-    layers: int = Field(default=2, ge=1, le=64, description="vit: transformer blocks")
-    heads: int = Field(default=4, ge=1, le=4096, description="vit: attention heads; divides width")
     precision: Literal["float32", "float64"] = Field(default="float64", description="precision of the network")
 
 
@@ -201,18 +192,17 @@ class TicketsSpec(Table):
 
     def sign_free(self) -> bool:
         """Whether the ground state is positive in the sampled basis."""
-        values, model = self.system.values, self.system.model
-        if model == "ising":
-            return values["h"] >= 0
-        if model == "toric":
+        values, rule = self.system.values, self.system.use_marshall
+        if self.system.model == "toric":
             return values["star"] >= 0
-        return self.system.use_marshall and values["J1"] >= 0 and values["J2"] <= 0
+        return bool(self.system.entry.gauges(values, rule) & {"none", "Marshall"})
 
-    def patch_edge(self) -> int:
+    def patch_edge(self) -> int | tuple[int, ...]:
         """Patch of a vision transformer with its default resolved."""
-        found = self.wavefunction.patch or auto_patch(self.system.lattice.shape)
-        assert isinstance(found, int)  # sign-free lattices have square patches
-        return found
+        lattice = self.system.lattice
+        if self.wavefunction.patch != "auto":
+            return self.wavefunction.patch
+        return auto_patch(lattice.shape, self.sign_free(), lattice.lattice.basis)
 
     def transfer_list(self) -> list[dict[str, float]]:
         """Couplings the tickets are tried at."""
@@ -227,7 +217,7 @@ class TicketsSpec(Table):
 
 def known_couplings(model: str) -> dict[str, float]:
     """Couplings of a model with their defaults."""
-    return TORIC if model == "toric" else COUPLINGS[model]
+    return TORIC if model == "toric" else MODELS[model].couplings
 
 
 def problems(spec: TicketsSpec) -> Iterator[Problem]:
@@ -274,22 +264,16 @@ def _couplings(spec: TicketsSpec) -> Iterator[Problem]:
 
 def _network(spec: TicketsSpec) -> Iterator[Problem]:
     table, lattice = spec.wavefunction, spec.system.lattice
-    for key in sorted(table.model_fields_set - {"kind", "precision"} - OWN_KEYS[table.kind]):
-        if getattr(table, key) != NetworkTable.model_fields[key].default:
-            homes = [kind for kind, keys in OWN_KEYS.items() if key in keys]
-            why = f"it belongs to kind {' or '.join(homes)}"
-            yield Problem(("wavefunction", key), f"a {table.kind} network has no {key}", why, "leave the key out")
-    if table.kind == "dense" and round(table.alpha * spec.system.sites) < 1:
-        yield Problem(("wavefunction", "alpha"), "the layer is empty", f"{table.alpha} x {spec.system.sites} units")
+    yield from foreign_keys(table)
+    yield from windows(table, spec.system)
     if spec.system.model == "toric" and table.kind != "dense":
         why = "the edges of a torus are no row of sites, as windows and patches need"
         yield Problem(
             ("wavefunction", "kind"), f"kind = '{table.kind}' is not for the toric code", why, 'kind = "dense"'
         )
-    if table.kind in ("conv", "resnet") and lattice.periodic and table.window > 2 * min(lattice.shape):
-        yield Problem(("wavefunction", "window"), f"window = {table.window} is wider than the lattice")
     if table.kind == "vit":
-        if any(edge % spec.patch_edge() for edge in lattice.shape):
+        edges = patch_edges(spec.patch_edge(), len(lattice.shape))
+        if any(edge % one for edge, one in zip(lattice.shape, edges, strict=True)):
             yield Problem(("wavefunction", "patch"), f"patch = {spec.patch_edge()} does not divide the lattice")
         if table.width % table.heads:
             yield Problem(("wavefunction", "heads"), f"heads = {table.heads} does not divide width = {table.width}")

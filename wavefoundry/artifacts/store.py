@@ -5,7 +5,8 @@ Layout::
     run.json                 marks the directory as ours: schema, SHA-256 of spec.toml
     spec.toml                the resolved study
     log.jsonl                one event per line
-    checkpoints/NAME-STEP/   {arrays.safetensors, meta.json, manifest.json}, the last two of each stream
+    tasks/NAME/              {arrays.safetensors, meta.json, manifest.json}: what a finished task gave; gone at the end
+    checkpoints/NAME-STEP/   the same three files: the last two of each task that is under way
     artifacts/NAME/          the same three files: trained models and the like
     summary.json             the results
     manifest.json            written by ``seal``: every final file with its size and SHA-256
@@ -30,6 +31,7 @@ from wavefoundry.artifacts.layout import (
     MARKER,
     SPEC,
     SUMMARY,
+    TASKS,
     check_target,
     clear,
     make_folders,
@@ -39,6 +41,7 @@ from wavefoundry.artifacts.layout import (
 from wavefoundry.artifacts.lock import LOCK, Lock
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.manifest import MANIFEST
+from wavefoundry.artifacts.outputs import NAME, names_in, read_outputs
 from wavefoundry.artifacts.seal import (
     is_sealed,
     problems_of,
@@ -52,7 +55,6 @@ from wavefoundry.core.errors import InputError, IntegrityError, StorageError
 KEEP = 2
 """Checkpoints kept of each stream."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 STEP = re.compile(r"(?P<name>.+)-(?P<step>\d{8,})")
 STORE_KEY = "_store"
 """Key of a checkpoint's meta under which this module keeps its stream, step and log offset."""
@@ -218,10 +220,7 @@ class RunDirectory:
         steps = self._steps(name)
         older = [other for other in steps if other <= step]
         for other in set(steps) - set(older[:KEEP]):
-            try:
-                files.discard(parent / f"{name}-{other:08d}")
-            except OSError as error:
-                self.warnings.append(f"cannot remove the old checkpoint {name}-{other:08d}: {error.strerror}")
+            self._discard(parent / f"{name}-{other:08d}")
 
     def latest(self, name: str) -> tuple[int, Arrays, dict[str, Any]] | None:
         """The newest intact checkpoint of a stream, as ``(step, arrays, meta)``, or ``None``.
@@ -250,13 +249,41 @@ class RunDirectory:
             return step, arrays, meta
         return None
 
+    def save_output(self, name: str, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+        """Save what a finished task gave; its checkpoints, which nothing needs any more, go. Errors as ``save``."""
+        self._begin()
+        kept = {"task": _checked(name), "log_offset": self._log.sync()}
+        write_bundle(self._folder(TASKS) / name, arrays, {**meta, STORE_KEY: kept})
+        for step in self._steps(name):
+            self._discard(self.path / CHECKPOINTS / f"{name}-{step:08d}")
+
+    def outputs(self) -> dict[str, tuple[Arrays, dict[str, Any]]]:
+        """What finished tasks gave, by name. A damaged output is noted in ``warnings`` and left out.
+
+        Raises:
+            InputError: an output was written by a newer release.
+        """
+        found, problems = read_outputs(self.path, STORE_KEY)
+        self.warnings += problems
+        return found
+
+    def newest(self) -> dict[str, Any] | None:
+        """Description of what was saved last, be it an output or a checkpoint; None where nothing is."""
+        streams = {match["name"] for match in map(STEP.fullmatch, names_in(self.path / CHECKPOINTS)) if match}
+        saved = [found[2] for name in sorted(streams) if (found := self.latest(name)) is not None]
+        saved += [meta for _, meta in self.outputs().values()]
+        return max(saved, key=lambda meta: meta[STORE_KEY]["log_offset"], default=None)
+
+    def _discard(self, folder: Path) -> None:
+        """Remove what is not needed any more; a failure costs room only."""
+        try:
+            files.discard(folder)
+        except OSError as error:
+            self.warnings.append(f"cannot remove {folder}: {error.strerror}")
+
     def _steps(self, name: str) -> list[int]:
         """Steps that have a folder, newest first. The order comes from the names, never from time stamps."""
-        parent = self.path / CHECKPOINTS
-        if not parent.is_dir():
-            return []
-        with files.storage("read", parent):
-            found = [STEP.fullmatch(item) for item in os.listdir(parent)]
+        found = [STEP.fullmatch(item) for item in names_in(self.path / CHECKPOINTS)]
         return sorted((int(m["step"]) for m in found if m and m["name"] == name), reverse=True)
 
     def write_bytes(self, name: str, data: bytes) -> None:
@@ -272,7 +299,7 @@ class RunDirectory:
             StorageError: the file system refused; the old file is untouched.
         """
         parts = Path(name).parts
-        reserved = {MARKER, SPEC, LOG, MANIFEST, LOCK, CHECKPOINTS, ARTIFACTS}
+        reserved = {MARKER, SPEC, LOG, MANIFEST, LOCK, CHECKPOINTS, ARTIFACTS, TASKS}
         if not parts or parts[0] in reserved or not all(NAME.fullmatch(part) for part in parts):
             raise InputError("this file name cannot be used inside a run directory", where=name)
         self._require_lock()
@@ -322,6 +349,8 @@ class RunDirectory:
         if is_sealed(self.path):
             return require_intact(self.path)
         self.warnings += write_seal(self.path)
+        if os.path.lexists(self.path / TASKS):
+            self._discard(self.path / TASKS)
 
     def verify(self) -> list[str]:
         """Check every file that has a known sum.

@@ -131,3 +131,15 @@ class Convergence(NamedTuple):
             return None
         gain, error = record["gain"], record["error"]
         return cls(None if gain is None or error is None else Rest(gain, error), 1.0)
+
+    def stored(self) -> list[float | None]:
+        """Exactly this, as JSON."""
+        return [*(self.rest or (None, None)), self.scale]
+
+    @classmethod
+    def restored(cls, numbers: Sequence[float | None] | None) -> Convergence | None:
+        """What ``stored`` gave."""
+        if numbers is None:
+            return None
+        gain, error, scale = numbers
+        return cls(None if gain is None or error is None else Rest(gain, error), float(scale or 0.0))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 
 def log_cosh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """log cosh of a real argument, without overflow."""
+    """Log cosh of a real argument, without overflow."""
     y = jnp.abs(x)
     return y + jnp.log1p(jnp.exp(-2 * y)) - jnp.asarray(jnp.log(2.0), x.dtype)
 
@@ -31,7 +31,7 @@ def log_cosh_complex(re: Float[Array, "*s"], im: Float[Array, "*s"]) -> tuple[Ar
 
 
 def gram(rows: Float[Array, "n p"], block: int | None = None) -> Float[Array, "n n"]:
-    """rows rows^T, computing blocks of the lower triangle alone: up to half the work of a plain product."""
+    """Rows rows^T, computing blocks of the lower triangle alone: up to half the work of a plain product."""
     n = rows.shape[0]
     block = block or (128 if max(rows.shape) <= 1024 else 256)
     lower = jnp.zeros((n, n), rows.dtype)
@@ -44,7 +44,7 @@ def gram(rows: Float[Array, "n p"], block: int | None = None) -> Float[Array, "n
 
 
 def exact_gram(rows: Float[Array, "n p"], columns: int = 1024) -> Float[Array, "n n"]:
-    """rows rows^T in float64. Of float32 rows the products run in float32, a block of columns at a time.
+    """Rows rows^T in float64. Of float32 rows the products run in float32, a block of columns at a time.
 
     Rounding then stays below 1e-7 of the largest element, a tenth of what one long float32 product makes of it, at half
     the time of float64 products.

@@ -79,7 +79,7 @@ class Info(NamedTuple):
     """What one step reports."""
 
     families: tuple[FamilyInfo, ...]
-    spread: Float[Array, ""]  # rms change of log psi made by the step
+    step_norm: Float[Array, ""]  # rms change of log psi made by the step
     shift: Float[Array, ""]
     rejected: Array  # steps refused so far
 
@@ -197,12 +197,12 @@ def stacked(static: PyTree, trainable: PyTree, options: Options) -> Process:
         rate = learning_rate * run.opt.scale
         length = rate * jnp.linalg.norm(found.update)
         rate = rate * jnp.minimum(1.0, options.norm / jnp.maximum(length, 1e-30))
-        rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.spread, 1e-30))
-        good = jnp.all(jnp.stack([part.finite for part in parts])) & jnp.isfinite(found.spread)
+        rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * found.step_norm, 1e-30))
+        good = jnp.all(jnp.stack([part.finite for part in parts])) & jnp.isfinite(found.step_norm)
         params, opt, good = guarded(fixed.selection, run, found, rate, good & jnp.isfinite(found.shift))
         state = State(tuple(part.walkers for part in parts), tuple(part.visits for part in parts))
         infos = tuple(part.info for part in parts)
-        info = Info(infos, jnp.where(good, rate * found.spread, 0.0), found.shift, opt.rejected)
+        info = Info(infos, jnp.where(good, rate * found.step_norm, 0.0), found.shift, opt.rejected)
         return Run(params, state, opt, run.step + 1), info
 
     return Process(init, step)

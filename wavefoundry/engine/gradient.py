@@ -24,7 +24,7 @@ class Direction(NamedTuple):
 
     update: Float[Array, " P"]
     shift: Float[Array, ""]  # the damping that was needed
-    spread: Float[Array, ""]  # sqrt(update S update): rms change of log psi per unit learning rate
+    step_norm: Float[Array, ""]  # sqrt(update S update): rms change of log psi per unit learning rate
     change: Any = None  # (N,), rows update: the same for every row, where it is known
 
 

@@ -41,7 +41,7 @@ FAR = 10.0
 class Optimiser(NamedTuple):
     """State of the natural gradient: last update (momentum), learning-rate scale and rejected steps so far.
 
-    spread: rms change of log psi that the last update makes by unit rate, 0 where it is not known. stretch: how many
+    step_norm: rms change of log psi that the last update makes by unit rate, 0 where it is not known. stretch: how many
     times larger that has been on the samples of the next step, which the update has not seen. Where steps may be
     undone, also the weights of the lowest energy, that energy, and the steps undone so far.
     """
@@ -49,7 +49,7 @@ class Optimiser(NamedTuple):
     update: Float[Array, " P"]
     scale: Float[Array, ""]
     rejected: Array
-    spread: Any = None
+    step_norm: Any = None
     stretch: Any = None
     best: Any = None
     reached: Any = None
@@ -64,7 +64,7 @@ class Info(NamedTuple):
     chain_energies: Array  # (R, S), contributions of the samples to the energy: their mean
     acceptance: Float[Array, ""]
     shift: Float[Array, ""]
-    spread: Float[Array, ""]  # rms change of log psi made by the step
+    step_norm: Float[Array, ""]  # rms change of log psi made by the step
     rejected: Array
     undone: Array
 
@@ -302,13 +302,13 @@ def stretched(opt: Optimiser, rows: Float[Array, "N P"]) -> Array:
 
     A running mean; 1 where the last update is not known.
     """
-    ahead = jnp.linalg.norm(rows.astype(jnp.float64) @ opt.update) / jnp.maximum(opt.spread, 1e-30)
-    return jnp.where(opt.spread > 0, 0.8 * opt.stretch + 0.2 * jnp.clip(ahead, 1.0, 100.0), 1.0)
+    ahead = jnp.linalg.norm(rows.astype(jnp.float64) @ opt.update) / jnp.maximum(opt.step_norm, 1e-30)
+    return jnp.where(opt.step_norm > 0, 0.8 * opt.stretch + 0.2 * jnp.clip(ahead, 1.0, 100.0), 1.0)
 
 
 def limited(rate: Array, found: Direction, stretch: Array, root: Float[Array, "R S"], options: Options) -> Array:
     """The step size that keeps the rms change of log psi within ``trust``, growth of a sample within ``largest``."""
-    rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * stretch * found.spread, 1e-30))
+    rate = rate * jnp.minimum(1.0, options.trust / jnp.maximum(rate * stretch * found.step_norm, 1e-30))
     each = -found.change.reshape(*root.shape, -1)[..., 0] * np.sqrt(root.shape[0])  # of log |psi|
     most = jnp.max(jnp.where(root > 1e-6, each / jnp.maximum(root, 1e-6), 0.0))
     return rate * jnp.minimum(1.0, options.largest / jnp.maximum(rate * most, 1e-30))
@@ -350,21 +350,21 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
         # a full sum leaves nothing unseen
         stretch = run.opt.stretch if listed and not options.drawn else stretched(run.opt, rows)
         rate = limited(learning_rate * run.opt.scale, found, stretch, root, options)
-        good = jnp.all(jnp.isfinite(residual)) & jnp.isfinite(found.spread) & jnp.isfinite(found.shift)
+        good = jnp.all(jnp.isfinite(residual)) & jnp.isfinite(found.step_norm) & jnp.isfinite(found.shift)
         lost, kept, reached = risen(run.opt.reached, energy, residual, root)
         params, opt, _ = guarded(selection, run, found, rate, good & ~lost)
         params = jax.tree.map(lambda a, b: jnp.where(lost, a, b), selection.replace(params, run.opt.best), params)
         best = jnp.where(kept, selection.vector(run.params), run.opt.best)
         opt = opt._replace(
-            spread=jnp.where(good & ~lost, found.spread, 0.0),
+            step_norm=jnp.where(good & ~lost, found.step_norm, 0.0),
             stretch=stretch,
             best=best,
             reached=reached,
             undone=run.opt.undone + lost,
             rejected=opt.rejected - lost,
         )
-        spread = rate * found.spread
-        info = Info(energy, variance, local, walkers.acceptance, found.shift, spread, opt.rejected, opt.undone)
+        step_norm = rate * found.step_norm
+        info = Info(energy, variance, local, walkers.acceptance, found.shift, step_norm, opt.rejected, opt.undone)
         return Run(params, walkers, opt, run.step + 1), info
 
     return Process(init, step)

@@ -127,7 +127,8 @@ def _for_emulation(kind: type, fields: dict[str, object]) -> bool:
 
 def dense(**fields: object) -> DenseSpec | EmulatorSpec:
     """One layer without bias: ``dense(alpha=4, activation="logcosh")``; with the options of an emulator (``hidden``,
-    ``frames``, ...) the dense network of arXiv 2203.10200, see ``gru``. ``distill`` takes plain ``dense()`` as such."""
+    ``frames``, ...) the dense network of arXiv 2203.10200, see ``gru``. ``distill`` takes plain ``dense()`` as such.
+    """
     if _for_emulation(DenseSpec, fields):
         return _emulator("dense", fields)
     return described(DenseSpec, fields)
@@ -135,7 +136,8 @@ def dense(**fields: object) -> DenseSpec | EmulatorSpec:
 
 def conv(**fields: object) -> ConvSpec | EmulatorSpec:
     """One convolution: ``conv(channels=4, window=3, periodic=False)``; with the options of an emulator the one of
-    arXiv 2203.10200, as for ``dense``."""
+    arXiv 2203.10200, as for ``dense``.
+    """
     if _for_emulation(ConvSpec, fields):
         return _emulator("conv", fields)
     return described(ConvSpec, fields)
@@ -178,7 +180,8 @@ def _emulator(kind: str, options: dict[str, object]) -> EmulatorSpec:
 
 def unitary(**options: object) -> EmulatorSpec:
     """The unitary emulator: ``depth=3, taps=9, kcut=12.0, precision="float32"``; priors ``norm=True, mirror=False,
-    time_reversal=False, gauge=False``. 72 weights by default."""
+    time_reversal=False, gauge=False``. 72 weights by default.
+    """
     return _emulator("unitary", options)
 
 
@@ -189,7 +192,8 @@ def kernel(**options: object) -> EmulatorSpec:
 
 def gru(**options: object) -> EmulatorSpec:
     """The recurrent network of arXiv 2203.10200: ``window=23, frames=4, hidden=69, sigma=2.8, potential_scale=14.0,
-    doubled=True``; priors ``phase=False, amplitude=False, mirror=False, renormalise=False``."""
+    doubled=True``; priors ``phase=False, amplitude=False, mirror=False, renormalise=False``.
+    """
     return _emulator("gru", options)
 
 
@@ -221,7 +225,8 @@ def electrons(
     preset: str = "small", precision: Literal["float32", "float64"] = "float32", **options: Any
 ) -> ElectronsSpec:
     """A wavefunction of electrons for any molecule: ``electrons(width=32, layers=2, determinants=4)``; the published
-    size with ``electrons(preset="paper")``."""
+    size with ``electrons(preset="paper")``.
+    """
     return ElectronsSpec(preset, precision, tuple(sorted(options.items())))
 
 

@@ -93,7 +93,7 @@ def conv(
     periodic: bool = True,
     precision: str = "float64",
 ) -> Wavefunction:
-    """log psi = sum over sites and filters of GELU(convolution of the spins).
+    """Log psi = sum over sites and filters of GELU(convolution of the spins).
 
     Source: arXiv 2505.22734, CNN (4 filters of 3 x 3: 36 weights).
 

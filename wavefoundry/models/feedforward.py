@@ -40,7 +40,7 @@ class DenseBackbone(eqx.Module):
         return ACTIVATIONS[self.activation][0](x.astype(self.kernel.dtype) @ self.kernel)
 
     def log_derivatives(self, x: Float[Array, "S sites"], index: Int[Array, " P"]) -> Float[Array, "S P"]:
-        """d log psi / d W of the weights ``index`` (row-major) alone; an index beyond the last gives zeros.
+        """D log psi / d W of the weights ``index`` (row-major) alone; an index beyond the last gives zeros.
 
         The cost grows with the number of weights asked for, not with the size of the layer.
         """
@@ -60,7 +60,7 @@ def dense(
     std: float = 0.1,
     precision: str = "float64",
 ) -> Wavefunction:
-    """log psi(x) = sum_h act(sum_i x_i W_ih) with rint(alpha * sites) hidden units.
+    """Log psi(x) = sum_h act(sum_i x_i W_ih) with rint(alpha * sites) hidden units.
 
     Source: arXiv 2505.22734, feed-forward network (there with ReLU and std 0.01).
 

@@ -135,7 +135,7 @@ def displacements(extent: tuple[int, ...], patch: int | tuple[int, ...]) -> Int[
     return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(difference, -1, 0)), shape))
 
 
-def vit(
+def vit(  # noqa: PLR0913 - one for each option
     key: PRNGKeyArray,
     extent: tuple[int, ...],
     *,

@@ -48,7 +48,7 @@ class Unitary(Emulator):
     history: int = eqx.field(static=True, default=1)
 
     @classmethod
-    def create(
+    def create(  # noqa: PLR0913 - one for each option
         cls, key: PRNGKeyArray, *, frame_step: float, depth: int = 3, taps: int = 9, kcut: float = 12.0,
         mirror: bool = False, time_reversal: bool = False, gauge: bool = False, norm: bool = True,
         precision: str = "float32",

@@ -136,7 +136,7 @@ class Windowed(Emulator):
     mirror: bool = eqx.field(static=True)
 
     @classmethod
-    def create(
+    def create(  # noqa: PLR0913 - one for each option
         cls, key: PRNGKeyArray, kind: str, *, window: int = WINDOW, frames: int = FRAMES, hidden: int = HIDDEN,
         potential_scale: float = 14.0, sigma: float = 2.8, phase: bool = False, amplitude: bool = False,
         mirror: bool = False, doubled: bool = True, precision: str = "float32",

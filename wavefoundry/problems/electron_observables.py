@@ -45,7 +45,8 @@ def spin_squared(wavefunction: Any, system: ElectronSystem, x: Float[Array, "n 3
 
 class ForceTerms(NamedTuple):
     """Of one configuration: energy, its derivative along every nuclear coordinate with the electrons carried along, and
-    the derivative of the logarithm of the sampled density."""
+    the derivative of the logarithm of the sampled density.
+    """
 
     energy: Float[Array, ""]
     slope: Float[Array, "atoms 3"]

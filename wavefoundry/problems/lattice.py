@@ -1,12 +1,14 @@
 """Families of lattice Hamiltonians H = sum_k c_k H_k of spins 1/2, one NetKet Jax operator per coupling.
 
-Spins are +-1 (int8). Ising: Pauli matrices. J1-J2 Heisenberg: spin operators S = sigma/2.
+Spins are +-1 (int8). Ising: Pauli matrices. Exchange between spins: spin operators S = sigma/2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,9 @@ import numpy as np
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import edges_of
+from wavefoundry.core.hamiltonians import MODELS, Model
+from wavefoundry.core.lattices import LATTICES, Lattice, plain
+from wavefoundry.core.words import near
 from wavefoundry.problems.lattice_checks import check_couplings, check_operators, check_terms, sector_states
 from wavefoundry.problems.moves import Moves, moves_of
 from wavefoundry.problems.spins import LatticeSystem
@@ -42,6 +47,7 @@ def from_netket(
     periodic: bool = True,
     marshall: Sequence[bool] | None = None,
     model: str = "custom",
+    bonds: Sequence[tuple[int, int]] | None = None,
 ) -> LatticeSystem:
     """A family of Hamiltonians from NetKet operators, one for each coupling.
 
@@ -52,6 +58,7 @@ def from_netket(
         periodic: whether patches and correlation functions may wrap round.
         marshall: sites whose down spins change the sign of psi (Marshall rule), or None.
         model: name used in reports.
+        bonds: pairs of neighbours, for the moves of Markov chains; those of a chain or square lattice by default.
 
     Raises:
         InputError: names differ, Hilbert spaces differ, not spin 1/2, complex, infinite or huge matrix elements, a term
@@ -73,7 +80,10 @@ def from_netket(
     if int(np.prod(shape)) != hilbert.size:
         raise InputError(f"extent {shape} does not hold {hilbert.size} sites", where="from_netket: extent")
     # without a constraint single spins are flipped
-    moves = moves_of(operators, _neighbour_pairs(shape, periodic)) if hilbert.constrained else Moves(None, None)
+    moves = Moves(None, None)
+    if hilbert.constrained:
+        near_by = LATTICES[plain(shape)].bonds(shape, periodic) if bonds is None else bonds
+        moves = moves_of(operators, _neighbour_pairs(near_by, hilbert.size))
     return LatticeSystem(
         couplings=jnp.array([float(couplings[name]) for name in terms]),
         operators=operators,
@@ -110,30 +120,109 @@ def _as_jax(name: str, operator: Any) -> Any:
     return operator
 
 
-def _neighbour_pairs(shape: tuple[int, ...], periodic: bool) -> np.ndarray:
+def _neighbour_pairs(bonds: Sequence[tuple[int, int]], sites: int) -> np.ndarray:
     """Pairs of sites up to two bonds apart, (pairs, 2), for exchange moves."""
-    around: list[set[int]] = [set() for _ in range(int(np.prod(shape)))]
-    for i, j in _bonds(shape, periodic)[0]:
+    around: list[set[int]] = [set() for _ in range(sites)]
+    for i, j in bonds:
         around[i].add(j)
         around[j].add(i)
     pairs = {(i, j) for i, near in enumerate(around) for k in near for j in (k, *around[k]) if i < j}
     return np.array(sorted(pairs), int).reshape(-1, 2)
 
 
-def _strings(sites: int, bonds: Sequence[tuple[int, int]], letters: str) -> list[str]:
-    """Pauli strings with ``letters`` on the two sites of every bond."""
+def _strings(sites: int, places: Sequence[tuple[int, ...]], letters: str) -> list[str]:
+    """Pauli strings with ``letters`` on the sites of every place."""
     out = []
-    for i, j in bonds:
+    for place in places:
         string = ["I"] * sites
-        string[i], string[j] = letters
+        for site, letter in zip(place, letters, strict=True):
+            string[site] = letter
         out.append("".join(string))
     return out
 
 
-def _pauli(hilbert: Any, strings: list[str], weight: float) -> Any:
-    """Sum of Pauli strings with one weight."""
-    build: Any = nk.operator.PauliStringsJax
-    return build(hilbert, strings, [weight] * len(strings))
+def build(
+    model: str,
+    lattice: str,
+    size: int | Sequence[int],
+    *,
+    periodic: bool = True,
+    marshall: bool | Literal["auto"] = "auto",
+    exponent: float = 3.0,
+    **couplings: float,
+) -> LatticeSystem:
+    """A built-in model on a built-in lattice, as the tables in ``core.hamiltonians`` and ``core.lattices`` have them.
+
+    Args:
+        model: "ising", "ising-long-range", "j1j2", "xxz". lattice: "chain", "square", "triangular", "honeycomb" (two
+            sites in a cell), "kagome" (three).
+        size: cells along every edge: L, or (rows, columns).
+        periodic: boundary condition.
+        marshall: rotate one sublattice (Marshall sign rule); "auto": where there are two and the model asks for it.
+        exponent: of the distance, for models whose couplings fall off with it.
+        couplings: by their names in the model; missing ones have their defaults.
+
+    Raises:
+        InputError: unknown names, an odd number of sites for Sz = 0, or a sign rule without two sublattices.
+    """
+    entry = _entry(MODELS, model, "model")
+    kind = _entry({name: LATTICES[name] for name in entry.lattices}, lattice, f"lattice of {model}")
+    edges = edges_of(size if isinstance(size, Sequence) else (size,) * kind.axes, "lattice: size")
+    if len(edges) != kind.axes:
+        raise InputError(f"a {lattice} has {kind.axes} edges, not {len(edges)}", where="lattice: size")
+    if unknown := [name for name in couplings if name not in entry.couplings]:
+        why, fix = f"couplings of {model}: {', '.join(entry.couplings)}", near(unknown[0], entry.couplings)
+        raise InputError(f"{model} has no coupling {unknown[0]!r}", where="couplings", why=why, fix=fix)
+    sites, fits = kind.basis * int(np.prod(edges)), entry.marshall(kind, edges, periodic)
+    if entry.sector and sites % 2:
+        raise InputError(f"{sites} spins cannot have Sz = 0", where=model, fix="use an even number of sites")
+    if marshall is True and not fits:
+        raise InputError(
+            f"the Marshall rule needs two sublattices, and the {lattice} {'x'.join(map(str, edges))} has none",
+            where=f"{model}: marshall",
+            fix="use even edges, an open lattice, or marshall=False",
+        )
+    space: Any = nk.hilbert.Spin
+    hilbert = space(0.5, sites, total_sz=0) if entry.sector else space(0.5, sites)
+    terms = {name: _term(hilbert, entry, name, kind, (edges, periodic, exponent)) for name in entry.couplings}
+    system = from_netket(
+        terms,
+        entry.couplings | couplings,
+        extent=kind.extent(edges),
+        periodic=periodic,
+        marshall=[colour == 1 for colour in kind.colour(edges)] if fits and marshall is not False else None,
+        model=model,
+        bonds=kind.bonds(edges, periodic),
+    )
+    return dataclasses.replace(system, geometry=lattice)
+
+
+def _entry(table: Mapping[str, Any], name: str, what: str) -> Any:
+    if name not in table:
+        why, fix = f"known: {', '.join(table)}", near(name, table)
+        raise InputError(f"there is no {what} called {name!r}", where="lattice", why=why, fix=fix)
+    return table[name]
+
+
+def _term(
+    hilbert: Any, model: Model, coupling: str, lattice: Lattice, where: tuple[tuple[int, ...], bool, float]
+) -> Any:
+    """The operator of one coupling; ``where``: cells, boundary and exponent."""
+    edges, periodic, exponent = where
+    strings, weights = [], []
+    for term in (term for term in model.terms if term.coupling == coupling):
+        if term.shell == 0:
+            places: list[tuple[int, ...]] = [(site,) for site in range(hilbert.size)]
+        elif term.shell is None:
+            places = list(itertools.combinations(range(hilbert.size), 2))
+        else:
+            places = list(lattice.bonds(edges, periodic, term.shell))
+        far = [lattice.distance(edges, periodic, (i, j)) for i, j in places] if term.shell is None else [1.0]
+        for letters in term.letters:
+            strings += _strings(hilbert.size, places, letters)
+            weights += [term.weight / r**exponent for r in (far if term.shell is None else far * len(places))]
+    operator: Any = nk.operator.PauliStringsJax
+    return operator(hilbert, strings, weights)
 
 
 def ising(extent: Sequence[int], *, h: float = 1.0, J: float = 1.0, periodic: bool = True) -> LatticeSystem:
@@ -144,16 +233,7 @@ def ising(extent: Sequence[int], *, h: float = 1.0, J: float = 1.0, periodic: bo
         h: transverse field. J: ferromagnetic coupling.
         periodic: boundary condition.
     """
-    shape = edges_of(extent, "lattice.ising")
-    sites = int(np.prod(shape))
-    hilbert = nk.hilbert.Spin(0.5, sites)
-    bonds, _ = _bonds(shape, periodic)
-    flips = ["I" * i + "X" + "I" * (sites - i - 1) for i in range(sites)]
-    terms = {
-        "J": _pauli(hilbert, _strings(sites, bonds, "ZZ"), -1.0),
-        "h": _pauli(hilbert, flips, -1.0),
-    }
-    return from_netket(terms, {"J": J, "h": h}, extent=shape, periodic=periodic, model="ising")
+    return build("ising", plain(edges_of(extent, "lattice.ising")), extent, periodic=periodic, J=J, h=h)
 
 
 def ising_chain(sites: int, *, h: float = 1.0, J: float = 1.0, periodic: bool = True) -> LatticeSystem:
@@ -183,24 +263,9 @@ def j1j2(
     Raises:
         InputError: an odd number of sites, or a sign rule on a lattice without two sublattices.
     """
-    shape = edges_of(extent, "lattice.j1j2")
-    sites = int(np.prod(shape))
-    if sites % 2:
-        raise InputError(f"{sites} spins cannot have Sz = 0", where="j1j2", fix="use an even number of sites")
-    if marshall and periodic and any(edge % 2 for edge in shape):
-        raise InputError(
-            f"the Marshall rule needs two sublattices, but the periodic lattice {shape} has an odd edge",
-            where="j1j2: marshall",
-            fix="use even edges, an open lattice, or marshall=False",
-        )
-    hilbert = nk.hilbert.Spin(0.5, sites, total_sz=0)
-    nearest, diagonal = _bonds(shape, periodic)
-    terms = {}
-    for name, bonds in (("J1", nearest), ("J2", diagonal)):
-        strings = [s for letters in ("XX", "YY", "ZZ") for s in _strings(sites, bonds, letters)]
-        terms[name] = _pauli(hilbert, strings, 0.25)
-    sublattice = np.indices(shape).sum(axis=0).reshape(-1) % 2 == 1 if marshall else None
-    return from_netket(terms, {"J1": J1, "J2": J2}, extent=shape, periodic=periodic, marshall=sublattice, model="j1j2")
+    return build(
+        "j1j2", plain(edges_of(extent, "lattice.j1j2")), extent, periodic=periodic, marshall=marshall, J1=J1, J2=J2
+    )
 
 
 def j1j2_chain(sites: int, **options: Any) -> LatticeSystem:
@@ -211,21 +276,3 @@ def j1j2_chain(sites: int, **options: Any) -> LatticeSystem:
 def j1j2_square(rows: int, columns: int, **options: Any) -> LatticeSystem:
     """J1-J2 Heisenberg model on a square lattice, see ``j1j2``."""
     return j1j2((rows, columns), **options)
-
-
-def _bonds(shape: tuple[int, ...], periodic: bool) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Nearest bonds, and second bonds (two sites along a chain, diagonals of a square), each counted once."""
-    steps = (((1,),), ((2,),)) if len(shape) == 1 else (((0, 1), (1, 0)), ((1, 1), (1, -1)))
-    found: list[list[tuple[int, int]]] = []
-    for kind in steps:
-        bonds = set()
-        for site in np.ndindex(*shape):
-            for step in kind:
-                other = np.add(site, step)
-                if not periodic and (np.any(other < 0) or np.any(other >= shape)):
-                    continue
-                a, b = (int(np.ravel_multi_index(tuple(p), shape)) for p in (site, np.mod(other, shape)))
-                if a != b:  # round an edge of one or two sites a bond may lead back
-                    bonds.add((min(a, b), max(a, b)))
-        found.append(sorted(bonds))
-    return found[0], found[1]

@@ -10,19 +10,34 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.core.lattices import LATTICES
 from wavefoundry.core.verdict import Reference
 
 if TYPE_CHECKING:
     from wavefoundry.problems.spins import LatticeSystem
 
 
+PREFIX = {2: "staggered_", 3: "three_sublattice_"}
+"""Of the moments of an order by so many sublattices."""
+
+
+def _colours(system: LatticeSystem) -> tuple[np.ndarray, int]:
+    """Sublattice of every site, and their number, for the order that is measured; one: a uniform magnetisation."""
+    lattice, model = LATTICES.get(system.geometry), MODELS.get(system.model)
+    if lattice is None or model is None or model.order == "uniform":
+        return np.zeros(system.sites, int), 1
+    return np.array(lattice.colour(lattice.cells(system.extent))), lattice.colours
+
+
 def names(system: LatticeSystem) -> list[str]:
     """Names of what ``measure`` returns, in its order.
 
-    m2, m4, abs_m: moments of the magnetisation per site m = (1/N) sum_i Z_i (of the staggered one for j1j2, where
-    the uniform one vanishes); correlation_r: <Z_0 Z_r> at r sites along the first axis, averaged over the lattice.
+    m2, m4, abs_m: moments of the magnetisation per site m = (1/N) sum_i Z_i. Antiferromagnets: of the modulus of
+    (1/N) sum_i exp(2 pi i c / n) Z_i with n sublattices c, staggered (n = 2) or three_sublattice. correlation_r:
+    <Z_0 Z_r> at r sites along the first axis, averaged over the lattice.
     """
-    prefix = "staggered_" if system.model == "j1j2" else ""
+    prefix = PREFIX.get(_colours(system)[1], "")
     moments = [f"{prefix}{moment}" for moment in ("m2", "m4", "abs_m")]
     return moments + [f"correlation_{r}" for r in range(1, distances(system) + 1)]
 
@@ -35,13 +50,15 @@ def distances(system: LatticeSystem) -> int:
 
 def measure(system: LatticeSystem) -> Callable[[Array], Float[Array, " observables"]]:
     """The observables of one configuration (sites,), see ``names``."""
-    staggered = np.indices(system.extent).sum(axis=0).reshape(-1) % 2 if system.model == "j1j2" else np.zeros(1)
-    signs = 1.0 - 2.0 * staggered
+    colours, count = _colours(system)
+    angle = 2 * np.pi * colours / count
+    along, across = np.cos(angle), np.sin(angle) if count > 2 else None
     edge, periodic, longest = system.extent[0], system.periodic, distances(system)
 
     def one(x: Array) -> Array:
         spins = x.astype(jnp.float64)
-        m = jnp.mean(spins * signs)
+        m = jnp.mean(spins * along)
+        m = m if across is None else jnp.hypot(m, jnp.mean(spins * across))
         grid = spins.reshape(system.extent)
         correlations = []
         for r in range(1, longest + 1):

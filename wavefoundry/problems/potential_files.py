@@ -74,7 +74,7 @@ def _values(values: np.ndarray, grid: Grid1D, where: str) -> np.ndarray:
 
 
 def _places(table: np.ndarray, grid: Grid1D, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """x and V of a table with two columns, after all checks."""
+    """X and V of a table with two columns, after all checks."""
     x, v, length = table[:, 0], table[:, 1], grid.length
     if not np.all(np.isfinite(table)):
         row = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0]) + 1

@@ -19,6 +19,7 @@ from jaxtyping import Array, Complex, Float
 
 from wavefoundry.core import types as _types  # noqa: F401 - switches JAX to 64-bit mode
 from wavefoundry.core.errors import InputError, PhysicsError
+from wavefoundry.core.pieces import Piece, at_once, even_length
 from wavefoundry.problems.grid import Grid, Grid1D
 from wavefoundry.problems.potentials import values_of
 from wavefoundry.problems.wavepackets import state_of
@@ -29,6 +30,8 @@ RESONANCE = 2 * math.pi
 SAFE = 0.8
 MAX_EXACT = 4096
 DOUBLINGS = 7
+PIECE_WORK = 2**27
+"""Grid points times evaluations of a splitting in one piece: some seconds of a core."""
 
 
 class Scheme(NamedTuple):
@@ -130,12 +133,12 @@ def least_substeps(energy: np.ndarray, dt: float) -> int:
 
 def solve(
     psi0: np.ndarray, potential: np.ndarray, frames: int, *, grid: Grid | None = None, dt: float = 0.1,
-    solver: Solver | None = None, progress: Callable[[int, int], None] | None = None,
+    solver: Solver | None = None, piece: Piece = at_once,
 ) -> Solution:  # fmt: skip
     """Propagate one state or a batch; see ``propagate`` for the arguments.
 
     Args:
-        progress: called with the finished and the total number of runs of a batch.
+        piece: does the work piece by piece.
 
     Raises:
         InputError: shapes that do not fit, values that are not finite, a step at or beyond the resonance limit.
@@ -145,29 +148,25 @@ def solve(
     states, landscapes, single = _batches(psi0, potential, grid)
     check_step(grid, dt, solver, frames)
     if solver.method == "exact":
-        frames_out = _exact(states, landscapes, frames, grid, dt, solver)
+        frames_out = _exact(states, landscapes, frames, grid, dt, solver, piece)
         return Solution(frames_out[0] if single else frames_out, 0, 0.0)
     energy = kinetic(grid, solver.laplacian, solver.kcut)
-
-    def run(index: np.ndarray | slice, substeps: int, report: Any = None) -> np.ndarray:
-        return _in_chunks(states[index], landscapes[index], energy, dt, solver, frames, substeps, report)
-
     if not solver.check:
-        substeps = least_substeps(energy, dt) if solver.substeps == "auto" else solver.substeps
-        out, error = run(slice(None), substeps, progress), math.nan
+        substeps, error = least_substeps(energy, dt) if solver.substeps == "auto" else solver.substeps, math.nan
     else:
-        substeps, error = converge(states, landscapes, frames, grid=grid, dt=dt, solver=solver)
-        out = run(slice(None), substeps, progress)
+        substeps, error = converge(states, landscapes, frames, grid=grid, dt=dt, solver=solver, piece=piece)
+    out = _in_chunks(states, landscapes, _Steps(energy, dt, SCHEMES[solver.method], substeps), frames, piece)
     return Solution(out[0] if single else out, substeps, error)
 
 
 def converge(
-    states: np.ndarray, landscapes: np.ndarray, frames: int, *, grid: Grid, dt: float, solver: Solver
-) -> tuple[int, float]:
+    states: np.ndarray, landscapes: np.ndarray, frames: int, *, grid: Grid, dt: float, solver: Solver,
+    piece: Piece = at_once,
+) -> tuple[int, float]:  # fmt: skip
     """Substeps per frame that pass the test of halving the step, for the hardest members of a batch.
 
     Args:
-        states: (batch, *grid). landscapes: the same shape. frames, grid, dt, solver: as for ``solve``.
+        states: (batch, *grid). landscapes: the same shape. frames, grid, dt, solver, piece: as for ``solve``.
 
     Returns:
         Number of substeps, and the estimated relative L2 error of the last frame.
@@ -179,12 +178,13 @@ def converge(
     probe = _hardest(states, landscapes, energy)
 
     def run(substeps: int) -> np.ndarray:
-        return _in_chunks(states[probe], landscapes[probe], energy, dt, solver, frames, substeps, None)
+        steps = _Steps(energy, dt, SCHEMES[solver.method], substeps)
+        return _in_chunks(states[probe], landscapes[probe], steps, frames, piece, last=True)
 
     return _converged(run, energy, dt, solver)
 
 
-def propagate(
+def propagate(  # noqa: PLR0913 - one for each option
     psi0: Any, potential: Any, frames: int, *, grid: Grid | None = None, dt: float = 0.1, method: Method = "strang",
     substeps: int | Literal["auto"] = "auto", laplacian: Laplacian = "spectral", kcut: float | None = None,
     tolerance: float = 1e-2, check: bool = True,
@@ -283,25 +283,50 @@ def _batches(psi0: Any, potential: Any, grid: Grid) -> tuple[np.ndarray, np.ndar
     return states, landscapes, single
 
 
+class _Steps(NamedTuple):
+    """How a frame is split up."""
+
+    energy: np.ndarray
+    dt: float
+    scheme: Scheme
+    substeps: int
+
+    def longest(self, batch: int) -> int:
+        """Frames of a batch that make one piece of work."""
+        return PIECE_WORK // (batch * self.energy.size * self.substeps * len(self.scheme.drifts))
+
+
 def _in_chunks(
-    states: np.ndarray, landscapes: np.ndarray, energy: np.ndarray, dt: float, solver: Solver, frames: int,
-    substeps: int, progress: Callable[[int, int], None] | None,
-) -> np.ndarray:  # fmt: skip
-    """Batches in pieces that fit the cache: about 16 one-dimensional states at a time."""
-    scheme = SCHEMES[solver.method]
-    size = max(1, min(len(states), 2**14 // max(1, energy.size)))
-    out = np.empty((len(states), frames + 1, *energy.shape), np.complex128)
+    states: np.ndarray, landscapes: np.ndarray, steps: _Steps, frames: int, piece: Piece, last: bool = False
+) -> np.ndarray:
+    """Batches in chunks that fit the cache: about 16 one-dimensional states at a time; long ones in several pieces.
+
+    Args:
+        last: give the last frame only.
+    """
+    size = max(1, min(len(states), 2**14 // max(1, steps.energy.size)))
+    length = even_length(frames, steps.longest(size))
+    out = np.empty((len(states), 1 if last else frames + 1, *steps.energy.shape), np.complex128)
     for lo in range(0, len(states), size):
-        part, fields = states[lo : lo + size], landscapes[lo : lo + size]
-        missing = size - len(part)  # the last piece is filled up, so that one program serves all
+        psi, fields = states[lo : lo + size], landscapes[lo : lo + size]
+        here = out[lo : lo + size]
+        missing = size - len(psi)  # the last chunk is filled up, so that one program serves all
         if missing:
-            part = np.concatenate([part, np.repeat(part[:1], missing, 0)])
+            psi = np.concatenate([psi, np.repeat(psi[:1], missing, 0)])
             fields = np.concatenate([fields, np.repeat(fields[:1], missing, 0)])
-        done = _split_many(part, fields, energy, dt, substeps, scheme, frames)
-        out[lo : lo + size] = np.asarray(done)[: size - missing]
-        if progress is not None:
-            progress(min(lo + size, len(states)), len(states))
+        here[:, 0] = psi[: len(here)]
+        for begin in range(0, frames, length):
+            count = min(length, frames - begin)
+            found = piece(partial(_frames_after, psi, fields, steps, length, slice(count - 1 if last else 0, count)))
+            here[:, slice(0, 1) if last else slice(begin + 1, begin + 1 + count)] = found[: len(here)]
+            psi = found[:, -1]
     return out
+
+
+def _frames_after(psi: Any, fields: Any, steps: _Steps, frames: int, keep: slice) -> np.ndarray:
+    """Some of the frames after ``psi``."""
+    done = _split_many(psi, fields, steps.energy, steps.dt, steps.substeps, steps.scheme, frames)
+    return np.array(np.asarray(done)[:, 1:][:, keep])
 
 
 HARDEST = 4
@@ -345,9 +370,9 @@ def _converged(run: Callable[[int], np.ndarray], energy: np.ndarray, dt: float, 
 
 
 def _exact(
-    states: np.ndarray, landscapes: np.ndarray, frames: int, grid: Grid, dt: float, solver: Solver
+    states: np.ndarray, landscapes: np.ndarray, frames: int, grid: Grid, dt: float, solver: Solver, piece: Piece
 ) -> np.ndarray:
-    """All frames by diagonalisation; each different potential is diagonalised once."""
+    """All frames by diagonalisation; neighbours with the same potential share one."""
     import scipy.linalg
 
     n = grid.shape[0]
@@ -356,13 +381,19 @@ def _exact(
     out = np.empty((len(states), frames + 1, n), np.complex128)
     known: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
     times = np.arange(frames + 1) * dt
-    for index, (psi, field) in enumerate(zip(states, landscapes, strict=True)):
+
+    def run(psi: np.ndarray, field: np.ndarray) -> np.ndarray:
         key = field.tobytes()
         if key not in known:
-            known = {
-                key: scipy.linalg.eigh(matrix + np.diag(field), overwrite_a=True, driver="evd", check_finite=False)
-            }
+            known.clear()
+            full = matrix + np.diag(field)
+            known[key] = scipy.linalg.eigh(full, overwrite_a=True, driver="evd", check_finite=False)
         levels, vectors = known[key]
-        parts = np.exp(-1j * np.outer(times, levels)) * (vectors.T @ psi)
-        out[index].real, out[index].imag = parts.real @ vectors.T, parts.imag @ vectors.T
+        parts: Any = np.exp(-1j * np.outer(times, levels)) * (vectors.T @ psi)
+        found = np.empty(parts.shape, np.complex128)
+        found.real, found.imag = parts.real @ vectors.T, parts.imag @ vectors.T
+        return found
+
+    for index, (psi, field) in enumerate(zip(states, landscapes, strict=True)):
+        out[index] = piece(partial(run, psi, field))
     return out

@@ -35,6 +35,7 @@ class LatticeSystem(System):
     model: str = eqx.field(static=True)
     slots: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # off-diagonal slots of each operator
     groups: Bool[Array, "groups sites"] | None = None  # spins flipped together: half of the moves, all if constrained
+    geometry: str = eqx.field(static=True, default="")  # its name in ``core.lattices``; empty: the user's own
 
     @property
     def sites(self) -> int:
@@ -81,7 +82,8 @@ class LatticeSystem(System):
     @property
     def trace(self) -> Float[np.ndarray, " terms"]:
         """Tr H_k / dim of each term over all 2^sites configurations: the energy of infinite temperature is
-        ``trace @ couplings``."""
+        ``trace @ couplings``.
+        """
         return np.array([identity_part(operator) for operator in self.operators])
 
     def operator(self) -> Any:

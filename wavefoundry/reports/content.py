@@ -7,6 +7,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.reports import view
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 from wavefoundry.reports.view import Row
@@ -14,7 +15,6 @@ from wavefoundry.reports.view import Row
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-MODEL_NAMES = {"ising": "transverse-field Ising model", "j1j2": "J1-J2 Heisenberg model"}
 FLAGS = {
     "BELOW-EXACT": "more than three error bars below an exact energy (refused beyond four), which no variational state "
     "can be: walkers that did not mix, a wrong error bar, or a different Hamiltonian",
@@ -71,7 +71,7 @@ def title(summary: dict[str, Any]) -> str:
             return system[key]
     model = str(system.get("model") or "lattice model")
     lattice = view.mapping(system.get("lattice"))
-    words = [MODEL_NAMES.get(re.sub(r"[^a-z0-9]", "", model.lower()), model)]
+    words = [MODELS[model].title if model in MODELS else model]
     count = view.sites(summary)
     kind = f"{lattice['kind']}" if isinstance(lattice.get("kind"), str) else "lattice"
     if "periodic" in lattice:

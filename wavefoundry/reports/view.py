@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.reports import verdicts
 
 NAN = math.nan
@@ -289,8 +290,8 @@ def unit(summary: dict[str, Any]) -> str:
     system = mapping(summary.get("system"))
     if isinstance(system.get("unit"), str):
         return system["unit"]
-    model = re.sub(r"[^a-z0-9]", "", str(system.get("model", "")).lower())
-    return "J" if "ising" in model else "J1" if "j1j2" in model or "heisenberg" in model else ""
+    model = str(system.get("model", ""))
+    return MODELS[model].unit if model in MODELS else ""
 
 
 def label(couplings: dict[str, float], names: tuple[str, ...]) -> str:

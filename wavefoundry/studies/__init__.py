@@ -1,4 +1,4 @@
-"""Studies: plan -> runs -> records. One function per kind of study file, found by its ``kind``."""
+"""Studies: from an accepted study file to a sealed run directory, whatever its kind."""
 
 from __future__ import annotations
 
@@ -8,21 +8,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavefoundry.core.errors import InputError
 from wavefoundry.studies.workers import Crew, client_of
 
 if TYPE_CHECKING:
-    from wavefoundry.studies.context import Emit
+    from wavefoundry.artifacts.store import RunDirectory
+    from wavefoundry.studies.progress import Context, Emit
 
 __all__ = ["Crew", "perform", "run_study"]
 
-MODULES = {
-    "diagram": "diagram_run",
-    "emulation": "emulation_run",
-    "molecules": "molecules_run",
-    "tickets": "tickets_run",
-}
-"""Where the kinds of study are, each with ``run(spec, context)`` and, if need be, ``refuse(spec)``."""
+KINDS = {kind: f"wavefoundry.studies.{kind}.study" for kind in ("diagram", "emulation", "molecules", "tickets")}
+"""Modules of the kinds of study: each has ``build(spec, context)``, which gives a ``Study``, and ``check(spec)``, which
+refuses what only a calculation can tell, before anything is written."""
 
 
 def run_study(
@@ -42,7 +38,7 @@ def run_study(
         resume: go on from the last checkpoint in ``out``.
         overwrite: replace an older run in ``out``.
         emit: receives events while the study runs.
-        crew: who does the runs of a study over several seeds; this process by default.
+        crew: who does the runs of a study over several seeds, or the tasks of one; this process by default.
 
     Raises:
         WavefoundryError: see the subclasses; ``Interrupted`` when a signal stopped the run after saving it.
@@ -54,9 +50,6 @@ def run_study(
     fix = "wavefoundry.artifacts.spec.load(path)"
     expect(spec, tuple(study_file.KINDS.values()), "accepted study", where="wf.run_study: spec", fix=fix)
     crew = crew or Crew()
-    if not crew.alone and spec.run.seeds == 1:
-        why = "what is shared out are the seeds of a study, and this one has a single seed"
-        raise InputError("there is nothing to share out", where="--workers, --scheduler", why=why, fix="--seeds 5")
     folder = path_of(out, "wf.run_study: out")
     with signals.interrupts() as stop, nullcontext() if crew.alone else client_of(crew) as client:
         return perform(spec, folder, lambda: stop.requested, resume, overwrite, emit, client)
@@ -75,34 +68,34 @@ def perform(
 
     Args:
         spec, folder, resume, overwrite, emit: as there. requested: gives the signal that asks to stop, or None.
-        client: of dask, for the seeds of a study; None: in this process.
+        client: of dask, for the seeds or the tasks of a study; None: in this process.
     """
     from wavefoundry.artifacts import spec as study_file
+    from wavefoundry.artifacts.results import read_results
     from wavefoundry.artifacts.store import RunDirectory
+    from wavefoundry.core.meter import Cost
     from wavefoundry.core.programs import keep_programs
-    from wavefoundry.studies.context import Context
+    from wavefoundry.studies.progress import WHOLE, Context
 
     keep_programs()
-    study = import_module(f"wavefoundry.studies.{MODULES[spec.kind]}")
-    if hasattr(study, "refuse") and not resume:
-        study.refuse(spec)  # what only a calculation can tell, before anything is written
-    if resume:
-        directory = RunDirectory.open(folder, write=True)
-    else:
+    kind = import_module(KINDS[spec.kind])
+    if not resume:
+        kind.check(spec)
         directory = RunDirectory.create(folder, study_file.dumps(spec), overwrite=overwrite)
+    else:
+        directory = RunDirectory.open(folder, write=True)
     with directory:
         earlier = None
         if resume:
             study_file.require_same(spec, directory.spec_text, folder)
-            earlier = _rewind_log(directory)
+            summary = read_results(directory.path)
+            if summary is not None and (summary["kind"] != "seeds" or summary["status"] == "complete"):
+                return summary  # nothing is left to do
+            newest = directory.newest()
+            directory.truncate_log(newest)
+            earlier = None if newest is None else Cost(**newest.get(WHOLE, {}))
         context = Context(emit, directory, requested, earlier)
-        if spec.run.seeds > 1:
-            from wavefoundry.studies import seeds
-
-            summary = seeds.run(spec, context, directory.path, client)
-        else:
-            summary = study.run(spec, context)
-            summary["cost"] = context.cost().to_dict()
+        summary = _done(spec, kind, context, directory, client)
         for text in directory.warnings:
             context.warn(text)
         summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
@@ -113,26 +106,22 @@ def perform(
     return summary
 
 
-def _rewind_log(directory: Any) -> Any:
-    """Drop log lines beyond the state that is gone back to: newest stream first.
+def _done(spec: Any, kind: Any, context: Context, directory: RunDirectory, client: Any) -> dict[str, Any]:
+    """The summary of a study, once all there is to it has been done."""
+    from wavefoundry.studies.execute import execute
 
-    Returns:
-        The cost of the whole run up to that state; None where nothing was saved.
-    """
-    from wavefoundry.artifacts.store import STORE_KEY
-    from wavefoundry.core.meter import Cost
-    from wavefoundry.studies.context import WHOLE
+    if spec.run.seeds > 1:
+        from wavefoundry.studies import seeds
 
-    tickets = ("training", "tickets", "isolate", "confirm", "transfer")
-    order = (tickets, ("adapt", "point"), ("pretrain",), ("emulation",), ("molecules",))
-    for streams in order:
-        found = [latest[2] for stream in streams if (latest := directory.latest(stream)) is not None]
-        if found:
-            newest = max(found, key=lambda meta: meta[STORE_KEY]["log_offset"])
-            directory.truncate_log(newest)
-            return Cost(**newest[WHOLE]) if WHOLE in newest else None
-    directory.truncate_log(None)
-    return None
+        return seeds.run(spec, context, directory.path, client)
+    study = kind.build(spec, context)
+    if client is None:
+        done = execute(study, context)
+    else:
+        from wavefoundry.studies.remote import execute_by_workers
+
+        done = execute_by_workers(study, context, client, directory.spec_text)
+    return study.summary(done, context) | {"cost": context.cost().to_dict()}
 
 
 def _tables(summary: dict[str, Any]) -> dict[str, str]:

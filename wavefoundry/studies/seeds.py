@@ -17,9 +17,9 @@ from wavefoundry.artifacts.spec_seeds import of_seed, seeds
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.verdict import ORDER
 from wavefoundry.reports.lines import named
-from wavefoundry.studies.context import Context
+from wavefoundry.studies.progress import Context
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
-from wavefoundry.studies.workers import STOPPED, Outcome, Task, error_of, fan_out, is_failure, take
+from wavefoundry.studies.workers import STOPPED, Outcome, SeedRun, error_of, fan_out, is_failure, take
 
 BARS = 4.0
 """A seed differs when it lies this many error bars, or robust deviations, from the median."""
@@ -49,7 +49,7 @@ def run(spec: Any, context: Context, folder: Path, client: Any) -> dict[str, Any
     """
     numbers = seeds(spec)
     tasks = [
-        Task(f"seed {number}", study_file.dumps(of_seed(spec, index)), str(folder / SEEDS / str(number)))
+        SeedRun(f"seed {number}", study_file.dumps(of_seed(spec, index)), str(folder / SEEDS / str(number)))
         for index, number in enumerate(numbers)
     ]
     (folder / SEEDS).mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ def run(spec: Any, context: Context, folder: Path, client: Any) -> dict[str, Any
     return summary_of(spec, numbers, found, whys)
 
 
-def _one_by_one(tasks: Sequence[Task], context: Context) -> Iterator[tuple[int, Outcome]]:
+def _one_by_one(tasks: Sequence[SeedRun], context: Context) -> Iterator[tuple[int, Outcome]]:
     """All tasks in this process; the time left of a run counts the runs after it as long as those before."""
     begin = time.perf_counter()
     for index, task in enumerate(tasks):

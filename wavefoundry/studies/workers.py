@@ -1,7 +1,7 @@
-"""Runs on other cores and machines: dask.distributed hands them out, the directory of each run keeps what it gives.
+"""Other cores and machines, by dask.distributed: the runs of several seeds here, the tasks of one run in ``remote``.
 
-A task is a study and a directory: whoever takes it starts the run, goes on with it, or finds it finished. So a task can
-be repeated, and a worker that dies costs no more than what its run had not saved.
+A run is a study and a directory: whoever takes it starts it, goes on with it, or finds it finished. So it can be
+repeated, and a worker that dies costs no more than what its run had not saved.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wavefoundry.core import errors
 from wavefoundry.core.errors import InputError, Interrupted, PhysicsError, WavefoundryError
 
 if TYPE_CHECKING:
-    from wavefoundry.studies.context import Context, Emit
+    from wavefoundry.studies.progress import Context, Emit
 
 POLL = 0.5
 """Seconds between two looks at the workers and at the logs of their runs."""
@@ -31,7 +31,7 @@ STOPPED, LOST = "stopped", "lost"
 """Outcomes of a run that was saved on request, and of one whose workers died."""
 
 
-class Task(NamedTuple):
+class SeedRun(NamedTuple):
     """A run: what to call it, the text of its study, and its directory."""
 
     name: str
@@ -76,12 +76,12 @@ class Crew(NamedTuple):
 
 
 ONE = threading.Lock()
-"""Of a worker: it does one task at a time, however many threads it has."""
+"""Of a worker: it does one job at a time, however many threads it has."""
 STOPS: dict[str, int] = {}
-"""Of a worker: the signals by which it was asked to stop, each by the token of those whose tasks these were."""
+"""Of a worker: the signals by which it was asked to stop, each by the token of those whose jobs these were."""
 
 
-def take(task: Task, requested: Callable[[], int | None], emit: Emit | None = None) -> Outcome:
+def take(task: SeedRun, requested: Callable[[], int | None], emit: Emit | None = None) -> Outcome:
     """Do a task, from wherever it stands, and say how it ended.
 
     Args:
@@ -108,59 +108,92 @@ def take(task: Task, requested: Callable[[], int | None], emit: Emit | None = No
     return Outcome()
 
 
-def fan_out(tasks: Sequence[Task], client: Any, context: Context) -> Iterator[tuple[int, Outcome]]:
-    """Do tasks by workers, in whichever order they end; one whose worker dies is given out once more.
+class Dispatch:
+    """Jobs that workers do; one whose worker dies is given out once more.
+
+    Args:
+        client: of the workers. context: hears of lost workers, and says when to stop.
+    """
+
+    def __init__(self, client: Any, context: Context):
+        self.client, self.context = client, context
+        self.token = secrets.token_hex(8)  # the workers of a scheduler outlive us: a stop is for our jobs alone
+        self._running: dict[Any, tuple[str, Callable[..., Any], tuple[Any, ...]]] = {}
+        self._again: set[str] = set()
+        self._told = False
+        if not client.scheduler_info()["workers"]:
+            context.say("workers", "waiting for a worker")
+
+    def submit(self, name: str, function: Callable[..., Any], *args: Any) -> None:
+        """Give out a job: ``function(*args, token)``, in a worker that does nothing else meanwhile."""
+        future = self.client.submit(_alone, function, args, self.token, pure=False, retries=0)
+        self._running[future] = name, function, args
+
+    @property
+    def running(self) -> list[str]:
+        """Names of the jobs that have not ended."""
+        return [name for name, _, _ in self._running.values()]
+
+    def ended(self) -> Iterator[tuple[str, Any]]:
+        """Names and results of jobs that have ended meanwhile; an ``Outcome`` for those whose workers died.
+
+        Waits for ``POLL`` seconds at most. A stop that was asked for is passed on to the workers.
+        """
+        import distributed
+
+        with contextlib.suppress(distributed.TimeoutError):
+            distributed.wait(list(self._running), timeout=POLL, return_when="FIRST_COMPLETED")
+        if self.context.stopping and not self._told:
+            self._told = True
+            self.client.run(_stop, self.token, self.context.stopped_by())
+        for future in [future for future in self._running if future.done()]:
+            job = self._running.pop(future)
+            try:
+                yield job[0], future.result()
+            except (distributed.KilledWorker, distributed.CancelledError) as error:
+                if job[0] in self._again or self._told:
+                    yield job[0], Outcome(STOPPED if self._told else LOST, f"its worker died: {error}")
+                    continue
+                self._again.add(job[0])
+                self.context.warn(f"the worker of {job[0]} died: another one goes on with it")
+                self.submit(*job[:2], *job[2])
+
+
+def fan_out(tasks: Sequence[SeedRun], client: Any, context: Context) -> Iterator[tuple[int, Outcome]]:
+    """Do runs by workers, in whichever order they end.
 
     Args:
         tasks: what to do. client: of the workers. context: hears of progress, and says when to stop.
 
     Yields:
-        Number and outcome of every task.
+        Number and outcome of every run.
     """
-    import distributed
-
-    token = secrets.token_hex(8)  # the workers of a scheduler outlive us: a stop is for our tasks alone
-    running = {_submit(client, task, token): number for number, task in enumerate(tasks)}
-    again: set[int] = set()
-    if not client.scheduler_info()["workers"]:
-        context.say("seeds", "waiting for a worker")
-    told, heard = False, dict.fromkeys(range(len(tasks)), "")
-    while running:
-        with contextlib.suppress(distributed.TimeoutError):
-            distributed.wait(list(running), timeout=POLL, return_when="FIRST_COMPLETED")
-        if context.stopping and not told:
-            told = True
-            client.run(_stop, token, context.stopped_by())
-        for number in sorted(running.values()):
-            heard[number] = _relay(tasks[number], heard[number], context)
-        for future in [future for future in running if future.done()]:
-            number = running.pop(future)
-            try:
-                yield number, future.result()
-            except (distributed.KilledWorker, distributed.CancelledError) as error:
-                if number in again or told:
-                    yield number, Outcome(STOPPED if told else LOST, f"its worker died: {error}")
-                    continue
-                again.add(number)
-                context.warn(f"the worker of {tasks[number].name} died: its run goes on with another one")
-                running[_submit(client, tasks[number], token)] = number
+    jobs, numbers = Dispatch(client, context), {task.name: number for number, task in enumerate(tasks)}
+    for task in tasks:
+        jobs.submit(task.name, _take, task)
+    heard = dict.fromkeys(numbers, "")
+    while jobs.running:
+        for name in sorted(jobs.running):
+            heard[name] = _relay(tasks[numbers[name]], heard[name], context)
+        for name, outcome in jobs.ended():
+            yield numbers[name], outcome
 
 
-def _submit(client: Any, task: Task, token: str) -> Any:
-    return client.submit(_take_alone, task, token, pure=False, retries=0)
-
-
-def _take_alone(task: Task, token: str) -> Outcome:
+def _alone(function: Callable[..., Any], args: tuple[Any, ...], token: str) -> Any:
     with ONE:
-        return take(task, lambda: STOPS.get(token))
+        return function(*args, token)
+
+
+def _take(task: SeedRun, token: str) -> Outcome:
+    return take(task, lambda: STOPS.get(token))
 
 
 def _stop(token: str, signum: int) -> None:
-    """Ask a worker to stop the tasks of a token; called in its own process."""
+    """Ask a worker to stop the jobs of a token; called in its own process."""
     STOPS[token] = signum
 
 
-def _relay(task: Task, before: str, context: Context) -> str:
+def _relay(task: SeedRun, before: str, context: Context) -> str:
     """Show the newest event of a run of another process; returns its line, to tell the next one from it."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         with open(Path(task.folder) / "log.jsonl", "rb") as log:

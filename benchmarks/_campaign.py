@@ -1,0 +1,225 @@
+"""A campaign of faults against whole runs, as their users meet them: processes killed, stopped, files that change.
+
+Every kind of study has a small run here. A campaign breaks it off, goes on with ``--resume``, and compares what it
+ends with to an undisturbed run: records, arrays, logs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wavefoundry.artifacts.bundles import read_bundle
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = [sys.executable, "-m", "wavefoundry"]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+APART = re.compile(r"cost|seconds|time|command|hardware|runs_per_second|ms_per_frame|faster|speed")
+"""Keys that hold what a repetition costs, or is called."""
+
+STUDIES = {
+    "diagram": """
+kind = "diagram"
+[system]
+model = "ising"
+lattice = { kind = "chain", size = 10 }
+[wavefunction]
+width = 8
+layers = 1
+heads = 2
+[pretrain]
+at = { h = 1.0 }
+steps = 60
+walkers = 64
+block = 2
+sampling = "metropolis"
+[adapt]
+method = "METHOD"
+points = { h = [0.8, 0.9, 1.1, 1.2] }
+samples = 512
+full_steps = 20
+[evaluate]
+samples = 512
+[output]
+checkpoint_every = 10
+""",
+    "tickets": """
+kind = "tickets"
+[system]
+model = "ising"
+lattice = { kind = "chain", size = 8 }
+couplings = { h = 1.0 }
+[wavefunction]
+alpha = 2.0
+[train]
+steps = 200
+block = 10
+[prune]
+fraction = 0.4
+steps = 60
+stop_at = 12
+[isolate]
+rounds = 1
+seeds = 2
+""",
+    "molecules": """
+kind = "molecules"
+[wavefunction]
+preset = "small"
+[train]
+molecules = [{ atoms = "H 0 0 0; H 0 0 1.4" }]
+steps = 20
+hf_steps = 10
+walkers = 32
+block = 2
+burn_in = 10
+[adapt]
+molecules = [{ atoms = "H 0 0 0; H 0 0 1.6" }]
+method = "full"
+steps = 10
+[evaluate]
+samples = 512
+chains = 32
+burn_in = 10
+[output]
+checkpoint_every = 5
+""",
+    "emulation": """
+kind = "emulation"
+[grid]
+length = 80.0
+n = 256
+[curriculum]
+preset = "none"
+frames = 20
+[[curriculum.items]]
+name = "a"
+potential = { kind = "barrier", height = 3.0, width = 5.0 }
+packet = { x0 = 34.0, s0 = 2.0, e0 = 4.0 }
+[[curriculum.items]]
+name = "b"
+potential = { kind = "barrier", height = 6.0, width = 5.0 }
+packet = { x0 = 33.0, s0 = 1.5, e0 = 2.0 }
+[[students]]
+kind = "unitary"
+steps = 200
+polish = 2
+[evaluate]
+frames = 20
+[[evaluate.cases]]
+name = "c"
+potential = { kind = "barrier", height = 2.0, width = 3.0 }
+packet = { x0 = 25.0, s0 = 2.0, e0 = 3.0 }
+[output]
+animations = 1
+""",
+}
+STUDIES["diagram, full"] = STUDIES["diagram"].replace("METHOD", "full")
+STUDIES["diagram"] = STUDIES["diagram"].replace("METHOD", "head")
+
+
+class Ended(NamedTuple):
+    """How a process ended. seconds: from its first line of log to its end, what it took before left out."""
+
+    code: int
+    seconds: float
+    error: str
+
+
+def prepare(kind: str, folder: Path) -> Path:
+    """The study file of a kind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "study.toml"
+    path.write_text(STUDIES[kind])
+    return path
+
+
+def run(study: Path, out: Path, *, after: float | None = None, signum: int = signal.SIGKILL) -> Ended:
+    """Start or resume a run; send it a signal so many seconds after the first event of this session."""
+    log, begun = out / "log.jsonl", out.exists()
+    size = log.stat().st_size if log.exists() else 0
+    command = [*COMMAND, "run", str(study), "--out", str(out), "--quiet", *(["--resume"] if begun else [])]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        while process.poll() is None and not (log.exists() and log.stat().st_size != size):
+            time.sleep(0.02)
+        begin = time.monotonic()
+        if after is not None:
+            try:
+                process.wait(after)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signum)
+        error = process.communicate()[1].decode()
+    return Ended(process.returncode, time.monotonic() - begin, error)
+
+
+def results(out: Path) -> dict[str, Any]:
+    """All that a run ends with, but for costs and names: records, arrays, and the steps of its log."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(inner) for key, inner in value.items() if not APART.search(key)}
+        return [plain(inner) for inner in value] if isinstance(value, list) else value
+
+    found: dict[str, Any] = {"summary": plain(json.loads((out / "summary.json").read_text()))}
+    for model in sorted((out / "artifacts").iterdir()):
+        arrays, _ = read_bundle(model)
+        found |= {f"{model.name}/{name}": (str(a.dtype), a.shape, a.tobytes()) for name, a in sorted(arrays.items())}
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    found["log"] = [plain(event) for event in lines if event["event"] in ("step", "point", "ticket", "molecule")]
+    return found
+
+
+def differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Names of what differs between two results."""
+    return [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
+
+
+def killed(study: Path, out: Path, seconds: float, rng: random.Random, most: int = 30) -> int:
+    """Kill a run at random times, again and again, until it ends by itself; gives the number of kills."""
+    for kills in range(most):
+        ended = run(study, out, after=rng.uniform(0.0, seconds))
+        if ended.code == 0:
+            return kills
+        assert ended.code == -signal.SIGKILL, ended.error
+    ended = run(study, out)
+    assert ended.code == 0, ended.error
+    return most
+
+
+def leased(study: Path, out: Path, lease: float, most: int = 60) -> int:
+    """Run in short leases, each stopped so many seconds after its first event; gives their number."""
+    for leases in range(1, most + 1):
+        ended = run(study, out, after=lease, signum=signal.SIGTERM)
+        if ended.code == 0:
+            return leases
+        # after the run itself, while the report is written, a signal ends the process at once: nothing is lost by it
+        assert ended.code in (128 + signal.SIGTERM, -signal.SIGTERM), (ended.code, ended.error)
+    raise AssertionError(f"not ended after {most} leases of {lease} s")
+
+
+def flip(path: Path, rng: random.Random) -> bytes:
+    """Turn one bit of a file round; gives what it was."""
+    data = path.read_bytes()
+    changed = bytearray(data)
+    changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+    path.write_bytes(bytes(changed))
+    return data
+
+
+def arrays_of(out: Path) -> dict[str, np.ndarray]:
+    """Arrays of all models of a run."""
+    return {
+        f"{model.name}/{name}": array
+        for model in sorted((out / "artifacts").iterdir())
+        for name, array in read_bundle(model)[0].items()
+    }

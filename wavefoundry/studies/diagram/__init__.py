@@ -1,0 +1,1 @@
+"""Phase diagrams: pre-train once, adapt to every coupling."""

@@ -1,0 +1,172 @@
+"""What a phase diagram works with: the pre-trained base, and the compiled tools of its adaptation."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from wavefoundry.adapt.head import Rules, Tuned
+from wavefoundry.adapt.pool import Layout, Pool, fill
+from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
+from wavefoundry.core.convergence import Convergence
+from wavefoundry.core.meter import METER
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.core.verdict import Doubt
+from wavefoundry.engine.guided import Guide, guide_at
+from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.studies.diagram.points import HeadTools, WarmStart
+from wavefoundry.studies.diagram.pretraining import Training
+from wavefoundry.studies.diagram.records import Estimator, Known, Measured, Sampling, known_of, point_record
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """What adaptation starts from: a wavefunction with walkers distributed as its |psi|^2."""
+
+    system: LatticeSystem
+    wavefunction: Wavefunction
+    x: PyTree  # (chains, sites)
+    convergence: Convergence | None = None  # of its training, where that is known
+
+
+class Mapper:
+    """Adapts a base to points of its family, one wave after the other, resumable after every point.
+
+    Args:
+        base: the pre-trained state.
+        adapt, evaluate: tables of the study file.
+        seed: of all random numbers of the adaptation.
+        chunk: configurations evaluated at a time.
+        training: settings of method "full".
+        states: all configurations of a small system: measurements draw from them instead of running chains.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        adapt: AdaptTable,
+        evaluate: EvaluateTable,
+        *,
+        seed: int,
+        chunk: int,
+        training: Training | None = None,
+        states: Array | None = None,
+    ):
+        self.base, self.adapt, self.evaluate = base, adapt, evaluate
+        self.key = jax.random.fold_in(jax.random.key(seed), 1)
+        self.training = training
+        system = base.system
+        chains = evaluate.chains
+        samples = adapt.samples if adapt.method == "head" else evaluate.samples
+        per_chain = max(4, -(-samples // chains))
+        self.layout = Layout(chains, per_chain, 2, chunk)
+        rules = Rules(
+            adapt.steps,
+            adapt.learning_rate or 0.15,
+            adapt.diagonal_shift or 1e-2,
+            0.3,
+            adapt.held_out,
+            adapt.ess_min,
+            chains,
+            adapt.tolerance / 10,
+        )
+        pools = -(-evaluate.samples // (chains * per_chain))
+        self.tools = HeadTools(
+            base.wavefunction, system.family([{}]), self.layout, rules, adapt.rounds, adapt.tolerance, pools, states
+        )
+        self.estimator = Estimator(system, chains, evaluate.observables)
+        self._origin: tuple[WarmStart, Pool] | None = None
+
+    @property
+    def real_head(self) -> bool:
+        """Whether all amplitudes are positive."""
+        return self.base.wavefunction.real
+
+    def origin(self) -> tuple[WarmStart, Pool]:
+        """Pool of the pre-trained state, the start of everything."""
+        if self._origin is None:
+            head: Any = self.base.wavefunction.head
+            x = self.spread(self.base.x, self.layout.chains)
+            key = jax.random.fold_in(self.key, 10**6)
+            self._origin = self.tools.draw(head.weights(), x, key, self.guide(self.base.wavefunction, self.base.x))[:2]
+        return self._origin
+
+    def guide(self, wavefunction: Wavefunction, x: PyTree) -> Guide | None:
+        """Proposals for a wavefunction from the walkers of its optimisation; None where samples need no chains."""
+        if self.tools.states is not None:
+            return None
+        system = self.base.system
+        return guide_at(wavefunction, system.family([{}]), x, system.extent, self.layout.chunk)
+
+    @property
+    def tunable(self) -> bool:
+        """Whether the head has weights of its own."""
+        return hasattr(self.base.wavefunction.head, "with_weights")
+
+    def measure_base(self) -> dict[str, Any]:
+        """Record of the pre-trained state itself, on fresh samples."""
+        begin, acceptance = METER.now(), None
+        if self.tunable:
+            warm, pool = self.origin()
+            key = jax.random.fold_in(self.key, 10**6 + 1)
+            keys = jax.random.split(key, self.tools.measurements)
+            pools = [pool, *(self.tools.more(warm, pool, k) for k in keys[1:])]
+            measured = self.tools.measure(self.estimator, self.base.wavefunction, self.base.system, pools, keys[0])
+        else:
+            key = jax.random.fold_in(self.key, 0)
+            measured, acceptance = self.sampled(self.base.system, self.base.wavefunction, self.base.x, key)
+        found = self.base.convergence
+        record = point_record(
+            self.base.system,
+            "pretrain",
+            measured,
+            known=self.known(self.base.system),
+            cost=METER.now() - begin,
+            real_head=self.real_head,
+            doubts=[] if found is None else found.doubts(),
+            sampling=Sampling(acceptance),
+        )
+        return record | convergence_of(found)
+
+    def sampled(
+        self, system: LatticeSystem, wavefunction: Wavefunction, x: PyTree, key: Array
+    ) -> tuple[Measured, float]:
+        """What fresh samples say about any state of the family, and their acceptance rate.
+
+        Args:
+            system: at its couplings. wavefunction: the state. x: walkers of its optimisation. key: random key.
+        """
+        family = system.family([{}])
+        tools = dataclasses.replace(self.tools, wavefunction=wavefunction, family=family)
+        start, guide = self.spread(x, self.layout.chains), self.guide(wavefunction, x)
+        xs, acceptance = tools.samples(wavefunction, start, jax.random.fold_in(key, 1), guide)
+        pool = fill(wavefunction, family, xs, self.layout.chunk)
+        return tools.measure(self.estimator, wavefunction, system, [pool], jax.random.fold_in(key, 2)), acceptance
+
+    def known(self, system: LatticeSystem) -> Known:
+        """Reference and exact observables, where the study wants them."""
+        return known_of(system) if self.evaluate.exact == "auto" else Known()
+
+    def inherited(self) -> list[Doubt]:
+        """What the base hands down to every point: a warning where its training had not come to rest."""
+        found = self.base.convergence
+        doubts = [] if found is None else found.doubts("BASE-NOT-CONVERGED", "the pre-training")
+        return [doubt._replace(refuses=False) for doubt in doubts]
+
+    def spread(self, x: PyTree, chains: int) -> PyTree:
+        """Starting configurations for ``chains`` chains from those of the pre-training, repeated as needed."""
+        return jax.tree.map(lambda a: a[jnp.arange(chains) % a.shape[0]], x)
+
+    def tune_wave(self, systems: list[LatticeSystem], warm: WarmStart, pool: Pool, wide: bool) -> list[Tuned]:
+        """First tuning of all points of a wave on their parent's pool."""
+        starts = [jnp.asarray(warm.weights)] * len(systems)
+        return self.tools.tune(self.base.system, starts, [s.couplings for s in systems], pool, wide)
+
+
+def convergence_of(found: Convergence | None) -> dict[str, Any]:
+    """The field of a record that says whether its training had come to rest."""
+    return {"convergence": None if found is None else found.record()}

@@ -1,0 +1,115 @@
+"""Networks fitted to their Hamiltonian: which symmetry they impose, and whether the Hamiltonian has it."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from typing import Any, Literal, NamedTuple
+
+from wavefoundry.artifacts.spec_tables import WavefunctionTable
+from wavefoundry.core.lattices import LATTICES
+from wavefoundry.core.shapes import auto_patch
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
+from wavefoundry.models.convnet import ConvBackbone, ResNetBackbone
+from wavefoundry.models.transformer import ViTBackbone
+from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.problems.symmetry import broken_by_shifts
+
+Imposed = Literal["translations", "translations, up to the edges", "none"]
+
+
+NETWORKS: dict[str, Any] = {"vit": ViTSpec, "dense": DenseSpec, "conv": ConvSpec, "resnet": ResNetSpec}
+"""Descriptions of networks by the names they have in study files and in stored models: one entry is all a new one
+takes, whose fields are keys of [wavefunction]."""
+RENAMED = {"std": "init_std"}
+
+
+def described(table: WavefunctionTable, **settled: Any) -> Any:
+    """The network of a study file in words; ``settled``: fields that the study has found (patch, head, periodic)."""
+    kind = NETWORKS[table.kind]
+    names = [field.name for field in dataclasses.fields(kind)]
+    given = {name: getattr(table, RENAMED.get(name, name)) for name in names if name not in settled}
+    return kind(**given | {name: value for name, value in settled.items() if name in names})
+
+
+class Fitted(NamedTuple):
+    """A description with its symmetry settled, and what a user should know about it.
+
+    harmful: the network imposes a symmetry that the Hamiltonian does not have.
+    """
+
+    model: Any
+    note: str | None = None
+    harmful: bool = False
+
+
+def fitted(model: Any, system: LatticeSystem, sign_free: bool) -> Fitted:
+    """The network for a system: translations are imposed where the Hamiltonian has them, positions embedded elsewhere.
+
+    Args:
+        model: description of a network. system: what it is for. sign_free: as for ``ViTSpec.build``.
+    """
+    if isinstance(model, ViTSpec):
+        return _transformer(model, system, sign_free)
+    if isinstance(model, ConvSpec | ResNetSpec):
+        return _windows(model, system)
+    return Fitted(model)
+
+
+def imposed_by(wavefunction: Wavefunction) -> Imposed:
+    """The symmetry that a network has by construction: shifts by whole patches, or by one site, round the edges."""
+    backbone: Any = wavefunction.backbone
+    if isinstance(backbone, ViTBackbone):
+        return "translations" if backbone.positions is None else "none"
+    if isinstance(backbone, ConvBackbone | ResNetBackbone):
+        conv = backbone.conv if isinstance(backbone, ConvBackbone) else backbone.embedding
+        return "translations" if conv.periodic else "translations, up to the edges"
+    return "none"
+
+
+def _transformer(model: ViTSpec, system: LatticeSystem, sign_free: bool) -> Fitted:
+    if model.symmetry == "none":
+        return Fitted(model)
+    basis = LATTICES[system.geometry].basis if system.geometry else 1
+    if model.patch == "auto" and basis > 1:
+        model = dataclasses.replace(model, patch=auto_patch(system.extent, sign_free, basis))
+    patch = model.patch_edges(system.extent, sign_free)
+    # a patch that does not fit is refused, with its reason, by the network
+    broken = (
+        []
+        if len(patch) != len(system.extent) or any(map(operator.mod, system.extent, patch))
+        else broken_by_shifts(system, patch)
+    )
+    if not broken:
+        return Fitted(dataclasses.replace(model, symmetry="translations"))
+    without = f"the Hamiltonian is not invariant under shifts by {_edge(patch)} ({_words(broken, system)})"
+    if model.symmetry == "translations":
+        return Fitted(model, f"{without}, but the network is, as asked for: its energy stays above E0", True)
+    chosen = dataclasses.replace(model, symmetry="none")
+    return Fitted(chosen, f"{without}: the network embeds the positions of its patches")
+
+
+def _windows(model: ConvSpec | ResNetSpec, system: LatticeSystem) -> Fitted:
+    """Convolutions have no positions to embed: what they cannot follow is said.
+
+    Zeros around an open lattice of equal couplings let them see its edges; nothing lets them see other differences.
+    """
+    broken = broken_by_shifts(system, 1)
+    if not broken or (not model.periodic and not system.periodic and system.model != "custom"):
+        return Fitted(model)
+    fix = "periodic = false, or " if model.periodic and not system.periodic else ""
+    note = (
+        f"the Hamiltonian is not invariant under shifts by one site ({_words(broken, system)}), but a convolution is: "
+        f"its energy may stay above E0; take {fix}a network that knows positions (dense, vit)"
+    )
+    return Fitted(model, note, True)
+
+
+def _edge(patch: tuple[int, ...]) -> str:
+    return "one site" if max(patch) == 1 else f"a patch of {' x '.join(map(str, patch))} sites"
+
+
+def _words(broken: list[str], system: LatticeSystem) -> str:
+    named = ("terms " if len(broken) > 1 else "term ") + ", ".join(broken)
+    return named + ("" if system.periodic else "; the edges are open")

@@ -1,0 +1,268 @@
+"""Adaptation of the points of a diagram by head tuning on pools.
+
+Every point starts from the head of its nearest neighbour and tunes it on the pool that neighbour was measured with.
+The result is then measured on fresh samples of its own: these are the reported numbers, the next training pool if the
+held-out part says that more can be had, and the pool of the neighbours farther out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from wavefoundry.adapt.head import Rules, Tuned, tune_many
+from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample, sample_listed
+from wavefoundry.core import tree
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.engine.guided import Guide
+from wavefoundry.models.heads import with_head_weights
+from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.studies.diagram.pretraining import energy_unit
+from wavefoundry.studies.diagram.records import MOVED, Estimator, Measured, moved_on
+from wavefoundry.studies.progress import Progress
+
+WIDTH = 2
+"""Heads tuned at once on one pool: along a line of couplings, one on either side."""
+
+
+class WarmStart(NamedTuple):
+    """Where neighbours start from: a head with the configurations its pool consists of."""
+
+    weights: Array  # (width+1, hidden)
+    x: PyTree  # (M, ...) samples of this head
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For the store."""
+        return {"weights": np.asarray(self.weights), "walkers": np.asarray(self.x)}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """What ``arrays`` gave."""
+        return cls(jnp.asarray(arrays["weights"]), jnp.asarray(arrays["walkers"]))
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadTools:
+    """What head adaptation works with; the programs behind it are compiled once for all points."""
+
+    wavefunction: Wavefunction
+    family: LatticeSystem  # of one member: what the backbone is conditioned on
+    layout: Layout
+    rules: Rules
+    rounds: int
+    tolerance: float
+    measurements: int  # pools that make up the final measurement
+    states: Array | None = None  # all configurations, where samples are drawn from the list of them
+
+    def with_weights(self, weights: Array) -> Wavefunction:
+        """The wavefunction with another head."""
+        return with_head_weights(self.wavefunction, weights)
+
+    def pool_of(self, warm: WarmStart) -> Pool:
+        """Features of given samples; the same program whether a run is fresh or resumed."""
+        return fill(self.with_weights(warm.weights), self.family, warm.x, self.layout.chunk)
+
+    def draw(self, weights: Array, x: PyTree, key: Array, guide: Guide | None) -> tuple[WarmStart, Pool, float]:
+        """Samples of a head from given starting configurations, with their features."""
+        xs, acceptance = self.samples(self.with_weights(weights), x, key, guide)
+        warm = WarmStart(weights, xs)
+        return warm, self.pool_of(warm), acceptance
+
+    def samples(self, wavefunction: Wavefunction, x: PyTree, key: Array, guide: Guide | None) -> tuple[PyTree, float]:
+        """Samples of |psi|^2 and the acceptance rate: Markov chains from x, or drawn from the list of everything."""
+        if self.states is not None:
+            count = self.layout.chains * self.layout.samples
+            return sample_listed(wavefunction, self.family, self.states, key, count, self.layout.chunk), 1.0
+        assert guide is not None
+        xs, acceptance = sample(wavefunction, self.family, x, key, guide, self.layout)
+        return xs, float(acceptance)
+
+    def fresh(self, weights: Array, old: Pool, key: Array) -> tuple[WarmStart, Pool, float]:
+        """Samples of a head, started from an old pool re-sampled with the head's importance weights."""
+        k_start, k_run = jax.random.split(key)
+        x, guide = (old.x, None) if self.states is not None else self._restart(weights, old, k_start)
+        return self.draw(weights, x, k_run, guide)
+
+    def more(self, warm: WarmStart, pool: Pool, key: Array) -> Pool:
+        """Further samples from the same chains."""
+        x = jax.tree.map(lambda a: a[self.layout.samples - 1 :: self.layout.samples], warm.x)
+        guide = None if self.states is not None else self._restart(warm.weights, pool, key)[1]
+        return self.draw(warm.weights, x, key, guide)[1]
+
+    def moved(self, wavefunction: Wavefunction, system: LatticeSystem, pool: Pool, key: Array) -> Pool:
+        """Some samples of a pool moved on by the Hamiltonian of ``system``, with features, see ``engine.one_move``."""
+        per_chain = self.layout.samples // MOVED * MOVED
+        x = pool.x.reshape(self.layout.chains, self.layout.samples, -1)[:, MOVED - 1 : per_chain : MOVED]
+        y = moved_on(system, x.reshape(-1, x.shape[-1]), key)
+        return fill(wavefunction, self.family, y, self.layout.chunk)
+
+    def measure(
+        self, estimator: Estimator, wavefunction: Wavefunction, system: LatticeSystem, pools: list[Pool], key: Array
+    ) -> Measured:
+        """Everything that is reported of a state, from pools of its own |psi|^2.
+
+        Args:
+            estimator: compiled programs. wavefunction: the state. system: at the couplings to be measured.
+            pools: drawn from the state. key: random key of the moves.
+        """
+        keys = jax.random.split(key, len(pools))
+        moved = [self.moved(wavefunction, system, pool, k) for pool, k in zip(pools, keys, strict=True)]
+        return estimator.measure(wavefunction.head, np.asarray(system.couplings), pools, moved)  # type: ignore[arg-type]
+
+    def _restart(self, weights: Array, old: Pool, key: Array) -> tuple[PyTree, Guide]:
+        head: Any = self.with_weights(weights).head
+        return resample(key, old, head, self.layout.chains, self.family.extent)
+
+    def tune(
+        self, system: LatticeSystem, starts: list[Array], couplings: list[Array], pool: Pool, wide: bool = False
+    ) -> list[Tuned]:
+        """Tune several heads on one pool; one head alone or padded to a fixed width: two programs at most.
+
+        Args:
+            wide: pad even a single head, so that the wider program is compiled now and not later.
+        """
+        width = 1 if len(starts) == 1 and not wide else WIDTH
+        pad = [0] * (width - len(starts))
+        # one precision, as tuned heads have it: a pre-trained float32 head would compile a program of its own
+        heads = [jnp.asarray(np.asarray(start, np.float64)) for start in starts]
+        a, c = (jnp.stack([*values, *[values[0] for _ in pad]]) for values in (heads, couplings))
+        # energies without a unit: the rates of the rules act on them
+        units = jnp.array([energy_unit(eqx.tree_at(lambda s: s.couplings, system, one)) for one in c])
+        tuned = tune_many(system, self.wavefunction.head, a, c / units[:, None], pool, self.rules)  # type: ignore[arg-type]
+        scaled = {name: getattr(tuned, name) * units for name in ("energy", "held_out", "gain", "gain_error")}
+        tuned = tuned._replace(**scaled)
+        return [tree.take(tuned, i) for i in range(len(starts))]
+
+
+class Outcome(NamedTuple):
+    """An adapted point: measured numbers, the warm start it leaves behind, and how it went."""
+
+    measured: Measured
+    warm: WarmStart
+    pool: Pool
+    draws: int
+    ess_min: float
+    acceptance: float
+    converged: bool
+
+
+class Drawn(NamedTuple):
+    """A head on fresh samples of its own."""
+
+    warm: WarmStart
+    pool: Pool
+    energy: float
+    error: float
+    acceptance: float
+
+    def stored(self) -> tuple[dict[str, np.ndarray], list[float]]:
+        """Arrays and numbers for a checkpoint; the pool is filled again."""
+        return self.warm.arrays(), [self.energy, self.error, self.acceptance]
+
+    @classmethod
+    def restored(cls, tools: HeadTools, arrays: Mapping[str, np.ndarray], numbers: Sequence[float]) -> Self:
+        """What ``stored`` gave."""
+        warm = WarmStart.of(arrays)
+        return cls(warm, tools.pool_of(warm), *numbers)
+
+
+@dataclasses.dataclass
+class Rounds:
+    """Where the adaptation of a point stands: the next head, the last and the best one on their samples."""
+
+    weights: Array
+    pool: Pool
+    ess: list[float]
+    held_out: float
+    draws: int = 0
+    best: Drawn | None = None
+    last: Drawn | None = None
+
+    @classmethod
+    def of(cls, tools: HeadTools, start: tuple[Tuned, Pool], progress: Progress) -> Self:
+        """From the newest checkpoint of the task, or the start."""
+        tuned, pool = start
+        found = progress.restore()
+        if found is None:
+            return cls(tuned.weights, pool, [float(tuned.ess)], float(tuned.held_out))
+        draws, arrays, meta = found
+        last, best = (
+            Drawn.restored(tools, {k: arrays[f"{name}/{k}"] for k in ("weights", "walkers")}, meta[name])
+            for name in ("last", "best")
+        )
+        return cls(jnp.asarray(arrays["next"]), last.pool, meta["ess"], meta["held_out"], draws, best, last)
+
+    def save(self, progress: Progress) -> None:
+        """Checkpoint, and stop if that was asked for."""
+        arrays, numbers = {"next": np.asarray(self.weights)}, {}
+        for name, one in (("last", self.last), ("best", self.best)):
+            assert one is not None
+            mine, numbers[name] = one.stored()
+            arrays |= {f"{name}/{k}": value for k, value in mine.items()}
+        progress.save(self.draws, arrays, ess=self.ess, held_out=self.held_out, **numbers)
+
+
+def adapt_point(
+    tools: HeadTools,
+    estimator: Estimator,
+    system: LatticeSystem,
+    start: tuple[Tuned, Pool],
+    key: Array,
+    progress: Progress,
+    event: dict[str, Any],
+) -> Outcome:
+    """Measure a tuned head on fresh samples, and keep tuning on them for as long as held-out evidence says so.
+
+    A head is final when tuning it further on its own fresh samples does not lower the held-out energy by more than
+    twice the (paired) error or the tolerance. The reported numbers come from samples drawn after the head was fixed.
+
+    Args:
+        tools, estimator: compiled programs. system: the family at this coupling.
+        start: tuned head and the pool it was tuned on.
+        key: random key of this point. progress: of the task. event: fields added to the events.
+    """
+    rounds, converged, couplings = Rounds.of(tools, start, progress), False, np.asarray(system.couplings)
+    while True:
+        now = _drawn(tools, estimator, couplings, rounds, jax.random.fold_in(key, rounds.draws))
+        rounds.draws += 1
+        best = rounds.best
+        worse = best is not None and now.energy > best.energy + 2 * np.hypot(now.error, best.error)
+        rounds.last, rounds.pool = now, now.pool
+        if not worse:
+            rounds.best = now
+        progress.emit(
+            {"event": "round", **event, "round": rounds.draws, "energy": now.energy, "energy_error": now.error}
+            | {"ess": rounds.ess[-1], "held_out": rounds.held_out}
+        )
+        if worse or rounds.draws >= tools.rounds:
+            break
+        (tuned,) = tools.tune(system, [rounds.weights], [jnp.asarray(couplings)], now.pool)
+        gain, error = float(tuned.gain), float(tuned.gain_error)
+        rounds.held_out = float(tuned.held_out)
+        if not np.isfinite(gain) or gain < max(2 * error, tools.tolerance * abs(now.energy)):
+            converged = True
+            break
+        rounds.weights = tuned.weights
+        rounds.ess.append(float(tuned.ess))
+        if progress.due:
+            rounds.save(progress)
+    assert rounds.best is not None
+    warm, pool = rounds.best.warm, rounds.best.pool
+    keys = jax.random.split(jax.random.fold_in(key, 10**6), tools.measurements)
+    pools = [pool, *(tools.more(warm, pool, k) for k in keys[1:])]
+    measured = tools.measure(estimator, tools.with_weights(warm.weights), system, pools, keys[0])
+    return Outcome(measured, warm, pool, rounds.draws, min(rounds.ess), rounds.best.acceptance, converged)
+
+
+def _drawn(tools: HeadTools, estimator: Estimator, couplings: np.ndarray, rounds: Rounds, key: Array) -> Drawn:
+    warm, pool, acceptance = tools.fresh(rounds.weights, rounds.pool, key)
+    head = tools.with_weights(rounds.weights).head
+    estimate = estimator.energy(head, couplings, pool)  # type: ignore[arg-type]
+    return Drawn(warm, pool, estimate.mean, estimate.error, acceptance)

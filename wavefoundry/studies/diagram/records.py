@@ -1,0 +1,263 @@
+"""Records of a diagram: one point as it stands in summary.json, from fresh local energies and configurations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from wavefoundry.adapt.pool import Pool, contract
+from wavefoundry.core.meter import Cost
+from wavefoundry.core.mixtures import mixed_estimate, mixed_mean, ratio
+from wavefoundry.core.statistics import Estimate, energy_statistics, z_score
+from wavefoundry.core.types import Head
+from wavefoundry.core.verdict import (
+    VARIANCE_WARN,
+    Doubt,
+    Reference,
+    Verdict,
+    graded,
+    observable_verdict,
+    reference_doubts,
+    refused,
+    verdict_of,
+)
+from wavefoundry.engine.one_move import image, move
+from wavefoundry.problems import observables
+from wavefoundry.problems.spins import LatticeSystem, sign_free
+
+MOVED = 4
+"""One of so many samples is moved on for the one-move variance: a quarter more local energies, a bounded estimate."""
+
+
+@eqx.filter_jit
+def _terms(system: LatticeSystem, head: Head, pool: Pool) -> Array:
+    return contract(system, head, pool)
+
+
+@eqx.filter_jit
+def _images(system: LatticeSystem, head: Head, pool: Pool, stay: Array) -> tuple[Array, Array]:
+    """Images of all samples: values (M, terms) and amplitudes (M,)."""
+    size = min(256, pool.log_q.shape[0])
+    found = jax.lax.map(lambda a: image(system, head, a[0], a[1], stay), (pool.x, pool.local), batch_size=size)
+    return found.values, found.amplitude
+
+
+@eqx.filter_jit
+def _observables(system: LatticeSystem, x: Array) -> Array:
+    return jax.lax.map(observables.measure(system), x, batch_size=1024)
+
+
+@eqx.filter_jit
+def moved_on(system: LatticeSystem, x: Array, key: Array) -> Array:
+    """Every configuration (M, sites) moved once by the Hamiltonian, see ``engine.one_move``."""
+    return jax.vmap(lambda k, one: move(system, k, one))(jax.random.split(key, x.shape[0]), x)
+
+
+class Observed(NamedTuple):
+    """A sampled expectation value; deviation: standard deviation of the observable in |psi|^2."""
+
+    value: float
+    error: float
+    deviation: float
+
+
+class Measured(NamedTuple):
+    """What fresh samples say about a state."""
+
+    estimate: Estimate
+    terms: dict[str, Observed]
+    observables: dict[str, Observed]
+
+
+class Estimator:
+    """Measures a head on pools drawn from its own |psi|^2.
+
+    Args:
+        system: any member of the family.
+        chains: chains of a pool.
+        with_observables: measure them as well.
+    """
+
+    def __init__(self, system: LatticeSystem, chains: int, with_observables: bool):
+        self.system, self.chains = system, chains
+        self.names = observables.names(system) if with_observables else []
+
+    def energy(self, head: Head, couplings: np.ndarray, pool: Pool) -> Estimate:
+        """Energy statistics of the samples of one pool: what guides an adaptation."""
+        terms = self._chains([np.asarray(_terms(self.system, head, pool))])
+        return energy_statistics(terms @ couplings, self.system.sites, e_inf=self._zero(couplings))
+
+    def measure(self, head: Head, couplings: np.ndarray, pools: Sequence[Pool], moved: Sequence[Pool]) -> Measured:
+        """Energy, terms and observables from pools of |psi|^2 together with pools of moved samples.
+
+        Args:
+            head: of the wavefunction. couplings: (terms,). pools: drawn from |psi|^2. moved: what ``moved_on`` made of
+                some of their samples, chain by chain.
+        """
+        system = eqx.tree_at(lambda s: s.couplings, self.system, jnp.asarray(couplings))
+        every = [*pools, *moved]
+        count = sum(len(pool.log_q) for pool in every)
+        stay = jnp.array(sum(len(pool.log_q) for pool in pools) / count)
+        images = [_images(system, head, pool, stay) for pool in every]
+        values = self._chains([np.asarray(v) for v, _ in images])
+        amplitude = self._chains([np.asarray(a)[:, None] for _, a in images])[..., 0]
+        drawn = sum(len(pool.log_q) for pool in pools) // self.chains  # from |psi|^2: local energies as they are
+        plain = values[:, :drawn] @ couplings / amplitude[:, :drawn]
+        estimate = energy_statistics(plain, system.sites, e_inf=self._zero(couplings))
+        estimate = mixed_estimate(estimate, values @ couplings, amplitude, system.sites, self._zero(couplings))
+        terms = {}
+        for k, name in enumerate(system.names):
+            mean, error, _ = ratio(np.real(values[..., k]) * amplitude, amplitude**2)
+            terms[name] = Observed(mean, error, math.nan)
+        found = {}
+        if self.names:
+            table = self._chains([np.asarray(_observables(system, pool.x)) for pool in every])
+            found = {name: Observed(*mixed_mean(table[..., k], amplitude)) for k, name in enumerate(self.names)}
+        return Measured(estimate, terms, found)
+
+    def _zero(self, couplings: np.ndarray) -> float:
+        return zero_of(self.system, couplings)
+
+    def _chains(self, tables: list[np.ndarray]) -> np.ndarray:
+        """Rows of all pools as (chains, samples, columns)."""
+        return np.concatenate([t.reshape(self.chains, -1, t.shape[-1]) for t in tables], axis=1)
+
+
+def zero_of(system: LatticeSystem, couplings: Any) -> float:
+    """Energy of infinite temperature at given couplings, Tr H / dim."""
+    return float(system.trace @ np.asarray(couplings, float))
+
+
+class Known(NamedTuple):
+    """What is known independently of a point: energy and observables, and why where there is none."""
+
+    reference: Reference | None = None
+    observables: dict[str, float] = {}
+    why: str | None = None
+
+
+def known_of(system: LatticeSystem) -> Known:
+    """Reference energy and exact observables of a system, as far as they are known."""
+    return Known(*observables.reference_of(system))
+
+
+class Sampling(NamedTuple):
+    """How the samples of a record were drawn: acceptance rate, and what is said of the pools of an adaptation."""
+
+    acceptance: float | None = None
+    pool: dict[str, Any] | None = None
+
+
+def point_record(
+    system: LatticeSystem,
+    method: str,
+    measured: Measured,
+    *,
+    known: Known,
+    cost: Cost,
+    real_head: bool,
+    doubts: Iterable[Doubt] = (),
+    sampling: Sampling,
+) -> dict[str, Any]:
+    """One point of the diagram as it stands in summary.json."""
+    estimate, reference = measured.estimate, known.reference
+    further = [*support_doubts(estimate), *doubts]
+    if real_head and not sign_free(system):
+        agrees = reference_doubts(estimate.mean, estimate.error, reference)[1] is not None
+        further.append(sign_doubt(estimate, agrees))
+    verdict = verdict_of(estimate, reference, further, known.why)
+    energy = None if reference is None else reference.energy
+    return {
+        "couplings": system.values,
+        "method": method,
+        "energy": estimate.mean,
+        "energy_error": estimate.error,
+        "energy_per_site": estimate.mean / system.sites,
+        "variance": estimate.variance,
+        "v_score": estimate.v_score,
+        "v_score_error": estimate.v_score_error,
+        "v_score_plain": estimate.plain_v_score,
+        "v_score_plain_error": estimate.plain_v_score_error,
+        "r_hat": estimate.r_hat,
+        "r_hat_limit": estimate.r_hat_limit,
+        "tau": estimate.tau,
+        "ess": estimate.ess,
+        "samples": estimate.samples,
+        "acceptance": sampling.acceptance,
+        "pool": sampling.pool,
+        "reference": _reference_fields(reference),
+        "exact_energy": energy if reference is not None and reference.exact else None,
+        **distance(estimate, reference),
+        "observables": {
+            name: observed(one, known.observables.get(name), estimate, verdict)
+            for name, one in measured.observables.items()
+        },
+        "exact_observables": {k: v for k, v in known.observables.items() if k in measured.observables},
+        "terms": {name: {"value": one.value, "error": one.error} for name, one in measured.terms.items()},
+        **verdict.fields(),
+        "cost": cost.to_dict(),
+    }
+
+
+def _reference_fields(reference: Reference | None) -> dict[str, Any] | None:
+    if reference is None:
+        return None
+    kind = "exact" if reference.exact else "method"
+    return {"energy": reference.energy, "kind": kind} | {
+        name: getattr(reference, name) for name in ("source", "uncertainty", "zero")
+    }
+
+
+def distance(estimate: Estimate, reference: Reference | None) -> dict[str, float | None]:
+    """``relative_error`` (counted from infinite temperature) and ``z`` of an energy; None without a reference."""
+    if reference is None:
+        return {"relative_error": None, "z": None}
+    difference, scale = estimate.mean - reference.energy, abs(reference.energy - reference.zero)
+    relative = abs(difference) / scale if scale else (0.0 if difference == 0 else None)
+    return {"relative_error": relative, "z": z_score(difference, estimate.error, scale or abs(estimate.mean))}
+
+
+def observed(one: Observed, exact: float | None, estimate: Estimate, verdict: Verdict) -> dict[str, Any]:
+    """An observable with its own verdict; ``bias``: what the state itself may be off, 2 sqrt(V) deviations."""
+    bias = 2 * math.sqrt(max(estimate.v_score or 0.0, 0.0)) * one.deviation
+    word, why = observable_verdict(one.value, one.error, exact, bias, verdict)
+    z = None if exact is None else z_score(one.value - exact, one.error, max(abs(exact), 1e-6))
+    return {"value": one.value, "error": one.error, "exact": exact, "z": z, "bias": bias, "verdict": word, "why": why}
+
+
+def support_doubts(estimate: Estimate) -> list[Doubt]:
+    """Whether samples of |psi|^2 miss configurations that make the variance: one-move V against the plain one."""
+    plain, score, error = estimate.plain_v_score, estimate.v_score, estimate.v_score_error
+    if plain is None or score is None or error is None:
+        return []
+    beyond = score - plain > 3 * math.hypot(error, min(estimate.plain_v_score_error or 0.0, plain))
+    why = (
+        f"samples miss configurations that the Hamiltonian connects to the state: V-score {score:.2g} with them, "
+        f"{plain:.2g} without"
+    )
+    warn, refuse = beyond and score > max(2 * plain, 1e-4), beyond and score > max(3 * plain, 1e-3)
+    return graded("SUPPORT", "sampled", why, warn, refuse)
+
+
+def sign_doubt(estimate: Estimate, agrees: bool) -> Doubt:
+    """Positive amplitudes where H may want signs: refused unless V-score or reference speak for the state."""
+    why = "all amplitudes are positive, but some matrix elements ask for signs that no rule in use removes"
+    refuses = not (estimate.v_score or 0.0) < VARIANCE_WARN and not agrees
+    return Doubt("SIGN-RULE", "state", refuses, why)
+
+
+def failed_record(system: LatticeSystem, method: str, cost: Cost, why: str) -> dict[str, Any]:
+    """A point without a usable number: local energies were not finite."""
+    nothing = ("energy", "energy_error", "energy_per_site", "variance", "v_score", "v_score_error", "v_score_plain")
+    nothing += ("v_score_plain_error", "r_hat", "r_hat_limit", "tau", "ess", "samples", "acceptance", "pool")
+    nothing += ("reference", "exact_energy", "relative_error", "z")
+    record = {"couplings": system.values, "method": method} | dict.fromkeys(nothing)
+    rest = {"observables": {}, "exact_observables": {}, "terms": {}} | refused("NOT-FINITE", "sampled", why).fields()
+    return record | rest | {"cost": cost.to_dict()}

@@ -1,0 +1,281 @@
+"""A quantum state of a lattice as an object: amplitudes, samples, expectation values, overlaps, and NetKet's view."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from wavefoundry.adapt.pool import Layout, Pool, contract, sample
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.statistics import energy_statistics
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.core.verdict import Verdict, observable_verdict
+from wavefoundry.engine.guided import guide_at
+from wavefoundry.problems import exact
+from wavefoundry.problems.lattice import from_netket as system_from_netket
+from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.studies.diagram.pretraining import chunk_size
+
+LARGEST_VECTOR = 2**20
+"""Most amplitudes that ``statevector`` lists."""
+WARM_UP = 10
+"""Sweeps before the first sample; the chains start from samples of the state."""
+
+
+class Expectation(NamedTuple):
+    """An expectation value with its error bar; verdict and why as for observables of a diagram."""
+
+    value: float
+    error: float
+    r_hat: float | None
+    samples: int
+    verdict: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.value:.6g} +- {self.error:.2g} ({self.verdict}: {self.why})"
+
+
+class Overlap(NamedTuple):
+    """|<psi|phi>|^2 / (<psi|psi> <phi|phi>) with its error bar."""
+
+    fidelity: float
+    error: float
+
+
+@dataclasses.dataclass(frozen=True)
+class LatticeState:
+    """One state of a lattice: a network with its weights at given couplings, and what is known of it.
+
+    Amplitudes are those of the Hamiltonian as it was given: a sign rule that training used is part of them.
+
+    Attributes:
+        system: the Hamiltonian at the couplings of the state. wavefunction: network and weights.
+        walkers: configurations distributed as |psi|^2, (chains, sites). record: the point in the diagram.
+    """
+
+    system: LatticeSystem
+    wavefunction: Wavefunction
+    walkers: Array
+    record: dict[str, Any]
+
+    @property
+    def couplings(self) -> dict[str, float]:
+        """Couplings by name."""
+        return self.system.values
+
+    @property
+    def energy(self) -> float:
+        """Total energy, see ``record`` for its error bar and verdict."""
+        return self.record["energy"]
+
+    def __repr__(self) -> str:
+        where = ", ".join(f"{name} = {value:g}" for name, value in self.couplings.items())
+        energy = self.record.get("energy")
+        words = "no energy" if energy is None else f"E = {energy:.6g} +- {self.record['energy_error']:.1g}"
+        return f"LatticeState({self.system.model}, {self.system.sites} sites, {where}: {words}, {self._verdict.word})"
+
+    @property
+    def _verdict(self) -> Verdict:
+        record, answers = self.record, self.record["answers"]
+        flags, reasons = tuple(record["flags"]), tuple(record["reasons"])
+        return Verdict(record["verdict"], answers["sampled"], answers["state"], answers["ground"], flags, reasons)
+
+    @property
+    def _chunk(self) -> int:
+        return chunk_size(self.wavefunction, self.system, 512)
+
+    def _checked(self, x: Any) -> Array:
+        found = np.asarray(x)
+        if found.ndim not in (1, 2) or found.shape[-1] != self.system.sites:
+            raise InputError(
+                f"configurations of shape {found.shape} do not belong to {self.system.sites} sites",
+                where="state: x",
+                why="one configuration is (sites,), many are (n, sites)",
+            )
+        if not np.all(np.abs(found) == 1):
+            raise InputError("spins are +1 or -1", where="state: x", why="as in nk.hilbert.Spin(1/2)")
+        return jnp.asarray(found, jnp.int8)
+
+    def log_amplitude(self, x: Any) -> np.ndarray:
+        """Log psi(x), complex; not normalised.
+
+        Args:
+            x: one configuration (sites,), or many (n, sites); spins +-1.
+
+        Returns:
+            A complex number for one configuration, (n,) for many.
+
+        Raises:
+            InputError: another number of sites, or values that are no spins.
+        """
+        xs = self._checked(x)
+        many = xs if xs.ndim == 2 else xs[None]
+        found = np.asarray(_log_psi(self.wavefunction, self.system, many, self._chunk))
+        return found if xs.ndim == 2 else found[0]
+
+    def sample(self, n: int, *, seed: int = 0) -> np.ndarray:
+        """Configurations distributed as |psi|^2 from Markov chains that start in samples of the state.
+
+        Args:
+            n: how many. seed: of the chains.
+
+        Returns:
+            Spins +-1, (n, sites), int8; neighbours in the list belong to different chains.
+        """
+        if type(n) is not int or n < 1:
+            raise InputError(f"n = {n!r} is no number of samples", where="state.sample", fix="sample(1000)")
+        chains, per_chain = self._shape(n)
+        xs = self._chains(chains, per_chain, seed)
+        return np.asarray(xs).reshape(chains, per_chain, -1).swapaxes(0, 1).reshape(chains * per_chain, -1)[:n]
+
+    def _shape(self, n: int) -> tuple[int, int]:
+        """Chains, and samples of each, for at least n samples."""
+        chains = min(64, max(2, n // 4))
+        return chains, max(1, -(-n // chains))
+
+    def _chains(self, chains: int, per_chain: int, seed: int) -> Array:
+        """Samples chain by chain, (chains * per_chain, sites)."""
+        k_start, k_run = jax.random.split(jax.random.fold_in(jax.random.key(seed), 7))
+        start = jax.random.choice(k_start, self.walkers, (chains,))
+        family, chunk = self.system.family([{}]), self._chunk
+        guide = guide_at(self.wavefunction, family, self.walkers, self.system.extent, chunk)
+        return sample(self.wavefunction, family, start, k_run, guide, Layout(chains, per_chain, WARM_UP, chunk))[0]
+
+    def expect(self, operator: Any, *, samples: int = 4096, seed: int = 0) -> Expectation:
+        """Expectation value of a real Hermitian NetKet operator on the same Hilbert space.
+
+        Args:
+            operator: a Jax operator, or one that NetKet can convert. samples: of |psi|^2. seed: of the chains.
+
+        Returns:
+            Mean, error bar, and the verdict an observable of this state deserves.
+
+        Raises:
+            InputError: another Hilbert space, complex matrix elements, or no operator.
+        """
+        term = self._term(operator)
+        chains, per_chain = self._shape(samples)
+        xs = self._chains(chains, per_chain, seed)
+        local = np.asarray(_local(term, self.wavefunction, self.system, xs, self._chunk)).reshape(chains, per_chain)
+        found = energy_statistics(local, None)
+        bias = 2 * math.sqrt(max(self.record.get("v_score") or 0.0, 0.0)) * float(np.std(np.real(local)))
+        word, why = observable_verdict(found.mean, found.error, None, bias, self._verdict)
+        return Expectation(found.mean, found.error, found.r_hat, chains * per_chain, word, why)
+
+    def _term(self, operator: Any) -> LatticeSystem:
+        """An operator as a system whose only term it is, in the basis of the sign rule."""
+        hilbert = getattr(operator, "hilbert", None)
+        if hilbert != self.system.hilbert:
+            raise InputError(
+                f"the operator acts on {hilbert}, the state lives on {self.system.hilbert}"
+                if hilbert is not None
+                else f"{type(operator).__name__} is no NetKet operator",
+                where="state.expect: operator",
+                fix="build it on state.system.hilbert",
+            )
+        rule = None if self.system.sublattice is None else np.asarray(self.system.sublattice).tolist()
+        extent, periodic = self.system.extent, self.system.periodic
+        return system_from_netket({"O": operator}, {"O": 1.0}, extent=extent, periodic=periodic, marshall=rule)
+
+    def overlap(self, other: LatticeState, *, samples: int = 4096, seed: int = 0) -> Overlap:
+        """Fidelity with another state, from samples of both: <phi/psi> over |psi|^2 times <psi/phi> over |phi|^2.
+
+        Args:
+            other: on the same Hilbert space. samples: of each state. seed: of the chains.
+
+        Returns:
+            The fidelity in [0, 1] up to its (jackknife) error bar. Where the states hardly overlap in configurations,
+            both ratios have heavy tails and no error bar holds.
+
+        Raises:
+            InputError: another Hilbert space.
+        """
+        if not isinstance(other, LatticeState) or other.system.hilbert != self.system.hilbert:
+            raise InputError("the other state lives on another Hilbert space", where="state.overlap: other")
+        chains, per_chain = self._shape(samples)
+        sides = []
+        for one, two, number in ((self, other, 2 * seed), (other, self, 2 * seed + 1)):
+            xs = one._chains(chains, per_chain, number)
+            ratio = _log_psi(two.wavefunction, two.system, xs, two._chunk)
+            sides.append((ratio - _log_psi(one.wavefunction, one.system, xs, one._chunk)).reshape(chains, -1))
+        # a common factor of one side is taken out of the other
+        shift = float(jnp.mean(sides[0].real) - jnp.mean(sides[1].real)) / 2
+        means = [
+            np.exp(np.asarray(side) - sign * shift).mean(axis=1) for side, sign in zip(sides, (1, -1), strict=True)
+        ]
+        fidelity = float(np.real(means[0].mean() * means[1].mean()))
+        left = [(m.sum() - m) / (chains - 1) for m in means]
+        spread = np.real(left[0] * left[1])
+        error = math.sqrt((chains - 1) * float(np.var(spread)))
+        return Overlap(fidelity, error)
+
+    def statevector(self) -> np.ndarray:
+        """All amplitudes, normalised, complex, in the order of ``hilbert.all_states()``; up to 2^20 of them.
+
+        Raises:
+            InputError: more configurations than that.
+        """
+        hilbert = self.system.hilbert
+        if not hilbert.is_indexable or hilbert.n_states > LARGEST_VECTOR:
+            raise InputError(
+                f"{self.system.sites} sites have too many configurations for a list",
+                where="state.statevector",
+                why=f"at most {LARGEST_VECTOR} amplitudes are listed",
+                fix="use sample(n) and log_amplitude(x)",
+            )
+        xs = jnp.asarray(exact.basis(hilbert), jnp.int8)
+        log = np.asarray(_log_psi(self.wavefunction, self.system, xs, self._chunk))
+        psi = np.exp(log - np.max(np.real(log)))
+        return psi / np.linalg.norm(psi)
+
+    def to_netket(self, *, samples: int = 1024, seed: int = 0) -> Any:
+        """The state as ``netket.vqs.MCState``: the same amplitudes, weights as its parameters, local moves.
+
+        Args:
+            samples: of the Monte Carlo state. seed: of its sampler.
+        """
+        import netket as nk
+
+        params, static = eqx.partition(self.wavefunction, eqx.is_array)
+        leaves, structure = jax.tree.flatten(params)
+        names = [f"{i:03d}" for i in range(len(leaves))]
+        system, chunk = self.system, self._chunk
+
+        def log_psi(variables: Any, x: Array, **_: Any) -> Array:
+            here = eqx.combine(jax.tree.unflatten(structure, [variables["params"][name] for name in names]), static)
+            return _log_psi(here, system, x.reshape(-1, x.shape[-1]), chunk).reshape(x.shape[:-1])
+
+        sampler: Any = nk.sampler.MetropolisLocal(system.hilbert, dtype=jnp.int8)
+        if system.pairs is not None:
+            graph = nk.graph.Graph(edges=[(int(i), int(j)) for i, j in np.asarray(system.pairs)])
+            sampler = nk.sampler.MetropolisExchange(system.hilbert, graph=graph, dtype=jnp.int8)
+        variables = {"params": dict(zip(names, leaves, strict=True))}
+        return nk.vqs.MCState(
+            sampler, apply_fun=log_psi, variables=variables, n_samples=samples, seed=seed, sampler_seed=seed
+        )
+
+
+@eqx.filter_jit
+def _log_psi(wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk: int) -> Array:
+    def one(x: Array) -> Array:
+        psi = wavefunction(system, x)
+        log = psi.log.astype(jnp.float64) + 1j * psi.phase.astype(jnp.float64)
+        return log if system.sublattice is None else log + 0.5j * jnp.pi * (1 - system.sign(x))
+
+    return jax.lax.map(one, xs, batch_size=min(chunk, xs.shape[0]))
+
+
+@eqx.filter_jit
+def _local(term: LatticeSystem, wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk: int) -> Array:
+    """Local values of an operator on samples, (M,); the network sees the couplings of ``system``."""
+    local = term.expand_batch(lambda x: wavefunction.features(system, x), xs, min(chunk, xs.shape[0]))
+    pool = Pool(xs, local, jnp.zeros(xs.shape[0]))  # drawn from this very state
+    return contract(term, wavefunction.head, pool)[:, 0]  # type: ignore[arg-type]

@@ -1,0 +1,80 @@
+"""The states of a diagram, from the arrays that were kept of its points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from wavefoundry.core import tree
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.models.heads import with_head_weights
+from wavefoundry.studies.diagram.mapper import Base
+from wavefoundry.studies.diagram.states import LatticeState
+
+
+def states_of(
+    base: Base, records: Sequence[dict[str, Any]], states: Sequence[dict[str, np.ndarray] | None]
+) -> list[LatticeState | None]:
+    """The states of a diagram from what was kept of them.
+
+    Args:
+        base: they were adapted from. records: of the points. states: as in ``diagram.Mapped``.
+    """
+    return [
+        None
+        if arrays is None
+        else LatticeState(
+            base.system.at(**record["couplings"]),
+            with_arrays(base.wavefunction, arrays),
+            jnp.asarray(arrays["walkers"]),
+            record,
+        )
+        for record, arrays in zip(records, states, strict=True)
+    ]
+
+
+def with_arrays(wavefunction: Wavefunction, arrays: Mapping[str, np.ndarray]) -> Wavefunction:
+    """A wavefunction with the head ``weights`` of a point, with all arrays of a full training, or as it is."""
+    if "weights" in arrays:
+        return with_head_weights(wavefunction, jnp.asarray(arrays["weights"]))
+    changed = {name: value for name, value in arrays.items() if name != "walkers"}
+    return tree.from_arrays(wavefunction, changed) if changed else wavefunction
+
+
+def state_at(
+    records: Sequence[dict[str, Any]], states: Sequence[LatticeState | None], couplings: Mapping[str, float]
+) -> LatticeState:
+    """The one state at given couplings.
+
+    Raises:
+        InputError: unknown couplings, no such point, several, or one whose state was not kept.
+    """
+    names = list(records[0]["couplings"])
+    unknown = [name for name in couplings if name not in names]
+    if unknown:
+        why = f"the couplings are {', '.join(names)}"
+        raise InputError(f"the diagram has no coupling {unknown[0]!r}", where="diagram.state", why=why)
+    found = [
+        index
+        for index, record in enumerate(records)
+        if all(math.isclose(record["couplings"][k], v, rel_tol=1e-9, abs_tol=1e-9) for k, v in couplings.items())
+    ]
+    varied = [name for name in names if len({record["couplings"][name] for record in records}) > 1] or names
+    if len({tuple(records[index]["couplings"].values()) for index in found}) != 1:
+        listed = "; ".join(", ".join(f"{k}={record['couplings'][k]:g}" for k in varied) for record in records[:12])
+        raise InputError(
+            "several points have these couplings" if found else "no point has these couplings",
+            where="diagram.state",
+            why=f"the points are {listed}{' ...' if len(records) > 12 else ''}",
+            fix=f"diagram.state({', '.join(f'{name}=...' for name in varied)})",
+        )
+    state = states[found[0]] if states else None
+    if state is None:
+        why = "it has no usable number" if records[found[0]]["energy"] is None else "the run did not keep its states"
+        raise InputError("the state of this point is not there", where="diagram.state", why=why)
+    return state

@@ -1,0 +1,1 @@
+"""Emulation: a student of a numerical solver, judged on landscapes it never saw."""

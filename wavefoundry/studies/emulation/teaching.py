@@ -1,0 +1,209 @@
+"""The Python interface of emulation: distil, roll out, evaluate, diagnose, leave processes out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import expect
+from wavefoundry.core.programs import keep_programs
+from wavefoundry.models import EmulatorSpec, as_emulator
+from wavefoundry.problems.grid import Grid
+from wavefoundry.problems.landscapes import Item, suite
+from wavefoundry.studies.emulation import ablation, diagnostics, evaluation
+from wavefoundry.studies.emulation.curriculum import Curriculum, Trajectories
+from wavefoundry.studies.emulation.distill import Plan, distill_on, plan_of
+from wavefoundry.studies.emulation.student import Student, unpack
+from wavefoundry.studies.emulation.truth import Reference, goals_of, reference, sharpen
+from wavefoundry.studies.progress import Context, Progress
+
+DEMO = Path(__file__).parent / "data" / "demo_unitary.json"
+
+
+class Judgement(NamedTuple):
+    """How a student did: one record per case (as in ``summary.json``), their overview, curves per case and frame."""
+
+    cases: list[dict[str, Any]]
+    overview: dict[str, Any]
+    curves: evaluation.Curves
+
+
+def _runs(curriculum: Curriculum | Trajectories) -> tuple[Item, ...]:
+    if not isinstance(curriculum, Curriculum | Trajectories):
+        what = f"{type(curriculum).__name__} is no curriculum"
+        raise InputError(what, where="wf.distill", fix='wf.Curriculum.preset("default")')
+    return curriculum.items
+
+
+def _frames(curriculum: Curriculum | Trajectories, cache_dir: Any, context: Context) -> Trajectories:
+    if isinstance(curriculum, Trajectories):
+        return curriculum
+    return curriculum.generate(
+        cache_dir, lambda done, total: context.emit({"event": "data", "done": done, "total": total})
+    )
+
+
+def _plan(model: EmulatorSpec, runs: int, settings: dict[str, Any], where: str) -> Plan:
+    known = ("steps", "batch", "learning_rate", "polish", "seed", "recipe")
+    for name, value in settings.items():
+        if name not in known:
+            raise InputError(f"unknown setting {name}", where=where, why=f"known: {', '.join(known)}")
+        least = 0 if name in ("polish", "seed") else 1
+        if name in ("steps", "batch", "polish", "seed") and not (isinstance(value, int) and value >= least):
+            raise InputError(f"{name} = {value!r} is not possible", where=where, why="a whole number")
+    return plan_of(model.kind, runs=runs, **settings)
+
+
+def distill(
+    curriculum: Curriculum | Trajectories,
+    model: EmulatorSpec | None = None,
+    *,
+    cache_dir: str | Path | None = None,
+    progress: bool = False,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    **settings: Any,
+) -> Student:
+    """Train a student on a curriculum.
+
+    Args:
+        curriculum: ``Curriculum.preset("default")``, one of your own, or frames that ``generate`` returned.
+        model: ``models.unitary()`` (default), ``kernel``, ``gru``, ``dense``, ``conv`` or ``linear``.
+        cache_dir: keep the teacher's frames there and stream them from disk.
+        progress: show progress lines.
+        on_event: receives progress events as plain dicts.
+        settings: ``steps``, ``batch``, ``learning_rate``, ``polish`` (Gauss-Newton steps at the end), ``seed``,
+            ``recipe`` ("desk" or "paper").
+
+    Returns:
+        The trained student: ``student.rollout(psi0, V, 300)``.
+
+    Raises:
+        InputError: an unknown setting, a window larger than the box, a packet the grid cannot carry.
+        PhysicsError: the teacher is not converged, or the training diverged.
+    """
+    from wavefoundry.reports.live import view
+
+    model = as_emulator(model or EmulatorSpec("unitary"))
+    with view(quiet=not progress) as show:
+        context = Context(lambda event: (show(event), on_event(event) if on_event else None)[0])
+        plan = _plan(model, len(_runs(curriculum)), settings, "wf.distill")  # before anything expensive
+        keep_programs()
+        data = _frames(curriculum, cache_dir, context)
+        laplacian = curriculum.solver.laplacian if isinstance(curriculum, Curriculum) else "spectral"
+        student = distill_on(data, model, plan, Progress(context), name=model.kind)
+        return dataclasses.replace(student, laplacian=laplacian)
+
+
+def _check_student(student: Any, where: str) -> None:
+    expect(student, Student, "student", where=where, fix="wf.distill(...), wf.load_student(path) or wf.demo_emulator()")
+
+
+def rollout(student: Student, psi0: Any, potential: Any, frames: int, *, grid: Grid | None = None) -> np.ndarray:
+    """``student.rollout(...)`` as a function."""
+    _check_student(student, "wf.rollout")
+    return student.rollout(psi0, potential, frames, grid=grid)
+
+
+def evaluate(
+    student: Student, cases: Sequence[Item] | None = None, frames: int = 400, *, tolerance: float = 5e-3,
+    truth: Reference | None = None,
+) -> Judgement:  # fmt: skip
+    """Roll a student out on landscapes and compare with a converged reference.
+
+    Args:
+        student: from ``distill``.
+        cases: from ``wf.case``; default: the suite of 24.
+        frames: predicted frames.
+        tolerance: largest relative L2 error of the reference's time step; its whole error is brought below a tenth of
+            the student's where that is affordable, and cases where it is not are flagged (``REFERENCE``).
+        truth: a reference from ``studies.emulation.truth.reference``, to save computing it again.
+
+    Raises:
+        InputError: a packet the grid cannot carry, a potential with NaN.
+    """
+    _check_student(student, "wf.evaluate")
+    if truth is None:
+        items = list(cases) if cases is not None else suite(student.grid)
+        truth = reference(items, student.grid, frames, student.frame_step, tolerance=tolerance)
+    records, curves, _ = evaluation.evaluate(student, truth)
+    sharper = sharpen(truth, goals_of([records]))
+    if sharper is not truth:
+        records, curves, _ = evaluation.evaluate(student, sharper)
+    return Judgement(records, evaluation.overview(records), curves)
+
+
+def diagnose(student: Student) -> dict[str, Any]:
+    """What a student learned: residuals of symmetries, dispersion, transmission, and the findings in words.
+
+    See ``studies.emulation.diagnostics.diagnose`` for the fields.
+    """
+    _check_student(student, "wf.diagnose")
+    return diagnostics.diagnose(student)
+
+
+def ablate(
+    curriculum: Curriculum | Trajectories,
+    model: EmulatorSpec | None = None,
+    *,
+    seeds: int = 3,
+    processes: Sequence[str] | None = None,
+    cases: Sequence[Item] | None = None,
+    frames: int = 400,
+    progress: bool = False,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Relative importance of physical processes: train without each of them, several seeds, and judge.
+
+    Args:
+        curriculum, model, progress, settings: as for ``distill``.
+        seeds: trainings per process; error bars need at least 2, and 3 to be worth something.
+        processes: names from ``problems.landscapes.CLASSES``; default: all that occur.
+        cases: landscapes to judge by; default: the suite of 24.
+        frames: predicted frames.
+
+    Returns:
+        ``rows`` with ``on_all`` and ``on_class`` ({value, error}), ``lost_with_everything``, ``words``, ``jobs``.
+
+    Raises:
+        InputError: an unknown process or setting, a process that cannot be left out.
+    """
+    from wavefoundry.problems.landscapes import CLASSES
+    from wavefoundry.reports.live import view
+
+    model = as_emulator(model or EmulatorSpec("unitary"))
+    for name in processes or ():
+        if name not in CLASSES:
+            raise InputError(f"there is no process {name!r}", where="wf.ablate", why=f"known: {', '.join(CLASSES)}")
+    if seeds < 1:
+        raise InputError(f"seeds = {seeds} is not possible", where="wf.ablate", why="at least 1")
+    with view(quiet=not progress) as show:
+        context = Context(show)
+        plan = _plan(model, len(_runs(curriculum)), settings, "wf.ablate")
+        jobs = ablation.jobs_of(_runs(curriculum), seeds, processes)  # before anything expensive
+        data = _frames(curriculum, None, context)
+        items = list(cases) if cases is not None else suite(data.grid)
+        truth = reference(items, data.grid, frames, data.frame_step, paper=False)
+        done: list[dict[str, Any]] = []
+        for index, job in enumerate(jobs):
+            student = ablation.train(data, model, plan, job, Progress(context))
+            done.append(ablation.record_of(job, data.items, ablation.lost(student, truth)))
+            context.emit(ablation.event_of(model.kind, done[-1], index, len(jobs)))
+    table = ablation.table_of(model.kind, done)
+    return table | {"words": ablation.words_of(table), "jobs": done}
+
+
+def demo_emulator() -> Student:
+    """A trained unitary student with 72 weights, stored with the package.
+
+    ``record["made_by"]`` is the call that made it; ``distill`` with the same arguments makes it again in half a minute.
+    """
+    stored = json.loads(DEMO.read_text(encoding="utf-8"))
+    arrays = {name: np.asarray(jnp.asarray(values, jnp.float32)) for name, values in stored["arrays"].items()}
+    return unpack(arrays, stored["meta"])

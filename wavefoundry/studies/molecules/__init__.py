@@ -1,0 +1,1 @@
+"""Molecules: train one model for many, then every other one."""

@@ -1,0 +1,91 @@
+"""Stored models of molecules: what is kept with the weights, and what another study may start from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+from jaxtyping import PyTree
+
+from wavefoundry.artifacts.spec_molecules import MoleculesSpec
+from wavefoundry.core import tree
+from wavefoundry.core.errors import InputError
+from wavefoundry.models import ElectronsSpec
+from wavefoundry.studies.molecules.verdict import Rest
+
+
+def describe(spec: MoleculesSpec) -> ElectronsSpec:
+    """The network of a study file in words."""
+    table = spec.wavefunction
+    return ElectronsSpec(table.preset, table.precision, tuple(sorted(table.options().items())))
+
+
+def first_network(spec: MoleculesSpec) -> Any:
+    """The network with its first weights, or those of an earlier run."""
+    wavefunction = describe(spec).build(jax.random.fold_in(jax.random.key(spec.train.seed), 0))
+    if spec.train.warm_start is None:
+        return wavefunction
+    return stored_weights(wavefunction, spec.train.warm_start, spec.train.frame)
+
+
+def contents(wavefunction: PyTree, spec: MoleculesSpec, rest: dict[str, Rest]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and description of a stored model; rest: how its training ended, by molecule it was trained on."""
+    meta = {
+        "kind": "molecules", "spec": spec.model_dump(mode="json", exclude_none=True), "molecules": list(rest),
+        "rest": {name: list(one) for name, one in rest.items()},
+    }  # fmt: skip
+    return tree.to_arrays(wavefunction, "wavefunction"), meta
+
+
+def stored_weights(wavefunction: Any, path: str | os.PathLike[str], frame: str) -> Any:
+    """Weights of an earlier run or saved model, for a network of the same shape and molecules in the same frame.
+
+    Raises:
+        InputError: another kind of model, or other sizes. IntegrityError: damaged.
+    """
+    from wavefoundry.artifacts.bundles import read_bundle
+
+    folder = base_folder(path)
+    if not (folder / "manifest.json").is_file():
+        raise InputError(
+            f"there is no saved model in {path}",
+            where="train.warm_start",
+            why="it has no manifest.json, which comes last when a model is saved",
+            fix="the directory of a finished run, one of its artifacts, or a folder that .save() wrote",
+        )
+    arrays, meta = read_bundle(folder)
+    if meta.get("kind") != "molecules":
+        raise InputError(f"{path} holds no model of molecules", where="train.warm_start")
+    trained_in = stored_frame(meta)
+    if trained_in != frame:
+        why = f"its molecules lay in their frame '{trained_in}', those of this study in '{frame}'"
+        fix = f'frame = "{trained_in}" in [train]'
+        raise InputError(f"the model in {path} does not fit", where="train.frame", why=why, fix=fix)
+    wanted = {name: array.shape for name, array in tree.to_arrays(wavefunction, "wavefunction").items()}
+    found = {name: array.shape for name, array in arrays.items() if name in wanted}
+    if found != wanted:
+        fix = "the [wavefunction] of the earlier run, see its spec.toml"
+        raise InputError(f"the network in {path} has other sizes", where="train.warm_start", fix=fix)
+    return tree.from_arrays(wavefunction, arrays, "wavefunction")
+
+
+def stored_frame(meta: dict[str, Any]) -> str:
+    """The frame a stored model was trained in; models that name none took molecules as they were given."""
+    return str(((meta.get("spec") or {}).get("train") or {}).get("frame", "given"))
+
+
+def stored_rest(path: str | os.PathLike[str]) -> dict[str, Rest]:
+    """What is stored with a model about the end of its training; empty where nothing is."""
+    from wavefoundry.artifacts.bundles import read_bundle
+
+    rows = read_bundle(base_folder(path))[1].get("rest") or {}
+    return {str(name): Rest(*row) for name, row in rows.items()}
+
+
+def base_folder(path: str | os.PathLike[str]) -> Path:
+    """Folder of the stored model: in a run directory, or the path itself."""
+    from wavefoundry.artifacts.results import model_folder
+
+    return model_folder(path, "base")

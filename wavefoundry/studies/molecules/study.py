@@ -1,0 +1,268 @@
+"""From a study file of kind "molecules" to its summary: train together, then every other molecule."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+from wavefoundry.artifacts.spec_geometry import Named
+from wavefoundry.artifacts.spec_molecules import MoleculesSpec
+from wavefoundry.core import tree
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.meter import Cost
+from wavefoundry.core.molecule import unusual_lengths
+from wavefoundry.core.programs import keep_programs
+from wavefoundry.problems.chemistry import Chemistry, require_basis
+from wavefoundry.problems.references import Reference
+from wavefoundry.studies.molecules import records
+from wavefoundry.studies.molecules.curve import Curve
+from wavefoundry.studies.molecules.evaluation import Evaluation, sampling
+from wavefoundry.studies.molecules.records import History, Known
+from wavefoundry.studies.molecules.stored import contents, describe, first_network, stored_rest
+from wavefoundry.studies.molecules.summary import goal_of, summary_of
+from wavefoundry.studies.molecules.tasks import BASE, TOGETHER, TaskList
+from wavefoundry.studies.molecules.training import Plan, Trainer, prepare, selection
+from wavefoundry.studies.molecules.verdict import Rest, rest_of
+from wavefoundry.studies.progress import Context, Progress
+from wavefoundry.studies.task import Output, Outputs, Task
+
+
+def check(spec: MoleculesSpec) -> None:
+    """Find out that a study cannot be done before anything is written: Hartree-Fock of all its molecules.
+
+    Raises:
+        InputError: a molecule without a converged solution, an unknown basis, or a start that does not fit.
+    """
+    for named, table in ((spec.training(), "train"), (spec.targets(), "adapt")):
+        try:
+            prepare(named, spec.train)
+        except InputError as error:
+            raise InputError(error.what, where=f"{table}.molecules", why=error.why, fix=error.fix) from None
+    if spec.reference.basis != "none":
+        for one in (named for named in (*spec.training(), *spec.targets()) if named.reference is None):
+            require_basis(one.molecule, spec.reference.basis)
+    selection(eqx.partition(first_network(spec), eqx.is_array)[0], spec.adapt.layers)
+
+
+def build(spec: MoleculesSpec, context: Context) -> MoleculesStudy:
+    """The tasks of a study file."""
+    return MoleculesStudy(spec, context)
+
+
+class Sampled(NamedTuple):
+    """A record to make: of which molecule, with which weights and random key, and what came before."""
+
+    named: Named
+    weights: PyTree
+    key: jax.Array
+    history: History
+
+
+class MoleculesStudy:
+    """One model for all molecules of [train], then energies of these and of those of [adapt]; see ``TaskList``.
+
+    Args:
+        spec: the study. context: to report to.
+        wavefunction: a trained network, in place of the task "base".
+        inherited: how its training had ended, by molecule; empty: not known.
+    """
+
+    def __init__(
+        self,
+        spec: MoleculesSpec,
+        context: Context,
+        wavefunction: Any = None,
+        inherited: dict[str, Rest] | None = None,
+    ):
+        keep_programs()
+        self.spec, self.list = spec, TaskList(spec, base=wavefunction is None)
+        self.training, self.targets = self.list.training, self.list.targets
+        network = first_network(spec) if wavefunction is None else wavefunction
+        self.trainer = Trainer(network, spec.train, spec.output.checkpoint_every)
+        if inherited is None and spec.train.warm_start is not None:
+            inherited = stored_rest(spec.train.warm_start)
+        self._inherited = inherited or {}
+        used = self.training if wavefunction is None or spec.evaluate.trained else []
+        for text in unusual_lengths([named.molecule for named in (*used, *self.targets)]):
+            context.warn(text)
+
+    def tasks(self, done: Outputs) -> list[Task]:
+        """All tasks, whatever is done."""
+        return self.list.tasks
+
+    def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
+        """Do a task, see ``Study``."""
+        kind, _, which = name.partition("/")
+        if kind == "base":
+            return self._train_base(progress)
+        if kind == "reference":
+            return self._compute(self.list.computed[int(which)], progress)
+        if kind == "adapt":
+            return self._tune(name, done, progress)
+        if kind == "scratch":
+            return self._from_scratch(int(which), done, progress)
+        return self._measure(name, done, progress)
+
+    def summary(self, done: Outputs, context: Context) -> dict[str, Any]:
+        """The machine-readable result, see docs/results.md."""
+        names = [named.molecule.name for named in self.training]
+        return summary_of(self.spec, done, names, context.cost(), tree.count(self.trainer.params))
+
+    def key(self, *numbers: int) -> jax.Array:
+        """The random key of a part of the study."""
+        key = jax.random.key(self.spec.train.seed)
+        for number in numbers:
+            key = jax.random.fold_in(key, number)
+        return key
+
+    def weights(self, name: str, done: Outputs) -> PyTree:
+        """Weights at the end of a training; those of the given network where "base" is no task."""
+        if name == BASE and not self.list.base:
+            return self.trainer.params
+        return tree.from_arrays(self.trainer.params, dict(done[name].arrays), "weights")
+
+    def model(self, name: str, done: Outputs) -> Any:
+        """The network at the end of a training."""
+        return self.trainer.with_weights(self.weights(name, done))
+
+    def tunings(self) -> Iterator[tuple[Named, str]]:
+        """Molecules that the model is tuned for, and the tasks that do so."""
+        for index, named in enumerate(self.targets if self.list.tuned else ()):
+            yield named, self.list.tuning(index)
+
+    def rest(self, name: str, done: Outputs) -> dict[str, Rest]:
+        """Whether a training had come to rest, by molecule; empty: not known."""
+        if name == BASE and not self.list.base:
+            return self._inherited
+        return {molecule: Rest(*row) for molecule, row in done[name].record["rest"].items()}
+
+    def _compute(self, named: Named, progress: Progress) -> Output:
+        """The reference of a molecule by quantum chemistry, or from the literature."""
+        progress.say("reference", named.molecule.name)
+        reference, chemistry = records.reference_of(named, self.spec.reference)
+        computed = None if chemistry is None else dataclasses.asdict(chemistry)
+        return Output({"reference": None if reference is None else list(reference), "chemistry": computed})
+
+    def _known(self, named: Named, done: Outputs) -> Known:
+        """What a molecule is compared with."""
+        for name in self.list.reference_of(named):
+            reference, chemistry = done[name].record["reference"], done[name].record["chemistry"]
+            return reference and Reference(*reference), chemistry and Chemistry(**chemistry)
+        return records.reference_of(named, self.spec.reference)
+
+    def _train_base(self, progress: Progress) -> Output:
+        """One model for all molecules of [train], kept as an artifact."""
+        train, names = self.spec.train, [named.molecule.name for named in self.training]
+        progress.say("train", f"{len(names)} molecules together: {_listed(names)}")
+        hf_steps = train.hf_steps if train.warm_start is None else 0
+        plan = Plan(BASE, hf_steps, train.steps, train.learning_rate, train.decay, coarse=True)
+        molecules = prepare(self.training, train)
+        params, curve = self.trainer.train(plan, self.trainer.params, molecules, self.key(1), progress)
+        rest = _ended(curve, self.training) if len(curve.steps) else self._inherited
+        return self._kept(BASE, _trained(params, curve, rest), params, rest or dict.fromkeys(names, Rest()))
+
+    def _tune(self, name: str, done: Outputs, progress: Progress) -> Output:
+        """A few steps of the weights to tune, for one molecule or all together; kept as an artifact too."""
+        table, train = self.spec.adapt, self.spec.train
+        number = 0 if name == TOGETHER else int(name.partition("/")[2])
+        targets = self.targets if name == TOGETHER else [self.targets[number]]
+        if name == TOGETHER:
+            self._announce(progress)
+        plan = Plan(
+            name, 0, table.steps, table.learning_rate, table.decay or train.decay, tuned=tuple(table.layers),
+            norm=table.norm, walkers=table.walkers if table.together else self.spec.tuning_walkers(),
+            shift=table.diagonal_shift,
+        )  # fmt: skip
+        start, molecules = self.weights(BASE, done), prepare(targets, train)
+        params, curve = self.trainer.train(plan, start, molecules, self.key(4, number), progress)
+        rest = _ended(curve, targets)
+        return self._kept(name.replace("adapt/", "tuned-"), _trained(params, curve, rest), params, rest)
+
+    def _from_scratch(self, index: int, done: Outputs, progress: Progress) -> Output:
+        """The same network for one molecule without the base, until it is within 1 mHa per atom."""
+        spec, named, key = self.spec, self.targets[index], self.key(6, index)
+        if index == 0:
+            progress.say("scratch", f"{len(self.targets)} molecules, each with a new network")
+        start, _ = eqx.partition(describe(spec).build(jax.random.fold_in(key, 0)), eqx.is_array)
+        plan = Plan(
+            f"scratch/{index}", spec.train.hf_steps, spec.scratch_steps(), spec.train.learning_rate, spec.train.decay,
+            goal_of(named.molecule.atoms, self._known(named, done)[0]), walkers=spec.tuning_walkers(),
+        )  # fmt: skip
+        params, curve = self.trainer.train(plan, start, prepare([named], spec.train), key, progress)
+        return _trained(params, curve, _ended(curve, [named]))
+
+    def _kept(self, model: str, output: Output, params: PyTree, rest: dict[str, Rest]) -> Output:
+        """The output of a training, with its model as an artifact of the run."""
+        return output._replace(models={model: contents(self.trainer.with_weights(params), self.spec, rest)})
+
+    def _measure(self, name: str, done: Outputs, progress: Progress) -> Output:
+        """The record of a molecule from fresh samples; before a tuning a quarter of them, and the energy alone."""
+        kind, _, which = name.partition("/")
+        named, weights, key, history = self._sampled(kind, int(which), done)
+        brief = kind == "zero-shot" and self.list.tuned
+        if kind == "trained" and which == "0":
+            progress.say("evaluate", "the molecules of the training")
+        if name == "zero-shot/0" and not (self.list.tuned and self.spec.adapt.together):
+            self._announce(progress)
+        (prepared,) = prepare([named], self.spec.train)
+        network, how = (
+            self.trainer.with_weights(weights),
+            sampling(self.spec.evaluate, self.spec.train, 4 if brief else 1),
+        )
+        evaluation = Evaluation(network, named.molecule, prepared, key, how, progress)
+        samples, seen, copies = evaluation.samples(), {}, {}
+        if not brief:
+            seen = evaluation.observables(samples, self.spec.evaluate)
+            copies = evaluation.copies(samples, self.spec.train)
+        history = dataclasses.replace(history, cost=history.cost + progress.cost())
+        known = self._known(named, done)
+        record = records.record_of(named.molecule, prepared, samples, known, seen, history, copies)
+        if not brief:
+            shown = {key: value for key, value in record.items() if key not in ("observables", "geometry")}
+            progress.emit({"event": "molecule", "index": self.list.place(name)} | shown)
+        return Output(record)
+
+    def _sampled(self, kind: str, index: int, done: Outputs) -> Sampled:
+        """What a record is made of, by the kind of its task."""
+        if kind == "trained":
+            named, rest = self.training[index], self.rest(BASE, done)
+            history = History(kind, self.spec.train.steps, rest=rest.get(named.molecule.name, Rest()))
+            return Sampled(named, self.weights(BASE, done), self.key(2, index), history)
+        named = self.targets[index]
+        if kind == "zero-shot":
+            history = History(kind, 0, base=self.rest(BASE, done))
+            return Sampled(named, self.weights(BASE, done), self.key(3, index), history)
+        training = self.list.tuning(index) if kind == "full" else f"scratch/{index}"
+        rest = self.rest(training, done)[named.molecule.name]
+        cost = Cost() if training == TOGETHER else done[training].cost  # of all molecules: none of one
+        if kind == "full":
+            before = done[f"zero-shot/{index}"].record
+            history = History(kind, self.spec.adapt.steps, cost, rest, self.rest(BASE, done), before)
+            return Sampled(named, self.weights(training, done), self.key(5, index), history)
+        history = History("scratch", len(Curve.from_arrays(done[training].arrays).steps), cost, rest)
+        return Sampled(named, self.weights(training, done), self.key(7, index), history)
+
+    def _announce(self, progress: Progress) -> None:
+        table = self.spec.adapt
+        what = "without a further step" if table.method == "zero-shot" else f"{table.steps} steps each"
+        progress.say("adapt", f"{len(self.targets)} molecules, {what}")
+
+
+def _ended(curve: Curve, molecules: Sequence[Named]) -> dict[str, Rest]:
+    """Whether a training had come to rest, by molecule."""
+    return {named.molecule.name: rest_of(curve, column) for column, named in enumerate(molecules)}
+
+
+def _trained(params: PyTree, curve: Curve, rest: dict[str, Rest]) -> Output:
+    """The output of a training."""
+    arrays = tree.to_arrays(params, "weights") | curve.arrays()
+    return Output({"rest": {name: list(one) for name, one in rest.items()}}, arrays)
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
