@@ -49,7 +49,8 @@ def test_killed_at_random_times(kind: str, undisturbed: Any, tmp_path: Path):
     assert RunDirectory.open(tmp_path / "out").verify() == []
 
 
-@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.faults
+@pytest.mark.parametrize("kind", KINDS)
 def test_short_leases_end(kind: str, undisturbed: Any, tmp_path: Path):
     """Stopped two seconds after the first event of every session: the study ends, with the same numbers."""
     study, reference, seconds = undisturbed(kind)
@@ -76,7 +77,8 @@ def test_every_flip_is_noticed(kind: str, undisturbed: Any, tmp_path: Path, caps
     assert main(["verify", str(out)]) == 0
 
 
-@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.faults
+@pytest.mark.parametrize("kind", KINDS)
 def test_torn_logs_and_lost_files(kind: str, undisturbed: Any, tmp_path: Path):
     """A run that was broken off, with its log cut in its last line, or one of its saved parts lost."""
     study, reference, seconds = undisturbed(kind)

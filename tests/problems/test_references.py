@@ -63,7 +63,9 @@ def test_between_the_points_of_a_curve():
     assert at.value == pytest.approx(-1.172855, abs=3e-4)
 
 
-@pytest.mark.parametrize("length", [1.0, 1.4, 2.6])
+@pytest.mark.parametrize(
+    "length", [pytest.param(1.0, marks=pytest.mark.slow), 1.4, pytest.param(2.6, marks=pytest.mark.slow)]
+)
 def test_the_curve_of_hydrogen_against_the_basis_limit(length):
     found = complete_basis(Molecule.from_atoms(f"H 0 0 0; H 0 0 {length}"))
     assert found.ccsd_t == pytest.approx(CURVES[0].energies[length], abs=4e-4)

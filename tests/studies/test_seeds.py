@@ -191,8 +191,11 @@ def test_stopped_and_resumed(finished: Path, tmp_path: Path, at: int):
 
 # shared out
 
+SLOW_STOP = pytest.param("asked to stop", marks=pytest.mark.slow)  # the others say as much
+SLOW_NOTHING = pytest.param("nothing", marks=pytest.mark.slow)
 
-@pytest.mark.parametrize("disturbed", ["a worker is killed", "asked to stop", "asked to stop, and to go on"])
+
+@pytest.mark.parametrize("disturbed", ["a worker is killed", SLOW_STOP, "asked to stop, and to go on"])
 def test_workers_give_the_same_numbers(disturbed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """One of two workers is killed in the middle, or both are asked to stop: afterwards all is as from one process."""
     spec, folder = loads(STUDY, overrides=LONG), tmp_path / "run"
@@ -264,7 +267,7 @@ def test_bad_input(options: list[str], where: str, tmp_path: Path, capsys: pytes
     assert "Traceback" not in said and not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("disturbed", ["nothing", "a worker is killed", "asked to stop"])
+@pytest.mark.parametrize("disturbed", [SLOW_NOTHING, "a worker is killed", "asked to stop"])
 def test_the_tasks_of_one_run_are_shared_out(disturbed: str, tmp_path: Path):
     """Points of a single run by two workers: the numbers are those of one process, whatever happens to a worker."""
     spec, folder = loads(STUDY, overrides=[*LONG, "run.seeds=1", "adapt.method=full"]), tmp_path / "run"

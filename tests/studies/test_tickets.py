@@ -259,7 +259,7 @@ def without_cost(record):
     return {name: value for name, value in record.items() if name not in ("cost", "time")}
 
 
-@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("sampled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_study_stopped_after_every_saved_piece_goes_on_bit_for_bit(sampled, tmp_path, monkeypatch):
     """Every session saves a single checkpoint or output, and ends."""
     spec = study_file.loads(STUDY, overrides=EVERYTHING + SAMPLED * sampled)
