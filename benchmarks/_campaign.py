@@ -17,8 +17,6 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from wavefoundry.artifacts.bundles import read_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -214,12 +212,3 @@ def flip(path: Path, rng: random.Random) -> bytes:
     changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
     path.write_bytes(bytes(changed))
     return data
-
-
-def arrays_of(out: Path) -> dict[str, np.ndarray]:
-    """Arrays of all models of a run."""
-    return {
-        f"{model.name}/{name}": array
-        for model in sorted((out / "artifacts").iterdir())
-        for name, array in read_bundle(model)[0].items()
-    }

@@ -39,9 +39,10 @@ def session(folder: Path, stop: Any, resume: bool) -> tuple[dict[str, Output] | 
     if not resume:
         RunDirectory.create(folder, dumps(loads(template("diagram")))).close()
     with RunDirectory.open(folder, write=True) as directory:
-        newest = directory.newest()
+        stored = directory.outputs()
+        newest = directory.newest(stored)
         earlier = None if newest is None else Cost(**newest[WHOLE])
-        context = Context(store=directory, earlier=earlier, requested=lambda: 15 if stop() else None)
+        context = Context(None, directory, lambda: 15 if stop() else None, earlier, stored)
         try:
             return execute(Sleeping(), context), context.cost()
         except Interrupted:
@@ -76,7 +77,7 @@ def test_sessions_add_up(each: int, tmp_path: Path):
 
 def test_a_new_run_has_no_earlier_cost(tmp_path: Path):
     with RunDirectory.create(tmp_path / "run", dumps(loads(template("diagram")))) as directory:
-        assert directory.newest() is None
+        assert directory.newest({}) is None
 
 
 def test_a_damaged_output_is_made_again(tmp_path: Path):

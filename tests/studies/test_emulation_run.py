@@ -224,19 +224,9 @@ def short(tmp_path_factory):
     return folder, run_study(study_file.loads(SHORT), folder)
 
 
-def in_sessions(spec, folder, monkeypatch):
-    """Do a study in sessions that end after every single piece that is saved; gives what was saved."""
-    saved = []
-
-    def noted(save):
-        def wrapper(self, name, *rest):
-            save(self, name, *rest)
-            saved.append(name)
-
-        return wrapper
-
-    for method in ("save", "save_output"):
-        monkeypatch.setattr(RunDirectory, method, noted(getattr(RunDirectory, method)))
+def in_sessions(spec, folder, saved):
+    """Do a study in sessions that end after every single piece that is saved, as ``saved`` then says."""
+    saved.clear()
     summary, sessions = None, 0
     while summary is None:
         before = len(saved)
@@ -246,18 +236,17 @@ def in_sessions(spec, folder, monkeypatch):
             summary = perform(spec, folder, stop, resume=sessions > 0)
         sessions += 1
     assert len(saved) == sessions - 1, "every session but the last one saves a single piece"
-    return saved
 
 
 @pytest.mark.slow
-def test_stopped_after_every_piece_that_is_saved(short, tmp_path, monkeypatch, small_pieces):
+def test_stopped_after_every_piece_that_is_saved(short, tmp_path, saved, small_pieces):
     """Pieces of propagations and roll-outs, blocks of steps, and whole tasks, each in a session of its own.
 
     The other run made every task at once: pieces change no bit.
     """
     folder, summary = short
     assert [student["status"] for student in summary["students"]] == ["trained", "trained"]
-    saved = in_sessions(study_file.loads(SHORT), tmp_path / "run", monkeypatch)
+    in_sessions(study_file.loads(SHORT), tmp_path / "run", saved)
     assert results_of(tmp_path / "run") == results_of(folder)
     assert saved.count("student.unitary-0") == 5, "two blocks of steps, two of Gauss-Newton, the output"
     for name in ("calibration", "teacher.1", "reference.0", "three-point", "judge.0", "sharpen.1", "final.1"):
@@ -328,7 +317,7 @@ def test_a_student_that_cannot_be_trained_is_recorded(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_frames_in_a_file_are_filled_part_by_part(short, tmp_path, monkeypatch, small_pieces):
+def test_frames_in_a_file_are_filled_part_by_part(short, tmp_path, monkeypatch, saved, small_pieces):
     """Stopped after every part; a part that was damaged in between is made again; nothing but the file is left."""
     folder, _ = short
     text = SHORT.replace("[curriculum]", f'[curriculum]\ncache = "{tmp_path / "frames"}"')
@@ -343,7 +332,7 @@ def test_frames_in_a_file_are_filled_part_by_part(short, tmp_path, monkeypatch, 
         return found
 
     monkeypatch.setattr(FrameFile, "wrong", damaged)
-    saved = in_sessions(study_file.loads(text), tmp_path / "run", monkeypatch)
+    in_sessions(study_file.loads(text), tmp_path / "run", saved)
     assert found == [1] and "teacher.file" in saved
     assert sorted(path.suffix for path in (tmp_path / "frames").iterdir()) == [".json", ".npy"]
     assert results_of(tmp_path / "run")[1] == results_of(folder)[1]

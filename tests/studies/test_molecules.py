@@ -21,7 +21,6 @@ from wavefoundry.artifacts import spec as study_file
 from wavefoundry.artifacts.files import encode_json
 from wavefoundry.artifacts.spec_geometry import Named
 from wavefoundry.artifacts.spec_molecules import MoleculesEvaluateTable
-from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.core.meter import Cost
@@ -187,23 +186,13 @@ def weights_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_stopped_after_every_piece_that_is_saved(tmp_path, monkeypatch):
+def test_stopped_after_every_piece_that_is_saved(tmp_path, monkeypatch, saved):
     """Blocks of steps, slices of samples, observables, copies and whole tasks, each in a session of its own."""
     text = STUDY.replace("samples = 256", "samples = 1408").replace("scratch = true", "together = true")
     spec = study_file.loads(text.replace('1.4" }', '1.4" }, { atoms = "H 0 0 0" }'))
     whole = run_study(spec, tmp_path / "whole")
     monkeypatch.setattr(progress, "SAVE_AFTER", -1.0)
-    saved: list[str] = []
-
-    def noted(save):
-        def wrapper(self, name, *rest):
-            save(self, name, *rest)
-            saved.append(name)
-
-        return wrapper
-
-    for method in ("save", "save_output"):
-        monkeypatch.setattr(RunDirectory, method, noted(getattr(RunDirectory, method)))
+    saved.clear()
     out, again, sessions = tmp_path / "run", None, 0
     while again is None:
         before = len(saved)

@@ -19,7 +19,7 @@ from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.core.segments import bootstrap
 from wavefoundry.studies import perform, run_study
 from wavefoundry.studies import progress as studies_progress
-from wavefoundry.studies.execute import as_stored, missing, ready
+from wavefoundry.studies.execute import missing, performed, ready
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.tickets.study import build
 from wavefoundry.studies.tickets.summary import find_onset
@@ -333,7 +333,7 @@ def test_every_task_reads_nothing_but_what_it_needs(run):
         assert all(task.share >= 0 for task in waiting)
         task = [task for task in waiting if ready(task, done)][-1]
         needs = {name: done[name] for name in task.needs}
-        done[task.name] = as_stored(build(spec, Context()).perform(task.name, needs, Progress()))
+        done[task.name] = performed(build(spec, Context()), task.name, needs, Progress())
     again = study.summary(done, Context())
     for name in ("isolation", "jumps", "transfer", "transition", "explain", "fit"):
         assert again[name] == summary[name]

@@ -10,6 +10,7 @@ from wavefoundry.artifacts.spec_tables import (
     OWN_KEYS,
     AdaptTable,
     EvaluateTable,
+    LatticeTable,
     PretrainTable,
     SystemTable,
     WavefunctionTable,
@@ -204,8 +205,8 @@ def foreign_keys(table: WavefunctionTable) -> Iterator[Problem]:
 def windows(table: WavefunctionTable, system: SystemTable) -> Iterator[Problem]:
     """Networks that do not fit the lattice: empty layers, windows that are wider than it."""
     lattice = system.lattice
-    if table.kind == "dense" and round(table.alpha * lattice.sites) < 1:
-        yield Problem(("wavefunction", "alpha"), "the layer is empty", f"{table.alpha} x {lattice.sites} units")
+    if table.kind == "dense" and round(table.alpha * system.sites) < 1:
+        yield Problem(("wavefunction", "alpha"), "the layer is empty", f"{table.alpha} x {system.sites} units")
     if table.kind in ("conv", "resnet") and lattice.periodic and table.window > 2 * min(lattice.shape):
         yield Problem(("wavefunction", "window"), f"window = {table.window} is wider than the lattice")
 
@@ -222,7 +223,12 @@ def _network(system: SystemTable, wavefunction: WavefunctionTable, adapt: AdaptT
                 'method = "full", or kind = "vit"',
             )
         return
-    patch, shape = wavefunction.patch, system.lattice.shape
+    yield from transformer(wavefunction, system.lattice)
+
+
+def transformer(table: WavefunctionTable, lattice: LatticeTable) -> Iterator[Problem]:
+    """A transformer whose patches or heads do not come out even."""
+    patch, shape = table.patch, lattice.shape
     if patch != "auto" and any(edge % patch for edge in shape):
         edges = " x ".join(str(edge) for edge in shape)
         yield Problem(
@@ -231,12 +237,12 @@ def _network(system: SystemTable, wavefunction: WavefunctionTable, adapt: AdaptT
             "patches must tile the lattice in each direction",
             f"one of {divisors(math.gcd(*shape))}",
         )
-    if wavefunction.width % wavefunction.heads:
+    if table.width % table.heads:
         yield Problem(
             ("wavefunction", "heads"),
-            f"heads = {wavefunction.heads} does not divide width = {wavefunction.width}",
+            f"heads = {table.heads} does not divide width = {table.width}",
             "every head gets an equal share of the features",
-            f"one of {divisors(wavefunction.width)}",
+            f"one of {divisors(table.width)}",
         )
 
 

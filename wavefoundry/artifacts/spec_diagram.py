@@ -20,7 +20,6 @@ from wavefoundry.artifacts.spec_tables import (
     WavefunctionTable,
     grid,
 )
-from wavefoundry.core.shapes import auto_patch
 
 
 class DiagramSpec(Table):
@@ -53,10 +52,7 @@ class DiagramSpec(Table):
 
     def patch_edge(self) -> int | tuple[int, ...]:
         """Patch size with "auto" resolved, see ``auto_patch``."""
-        if self.wavefunction.patch != "auto":
-            return self.wavefunction.patch
-        lattice = self.system.lattice
-        return auto_patch(lattice.shape, self.sign_free(), lattice.lattice.basis)
+        return self.wavefunction.patch_on(self.system.lattice, self.sign_free())
 
     def sign_free(self) -> bool:
         """Whether the ground state is positive, in one basis, at every coupling of the study."""
@@ -65,10 +61,8 @@ class DiagramSpec(Table):
         return bool(set.intersection(*gauges))
 
     def head_kind(self) -> Literal["real", "complex"]:
-        """Output layer with "auto" resolved: real where the ground state is sign-free."""
-        if self.wavefunction.head == "auto":
-            return "real" if self.sign_free() else "complex"
-        return self.wavefunction.head
+        """Output layer with "auto" resolved."""
+        return self.wavefunction.head_for(self.sign_free())
 
     @model_validator(mode="after")
     def _fits_together(self) -> DiagramSpec:

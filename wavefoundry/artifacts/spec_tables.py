@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from wavefoundry.core.hamiltonians import MODELS, Model
 from wavefoundry.core.lattices import LATTICES, Lattice
+from wavefoundry.core.shapes import auto_patch
 
 
 class Table(BaseModel):
@@ -180,6 +181,11 @@ class SystemTable(Table):
     )
 
     @property
+    def sites(self) -> int:
+        """Number of spins."""
+        return self.lattice.sites
+
+    @property
     def entry(self) -> Model:
         """The model's entry in the table of Hamiltonians."""
         return MODELS[self.model]
@@ -231,6 +237,14 @@ class WavefunctionTable(Table):
         default="auto",
         description="vit: translations by whole patches; none: positions embedded; auto: what the Hamiltonian has",
     )
+
+    def patch_on(self, where: LatticeTable, sign_free: bool) -> int | tuple[int, ...]:
+        """Edges of a patch with "auto" resolved."""
+        return auto_patch(where.shape, sign_free, where.lattice.basis) if self.patch == "auto" else self.patch
+
+    def head_for(self, sign_free: bool) -> Literal["real", "complex"]:
+        """Output layer with "auto" resolved: real where the ground state is sign-free."""
+        return ("real" if sign_free else "complex") if self.head == "auto" else self.head
 
 
 OWN_KEYS = {

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_checks import Problem, foreign_keys, windows
+from wavefoundry.artifacts.spec_checks import Problem, foreign_keys, transformer, windows
 from wavefoundry.artifacts.spec_tables import (
     EvaluateTable,
     OutputTable,
@@ -21,7 +21,6 @@ from wavefoundry.artifacts.spec_tables import (
     named,
 )
 from wavefoundry.core.hamiltonians import MODELS
-from wavefoundry.core.shapes import auto_patch, patch_edges
 from wavefoundry.core.words import near
 
 FULL_SUM_SITES = 18
@@ -197,13 +196,6 @@ class TicketsSpec(Table):
             return values["star"] >= 0
         return bool(self.system.entry.gauges(values, rule) & {"none", "Marshall"})
 
-    def patch_edge(self) -> int | tuple[int, ...]:
-        """Patch of a vision transformer with its default resolved."""
-        lattice = self.system.lattice
-        if self.wavefunction.patch != "auto":
-            return self.wavefunction.patch
-        return auto_patch(lattice.shape, self.sign_free(), lattice.lattice.basis)
-
     def transfer_list(self) -> list[dict[str, float]]:
         """Couplings the tickets are tried at."""
         return grid(self.transfer.points) if self.transfer.points else []
@@ -272,11 +264,7 @@ def _network(spec: TicketsSpec) -> Iterator[Problem]:
             ("wavefunction", "kind"), f"kind = '{table.kind}' is not for the toric code", why, 'kind = "dense"'
         )
     if table.kind == "vit":
-        edges = patch_edges(spec.patch_edge(), len(lattice.shape))
-        if any(edge % one for edge, one in zip(lattice.shape, edges, strict=True)):
-            yield Problem(("wavefunction", "patch"), f"patch = {spec.patch_edge()} does not divide the lattice")
-        if table.width % table.heads:
-            yield Problem(("wavefunction", "heads"), f"heads = {table.heads} does not divide width = {table.width}")
+        yield from transformer(table, lattice)
 
 
 def _sampling(spec: TicketsSpec) -> Iterator[Problem]:

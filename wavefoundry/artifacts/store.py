@@ -267,11 +267,11 @@ class RunDirectory:
         self.warnings += problems
         return found
 
-    def newest(self) -> dict[str, Any] | None:
-        """Description of what was saved last, be it an output or a checkpoint; None where nothing is."""
+    def newest(self, outputs: Mapping[str, tuple[Arrays, dict[str, Any]]]) -> dict[str, Any] | None:
+        """Description of what was saved last, be it one of ``outputs`` or a checkpoint; None where nothing is."""
         streams = {match["name"] for match in map(STEP.fullmatch, names_in(self.path / CHECKPOINTS)) if match}
         saved = [found[2] for name in sorted(streams) if (found := self.latest(name)) is not None]
-        saved += [meta for _, meta in self.outputs().values()]
+        saved += [meta for _, meta in outputs.values()]
         return max(saved, key=lambda meta: meta[STORE_KEY]["log_offset"], default=None)
 
     def _discard(self, folder: Path) -> None:

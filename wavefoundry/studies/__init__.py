@@ -85,16 +85,17 @@ def perform(
     else:
         directory = RunDirectory.open(folder, write=True)
     with directory:
-        earlier = None
+        earlier, stored = None, {}
         if resume:
             study_file.require_same(spec, directory.spec_text, folder)
             summary = read_results(directory.path)
             if summary is not None and (summary["kind"] != "seeds" or summary["status"] == "complete"):
                 return summary  # nothing is left to do
-            newest = directory.newest()
+            stored = directory.outputs()
+            newest = directory.newest(stored)
             directory.truncate_log(newest)
             earlier = None if newest is None else Cost(**newest.get(WHOLE, {}))
-        context = Context(emit, directory, requested, earlier)
+        context = Context(emit, directory, requested, earlier, stored)
         summary = _done(spec, kind, context, directory, client)
         for text in directory.warnings:
             context.warn(text)

@@ -45,15 +45,15 @@ def ready(task: Task, done: Outputs) -> bool:
 def carry_out(study: Plan, task: Task, waiting: Sequence[Task], done: Outputs, context: Context) -> Output:
     """Do one task here and keep its output."""
     context.clock.start(task, waiting)
-    progress = Progress(context, task.name)
-    output = as_stored(study.perform(task.name, done, progress))
-    output = output._replace(cost=progress.cost())
+    output = performed(study, task.name, done, Progress(context, task.name))
     context.finish(task.name, output)
     context.clock.end()
     return output._replace(models={})
 
 
-def as_stored(output: Output) -> Output:
-    """An output as it comes back from the run directory, so that a resumed study cannot differ."""
+def performed(study: Plan, name: str, done: Outputs, progress: Progress) -> Output:
+    """The output of a task as it comes back from the run directory, so that a resumed study cannot differ."""
+    output = study.perform(name, done, progress)
     record = json.loads(encode_json(output.record))
-    return output._replace(record=record, arrays={name: np.asarray(value) for name, value in output.arrays.items()})
+    arrays = {name: np.asarray(value) for name, value in output.arrays.items()}
+    return output._replace(record=record, arrays=arrays, cost=progress.cost())

@@ -32,10 +32,29 @@ class Store(Protocol):
     def latest(self, name: str) -> Checkpoint | None: ...
     def save_artifact(self, name: str, arrays: Arrays, meta: Mapping[str, Any]) -> Any: ...
     def save_output(self, name: str, arrays: Arrays, meta: Mapping[str, Any]) -> Any: ...
-    def outputs(self) -> dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]]: ...
 
 
-class Context:
+class Speaker:
+    """Tells of what happens, in events."""
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Show and log one event."""
+        raise NotImplementedError
+
+    def say(self, phase: str, text: str) -> None:
+        """Announce a phase."""
+        self.emit({"event": "phase", "phase": phase, "text": text})
+
+    def warn(self, text: str) -> None:
+        """Report something the user should know."""
+        self.emit({"event": "warning", "text": text})
+
+    def compiling(self, what: str) -> None:
+        """Announce that nothing will move for a while."""
+        self.emit({"event": "compiling", "what": what})
+
+
+class Context(Speaker):
     """What all tasks of a run share: reports events to the screen and the log, and keeps what tasks give.
 
     Args:
@@ -43,6 +62,7 @@ class Context:
         store: run directory, or None for a run in memory.
         requested: returns the signal that asked to stop, or None.
         earlier: what earlier sessions of a resumed run had spent when they saved last.
+        stored: arrays and descriptions of what they have finished.
     """
 
     def __init__(
@@ -51,7 +71,9 @@ class Context:
         store: Store | None = None,
         requested: Callable[[], int | None] | None = None,
         earlier: Cost | None = None,
+        stored: Mapping[str, tuple[dict[str, np.ndarray], dict[str, Any]]] | None = None,
     ):
+        self._stored = stored or {}
         self._begin, self._earlier = METER.now(), earlier or Cost()
         self._emit = emit or (lambda event: None)
         self._store = store
@@ -77,23 +99,11 @@ class Context:
         """Count what another process has spent on a task."""
         self._earlier = self._earlier + cost
 
-    def say(self, phase: str, text: str) -> None:
-        """Announce a phase."""
-        self.emit({"event": "phase", "phase": phase, "text": text})
-
-    def warn(self, text: str) -> None:
-        """Report something the user should know."""
-        self.emit({"event": "warning", "text": text})
-
-    def compiling(self, what: str) -> None:
-        """Announce that nothing will move for a while."""
-        self.emit({"event": "compiling", "what": what})
-
     def outputs(self) -> dict[str, Output]:
         """Everything that earlier sessions have finished."""
-        stored = {} if self._store is None else self._store.outputs()
         found = {
-            meta["name"]: Output(meta["record"], arrays, cost=Cost(**meta[COST])) for arrays, meta in stored.values()
+            meta["name"]: Output(meta["record"], arrays, cost=Cost(**meta[COST]))
+            for arrays, meta in self._stored.values()
         }
         self.finished = Counter(name.partition("/")[0] for name in found)
         return found
@@ -138,7 +148,7 @@ class Context:
         return self._requested()
 
 
-class Progress:
+class Progress(Speaker):
     """What a task is given: it reports, saves itself now and then, and learns that it should stop.
 
     Args:
@@ -156,18 +166,6 @@ class Progress:
         if left is not None:
             event = event | {"seconds_left": self.context.clock.left(left)}
         self.context.emit(event)
-
-    def say(self, phase: str, text: str) -> None:
-        """Announce a phase."""
-        self.context.say(phase, text)
-
-    def warn(self, text: str) -> None:
-        """Report something the user should know."""
-        self.context.warn(text)
-
-    def compiling(self, what: str) -> None:
-        """Announce that nothing will move for a while."""
-        self.context.compiling(what)
 
     def cost(self) -> Cost:
         """What the task has spent, earlier sessions included."""
@@ -214,6 +212,17 @@ class Progress:
         return self.context.stopping
 
 
+class Pace:
+    """Seconds that the rest of some work takes, if it goes on as it went so far."""
+
+    def __init__(self) -> None:
+        self._begin = time.perf_counter()
+
+    def left(self, done: float, rest: float) -> float:
+        """Seconds left; done: work since this was made, rest: what is to come, in the same units."""
+        return (time.perf_counter() - self._begin) / done * rest
+
+
 class Clock:
     """Guesses the time left of a whole run: that of the task under way, and of the others by their shares."""
 
@@ -253,10 +262,6 @@ class Clock:
         known = self._shares + self._current
         pace = (self._seconds + self._elapsed() + mine) / known if known else 0.0
         return mine + pace * self._later
-
-    def after(self) -> float | None:
-        """Seconds left between two tasks; None before the first one has ended."""
-        return self._seconds / self._shares * self._later if self._shares else None
 
 
 def file_name(task: str) -> str:

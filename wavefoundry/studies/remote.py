@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -12,8 +11,8 @@ import numpy as np
 
 from wavefoundry.core.errors import Interrupted, WavefoundryError
 from wavefoundry.core.meter import Cost
-from wavefoundry.studies.execute import as_stored, carry_out, missing, ready
-from wavefoundry.studies.progress import Checkpoint, Context, Progress
+from wavefoundry.studies.execute import carry_out, missing, performed, ready
+from wavefoundry.studies.progress import Checkpoint, Context, Pace, Progress
 from wavefoundry.studies.study import Plan
 from wavefoundry.studies.task import Arrays, Output
 from wavefoundry.studies.workers import STOPPED, STOPS, Dispatch, Outcome, error_of
@@ -56,10 +55,6 @@ class Memory:
         """The output goes back with the result."""
         raise NotImplementedError
 
-    def outputs(self) -> dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]]:
-        """Nothing is kept here."""
-        return {}
-
 
 def execute_by_workers(study: Plan, context: Context, client: Any, text: str) -> dict[str, Output]:
     """As ``execute``: tasks that do not wait for one another are done at the same time; a single one is done here.
@@ -68,7 +63,7 @@ def execute_by_workers(study: Plan, context: Context, client: Any, text: str) ->
         study, context: as there. client: of dask. text: of the study, from which workers build it again.
     """
     done, jobs = context.outputs(), Dispatch(client, context)
-    pace = _Pace()
+    pace, shares = Pace(), 0.0  # shares: of what workers have done
     while waiting := missing(study, done):
         free = [task for task in waiting if ready(task, done) and task.name not in jobs.running]
         if not jobs.running and len(free) == 1:
@@ -79,24 +74,12 @@ def execute_by_workers(study: Plan, context: Context, client: Any, text: str) ->
             inputs = {name: done[name] for name in task.needs}
             jobs.submit(task.name, _perform, text, task.name, inputs, context.restore(task.name))
         for name, result in jobs.ended():
-            share = next(task.share for task in waiting if task.name == name)
-            left = pace.left(share, sum(task.share for task in waiting if task.name not in done) - share)
-            _take_back(name, result, done, context, left)
+            shares += next(task.share for task in waiting if task.name == name)
+            others = sum(task.share for task in waiting if task.name not in {*done, name})
+            _take_back(name, result, done, context, pace.left(shares, others))
         if not jobs.running:
             context.stop_if_asked()
     return done
-
-
-class _Pace:
-    """How fast workers get on with the shares of their tasks."""
-
-    def __init__(self) -> None:
-        self._begin, self._shares = time.perf_counter(), 0.0
-
-    def left(self, share: float, rest: float) -> float:
-        """Seconds left once a task with this share has ended; ``rest``: shares of those that have not."""
-        self._shares += share
-        return (time.perf_counter() - self._begin) / self._shares * rest
 
 
 def _take_back(name: str, result: Result | Outcome, done: dict[str, Output], context: Context, left: float) -> None:
@@ -153,8 +136,7 @@ def perform_task(
     context = Context(store=store, requested=requested)
     progress, output, outcome = Progress(context, name), None, Outcome()
     try:
-        output = as_stored(study.perform(name, inputs, progress))
-        output = output._replace(cost=progress.cost())
+        output = performed(study, name, inputs, progress)
     except Interrupted:
         outcome = Outcome(STOPPED)
     except WavefoundryError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from wavefoundry.artifacts.spec_seeds import of_seed, seeds
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.verdict import ORDER
 from wavefoundry.reports.lines import named
-from wavefoundry.studies.progress import Context
+from wavefoundry.studies.progress import Context, Pace
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.workers import STOPPED, Outcome, SeedRun, error_of, fan_out, is_failure, take
 
@@ -55,14 +54,14 @@ def run(spec: Any, context: Context, folder: Path, client: Any) -> dict[str, Any
     (folder / SEEDS).mkdir(exist_ok=True)
     context.say("seeds", f"{len(tasks)} runs, seeds {numbers[0]} to {numbers[-1]}")
     outcomes: dict[int, Outcome] = {}
-    begin = time.perf_counter()
+    pace = Pace()
     for index, outcome in _one_by_one(tasks, context) if client is None else fan_out(tasks, client, context):
         outcomes[index] = outcome
         if outcome.kind == STOPPED:
             continue
         if outcome.kind and not is_failure(outcome):
             raise error_of(outcome)
-        left = (time.perf_counter() - begin) / len(outcomes) * (len(tasks) - len(outcomes))
+        left = pace.left(len(outcomes), len(tasks) - len(outcomes))
         context.emit(
             {"event": "seed", "seed": numbers[index], "index": len(outcomes) - 1, "count": len(tasks)}
             | {"why": outcome.why, "seconds_left": left}
@@ -77,10 +76,10 @@ def run(spec: Any, context: Context, folder: Path, client: Any) -> dict[str, Any
 
 def _one_by_one(tasks: Sequence[SeedRun], context: Context) -> Iterator[tuple[int, Outcome]]:
     """All tasks in this process; the time left of a run counts the runs after it as long as those before."""
-    begin = time.perf_counter()
+    pace = Pace()
     for index, task in enumerate(tasks):
         # seconds of the runs after this one, once one has been made
-        after = (time.perf_counter() - begin) / index * (len(tasks) - index - 1) if index else None
+        after = pace.left(index, len(tasks) - index - 1) if index else None
 
         def emit(event: dict[str, Any], after: float | None = after) -> None:
             left = event.get("seconds_left")

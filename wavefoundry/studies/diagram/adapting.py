@@ -55,8 +55,7 @@ class Adaptation:
 
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of these tasks."""
-        kind, _, number = name.partition("/")
-        return {"point": self._point, "tune": self._tune}[kind](int(number), done, progress)
+        return self._point(int(name.removeprefix("point/")), done, progress)
 
     def records(self, done: Outputs) -> list[dict[str, Any]]:
         """Records of all points in the order of the study."""
@@ -95,9 +94,6 @@ class Adaptation:
     def _point(self, index: int, done: Outputs, progress: Progress) -> Output:
         raise NotImplementedError
 
-    def _tune(self, number: int, done: Outputs, progress: Progress) -> Output:
-        raise NotImplementedError
-
     def _told(self, index: int, output: Output, progress: Progress) -> Output:
         """The output of a point, once it has been reported."""
         count = {"index": progress.finished("point"), "count": len(self.points)}
@@ -131,6 +127,8 @@ class HeadAdaptation(Adaptation):
         if name == ORIGIN:
             warm, self._pools[BASE] = self.mapper.origin()
             return Output({}, warm.arrays())
+        if name.startswith("tune/"):
+            return self._tune(int(name.removeprefix("tune/")), done, progress)
         return super().perform(name, done, progress)
 
     def _needs(self, wave: Wave) -> tuple[str, ...]:

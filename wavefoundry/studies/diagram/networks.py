@@ -1,18 +1,20 @@
-"""Networks fitted to their Hamiltonian: which symmetry they impose, and whether the Hamiltonian has it."""
+"""Systems and networks of a study file, and networks fitted to their Hamiltonian: which symmetry they impose."""
 
 from __future__ import annotations
 
 import dataclasses
 import operator
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from wavefoundry.artifacts.spec_tables import WavefunctionTable
+from wavefoundry.artifacts.spec_tables import LatticeTable, SystemTable, WavefunctionTable
 from wavefoundry.core.lattices import LATTICES
 from wavefoundry.core.shapes import auto_patch
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
 from wavefoundry.models.convnet import ConvBackbone, ResNetBackbone
 from wavefoundry.models.transformer import ViTBackbone
+from wavefoundry.problems import lattice
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.symmetry import broken_by_shifts
 
@@ -25,9 +27,19 @@ takes, whose fields are keys of [wavefunction]."""
 RENAMED = {"std": "init_std"}
 
 
-def described(table: WavefunctionTable, **settled: Any) -> Any:
-    """The network of a study file in words; ``settled``: fields that the study has found (patch, head, periodic)."""
+def system_of(table: SystemTable, couplings: Mapping[str, float]) -> LatticeSystem:
+    """The lattice system of a study file at given couplings."""
+    where = table.lattice
+    settings: dict[str, Any] = {"marshall": table.use_marshall, "exponent": table.exponent, **couplings}
+    return lattice.build(table.model, where.kind, where.cells, periodic=where.periodic, **settings)
+
+
+def described(table: WavefunctionTable, where: LatticeTable, sign_free: bool) -> Any:
+    """The network of a study file in words, with what follows from its lattice and from the signs."""
     kind = NETWORKS[table.kind]
+    settled = {
+        "patch": table.patch_on(where, sign_free), "head": table.head_for(sign_free), "periodic": where.periodic
+    }  # fmt: skip
     names = [field.name for field in dataclasses.fields(kind)]
     given = {name: getattr(table, RENAMED.get(name, name)) for name in names if name not in settled}
     return kind(**given | {name: value for name, value in settled.items() if name in names})

@@ -21,7 +21,7 @@ from wavefoundry.core.types import Run, System, Wavefunction
 from wavefoundry.engine.vmc import Info, Options, Schedule, block_of, decay, variational
 from wavefoundry.problems.strings import strings_of
 from wavefoundry.studies.forecast import DEAF, duration
-from wavefoundry.studies.progress import Progress
+from wavefoundry.studies.progress import Pace, Progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Trainer:
         schedule = schedule._replace(learning_rate=schedule.learning_rate / energy_unit(family))
         limit = energy_bound(family)
         run, step = self._resumed(run, progress, phase)
-        saved, begin, first = step, time.perf_counter(), step
+        saved, pace, first = step, Pace(), step
         if step < training.steps and self._pace is None:
             progress.compiling("the training step")
         while step < training.steps:
@@ -96,7 +96,7 @@ class Trainer:
             step += len(info.energy)
             self.energies += np.real(np.asarray(info.energy))[:, 0].tolist()
             self._check(info, step, limit)
-            left = (time.perf_counter() - begin) / (step - first) * (training.steps - step)
+            left = pace.left(step - first, training.steps - step)
             progress.emit(self._event(info, step, phase) | event | {"seconds_left": left})
             if progress.due or (step < training.steps and step - saved >= training.checkpoint_every):
                 progress.save(step, run, energies=self.energies)

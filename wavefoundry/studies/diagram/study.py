@@ -23,14 +23,14 @@ from wavefoundry.core.meter import Cost
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import WORDS
 from wavefoundry.engine.vmc import Options
-from wavefoundry.problems import exact, lattice
+from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.adapting import Adaptation, adaptation
 from wavefoundry.studies.diagram.mapper import Base, Mapper
-from wavefoundry.studies.diagram.networks import NETWORKS, Fitted, described, fitted, imposed_by
+from wavefoundry.studies.diagram.networks import NETWORKS, Fitted, described, fitted, imposed_by, system_of
 from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size
 from wavefoundry.studies.diagram.records import zero_of
 from wavefoundry.studies.diagram.rivals import held_against
@@ -46,17 +46,7 @@ PRETRAIN, BASE = "pretrain", "base"
 
 def build_system(spec: DiagramSpec) -> SignRule:
     """The family of Hamiltonians of a study file, at the first pre-training point, with its sign rule."""
-    table = spec.system
-    couplings = spec.couplings(spec.at_list()[0])
-    system = lattice.build(
-        table.model,
-        table.lattice.kind,
-        table.lattice.cells,
-        periodic=table.lattice.periodic,
-        marshall=table.use_marshall,
-        exponent=table.exponent,
-        **couplings,
-    )
+    system = system_of(spec.system, spec.couplings(spec.at_list()[0]))
     return with_rule(system, spec.points_list())
 
 
@@ -69,8 +59,7 @@ def build_wavefunction(spec: DiagramSpec, system: LatticeSystem) -> Wavefunction
 
 def describe(spec: DiagramSpec, system: LatticeSystem) -> Fitted:
     """The network of a study file in words, with the symmetry of the Hamiltonian."""
-    settled = {"patch": spec.patch_edge(), "head": spec.head_kind(), "periodic": spec.system.lattice.periodic}
-    model = described(spec.wavefunction, **settled)
+    model = described(spec.wavefunction, spec.system.lattice, spec.sign_free())
     return fitted(model, system, spec.sign_free())
 
 
@@ -173,9 +162,8 @@ class DiagramStudy:
             mapper = self.adaptation(done).mapper
             record = mapper.measure_base()
             meta = base_meta(self.described.model, self.spec.pretrain, record)
-            return Output(record, models={"base": (base_arrays(mapper.base), meta)})
-        if name == self.tasks(done)[2].name:
             progress.say("adapt", f"{self.spec.adapt.method} at {len(self.spec.points_list())} points")
+            return Output(record, models={"base": (base_arrays(mapper.base), meta)})
         return self.adaptation(done).perform(name, done, progress)
 
     def adaptation(self, done: Outputs) -> Adaptation:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ from wavefoundry.studies.emulation.batches import Pair, Pairs, Window, Windows, 
 from wavefoundry.studies.emulation.curriculum import Trajectories
 from wavefoundry.studies.emulation.scope import scope_of
 from wavefoundry.studies.emulation.student import Student
-from wavefoundry.studies.progress import Progress
+from wavefoundry.studies.progress import Pace, Progress
 
 BLOCK = 50
 POLISH_BATCH, FAR_FRAMES, REFRESH = 128, 512, 8
@@ -211,7 +210,7 @@ class Training:
         self._first, self.probes = meta["phase"], meta["probes"]
         # a loss that was not finite is stored as null
         self.losses = [[step, math.nan if loss is None else loss] for step, loss in meta["losses"]]
-        self._begin, self._work = time.perf_counter(), 0.0
+        self._pace, self._work = Pace(), 0.0
 
     def through(self) -> Emulator:
         """Do all phases.
@@ -257,7 +256,7 @@ class Training:
         phase, later = self.phases[number], self.phases[number + 1 :]
         self._work += size * phase.weight
         left = (phase.steps - step) * phase.weight + sum(other.steps * other.weight for other in later)
-        seconds = (time.perf_counter() - self._begin) / self._work * left
+        seconds = self._pace.left(self._work, left)
         steps = sum(phase.steps for phase in self.phases)
         event = {"event": "step", "phase": self.name, "step": int(self.losses[-1][0]), "steps": steps}
         self.progress.emit(event | {"loss": self.losses[-1][1], "seconds_left": seconds})

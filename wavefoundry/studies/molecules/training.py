@@ -6,7 +6,6 @@ import dataclasses
 import fnmatch
 import functools
 import re
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,7 +27,7 @@ from wavefoundry.core.types import Run
 from wavefoundry.engine import families as engine
 from wavefoundry.engine.sampling import Walkers
 from wavefoundry.studies.molecules.curve import Curve, reached
-from wavefoundry.studies.progress import Progress
+from wavefoundry.studies.progress import Pace, Progress
 
 _PATIENCE = 10
 _MATCH, _WALK, _TRAIN = "hf", "walk", "train"
@@ -215,14 +214,17 @@ class Trainer:
             run = tree.from_arrays(run, dict(saved))
         if int(run.step) < plan.hf_steps:
             progress.compiling("the Hartree-Fock pre-training")
-        clock = _Clock(int(run.step), plan.hf_steps)
+        pace, first = Pace(), int(run.step)
         while (step := int(run.step)) < plan.hf_steps:
             size = min(self.table.block, plan.hf_steps - step)
             rates = self.table.hf_learning_rate * (1 - (step + np.arange(size)) / plan.hf_steps)
             run, losses = self._match_block(run, stack.families, jnp.asarray(rates))
             step += size
             event = {"event": "step", "phase": "hf", "task": plan.name, "step": step, "steps": plan.hf_steps}
-            progress.emit(event | {"loss": float(np.mean(losses[-1])), "seconds_left": clock.left(step)})
+            progress.emit(
+                event
+                | {"loss": float(np.mean(losses[-1])), "seconds_left": pace.left(step - first, plan.hf_steps - step)}
+            )
             if self._due(progress, step):  # after the last step, too: compiling comes next
                 progress.save(step, run, phase=_MATCH)
         return run.params, run.sampler
@@ -230,7 +232,7 @@ class Trainer:
     def _descend(self, plan: Plan, run: Run, stack: Stack, curve: Curve, progress: Progress) -> Run:
         """Natural-gradient steps until the last one, or the goal."""
         _, block = self.training(plan)
-        before, clock = (plan.hf_steps or len(stack.families)) + 1, _Clock(int(run.step), plan.steps)
+        before, pace, first = (plan.hf_steps or len(stack.families)) + 1, Pace(), int(run.step)
         while (step := int(run.step)) < plan.steps:
             size = min(self.table.block, plan.steps - step)
             schedule = transfer.schedule(
@@ -244,7 +246,8 @@ class Trainer:
             step += size
             _check(energy, int(info.rejected[-1]), step)
             _note(curve, step, energy, variance, plan.coarse)
-            numbers = {"step": step, "steps": plan.steps, "seconds_left": clock.left(step), "task": plan.name}
+            left = pace.left(step - first, plan.steps - step)
+            numbers = {"step": step, "steps": plan.steps, "seconds_left": left, "task": plan.name}
             progress.emit({"event": "step", "phase": "train"} | numbers | _shown(energy, variance, acceptance))
             if plan.goal is not None and reached(curve, plan.goal) is not None:
                 break
@@ -274,17 +277,6 @@ def _strong(run: Run) -> Run:
         return leaf if key else jax.lax.convert_element_type(leaf, np.dtype(leaf.dtype))
 
     return jax.tree.map(one, run)
-
-
-class _Clock:
-    """Guesses how long the remaining steps take."""
-
-    def __init__(self, first: int, steps: int):
-        self.first, self.steps, self.begin = first, steps, time.perf_counter()
-
-    def left(self, step: int) -> float:
-        """Seconds left after ``step`` steps."""
-        return (time.perf_counter() - self.begin) / max(1, step - self.first) * (self.steps - step)
 
 
 def _note(curve: Curve, step: int, energy: np.ndarray, variance: np.ndarray, coarse: bool) -> None:

@@ -17,11 +17,11 @@ from wavefoundry.adapt.tickets import LARGEST_SURGEON, Rules, Trainer
 from wavefoundry.artifacts.spec_tickets import PruneTable, TicketsSpec
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.problems import exact, lattice
+from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.toric import toric
-from wavefoundry.studies.diagram.networks import described, fitted
+from wavefoundry.studies.diagram.networks import described, fitted, system_of
 from wavefoundry.studies.diagram.pretraining import chunk_size
 
 EXACT_SITES = 18
@@ -96,18 +96,15 @@ class StudySetup:
 
 def build_system(spec: TicketsSpec) -> LatticeSystem:
     """The Hamiltonian of a study file."""
-    table, where = spec.system, spec.system.lattice
+    table = spec.system
     if table.model == "toric":
-        return toric(*where.cells, **table.values)
-    settings: dict[str, Any] = {"marshall": table.use_marshall, "exponent": table.exponent, **table.values}
-    return lattice.build(table.model, where.kind, where.cells, periodic=where.periodic, **settings)
+        return toric(*table.lattice.cells, **table.values)
+    return system_of(table, table.values)
 
 
 def describe(spec: TicketsSpec) -> Any:
     """The network of a study file in words."""
-    head = ("real" if spec.sign_free() else "complex") if spec.wavefunction.head == "auto" else spec.wavefunction.head
-    settled = {"patch": spec.patch_edge() if spec.wavefunction.kind == "vit" else 1, "head": head}
-    return described(spec.wavefunction, **settled, periodic=spec.system.lattice.periodic)
+    return described(spec.wavefunction, spec.system.lattice, spec.sign_free())
 
 
 def reference_of(system: LatticeSystem, given: float | None, wanted: Any = "auto") -> Reference:
