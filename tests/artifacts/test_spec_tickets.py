@@ -77,6 +77,7 @@ def test_a_study_with_its_own_system_takes_no_couplings_and_no_reference_from_a_
         ("wavefunction.alpha=0.01", "empty"),
         ("prune.stop_at=324", "prunes nothing"),
         ("wavefunction.channels=8", "belongs to kind conv or resnet"),
+        ("wavefunction={ kind = 'vit', conditioned = true }", "conditioned is for diagrams"),
         ("wavefunction={ kind = 'vit', heads = 3 }", "does not divide width"),
         ("system.couplings={ g = 1.0 }", "no coupling 'g'"),
         ("system.couplings={ J = 0.0, h = 0.0 }", "vanishes"),

@@ -265,6 +265,9 @@ def _network(spec: TicketsSpec) -> Iterator[Problem]:
         )
     if table.kind == "vit":
         yield from transformer(table, lattice)
+    if table.conditioned:
+        why = "tickets are sought at one point, so a network has no couplings to be given"
+        yield Problem(("wavefunction", "conditioned"), "conditioned is for diagrams", why, "leave the key out")
 
 
 def _sampling(spec: TicketsSpec) -> Iterator[Problem]:
