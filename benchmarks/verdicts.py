@@ -34,7 +34,7 @@ from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.studies.diagram import study as diagram_study
-from wavefoundry.studies.diagram.mapper import Base
+from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.records import known_of
 
 SMALL = {"width": 16, "layers": 1, "heads": 2}

@@ -38,11 +38,12 @@ from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import run_study
 from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.adapting import adaptation
-from wavefoundry.studies.diagram.mapper import Base
-from wavefoundry.studies.diagram.networks import fitted
+from wavefoundry.studies.diagram.base import Base
+from wavefoundry.studies.diagram.networks import build_network, fitted
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.states import LatticeState
 from wavefoundry.studies.diagram.states_kept import state_at, states_of
+from wavefoundry.studies.diagram.symmetry import in_sector, sector_of
 from wavefoundry.studies.execute import execute
 from wavefoundry.studies.progress import Context, Progress
 
@@ -162,7 +163,7 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
 def _network(model: Any, system: LatticeSystem, settings: PretrainTable) -> Wavefunction:
     key = jax.random.fold_in(jax.random.key(settings.seed), 0)
     varied = tuple(system.names.index(name) for name in settings.at)
-    return model.build(key, system.extent, sign_free=sign_free(system), couplings=varied)
+    return build_network(model, key, system, sign_free(system), varied)
 
 
 @overload
@@ -354,12 +355,16 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
             fix='method="full", or a transformer: wf.models.vit()',
         )
     keep_programs()
-    chunk = chunk_size(base.wavefunction, base.system, 512)
-    mapper = diagram_study.make_mapper(base.base, table, judged, base.settings, chunk)
+    start, pretrained = base.base, base.record
+    if table.symmetry != "none":
+        pretrained = pretrained | {"symmetry": sector_of(start, table)}
+        start = in_sector(start, pretrained["symmetry"])
+    chunk = chunk_size(start.wavefunction, start.system, 512)
+    mapper = diagram_study.make_mapper(start, table, judged, base.settings, chunk)
     log: list[dict[str, Any]] = []
     with _view(progress) as emit:
         adapted = adaptation(mapper, grid(table.points))
         done = execute(adapted, Context(lambda event: (log.append(event), emit(event))[0]))
     settings_used = {"adapt": table.model_dump(mode="json"), "evaluate": judged.model_dump(mode="json")}
-    summary = diagram_study.summary_of(base.base, base.record, adapted.records(done), adapted.cost(done), settings_used)
-    return Diagram(summary, log, states_of(base.base, summary["points"], adapted.states(done)))
+    summary = diagram_study.summary_of(start, pretrained, adapted.records(done), adapted.cost(done), settings_used)
+    return Diagram(summary, log, states_of(start, summary["points"], adapted.states(done)))

@@ -26,9 +26,10 @@ from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.engine.sampling import Walkers, metropolis
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram import study as diagram_study
-from wavefoundry.studies.diagram.mapper import Base
+from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.states_kept import states_of
+from wavefoundry.studies.diagram.symmetry import in_sector
 from wavefoundry.studies.emulation.student import Student, load_student
 
 BURN_IN = 50
@@ -74,7 +75,9 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Stud
     for name, array in arrays.items():
         index, field = name.split("/", 1)
         states[int(index)] = (states[int(index)] or {}) | {field: array}
-    return Diagram(summary, log, states_of(load(base, system).base, summary["points"], states))
+    start, chosen = load(base, system).base, summary["pretrain"].get("symmetry")
+    start = start if chosen is None else in_sector(start, chosen)
+    return Diagram(summary, log, states_of(start, summary["points"], states))
 
 
 def from_netket_state(state: Any, system: LatticeSystem) -> Pretrained:

@@ -2,6 +2,7 @@
 
 A row of the head's Jacobian is the outer product of cotangents t and features u = (z, 1), so the kernel is
 K = (T T^t) o (U U^t): no Jacobian is ever stored. Source: derived from the head of arXiv 2403.07795.
+The amplitude of a projected state is a sum over images, and so is a row: there the Jacobian is made.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from wavefoundry.adapt.pool import Pool, contract, weights
+from wavefoundry.adapt.pool import Pool, contract, log_psi, weights
 from wavefoundry.core.numerics import factor_damped, solve_factored
-from wavefoundry.core.types import Head, System
+from wavefoundry.core.types import Head, Psi, System
 
 
 class Rules(NamedTuple):
@@ -76,6 +77,45 @@ def cotangents(head: Head, y: Float[Array, "M hidden"]) -> Float[Array, "M parts
     return jax.vmap(one)(y)
 
 
+class Rows(NamedTuple):
+    """The quantum geometric tensor of a head whose Jacobian has no structure: rows of it, weighted and centred."""
+
+    rows: Float[Array, "M parts P"]
+    root: Float[Array, " M"]  # of the weights
+    factor: Float[Array, "P P"]  # Cholesky, of rows^T rows + shift 1
+    shift: Float[Array, ""]
+
+
+def rows_at(head: Head, z: Float[Array, "M features"], w: Float[Array, " M"], shift: Any) -> Rows:
+    """The metric of any head by its Jacobian.
+
+    Args:
+        head: at its weights. z: features. w: weights, summing to 1. shift: damping.
+    """
+    here = head.weights()
+
+    def one(v: Array) -> Array:
+        value, pullback = jax.vjp(lambda weights: head.with_weights(weights)(v), here)
+        one_, zero = jnp.ones_like(value.log), jnp.zeros_like(value.log)
+        parts = [Psi(one_, zero)] if head.real else [Psi(one_, zero), Psi(zero, one_)]
+        return jnp.stack([pullback(part)[0].reshape(-1) for part in parts])
+
+    jacobian = jax.lax.map(one, z, batch_size=min(32, z.shape[0]))
+    mean = jnp.einsum("s,spq->pq", w.astype(jacobian.dtype), jacobian, precision="highest")
+    root = jnp.sqrt(w)
+    rows = (jacobian - mean) * root.astype(jacobian.dtype)[:, None, None]
+    flat = rows.reshape(-1, rows.shape[-1]).astype(jnp.float64)
+    return Rows(rows, root, *factor_damped(flat.T @ flat, jnp.asarray(shift)))
+
+
+def metric_of(head: Head, z: Float[Array, "M features"], w: Float[Array, " M"], shift: Any) -> Metric | Rows:
+    """The metric of a head on a pool, factorised where the head is one layer and a function of it."""
+    if not hasattr(head, "outer"):
+        return rows_at(head, z, w, shift)
+    u = _with_one(z)
+    return metric_at(cotangents(head, u @ head.weights()), u, w, shift)
+
+
 class Metric(NamedTuple):
     """The head's quantum geometric tensor on a pool, in factored form: what a natural-gradient step needs."""
 
@@ -111,9 +151,9 @@ def metric_at(
 
 
 def direction(
-    metric: Metric, w: Float[Array, " M"], local: Array
+    metric: Metric | Rows, w: Float[Array, " M"], local: Array
 ) -> tuple[Float[Array, "width+1 hidden"], Float[Array, ""]]:
-    """Natural-gradient direction of the head's weights, and the rms change of log psi along it.
+    """Natural-gradient direction of the head's weights (flat for ``Rows``), and the rms change of log psi along it.
 
     Exact where ``w`` are the weights the metric was made with. Elsewhere the energies and weights are those of the
     present head, the derivatives of log psi those of the metric's.
@@ -121,15 +161,18 @@ def direction(
     Args:
         metric: of this head or of one near it. w: weights, summing to 1. local: local energies (M,).
     """
-    t, u, root = metric.t, metric.u, metric.root
-    parts = t.shape[1]
+    root, parts = metric.root, metric.rows.shape[1] if isinstance(metric, Rows) else metric.t.shape[1]
     residual = (local - jnp.sum(w * local)) * jnp.where(root > 0, w / jnp.maximum(root, 1e-300), 0.0)
     target = 2.0 * jnp.stack([jnp.real(residual), jnp.imag(residual)][:parts], axis=1).reshape(-1)
+    if isinstance(metric, Rows):
+        flat = metric.rows.reshape(-1, metric.rows.shape[-1]).astype(jnp.float64)
+        update, _ = solve_factored(metric.factor, metric.shift, target @ flat)
+        return update, jnp.linalg.norm(flat @ update)
     y, shift = solve_factored(metric.factor, metric.shift, target)
     spread = jnp.where(jnp.isfinite(shift), jnp.linalg.norm(target - shift * y), 0.0)  # kernel y
     q = root[:, None] * y.reshape(-1, parts)
     q = q - (root**2)[:, None] * jnp.sum(q, axis=0)
-    update = jnp.einsum("sd,sph,sp->dh", u.astype(jnp.float64), t.astype(jnp.float64), q)
+    update = jnp.einsum("sd,sph,sp->dh", metric.u.astype(jnp.float64), metric.t.astype(jnp.float64), q)
     return update, spread
 
 
@@ -149,13 +192,12 @@ def paired_error(difference: Float[Array, " chains"]) -> Float[Array, ""]:
 
 
 class _Judged(NamedTuple):
-    """One head on both parts of a pool; weights, local energies and pre-activations of the training part."""
+    """One head on both parts of a pool; weights and local energies of the training part."""
 
     train: Judgement
     held: Judgement
     p: Array
     local: Array
-    y: Array
 
 
 class _State(NamedTuple):
@@ -177,11 +219,10 @@ def _judge_parts(system: System, head: Head, weights: Array, couplings: Array, p
     held_chains, cut = _held_out(pool, rules)
     there = head.with_weights(weights.astype(pool.local.z.dtype))
     local = contract(system, there, pool) @ couplings
-    y = _with_one(pool.local.z) @ weights.astype(pool.local.z.dtype)
-    log = jax.vmap(lambda v: there.outer(v).log)(y).astype(jnp.float64)
+    log = log_psi(there, pool.local.z)
     train, p = judge(local[:cut], log[:cut], pool.log_q[:cut], rules.chains - held_chains)
     held = judge(local[cut:], log[cut:], pool.log_q[cut:], held_chains)[0] if held_chains else train
-    return _Judged(train, held, p, local[:cut], y[:cut])
+    return _Judged(train, held, p, local[:cut])
 
 
 def _held_out(pool: Pool, rules: Rules) -> tuple[int, int]:
@@ -222,9 +263,9 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
         pool: samples with features. rules: settings.
     """
     held_chains, cut = _held_out(pool, rules)
-    u = _with_one(pool.local.z[:cut])
+    z = pool.local.z[:cut]
 
-    def step(s: _State, metric: Metric | None) -> tuple[_State, Metric]:
+    def step(s: _State, metric: Metric | Rows | None) -> tuple[_State, Metric | Rows]:
         found = _judge_parts(system, head, s.weights, couplings, pool, rules)
         held, first = found.held, s.step == 0
         stale, overfit, ratio_start = _doubts(found, s, rules)
@@ -232,12 +273,11 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
         progress = better & (first | (held.energy < s.mark - rules.tolerance * jnp.abs(held.energy)))
         keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)  # noqa: E731
         if metric is None:
-            t = cotangents(head.with_weights(s.weights.astype(u.dtype)), found.y)
-            metric = metric_at(t, u, found.p, rules.shift)
+            metric = metric_of(head.with_weights(s.weights.astype(z.dtype)), z, found.p, rules.shift)
         update, spread = direction(metric, found.p, found.local)
         rate = rules.learning_rate * jnp.minimum(1.0, rules.trust / jnp.maximum(rules.learning_rate * spread, 1e-30))
         state = _State(
-            jnp.where(stale | overfit, s.weights, s.weights - rate * update),
+            jnp.where(stale | overfit, s.weights, s.weights - rate * update.reshape(s.weights.shape)),
             keep(s.weights, s.best),
             keep(held, s.best_held),
             jax.tree.map(lambda a, b: jnp.where(first, a, b), held, s.start_held),

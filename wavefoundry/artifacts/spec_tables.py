@@ -66,6 +66,19 @@ def _one_of(rule: str, words: list[Any], accept: Callable[[Any], bool]) -> Plain
     return PlainValidator(validate)
 
 
+PARTS = ("translations", "point-group", "spin-flip")
+"""Parts of a symmetry group that can be asked for."""
+
+
+def _parts(value: Any) -> bool:
+    """Whether a value is a list of different parts of a group."""
+    return isinstance(value, list) and 0 < len(value) == len(set(map(str, value))) and all(v in PARTS for v in value)
+
+
+_LISTED = f"a list out of {', '.join(PARTS)}"
+_SYMMETRY = _one_of(f"'auto', 'translations', 'none', or {_LISTED}", ["auto", "translations", "none"], _parts)
+_PROJECTED = _one_of(f"'none' or {_LISTED}", ["none"], _parts)
+_SECTOR = _one_of("'auto' or a whole number >= 0", ["auto"], lambda value: type(value) is int and value >= 0)
 _MARSHALL = _one_of("'auto', true or false", ["auto", True, False], lambda value: False)
 _EXACT = _one_of("'auto' or false", ["auto", False], lambda value: False)
 _PATCH = _one_of("'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096)
@@ -233,9 +246,14 @@ class WavefunctionTable(Table):
     precision: Literal["float32", "float64"] = Field(
         default="float32", description="precision of the network; energies and solves are always float64"
     )
-    symmetry: Literal["auto", "translations", "none"] = Field(
+    symmetry: Annotated[str | list[str], _SYMMETRY] = Field(
         default="auto",
-        description="vit: translations by whole patches; none: positions embedded; auto: what the Hamiltonian has",
+        description="vit: translations by whole patches; none: positions embedded; auto: what the Hamiltonian has; or a"
+        f" list out of {', '.join(PARTS)}: made symmetric under all of them by its images",
+    )
+    symmetrize: Literal["features", "amplitude"] = Field(
+        default="features",
+        description="with a list of symmetries: average the features over the images, or project the amplitude",
     )
 
     def patch_on(self, where: LatticeTable, sign_free: bool) -> int | tuple[int, ...]:
@@ -248,7 +266,7 @@ class WavefunctionTable(Table):
 
 
 OWN_KEYS = {
-    "vit": {"patch", "width", "layers", "heads", "head", "head_norm", "conditioned", "symmetry"},
+    "vit": {"patch", "width", "layers", "heads", "head", "head_norm", "conditioned", "symmetry", "symmetrize"},
     "dense": {"activation", "alpha", "init_std"},
     "conv": {"channels", "window"},
     "resnet": {"channels", "window", "blocks"},
@@ -325,6 +343,13 @@ class AdaptTable(Table):
         default=1e-4, gt=0, le=1, description="relative energy accuracy at which a point is finished"
     )
     full_steps: int = Field(default=60, ge=1, le=1_000_000, description="steps per point of method full")
+    symmetry: Annotated[str | list[str], _PROJECTED] = Field(
+        default="none",
+        description=f"from adaptation on, project amplitudes on a sector: a list out of {', '.join(PARTS)}",
+    )
+    sector: Annotated[int | Literal["auto"], _SECTOR] = Field(
+        default="auto", description="number of the sector; auto: the one of lowest energy in the pre-trained state"
+    )
 
 
 class EvaluateTable(Table):

@@ -151,6 +151,10 @@ class Wavefunction(eqx.Module):
         """Features as a function of the configuration; what depends on the system alone may be computed beforehand."""
         return lambda x: self.features(system, x)
 
+    def without_features(self) -> Wavefunction:
+        """The same amplitudes from as few features as there can be: for energies that are computed once, not tuned."""
+        return self
+
     def __call__(self, system: System, x: Config) -> Psi:
         """Amplitude of one configuration.
 

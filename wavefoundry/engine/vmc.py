@@ -127,10 +127,11 @@ def advance(wavefunction: Wavefunction, family: System, walkers: Walkers, option
 
 def local_energies(wavefunction: Wavefunction, family: System, batch: Batch, chunk: int) -> Array:
     """Term-wise local energies of a batch: (R, S, terms)."""
+    state = wavefunction.without_features()
 
     def one(system: System, xs: PyTree) -> Array:
-        local = system.expand_batch(wavefunction.bind(system), xs, chunk)
-        return jax.vmap(lambda part: system.contract(wavefunction.head, part))(local)  # type: ignore[arg-type]
+        local = system.expand_batch(state.bind(system), xs, chunk)
+        return jax.vmap(lambda part: system.contract(state.head, part))(local)  # type: ignore[arg-type]
 
     return over_family(one, family, batch.x)
 
@@ -153,10 +154,11 @@ def mixed_energies(wavefunction: Wavefunction, family: System, x: PyTree, stay: 
         wavefunction: the state. family: stacked systems. x: samples, axes (R, S). stay: share that was not moved.
         chunk: configurations evaluated at a time.
     """
+    state = wavefunction.without_features()
 
     def one(system: System, xs: PyTree) -> tuple[Array, Array]:
-        local = system.expand_batch(wavefunction.bind(system), xs, chunk)
-        found = jax.vmap(lambda y, part: image(system, wavefunction.head, y, part, stay))(xs, local)  # type: ignore[arg-type]
+        local = system.expand_batch(state.bind(system), xs, chunk)
+        found = jax.vmap(lambda y, part: image(system, state.head, y, part, stay))(xs, local)  # type: ignore[arg-type]
         norm = jnp.sqrt(jnp.sum(found.amplitude**2))
         return found.amplitude / norm, found.values @ system.couplings / norm
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from wavefoundry.models.emulator import Emulator
 
 
+Part = Literal["translations", "point-group", "spin-flip"]
+"""Parts of a symmetry group."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ViTSpec(Described):
     """Description of a vision transformer, see ``wavefoundry.models.transformer.vit`` for the meaning of the fields."""
@@ -68,6 +72,25 @@ class ViTSpec(Described):
             precision=self.precision,
             positions=self.symmetry == "none",
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class SymmetricSpec(Described):
+    """Description of a network made symmetric under its Hamiltonian's group, see ``models.projection``.
+
+    model: the network within. parts: of the group: "translations", "point-group", "spin-flip". form: "features"
+    (averaged) or "amplitude" (projected). sector: number of the sector an amplitude is projected on; None: the one that
+    the sign rule stands for.
+    """
+
+    model: ViTSpec | DenseSpec | ConvSpec | ResNetSpec
+    parts: tuple[Literal["translations", "point-group", "spin-flip"], ...] = (
+        "translations",
+        "point-group",
+        "spin-flip",
+    )
+    form: Literal["features", "amplitude"] = "features"
+    sector: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +169,11 @@ def conv(**fields: object) -> ConvSpec | EmulatorSpec:
 def resnet(**fields: object) -> ResNetSpec:
     """Residual convolutional network: ``resnet(channels=16, blocks=4, periodic=False)``."""
     return described(ResNetSpec, fields)
+
+
+def symmetric(model: Any, **fields: object) -> SymmetricSpec:
+    """A network made symmetric: ``symmetric(vit(), parts=["translations", "point-group"], form="features")``."""
+    return described(SymmetricSpec, {"model": model, **fields})
 
 
 def vit(**fields: object) -> ViTSpec:
@@ -245,6 +273,6 @@ def as_emulator(model: EmulatorSpec | DenseSpec | ConvSpec) -> EmulatorSpec:
 
 
 __all__ = [
-    "ConvSpec", "DenseSpec", "ElectronsSpec", "EmulatorSpec", "ResNetSpec", "ViTSpec", "as_emulator", "conv", "dense",
-    "electrons", "gru", "kernel", "linear", "resnet", "unitary", "vit",
+    "ConvSpec", "DenseSpec", "ElectronsSpec", "EmulatorSpec", "ResNetSpec", "SymmetricSpec", "ViTSpec", "as_emulator",
+    "conv", "dense", "electrons", "gru", "kernel", "linear", "resnet", "symmetric", "unitary", "vit",
 ]  # fmt: skip

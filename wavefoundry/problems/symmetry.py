@@ -23,9 +23,15 @@ def broken_by_shifts(system: LatticeSystem, step: int | Sequence[int]) -> list[s
     Args:
         system: the family. step: edges of a patch, one for all axes or one for each; they divide those of the lattice.
     """
-    found = []
     steps = patch_edges(step, len(system.extent))
-    rolls = [roll for axis, one in enumerate(steps) if (roll := shift(system.extent, axis, one)) is not None]
+    return broken_by(
+        system, [roll for axis, one in enumerate(steps) if (roll := shift(system.extent, axis, one)) is not None]
+    )
+
+
+def broken_by(system: LatticeSystem, rolls: Sequence[Int[np.ndarray, " sites"]]) -> list[str]:
+    """Names of the terms that some of these permutations of sites do not keep, see ``broken_by_shifts``."""
+    found = []
     sublattice = None if system.sublattice is None else np.asarray(system.sublattice)
     for name, operator in zip(system.names, system.operators, strict=True):
         strings = strings_of(operator)

@@ -18,19 +18,10 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import Doubt
 from wavefoundry.engine.guided import Guide, guide_at
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.points import HeadTools, WarmStart
 from wavefoundry.studies.diagram.pretraining import Training
 from wavefoundry.studies.diagram.records import Estimator, Known, Measured, Sampling, known_of, point_record
-
-
-@dataclasses.dataclass(frozen=True)
-class Base:
-    """What adaptation starts from: a wavefunction with walkers distributed as its |psi|^2."""
-
-    system: LatticeSystem
-    wavefunction: Wavefunction
-    x: PyTree  # (chains, sites)
-    convergence: Convergence | None = None  # of its training, where that is known
 
 
 class Mapper:
@@ -140,7 +131,7 @@ class Mapper:
         Args:
             system: at its couplings. wavefunction: the state. x: walkers of its optimisation. key: random key.
         """
-        family = system.family([{}])
+        wavefunction, family = wavefunction.without_features(), system.family([{}])
         tools = dataclasses.replace(self.tools, wavefunction=wavefunction, family=family)
         start, guide = self.spread(x, self.layout.chains), self.guide(wavefunction, x)
         xs, acceptance = tools.samples(wavefunction, start, jax.random.fold_in(key, 1), guide)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from jaxtyping import PRNGKeyArray
+
+from wavefoundry import models
 from wavefoundry.artifacts.spec_tables import LatticeTable, SystemTable, WavefunctionTable
 from wavefoundry.core.lattices import LATTICES
 from wavefoundry.core.shapes import auto_patch
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
+from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, SymmetricSpec, ViTSpec
 from wavefoundry.models.convnet import ConvBackbone, ResNetBackbone
+from wavefoundry.models.projection import AveragedBackbone, ImagesBackbone, plain
 from wavefoundry.models.transformer import ViTBackbone
 from wavefoundry.problems import lattice
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.symmetry import broken_by_shifts
-
-Imposed = Literal["translations", "translations, up to the edges", "none"]
-
+from wavefoundry.studies.diagram.symmetry import Symmetry, symmetrised
 
 NETWORKS: dict[str, Any] = {"vit": ViTSpec, "dense": DenseSpec, "conv": ConvSpec, "resnet": ResNetSpec}
 """Descriptions of networks by the names they have in study files and in stored models: one entry is all a new one
@@ -36,6 +38,9 @@ def system_of(table: SystemTable, couplings: Mapping[str, float]) -> LatticeSyst
 
 def described(table: WavefunctionTable, where: LatticeTable, sign_free: bool) -> Any:
     """The network of a study file in words, with what follows from its lattice and from the signs."""
+    if isinstance(table.symmetry, list):
+        within = described(table.model_copy(update={"symmetry": "auto"}), where, sign_free)
+        return models.symmetric(within, parts=table.symmetry, form=table.symmetrize)
     kind = NETWORKS[table.kind]
     settled = {
         "patch": table.patch_on(where, sign_free), "head": table.head_for(sign_free), "periodic": where.periodic
@@ -62,6 +67,9 @@ def fitted(model: Any, system: LatticeSystem, sign_free: bool) -> Fitted:
     Args:
         model: description of a network. system: what it is for. sign_free: as for ``ViTSpec.build``.
     """
+    if isinstance(model, SymmetricSpec):
+        within = fitted(model.model, system, sign_free)
+        return within._replace(model=dataclasses.replace(model, model=within.model))
     if isinstance(model, ViTSpec):
         return _transformer(model, system, sign_free)
     if isinstance(model, ConvSpec | ResNetSpec):
@@ -69,9 +77,29 @@ def fitted(model: Any, system: LatticeSystem, sign_free: bool) -> Fitted:
     return Fitted(model)
 
 
-def imposed_by(wavefunction: Wavefunction) -> Imposed:
-    """The symmetry that a network has by construction: shifts by whole patches, or by one site, round the edges."""
+def build_network(
+    model: Any, key: PRNGKeyArray, system: LatticeSystem, sign_free: bool, couplings: tuple[int, ...] = ()
+) -> Wavefunction:
+    """The network of a description, with random weights.
+
+    Args:
+        model: settled by ``fitted``. key: of the weights. system: at its couplings, with its sign rule. sign_free,
+            couplings: as for ``ViTSpec.build``.
+    """
+    if isinstance(model, SymmetricSpec):
+        within = build_network(model.model, key, system, sign_free, couplings)
+        return symmetrised(within, system, Symmetry(model.parts, model.form, model.sector))
+    return model.build(key, system.extent, sign_free=sign_free, couplings=couplings)
+
+
+def imposed_by(wavefunction: Wavefunction) -> str:
+    """The symmetry that a network has by construction: shifts by whole patches, or by one site, round the edges; of
+    symmetric ones also how many images stand for the rest.
+    """
     backbone: Any = wavefunction.backbone
+    if isinstance(backbone, AveragedBackbone | ImagesBackbone):
+        how = "features averaged" if isinstance(backbone, AveragedBackbone) else "amplitude projected"
+        return f"{imposed_by(plain(wavefunction))}; {how} over {len(backbone.images)} images"
     if isinstance(backbone, ViTBackbone):
         return "translations" if backbone.positions is None else "none"
     if isinstance(backbone, ConvBackbone | ResNetBackbone):

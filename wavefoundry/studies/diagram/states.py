@@ -276,6 +276,7 @@ def _log_psi(wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk
 @eqx.filter_jit
 def _local(term: LatticeSystem, wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk: int) -> Array:
     """Local values of an operator on samples, (M,); the network sees the couplings of ``system``."""
+    wavefunction = wavefunction.without_features()
     local = term.expand_batch(lambda x: wavefunction.features(system, x), xs, min(chunk, xs.shape[0]))
     pool = Pool(xs, local, jnp.zeros(xs.shape[0]))  # drawn from this very state
     return contract(term, wavefunction.head, pool)[:, 0]  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.heads import with_head_weights
-from wavefoundry.studies.diagram.mapper import Base
+from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.states import LatticeState
 
 

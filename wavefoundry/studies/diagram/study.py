@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wavefoundry import models
 from wavefoundry.adapt.pool import sample_listed
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.artifacts.spec_tables import PretrainTable
@@ -23,17 +24,28 @@ from wavefoundry.core.meter import Cost
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import WORDS
 from wavefoundry.engine.vmc import Options
+from wavefoundry.models import SymmetricSpec
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.adapting import Adaptation, adaptation
-from wavefoundry.studies.diagram.mapper import Base, Mapper
-from wavefoundry.studies.diagram.networks import NETWORKS, Fitted, described, fitted, imposed_by, system_of
+from wavefoundry.studies.diagram.base import Base
+from wavefoundry.studies.diagram.mapper import Mapper
+from wavefoundry.studies.diagram.networks import (
+    NETWORKS,
+    Fitted,
+    build_network,
+    described,
+    fitted,
+    imposed_by,
+    system_of,
+)
 from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size
 from wavefoundry.studies.diagram.records import zero_of
 from wavefoundry.studies.diagram.rivals import held_against
+from wavefoundry.studies.diagram.symmetry import in_sector, sector_of, sector_words
 from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
@@ -54,7 +66,7 @@ def build_wavefunction(spec: DiagramSpec, system: LatticeSystem) -> Wavefunction
     """The network of a study file, with random weights."""
     varied = tuple(system.names.index(name) for name in spec.pretrain.at)
     key = jax.random.fold_in(jax.random.key(spec.pretrain.seed), 0)
-    return describe(spec, system).model.build(key, system.extent, sign_free=spec.sign_free(), couplings=varied)
+    return build_network(describe(spec, system).model, key, system, spec.sign_free(), varied)
 
 
 def describe(spec: DiagramSpec, system: LatticeSystem) -> Fitted:
@@ -147,7 +159,8 @@ class DiagramStudy:
             Task(PRETRAIN, share=3.0 * table.steps * table.walkers * len(self.spec.at_list())),
             Task(BASE, (PRETRAIN,), float(self.spec.evaluate.samples)),
         ]
-        return found if PRETRAIN not in done else found + self.adaptation(done).tasks(done)
+        ready = set(self._after) <= done.keys()
+        return found + self.adaptation(done).tasks(done) if ready else found
 
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of them."""
@@ -159,22 +172,37 @@ class DiagramStudy:
             return Output({"rest": None if base.convergence is None else base.convergence.stored()}, base_arrays(base))
         if name == BASE:
             progress.compiling("the sampler, the feature pool and head tuning")
-            mapper = self.adaptation(done).mapper
-            record = mapper.measure_base()
-            meta = base_meta(self.described.model, self.spec.pretrain, record)
-            progress.say("adapt", f"{self.spec.adapt.method} at {len(self.spec.points_list())} points")
-            return Output(record, models={"base": (base_arrays(mapper.base), meta)})
+            base, spec = self.trained(done), self.spec
+            record = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, self.chunk).measure_base()
+            meta = base_meta(self.described.model, spec.pretrain, record)
+            if spec.adapt.symmetry != "none":
+                record["symmetry"] = sector_of(base, spec.adapt)
+                progress.say("adapt", sector_words(record["symmetry"]))
+            progress.say("adapt", f"{spec.adapt.method} at {len(spec.points_list())} points")
+            return Output(record, models={"base": (base_arrays(base), meta)})
         return self.adaptation(done).perform(name, done, progress)
+
+    @property
+    def _after(self) -> tuple[str, ...]:
+        """Tasks whose outputs the adaptation is made of: the sector of a projection is chosen with the base."""
+        return (PRETRAIN,) if self.spec.adapt.symmetry == "none" else (PRETRAIN, BASE)
+
+    def trained(self, done: Outputs) -> Base:
+        """What the pre-training gave."""
+        found = done[PRETRAIN]
+        wavefunction = tree.from_arrays(self.first, dict(found.arrays), "wavefunction")
+        rest = Convergence.restored(found.record["rest"])
+        return Base(self.system, wavefunction, jnp.asarray(found.arrays["walkers"]), rest)
 
     def adaptation(self, done: Outputs) -> Adaptation:
         """The points of the study, from what the pre-training gave."""
         if self._adaptation is None:
-            found, spec = done[PRETRAIN], self.spec
-            wavefunction = tree.from_arrays(self.first, dict(found.arrays), "wavefunction")
-            rest = Convergence.restored(found.record["rest"])
-            base = Base(self.system, wavefunction, jnp.asarray(found.arrays["walkers"]), rest)
-            mapper = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, self.chunk)
-            self._adaptation = adaptation(mapper, spec.points_list(), (PRETRAIN,))
+            base, spec, chunk = self.trained(done), self.spec, self.chunk
+            if spec.adapt.symmetry != "none":
+                base = in_sector(base, done[BASE].record["symmetry"])
+                chunk = chunk_size(base.wavefunction, base.system, spec.output.memory_mib)
+            mapper = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, chunk)
+            self._adaptation = adaptation(mapper, spec.points_list(), self._after)
         return self._adaptation
 
     def summary(self, done: Outputs, context: Context) -> dict[str, Any]:
@@ -250,6 +278,9 @@ def base_meta(model: Any, table: PretrainTable, record: dict[str, Any]) -> dict[
     Raises:
         InputError: a network of the user's own: only its weights could be stored.
     """
+    if isinstance(model, SymmetricSpec):
+        inner = base_meta(model.model, table, record)
+        return inner | {"symmetric": {"parts": list(model.parts), "form": model.form, "sector": model.sector}}
     name = next((name for name, kind in NETWORKS.items() if type(model) is kind), None)
     if name is None:
         raise InputError(
@@ -265,7 +296,9 @@ def base_meta(model: Any, table: PretrainTable, record: dict[str, Any]) -> dict[
 def model_of(meta: dict[str, Any]) -> Any:
     """The description in what ``base_meta`` made, also before it named networks and their symmetry."""
     name, fields = meta.get("network", "vit"), dict(meta["model"])
-    return NETWORKS[name](**({"symmetry": "translations"} | fields if name == "vit" else fields))
+    model = NETWORKS[name](**({"symmetry": "translations"} | fields if name == "vit" else fields))
+    made = meta.get("symmetric")
+    return model if made is None else models.symmetric(model, **made)
 
 
 def summary_of(

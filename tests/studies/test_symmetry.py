@@ -1,0 +1,150 @@
+"""Symmetric networks in diagrams: exact sectors, energies of projections, the same numbers from start to store."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import wavefoundry as wf
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.models.projection import plain
+from wavefoundry.problems import exact, groups
+from wavefoundry.problems.enumerated import EnumeratedSystem, enumerate_states
+from wavefoundry.studies.diagram import symmetry
+
+ALL = ("translations", "point-group", "spin-flip")
+SMALL: Any = {"width": 8, "layers": 1, "heads": 2, "precision": "float64"}
+
+
+@pytest.fixture(scope="module")
+def chain() -> tuple[Any, Wavefunction, EnumeratedSystem]:
+    """Ten spins, five of them down, with a complex head far from any symmetry."""
+    system = wf.lattice.j1j2_chain(10, J2=0.3)
+    network = wf.models.vit(patch=2, head="complex", **SMALL)
+    return system, network.build(jax.random.key(0), (10,), sign_free=False), enumerate_states(system)
+
+
+def test_projections_transform_as_their_sector(chain: tuple[Any, Wavefunction, EnumeratedSystem]):
+    """psi(g x) = chi(g) psi(x) in the basis of the Hamiltonian, for every element and several sectors."""
+    system, network, _ = chain
+    found = symmetry.sectors_of(network, system, ALL)
+    group, rows = found.group, groups.characters(found.group)
+    ratio = groups.sign_ratio(group, np.asarray(system.sublattice), system)
+    xs = jax.vmap(system.init)(jax.random.split(jax.random.key(1), 4))
+    for number in found.numbers[:3].tolist():
+        state = symmetry.symmetrised(network, system, symmetry.Symmetry(ALL, "amplitude", number))
+        here = jax.vmap(lambda x, s=state: s(system, x))(xs)
+        images = jnp.asarray(group(np.asarray(xs)))
+        there = jax.vmap(jax.vmap(lambda x, s=state: s(system, x)))(images)
+        factor = np.exp(there.log - here.log[:, None] + 1j * (there.phase - here.phase[:, None]))
+        seen = here.log > -20  # symmetry makes other amplitudes zero
+        wanted = np.broadcast_to(rows[number] * ratio, factor.shape)
+        np.testing.assert_allclose(factor[seen], wanted[seen], atol=1e-8)
+
+
+def test_the_sign_rule_names_the_sector_of_the_ground_state(chain: tuple[Any, Wavefunction, EnumeratedSystem]):
+    """Below the crossing the ground state of ten spins has momentum pi and is odd under the flip."""
+    system, network, _ = chain
+    found = symmetry.sectors_of(network, system, ALL)
+    assert symmetry.described(found, 0, system.extent) == {"momentum": [1.0], "spin_flip": -1}
+
+
+def test_sector_energies_are_those_of_the_projected_vectors(chain: tuple[Any, Wavefunction, EnumeratedSystem]):
+    """From all configurations with their weights, against energies of the projected states by the full sum."""
+    system, network, listed = chain
+    found = symmetry.sectors_of(network, system, ALL)
+    weights = jnp.asarray(np.conj(found.characters)) / len(found.images)
+    psi, _ = listed.act(network, 64)
+    p = np.abs(np.asarray(psi)) ** 2
+    part, local, norm = symmetry._by_sector(network, system, found.projection(0), weights, listed.states, 16)
+    assert float(p @ np.asarray(part) @ np.ones(len(found.numbers))) <= 1 + 1e-9
+    for place, number in enumerate(found.numbers.tolist()):
+        state = symmetry.symmetrised(network, system, symmetry.Symmetry(ALL, "amplitude", number))
+        v, hv = listed.act(state, 64)
+        energy = float(np.real(np.vdot(v, hv)))
+        assert (p @ np.asarray(local))[place] / (p @ np.asarray(norm))[place] == pytest.approx(energy, abs=1e-8)
+
+
+def test_averaged_features_are_invariant_up_to_the_sign_rule(chain: tuple[Any, Wavefunction, EnumeratedSystem]):
+    system, network, _ = chain
+    state = symmetry.symmetrised(network, system, symmetry.Symmetry(ALL, "features"))
+    x = system.init(jax.random.key(3))
+    images = jnp.asarray(groups.symmetry_group(system)(np.asarray(x)))
+    psi = jax.vmap(lambda y: state(system, y))(images)
+    np.testing.assert_allclose(psi.log, psi.log[0], atol=1e-10)
+    assert plain(state).features(system, x).shape == state.features(system, x).shape
+
+
+def test_a_rule_that_turns_have_no_part_in_enters_image_by_image():
+    """Stripes: a quarter turn changes their sign rule by a sign that depends on the configuration."""
+    system = wf.lattice.j1j2_square(4, 4, J2=1.0, marshall=False)
+    stripes = np.arange(16) // 4 % 2 == 1
+    system = type(system)(**{**vars(system), "sublattice": jnp.asarray(stripes)})
+    network = wf.models.vit(patch=2, head="real", **SMALL).build(jax.random.key(0), (4, 4), sign_free=True)
+    found = symmetry.sectors_of(network, system, ALL)
+    assert found.sublattice is not None
+    state = symmetry.symmetrised(network, system, symmetry.Symmetry(ALL))
+    assert not state.real
+    listed = enumerate_states(system)
+    v, _ = listed.act(state, 64)
+    signs = np.asarray(jax.vmap(system.sign)(listed.states))
+    vector = {row.tobytes(): a for row, a in zip(np.asarray(listed.states), np.asarray(v) * signs, strict=True)}
+    group = found.group
+    for g in range(0, len(group), 37):
+        images = group(np.asarray(listed.states))[:, g].astype(np.int8)
+        moved = np.array([vector[row.tobytes()] for row in images])
+        character = groups.characters(group)[found.numbers[0], g]
+        np.testing.assert_allclose(moved, character * np.asarray(v) * signs, atol=1e-10)
+
+
+@pytest.fixture(scope="module")
+def base() -> Any:
+    return wf.pretrain(wf.lattice.j1j2_chain(8, J2=0.4), wf.models.vit(width=8, layers=1), steps=30, walkers=64, seed=2)
+
+
+def test_projection_lowers_what_pretraining_gave(base: Any):
+    """Zero-shot, drawn from the list of all configurations: error bars are small, and the sector is the ground state's."""
+    before = wf.map(base, {"J2": [0.4]}, "zero-shot").points[0]
+    diagram = wf.map(base, {"J2": [0.4]}, "zero-shot", symmetry=list(ALL))
+    after = diagram.points[0]
+    assert after["energy"] < before["energy"] + 3 * np.hypot(after["energy_error"], before["energy_error"])
+    chosen = diagram.summary["pretrain"]["symmetry"]
+    assert chosen["sector"] in [one["sector"] for one in chosen["candidates"]]
+    exact_energy, vector = exact.ground_state(diagram.state(J2=0.4).system.operator())[:2]
+    del vector
+    assert after["energy"] > exact_energy - 4 * after["energy_error"]
+    assert "projected over" in diagram.summary["symmetry"]
+
+
+def test_heads_of_projected_states_are_tuned(base: Any):
+    diagram = wf.map(base, {"J2": [0.4, 0.3]}, "head", symmetry=list(ALL))
+    zero = wf.map(base, {"J2": [0.4, 0.3]}, "zero-shot", symmetry=list(ALL))
+    for tuned, start in zip(diagram.points, zero.points, strict=True):
+        assert tuned["energy"] < start["energy"] + 3 * np.hypot(tuned["energy_error"], start["energy_error"])
+    state = diagram.state(J2=0.3)
+    images = groups.symmetry_group(state.system)(np.asarray(state.sample(1))[0])
+    np.testing.assert_allclose(np.ptp(state.log_amplitude(images.astype(np.int8)).real), 0, atol=1e-4)
+
+
+def test_a_symmetric_network_is_saved_and_loaded(tmp_path: Any):
+    system = wf.lattice.ising_chain(8)
+    model = wf.models.symmetric(wf.models.vit(width=8, layers=1), parts=["translations", "spin-flip"])
+    base = wf.pretrain(system, model, steps=5, walkers=32)
+    again = wf.load(base.save(tmp_path / "base"), system)
+    x = system.init(jax.random.key(0))
+    assert again.wavefunction(again.system, x).log == base.wavefunction(base.system, x).log
+    assert again.model == base.model
+
+
+def test_what_cannot_be_projected_is_refused(base: Any):
+    with pytest.raises(InputError, match="cannot be in sector 99"):
+        wf.map(base, {"J2": [0.4]}, "zero-shot", symmetry=list(ALL), sector=99)
+    with pytest.raises(InputError, match=r"symmetry|translations"):
+        wf.map(base, {"J2": [0.4]}, "zero-shot", symmetry=["rotations"])
+    field = wf.lattice.ising_chain(8, periodic=False)
+    network = wf.models.dense(alpha=1).build(jax.random.key(0), (8,))
+    with pytest.raises(InputError, match="no symmetry that the network does not have"):
+        symmetry.symmetrised(network, field, symmetry.Symmetry(("translations",)))

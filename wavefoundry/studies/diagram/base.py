@@ -1,0 +1,21 @@
+"""What adaptation starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from jaxtyping import PyTree
+
+from wavefoundry.core.convergence import Convergence
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.problems.spins import LatticeSystem
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """What adaptation starts from: a wavefunction with walkers distributed as its |psi|^2."""
+
+    system: LatticeSystem
+    wavefunction: Wavefunction
+    x: PyTree  # (chains, sites)
+    convergence: Convergence | None = None  # of its training, where that is known
