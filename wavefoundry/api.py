@@ -32,7 +32,7 @@ from wavefoundry.core.expect import expect, path_of, table_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.models import ElectronsSpec, ViTSpec
+from wavefoundry.models import ElectronsSpec, SymmetricSpec, ViTSpec
 from wavefoundry.problems.gauge import with_rule
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import run_study
@@ -201,7 +201,7 @@ def pretrain(
         check_molecules(system)
         return api_molecules.pretrain(system, model, progress=progress, **settings)
     model = model or ViTSpec()
-    if not hasattr(model, "build") or isinstance(model, ElectronsSpec):
+    if not (hasattr(model, "build") or isinstance(model, SymmetricSpec)) or isinstance(model, ElectronsSpec):
         fix = "wf.models.vit(), for example"
         raise InputError(f"{type(model).__name__} is no network for a lattice", where="wf.pretrain: model", fix=fix)
     if "warm_start" in settings:

@@ -106,16 +106,15 @@ def base() -> Any:
 
 
 def test_projection_lowers_what_pretraining_gave(base: Any):
-    """Zero-shot, drawn from the list of all configurations: error bars are small, and the sector is the ground state's."""
+    """Zero-shot, drawn from the list of all configurations; energies stay above the exact one."""
     before = wf.map(base, {"J2": [0.4]}, "zero-shot").points[0]
     diagram = wf.map(base, {"J2": [0.4]}, "zero-shot", symmetry=list(ALL))
     after = diagram.points[0]
     assert after["energy"] < before["energy"] + 3 * np.hypot(after["energy_error"], before["energy_error"])
     chosen = diagram.summary["pretrain"]["symmetry"]
     assert chosen["sector"] in [one["sector"] for one in chosen["candidates"]]
-    exact_energy, vector = exact.ground_state(diagram.state(J2=0.4).system.operator())[:2]
-    del vector
-    assert after["energy"] > exact_energy - 4 * after["energy_error"]
+    lowest = float(exact.ground_state(diagram.state(J2=0.4).system.operator())[0])
+    assert after["energy"] > lowest - 4 * after["energy_error"]
     assert "projected over" in diagram.summary["symmetry"]
 
 

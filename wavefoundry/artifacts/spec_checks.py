@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from wavefoundry.artifacts.spec_tables import (
     OWN_KEYS,
+    PARTS,
     AdaptTable,
     EvaluateTable,
     LatticeTable,
@@ -211,8 +212,27 @@ def windows(table: WavefunctionTable, system: SystemTable) -> Iterator[Problem]:
         yield Problem(("wavefunction", "window"), f"window = {table.window} is wider than the lattice")
 
 
+def _symmetry(table: WavefunctionTable, adapt: AdaptTable) -> Iterator[Problem]:
+    listed = isinstance(table.symmetry, list)
+    if table.kind != "vit" and not listed and table.symmetry != "auto":
+        why = f"it has no positions to embed; a {table.kind} network can be made symmetric by its images"
+        yield Problem(("wavefunction", "symmetry"), f"symmetry = '{table.symmetry}' belongs to kind vit", why)
+    if table.symmetrize == "amplitude" and not listed:
+        fix = f"symmetry = [{', '.join(map(repr, PARTS))}]"
+        yield Problem(("wavefunction", "symmetrize"), "there is no symmetry to project on", "it needs a list", fix)
+    if adapt.symmetry == "none" and adapt.sector != "auto":
+        fix = f"symmetry = [{', '.join(map(repr, PARTS))}]"
+        yield Problem(
+            ("adapt", "sector"), "there is no symmetry whose sector it could be", "adapt.symmetry is 'none'", fix
+        )
+    if adapt.symmetry != "none" and listed:
+        why = "the network is symmetric from the start"
+        yield Problem(("adapt", "symmetry"), "the state would be made symmetric twice", why, "one of the two keys")
+
+
 def _network(system: SystemTable, wavefunction: WavefunctionTable, adapt: AdaptTable) -> Iterator[Problem]:
     yield from foreign_keys(wavefunction)
+    yield from _symmetry(wavefunction, adapt)
     yield from windows(wavefunction, system)
     if wavefunction.kind != "vit":
         if adapt.method == "head":

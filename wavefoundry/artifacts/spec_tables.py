@@ -267,9 +267,9 @@ class WavefunctionTable(Table):
 
 OWN_KEYS = {
     "vit": {"patch", "width", "layers", "heads", "head", "head_norm", "conditioned", "symmetry", "symmetrize"},
-    "dense": {"activation", "alpha", "init_std"},
-    "conv": {"channels", "window"},
-    "resnet": {"channels", "window", "blocks"},
+    "dense": {"activation", "alpha", "init_std", "symmetry", "symmetrize"},
+    "conv": {"channels", "window", "symmetry", "symmetrize"},
+    "resnet": {"channels", "window", "blocks", "symmetry", "symmetrize"},
 }
 """Keys of [wavefunction] that mean something for each kind of network."""
 

@@ -45,7 +45,7 @@ from wavefoundry.studies.diagram.networks import (
 from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size
 from wavefoundry.studies.diagram.records import zero_of
 from wavefoundry.studies.diagram.rivals import held_against
-from wavefoundry.studies.diagram.symmetry import in_sector, sector_of, sector_words
+from wavefoundry.studies.diagram.symmetry import Symmetry, in_sector, sector_of, sector_words, symmetrised
 from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
@@ -228,9 +228,12 @@ def check(spec: DiagramSpec) -> None:
     """Refuse a study whose largest arrays cannot be held, before anything is written.
 
     Raises:
-        InputError: the derivatives of the training, or a pool of the adaptation, do not fit into memory.
+        InputError: the derivatives of the training, or a pool of the adaptation, do not fit into memory; a symmetry or
+            a sector that cannot be.
     """
     sites, walkers = spec.system.lattice.sites, spec.pretrain.walkers
+    if spec.adapt.symmetry != "none" or isinstance(spec.wavefunction.symmetry, list):
+        _require_sector(spec)
     if sites * max(walkers, spec.adapt.samples) * spec.wavefunction.width**2 < MODEST:
         return
     system = build_system(spec).system
@@ -241,6 +244,15 @@ def check(spec: DiagramSpec) -> None:
     if spec.adapt.method == "head":
         needed = pool_bytes(wavefunction, system.family([{}]), spec.adapt.samples)
         require_memory(needed, "a pool", "adapt.samples, wavefunction.width", "fewer samples or a narrower network")
+
+
+def _require_sector(spec: DiagramSpec) -> None:
+    """Refuse symmetries that bring nothing, and sectors that the network cannot be in."""
+    system = build_system(spec).system
+    first = build_wavefunction(spec, system)
+    if spec.adapt.symmetry != "none":
+        number = None if spec.adapt.sector == "auto" else spec.adapt.sector
+        symmetrised(first, system, Symmetry(tuple(spec.adapt.symmetry), "amplitude", number))
 
 
 def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:
