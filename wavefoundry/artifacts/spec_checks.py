@@ -225,9 +225,6 @@ def _symmetry(table: WavefunctionTable, adapt: AdaptTable) -> Iterator[Problem]:
         yield Problem(
             ("adapt", "sector"), "there is no symmetry whose sector it could be", "adapt.symmetry is 'none'", fix
         )
-    if adapt.symmetry != "none" and listed:
-        why = "the network is symmetric from the start"
-        yield Problem(("adapt", "symmetry"), "the state would be made symmetric twice", why, "one of the two keys")
 
 
 def _network(system: SystemTable, wavefunction: WavefunctionTable, adapt: AdaptTable) -> Iterator[Problem]:
