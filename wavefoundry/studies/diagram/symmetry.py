@@ -133,9 +133,9 @@ def _require(images: int, parts: Sequence[str]) -> None:
 def _own(wavefunction: Wavefunction, system: LatticeSystem, group: Group) -> Bool[np.ndarray, " G"]:
     """Elements that a network is invariant under by construction, in the basis of the sign rule.
 
-    Seen on a few random configurations: what weights alone could give is not equal to rounding.
+    Seen on random configurations: what weights alone could give is not equal to rounding.
     """
-    xs = jax.vmap(system.init)(jax.random.split(jax.random.key(11), 4))
+    xs = jax.vmap(system.init)(jax.random.split(jax.random.key(11), 32))
     images = jnp.asarray(group(np.asarray(xs)), jnp.int8)
     found = jax.jit(lambda xs: jax.lax.map(lambda x: wavefunction(system, x), xs, batch_size=64))(
         images.reshape(-1, images.shape[-1])
