@@ -7,6 +7,7 @@ import netket as nk
 import numpy as np
 import pytest
 
+import wavefoundry as wf
 from wavefoundry.problems import exact, gauge, lattice
 
 
@@ -157,3 +158,14 @@ def test_couplings_of_opposite_sign_may_cancel():
     assert nothing.exact
     assert nothing.satisfied == 1.0
     assert bool(jnp.all(system.couplings == jnp.array([1.0, -3.0])))
+
+
+@pytest.mark.parametrize(("coupling", "striped"), [(0.0, False), (0.4, False), (0.5, False), (0.6, True), (1.0, True)])
+def test_squares_take_stripes_where_they_satisfy_more(coupling: float, striped: bool):
+    """Counted by hand on a square: Marshall satisfies 2 J1 per site, stripes J1 + 2 J2; the chain has no such rule."""
+    rule = np.asarray(wf.lattice.j1j2_square(6, 6, J2=coupling).sublattice).reshape(6, 6)
+    rows, columns = np.all(rule == rule[:, :1]), np.all(rule == rule[:1])
+    assert (rows or columns) == striped
+    assert np.asarray(wf.lattice.j1j2_square(6, 6, J2=coupling, marshall=True).sublattice).sum() == 18
+    chain = np.asarray(wf.lattice.j1j2_chain(12, J2=coupling).sublattice)
+    assert np.array_equal(chain, np.arange(12) % 2 == 1)

@@ -248,6 +248,20 @@ def with_rule(system: LatticeSystem, points: Sequence[Mapping[str, float]] = ())
     return SignRule(dataclasses.replace(system, sublattice=jnp.asarray(rule)), "found", found.exact, satisfied)
 
 
+def regular_rule(system: LatticeSystem) -> LatticeSystem:
+    """The system with another rule of two sites along every axis, where its own leaves clearly more positive elements.
+
+    On a square lattice with J2 > J1 / 2 that is a rule of stripes instead of the Marshall rule.
+    """
+    masks, signs, weights = _masks(system)
+    assert system.sublattice is not None
+    own = _share(masks, signs, weights, np.asarray(system.sublattice))
+    best = max(_regular(system.extent), key=lambda rule: round(_share(masks, signs, weights, rule), 9))
+    if _share(masks, signs, weights, best) <= own + 0.02:
+        return system
+    return dataclasses.replace(system, sublattice=jnp.asarray(best))
+
+
 def _regular(extent: tuple[int, ...]) -> list[np.ndarray]:
     """Sublattices that repeat after two sites along every axis: one for each set of sites of the small cell."""
     cell = np.ravel_multi_index(tuple(np.indices(extent) % 2), (2,) * len(extent)).reshape(-1)

@@ -20,6 +20,7 @@ from wavefoundry.core.expect import edges_of
 from wavefoundry.core.hamiltonians import MODELS, Model
 from wavefoundry.core.lattices import LATTICES, Lattice, plain
 from wavefoundry.core.words import near
+from wavefoundry.problems.gauge import regular_rule
 from wavefoundry.problems.lattice_checks import check_couplings, check_operators, check_terms, sector_states
 from wavefoundry.problems.moves import Moves, moves_of
 from wavefoundry.problems.spins import LatticeSystem
@@ -158,7 +159,8 @@ def build(
             sites in a cell), "kagome" (three).
         size: cells along every edge: L, or (rows, columns).
         periodic: boundary condition.
-        marshall: rotate one sublattice (Marshall sign rule); "auto": where there are two and the model asks for it.
+        marshall: rotate one sublattice (Marshall sign rule); "auto": where there are two and the model asks for it,
+            with stripes as sublattices where these couplings make them better.
         exponent: of the distance, for models whose couplings fall off with it.
         couplings: by their names in the model; missing ones have their defaults.
 
@@ -194,7 +196,9 @@ def build(
         model=model,
         bonds=kind.bonds(edges, periodic),
     )
-    return dataclasses.replace(system, geometry=lattice)
+    system = dataclasses.replace(system, geometry=lattice)
+    chosen = marshall == "auto" and kind.basis == 1 and system.sublattice is not None
+    return regular_rule(system) if chosen else system
 
 
 def _entry(table: Mapping[str, Any], name: str, what: str) -> Any:
@@ -249,7 +253,12 @@ def ising_square(
 
 
 def j1j2(
-    extent: Sequence[int], *, J2: float = 0.0, J1: float = 1.0, periodic: bool = True, marshall: bool = True
+    extent: Sequence[int],
+    *,
+    J2: float = 0.0,
+    J1: float = 1.0,
+    periodic: bool = True,
+    marshall: bool | Literal["auto"] = "auto",
 ) -> LatticeSystem:
     """J1-J2 Heisenberg model H = J1 sum_nn S.S + J2 sum_nnn S.S (spin operators) in the sector Sz = 0.
 
@@ -258,7 +267,8 @@ def j1j2(
         J2: next-nearest neighbour coupling (second neighbours on the chain, diagonals on the square).
         J1: nearest neighbour coupling.
         periodic: boundary condition.
-        marshall: rotate one sublattice (Marshall sign rule); exact signs at J2 = 0.
+        marshall: rotate one sublattice (Marshall sign rule); exact signs at J2 = 0. "auto": where there are two, by
+            stripes for J2 > J1 / 2 on a square.
 
     Raises:
         InputError: an odd number of sites, or a sign rule on a lattice without two sublattices.
