@@ -25,6 +25,7 @@ _NAMES = {
     **dict.fromkeys(("molecules", "MoleculeMap", "MoleculeModel"), "api"),
     **dict.fromkeys(("prune", "isolate", "compact", "explain", "collapse", "Tickets", "Collapse"), "api"),
     **dict.fromkeys(("open", "from_netket_state"), "api_states"),
+    "use_devices": "core.devices",
     **dict.fromkeys(("InputError", "IntegrityError", "Interrupted", "LockedError", "PhysicsError"), "core.errors"),
     **dict.fromkeys(("StorageError", "WavefoundryError"), "core.errors"),
     "Grid1D": "problems.grid",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
     from wavefoundry.api_states import from_netket_state, open
     from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
+    from wavefoundry.core.devices import use_devices
     from wavefoundry.core.errors import (
         InputError,
         IntegrityError,
@@ -109,6 +111,7 @@ __all__ = [
     "prune",
     "run_study",
     "toric",
+    "use_devices",
 ]
 
 

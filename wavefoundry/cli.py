@@ -24,6 +24,7 @@ from rich.console import Console
 
 from wavefoundry.artifacts import spec as studies_file
 from wavefoundry.artifacts.target import check_early
+from wavefoundry.core.cores import ask_for
 from wavefoundry.core.errors import InputError, Interrupted, StorageError, WavefoundryError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors an
 
 
 Seeds = Annotated[int | None, typer.Option(metavar="N", help="Repeat the study with N seeds, as [run] seeds = N.")]
+Devices = Annotated[str | None, typer.Option(metavar="N|auto", help="Share the samples, as [run] devices = N.")]
 Workers = Annotated[int, typer.Option(metavar="N", help="Processes that share the seeds, or jobs of a scheduler.")]
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS|slurm", help="Share the seeds out by dask or Slurm.")]
 Slurm = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of Slurm jobs. Repeatable.")]
@@ -142,6 +144,7 @@ def run(  # noqa: PLR0913 - one for each option
     json: Json = False,
     quiet: Quiet = False,
     seeds: Seeds = None,
+    devices: Devices = None,
     workers: Workers = 1,
     scheduler: Scheduler = None,
     slurm: Slurm = None,
@@ -150,7 +153,9 @@ def run(  # noqa: PLR0913 - one for each option
     """Run a study: pre-train, adapt, evaluate, report."""
     from wavefoundry.studies.workers import Crew
 
-    spec = studies_file.load(study, [*(changes or ()), *([f"run.seeds={seeds}"] if seeds is not None else [])], preset)
+    given = {"seeds": seeds, "devices": devices}
+    own = [f"run.{key}={value}" for key, value in given.items() if value is not None]
+    spec = studies_file.load(study, [*(changes or ()), *own], preset)
     crew = Crew.of(workers, scheduler, slurm or ())
     if dry_run:
         return _print_job(crew)
@@ -254,6 +259,7 @@ def _execute(spec: Any, mode: Mode) -> None:
     check_early(spec, mode.out, mode.resume, mode.overwrite)
     with live.view(quiet=mode.quiet, json=mode.json) as emit:
         emit({"event": "phase", "phase": "start", "text": "loading the libraries"})
+        ask_for(getattr(spec.run, "devices", 1))
         from wavefoundry.studies import run_study
 
         summary = run_study(spec, mode.out, resume=mode.resume, overwrite=mode.overwrite, emit=emit, crew=mode.crew)

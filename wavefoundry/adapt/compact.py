@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from wavefoundry.core.devices import mapped, shared
 from wavefoundry.core.numerics import factor_damped, gram, solve_factored
 from wavefoundry.core.types import Batch, Psi, System, Wavefunction
 from wavefoundry.engine.gradient import Direction, centred_rows, natural_gradient
@@ -133,7 +134,7 @@ class Evaluated(NamedTuple):
 
 def amplitudes(wavefunction: Wavefunction, system: System, xs: Any, chunk: int) -> Float[Array, "S 2"]:
     """log|psi| and phase of a list of configurations."""
-    return jax.lax.map(lambda x: _amplitude(wavefunction, system, x), xs, batch_size=min(chunk, xs.shape[0]))
+    return mapped(lambda x: _amplitude(wavefunction, system, x), xs, chunk)
 
 
 def _amplitude(wavefunction: Wavefunction, system: System, x: Any) -> Float[Array, " 2"]:
@@ -159,7 +160,7 @@ def listed(real: bool, system: Any, z: Float[Array, "D 2"]) -> Evaluated:
 
 def _terms(real: bool, system: System, local: Any) -> Array:
     head = _Amplitude(real)
-    return jax.vmap(lambda part: system.contract(head, part))(local)
+    return shared(jax.vmap(lambda part: system.contract(head, part)), local)
 
 
 def log_rows(wavefunction: Wavefunction, system: System, xs: Any, index: Array, chunk: int) -> Array:
@@ -169,7 +170,7 @@ def log_rows(wavefunction: Wavefunction, system: System, xs: Any, index: Array, 
     """
     own = getattr(wavefunction.backbone, "log_derivatives", None)
     if own is not None:
-        return own(xs, index)[:, None]
+        return shared(lambda mine: own(mine, index), xs)[:, None]
     theta = vector(wavefunction)
 
     def rows(x: Any) -> Array:
@@ -178,7 +179,7 @@ def log_rows(wavefunction: Wavefunction, system: System, xs: Any, index: Array, 
         parts = [pullback(Psi(one, zero))[0]] + ([] if wavefunction.real else [pullback(Psi(zero, one))[0]])
         return jnp.stack([part.at[index].get(mode="fill", fill_value=0.0) for part in parts])
 
-    return jax.lax.map(rows, xs, batch_size=chunk)
+    return mapped(rows, xs, chunk)
 
 
 def log_amplitudes(wavefunction: Wavefunction, system: System, xs: Any, chunk: int) -> Float[Array, " S"]:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from wavefoundry.adapt.pool import Pool, contract, log_psi, weights
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.numerics import factor_damped, solve_factored
 from wavefoundry.core.types import Head, Psi, System
 
@@ -100,7 +101,7 @@ def rows_at(head: Head, z: Float[Array, "M features"], w: Float[Array, " M"], sh
         parts = [Psi(one_, zero)] if head.real else [Psi(one_, zero), Psi(zero, one_)]
         return jnp.stack([pullback(part)[0].reshape(-1) for part in parts])
 
-    jacobian = jax.lax.map(one, z, batch_size=min(32, z.shape[0]))
+    jacobian = mapped(one, z, 32)
     mean = jnp.einsum("s,spq->pq", w.astype(jacobian.dtype), jacobian, precision="highest")
     root = jnp.sqrt(w)
     rows = (jacobian - mean) * root.astype(jacobian.dtype)[:, None, None]

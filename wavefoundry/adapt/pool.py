@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.types import Head, System, Wavefunction
 from wavefoundry.engine.guided import Guide, fit_guide, guided
 from wavefoundry.engine.sampling import Walkers, full_sum
@@ -39,7 +40,7 @@ class Layout(NamedTuple):
 
 def log_psi(head: Head, z: Array, chunk: int = 1024) -> Array:
     """log|psi| for many feature vectors (M, width)."""
-    return jax.lax.map(lambda v: head(v).log.astype(jnp.float64), z, batch_size=min(chunk, z.shape[0]))
+    return mapped(lambda v: head(v).log.astype(jnp.float64), z, chunk)
 
 
 @eqx.filter_jit
@@ -102,8 +103,7 @@ def fill(wavefunction: Wavefunction, family: System, xs: PyTree, chunk: int) -> 
 
 def contract(system: System, head: Head, pool: Pool, chunk: int = 256) -> Array:
     """Term-wise local energies of a head on a pool, (M, terms): the cheap half."""
-    size = pool.log_q.shape[0]
-    return jax.lax.map(lambda part: system.contract(head, part), pool.local, batch_size=min(chunk, size))
+    return mapped(lambda part: system.contract(head, part), pool.local, chunk)
 
 
 def weights(log: Float[Array, " M"], log_q: Float[Array, " M"]) -> tuple[Float[Array, " M"], Float[Array, ""]]:

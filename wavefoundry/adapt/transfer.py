@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.adapt.orbitals import matching
 from wavefoundry.core import tree
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.types import Process, Run
 from wavefoundry.engine import families as engine
@@ -286,7 +287,7 @@ def _reconsidered(
 ) -> tuple[Array, Array]:
     def log_abs(system: ElectronSystem, points: Array) -> Array:
         features = wavefunction.bind(system)
-        return jax.lax.map(lambda r: wavefunction.head(features(r)).log.astype(float), points, batch_size=chunk)
+        return mapped(lambda r: wavefunction.head(features(r)).log.astype(float), points, chunk)
 
     ratio = over_family(log_abs, second, y) - over_family(log_abs, first, x)
     return ratio, jnp.sum(local_energies(wavefunction, second, equal_weights(y), chunk), axis=-1)

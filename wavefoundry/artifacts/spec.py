@@ -193,6 +193,10 @@ def changed(first: Any, second: Any) -> list[str]:
     return _differences(first.model_dump(), second.model_dump(), ())
 
 
+MAY_CHANGE = ("output.dir", "run.devices")
+"""Keys in which a resumed study may differ: a run can be moved, also to other devices."""
+
+
 def require_same(spec: Any, stored: str, directory: str | Path) -> None:
     """Refuse to resume a run under another description.
 
@@ -202,10 +206,10 @@ def require_same(spec: Any, stored: str, directory: str | Path) -> None:
         directory: the run directory, for the message.
 
     Raises:
-        InputError: naming the keys that differ (``output.dir`` may: a run can be moved).
+        InputError: naming the keys that differ; those of ``MAY_CHANGE`` may.
     """
     before = loads(stored, source=f"{directory}")
-    differing = [key for key in changed(before, spec) if key != "output.dir"]
+    differing = [key for key in changed(before, spec) if key not in MAY_CHANGE]
     if differing:
         raise InputError(
             "the study has changed since this run was started",

@@ -14,7 +14,7 @@ from wavefoundry.artifacts.spec_tables import (
     EvaluateTable,
     OutputTable,
     PretrainTable,
-    RunTable,
+    SampledRunTable,
     SystemTable,
     Table,
     WavefunctionTable,
@@ -36,7 +36,7 @@ class DiagramSpec(Table):
     adapt: AdaptTable = Field(description="every other coupling")
     evaluate: EvaluateTable = Field(default=EvaluateTable(), description="the final numbers")
     output: OutputTable = Field(default=OutputTable(), description="where results go, and how often the state is saved")
-    run: RunTable = Field(default=RunTable(), description="the study as a whole")
+    run: SampledRunTable = Field(default=SampledRunTable(), description="the study as a whole")
 
     def points_list(self) -> list[dict[str, float]]:
         """Points of the diagram in the order of the study file: ``[{"h": 0.5}, ...]``."""

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from wavefoundry.artifacts import spec_geometry
 from wavefoundry.artifacts.spec_checks import Problem
 from wavefoundry.artifacts.spec_geometry import MoleculeTable, Named
-from wavefoundry.artifacts.spec_tables import PathText, RunTable, Table
+from wavefoundry.artifacts.spec_tables import PathText, SampledRunTable, Table
 from wavefoundry.core.errors import InputError
 
 Unit = Literal["bohr", "angstrom"]
@@ -165,7 +165,7 @@ class MoleculesSpec(Table):
     evaluate: MoleculesEvaluateTable = Field(default=MoleculesEvaluateTable(), description="the final numbers")
     reference: ReferenceTable = Field(default=ReferenceTable(), description="energies to compare with")
     output: MoleculesOutput = Field(default=MoleculesOutput(), description="where results go")
-    run: RunTable = Field(default=RunTable(), description="the study as a whole")
+    run: SampledRunTable = Field(default=SampledRunTable(), description="the study as a whole")
 
     def training(self) -> list[Named]:
         """Molecules to train on."""

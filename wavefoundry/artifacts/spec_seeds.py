@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from wavefoundry.artifacts.spec_emulation import EmulationSpec
-from wavefoundry.artifacts.spec_tables import RunTable
 
 
 def of_seed(spec: Any, index: int) -> Any:
@@ -17,7 +16,7 @@ def of_seed(spec: Any, index: int) -> Any:
     def raised(table: Any) -> Any:
         return table.model_copy(update={"seed": seed_of(table, index)})
 
-    update: dict[str, Any] = {"run": RunTable()}
+    update: dict[str, Any] = {"run": spec.run.model_copy(update={"seeds": 1})}
     if isinstance(spec, EmulationSpec):
         update["students"] = [raised(student) for student in spec.students]
     else:

@@ -82,6 +82,7 @@ _SECTOR = _one_of("'auto' or a whole number >= 0", ["auto"], lambda value: type(
 _MARSHALL = _one_of("'auto', true or false", ["auto", True, False], lambda value: False)
 _EXACT = _one_of("'auto' or false", ["auto", False], lambda value: False)
 _PATCH = _one_of("'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096)
+_DEVICES = _PATCH
 
 
 def named(table: Mapping[str, Any]) -> PlainValidator:
@@ -367,6 +368,15 @@ class RunTable(Table):
     """`[run]`: the study as a whole."""
 
     seeds: int = Field(default=1, ge=1, le=1000, description="repetitions of the whole study, each with its own seed")
+
+
+class SampledRunTable(RunTable):
+    """`[run]` of studies whose work lies in samples."""
+
+    devices: Annotated[int | Literal["auto"], _DEVICES] = Field(
+        default="auto",
+        description="devices of a machine that share the samples; auto: all accelerators, one CPU",
+    )
 
 
 class OutputTable(Table):

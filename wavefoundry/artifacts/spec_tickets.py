@@ -13,7 +13,7 @@ from wavefoundry.artifacts.spec_tables import (
     EvaluateTable,
     OutputTable,
     Points,
-    RunTable,
+    SampledRunTable,
     SystemTable,
     Table,
     WavefunctionTable,
@@ -179,7 +179,7 @@ class TicketsSpec(Table):
     transfer: TransferTable = Field(default=TransferTable(), description="tickets at other couplings")
     evaluate: TicketEvaluateTable = Field(default=TicketEvaluateTable(), description="the numbers of every round")
     output: OutputTable = Field(default=OutputTable(), description="where results go")
-    run: RunTable = Field(default=RunTable(), description="the study as a whole")
+    run: SampledRunTable = Field(default=SampledRunTable(), description="the study as a whole")
 
     def full_sum(self) -> bool:
         """Whether all configurations are summed over."""

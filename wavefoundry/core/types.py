@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.errors import InputError
 
 jax.config.update("jax_enable_x64", True)
@@ -87,7 +88,7 @@ class System(eqx.Module):
 
     def expand_batch(self, features: Callable[[Config], Array], xs: Config, chunk: int) -> Any:
         """``expand`` for many configurations, ``chunk`` at a time; systems may override it to skip work."""
-        return jax.lax.map(lambda x: self.expand(features, x), xs, batch_size=chunk)
+        return mapped(lambda x: self.expand(features, x), xs, chunk)
 
     def contract(self, head: Callable[[Array], Psi], local: Any) -> Array:
         """The cheap half: head and expanded features give the local energy of every term, shape (terms,)."""

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.numerics import exact_gram, gram, solve_damped
 from wavefoundry.core.types import Batch, Psi, System, Wavefunction
 from wavefoundry.engine.sampling import over_family
@@ -96,7 +97,7 @@ def log_jacobian(
                 parts.append(pullback(Psi(zero, one_))[0])
             return jnp.stack([jnp.concatenate(part) for part in parts])
 
-        return jax.lax.map(rows, xs, batch_size=chunk)
+        return mapped(rows, xs, chunk)
 
     return over_family(one, family, batch.x)
 

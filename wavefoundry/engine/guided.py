@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.types import Config, System, Wavefunction
 from wavefoundry.engine.sampling import Walkers, members, over_family
 
@@ -88,7 +89,7 @@ def guided(wavefunction: Wavefunction, family: System, walkers: Walkers, guide: 
             x, _, _, accepted = jax.lax.fori_loop(0, total, proposal, (x, log_abs(x), k, jnp.zeros((), int)))
             return x, accepted / jnp.maximum(total, 1)
 
-        return jax.lax.map(chain, (xs, ks), batch_size=min(chunk, chains))
+        return mapped(chain, (xs, ks), chunk)
 
     x, acceptance = over_family(one, family, walkers.x, keys, guide)
     return Walkers(x, key, walkers.width, jnp.mean(acceptance))
@@ -178,7 +179,7 @@ def guides_at(
     """Proposals for every member (leading axis R) from equally weighted samples (R, M, ...) of its |psi|^2."""
 
     def one(system: System, xs: PyTree) -> Guide:
-        log = jax.lax.map(lambda x: wavefunction(system, x).log.astype(jnp.float64), xs, batch_size=chunk)
+        log = mapped(lambda x: wavefunction(system, x).log.astype(jnp.float64), xs, chunk)
         return fit_guide(xs, log, jnp.full(log.shape, 1.0 / log.shape[0]), extent, moves, proposals)
 
     return over_family(one, family, xs)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.types import System
 from wavefoundry.engine.sampling import Walkers, members, over_family
 
@@ -54,7 +55,7 @@ def langevin(wavefunction: Any, family: System, walkers: Walkers, moves: int, ch
             x, _, _, _, accepted = jax.lax.fori_loop(0, moves, move, start)
             return x, accepted / max(moves, 1)
 
-        return jax.lax.map(chain, (xs, ks), batch_size=min(chunk, chains))
+        return mapped(chain, (xs, ks), chunk)
 
     x, acceptance = over_family(one, family, walkers.x, keys, walkers.width)
     return Walkers(x, key, walkers.width, jnp.mean(acceptance, axis=1))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.types import Batch, Config, System, Wavefunction
 
 
@@ -77,7 +78,7 @@ def metropolis(wavefunction: Wavefunction, family: System, walkers: Walkers, mov
             x, _, _, accepted = jax.lax.fori_loop(0, moves, move, (x, log_abs(x), k, jnp.zeros((), int)))
             return x, accepted / max(moves, 1)
 
-        return jax.lax.map(chain, (xs, ks), batch_size=min(chunk, chains))
+        return mapped(chain, (xs, ks), chunk)
 
     x, acceptance = over_family(one, family, walkers.x, keys, *((walkers.width,) if own else ()))
     return Walkers(x, key, walkers.width, jnp.mean(acceptance, axis=1) if own else jnp.mean(acceptance))
@@ -97,7 +98,7 @@ def full_sum(wavefunction: Wavefunction, family: System, states: Config, chunk: 
     """
 
     def one(system: System) -> Array:
-        log = jax.lax.map(lambda x: wavefunction(system, x).log, states, batch_size=chunk)
+        log = mapped(lambda x: wavefunction(system, x).log, states, chunk)
         return jax.nn.softmax(2 * log.astype(jnp.float64))
 
     weight = over_family(one, family)

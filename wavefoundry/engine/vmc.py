@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from wavefoundry.core.devices import shared
 from wavefoundry.core.types import Batch, Process, Run, System, Wavefunction
 from wavefoundry.engine.gradient import (
     Direction,
@@ -131,7 +132,7 @@ def local_energies(wavefunction: Wavefunction, family: System, batch: Batch, chu
 
     def one(system: System, xs: PyTree) -> Array:
         local = system.expand_batch(state.bind(system), xs, chunk)
-        return jax.vmap(lambda part: system.contract(state.head, part))(local)  # type: ignore[arg-type]
+        return shared(jax.vmap(lambda part: system.contract(state.head, part)), local)  # type: ignore[arg-type]
 
     return over_family(one, family, batch.x)
 
@@ -158,7 +159,8 @@ def mixed_energies(wavefunction: Wavefunction, family: System, x: PyTree, stay: 
 
     def one(system: System, xs: PyTree) -> tuple[Array, Array]:
         local = system.expand_batch(state.bind(system), xs, chunk)
-        found = jax.vmap(lambda y, part: image(system, state.head, y, part, stay))(xs, local)  # type: ignore[arg-type]
+        images = jax.vmap(lambda a: image(system, state.head, a[0], a[1], stay))  # type: ignore[arg-type]
+        found = shared(images, (xs, local))
         norm = jnp.sqrt(jnp.sum(found.amplitude**2))
         return found.amplitude / norm, found.values @ system.couplings / norm
 

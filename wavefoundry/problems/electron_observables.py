@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from wavefoundry.core.devices import mapped
 from wavefoundry.problems.electrons import ElectronSystem
 from wavefoundry.problems.orbital_response import orbital_response
 
@@ -108,7 +109,7 @@ def forces(terms: ForceTerms) -> Float[Array, "C S atoms 3"]:
 def over_samples(f: Callable[..., Any], system: ElectronSystem, x: Float[Array, "C S n 3"], chunk: int = 64) -> Any:
     """``f(system, x)`` for every sample; leading axes (C, S). Hand in ``eqx.Partial(spin_squared, wavefunction)``."""
     flat = x.reshape(-1, *x.shape[2:])
-    found = jax.lax.map(lambda y: f(system, y), flat, batch_size=min(chunk, flat.shape[0]))
+    found = mapped(lambda y: f(system, y), flat, chunk)
     return jax.tree.map(lambda leaf: leaf.reshape(*x.shape[:2], *leaf.shape[1:]), found)
 
 

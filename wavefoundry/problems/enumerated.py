@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Local, Psi, System, Wavefunction
 from wavefoundry.problems import exact
@@ -57,11 +58,11 @@ class EnumeratedSystem(System):
 
     def expand_batch(self, features: Callable[[Array], Array], xs: Any, chunk: int) -> Local:
         """Features of every state once; those of connected configurations are looked up."""
-        return self.connect(jax.lax.map(features, xs, batch_size=min(chunk, xs.shape[0])))
+        return self.connect(mapped(features, xs, chunk))
 
     def act(self, wavefunction: Wavefunction, chunk: int) -> tuple[Array, Array]:
         """psi, normalised, and H psi of all states; real where the wavefunction is."""
-        found = jax.lax.map(lambda x: wavefunction(self, x), self.states, batch_size=min(chunk, self.states.shape[0]))
+        found = mapped(lambda x: wavefunction(self, x), self.states, chunk)
         log = found.log.astype(jnp.float64)
         psi = jnp.exp(log - jnp.max(log))
         if not wavefunction.real:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from wavefoundry.core.devices import shared
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Connected, Local, Psi, System
 from wavefoundry.problems.lattice_checks import check_couplings
@@ -146,6 +148,9 @@ class LatticeSystem(System):
         The connected configurations with a non-zero element are packed densely, evaluated ``chunk`` at a time in a
         loop as long as there are any, and unpacked.
         """
+        return shared(functools.partial(self._expand_packed, features, chunk), xs)
+
+    def _expand_packed(self, features: Callable[[Array], Array], chunk: int, xs: Array) -> Local:
         conn = jax.vmap(self.connected)(xs)
         samples, slots = conn.mels.shape[:2]
         total = samples * slots

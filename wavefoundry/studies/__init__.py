@@ -8,10 +8,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavefoundry.core.errors import InputError
 from wavefoundry.studies.workers import Crew, client_of
 
 if TYPE_CHECKING:
     from wavefoundry.artifacts.store import RunDirectory
+    from wavefoundry.core.cores import Wanted
     from wavefoundry.studies.progress import Context, Emit
 
 __all__ = ["Crew", "perform", "run_study"]
@@ -49,10 +51,18 @@ def run_study(
 
     fix = "wavefoundry.artifacts.spec.load(path)"
     expect(spec, tuple(study_file.KINDS.values()), "accepted study", where="wf.run_study: spec", fix=fix)
-    crew = crew or Crew()
+    crew, devices = crew or Crew(), devices_of(spec)
+    if not crew.alone and crew.scheduler is None and devices not in (None, "auto", 1):
+        why = "the workers of one machine share its cores among them"
+        raise InputError(f"{devices} devices for each worker", where="[run] devices", why=why, fix="one of the two")
     folder = path_of(out, "wf.run_study: out")
     with signals.interrupts() as stop, nullcontext() if crew.alone else client_of(crew) as client:
         return perform(spec, folder, lambda: stop.requested, resume, overwrite, emit, client)
+
+
+def devices_of(spec: Any) -> Wanted | None:
+    """The devices that a study asks for; None where its work does not lie in samples."""
+    return getattr(spec.run, "devices", None)
 
 
 def perform(
@@ -73,38 +83,40 @@ def perform(
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.results import read_results
     from wavefoundry.artifacts.store import RunDirectory
+    from wavefoundry.core.devices import used
     from wavefoundry.core.meter import Cost
     from wavefoundry.core.programs import keep_programs
     from wavefoundry.studies.progress import WHOLE, Context
 
     keep_programs()
-    kind = import_module(KINDS[spec.kind])
-    if not resume:
-        kind.check(spec)
-        directory = RunDirectory.create(folder, study_file.dumps(spec), overwrite=overwrite)
-    else:
-        directory = RunDirectory.open(folder, write=True)
-    with directory:
-        earlier, stored = None, {}
-        if resume:
-            study_file.require_same(spec, directory.spec_text, folder)
-            summary = read_results(directory.path)
-            if summary is not None and (summary["kind"] != "seeds" or summary["status"] == "complete"):
-                return summary  # nothing is left to do
-            stored = directory.outputs()
-            newest = directory.newest(stored)
-            directory.truncate_log(newest)
-            earlier = None if newest is None else Cost(**newest.get(WHOLE, {}))
-        context = Context(emit, directory, requested, earlier, stored)
-        summary = _done(spec, kind, context, directory, client)
-        for text in directory.warnings:
-            context.warn(text)
-        summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
-        directory.write_json("summary.json", summary)
-        for name, text in _tables(summary).items():
-            directory.write_text(name, text)
-        directory.seal()
-    return summary
+    with used(devices_of(spec)):
+        kind = import_module(KINDS[spec.kind])
+        if not resume:
+            kind.check(spec)
+            directory = RunDirectory.create(folder, study_file.dumps(spec), overwrite=overwrite)
+        else:
+            directory = RunDirectory.open(folder, write=True)
+        with directory:
+            earlier, stored = None, {}
+            if resume:
+                study_file.require_same(spec, directory.spec_text, folder)
+                summary = read_results(directory.path)
+                if summary is not None and (summary["kind"] != "seeds" or summary["status"] == "complete"):
+                    return summary  # nothing is left to do
+                stored = directory.outputs()
+                newest = directory.newest(stored)
+                directory.truncate_log(newest)
+                earlier = None if newest is None else Cost(**newest.get(WHOLE, {}))
+            context = Context(emit, directory, requested, earlier, stored)
+            summary = _done(spec, kind, context, directory, client)
+            for text in directory.warnings:
+                context.warn(text)
+            summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
+            directory.write_json("summary.json", summary)
+            for name, text in _tables(summary).items():
+                directory.write_text(name, text)
+            directory.seal()
+        return summary
 
 
 def _done(spec: Any, kind: Any, context: Context, directory: RunDirectory, client: Any) -> dict[str, Any]:

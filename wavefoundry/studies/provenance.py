@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 from typing import Any
 
 import jax
 
 from wavefoundry._version import __version__
+from wavefoundry.core.cores import cores
+from wavefoundry.core.devices import parts
 
 SCHEMA = 1
 
@@ -29,7 +30,8 @@ def hardware() -> dict[str, Any]:
         "platform": device.platform,
         "device": device.device_kind,
         "devices": jax.device_count(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "devices_used": parts(),
+        "cores": cores(),
         "machine": platform.machine(),
         "system": platform.system(),
     }

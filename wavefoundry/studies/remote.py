@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wavefoundry.core.cores import Wanted
+from wavefoundry.core.devices import used
 from wavefoundry.core.errors import Interrupted, WavefoundryError
 from wavefoundry.core.meter import Cost
 from wavefoundry.studies.execute import carry_out, missing, performed, ready
@@ -103,20 +105,23 @@ def _take_back(name: str, result: Result | Outcome, done: dict[str, Output], con
 
 
 @functools.lru_cache(maxsize=1)
-def _study(text: str) -> Plan:
-    """The study of a worker, with its compiled programs: the same for all its tasks."""
+def _study(text: str) -> tuple[Plan, Wanted | None]:
+    """The study of a worker, with its compiled programs, and its devices: the same for all its tasks."""
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.core.programs import keep_programs
-    from wavefoundry.studies import KINDS
+    from wavefoundry.studies import KINDS, devices_of
 
     keep_programs()
     spec = study_file.loads(text, source="study")
-    return import_module(KINDS[spec.kind]).build(spec, Context())
+    with used(devices_of(spec)):
+        return import_module(KINDS[spec.kind]).build(spec, Context()), devices_of(spec)
 
 
 def _perform(text: str, name: str, inputs: dict[str, Output], checkpoint: Checkpoint | None, token: str) -> Result:
     """Do a task in a worker."""
-    return perform_task(_study(text), name, inputs, checkpoint, lambda: STOPS.get(token))
+    study, devices = _study(text)
+    with used(devices):
+        return perform_task(study, name, inputs, checkpoint, lambda: STOPS.get(token))
 
 
 def perform_task(

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from wavefoundry.adapt.pool import Pool, contract
+from wavefoundry.core.devices import mapped, shared
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.mixtures import mixed_estimate, mixed_mean, ratio
 from wavefoundry.core.statistics import Estimate, energy_statistics, z_score
@@ -44,20 +45,19 @@ def _terms(system: LatticeSystem, head: Head, pool: Pool) -> Array:
 @eqx.filter_jit
 def _images(system: LatticeSystem, head: Head, pool: Pool, stay: Array) -> tuple[Array, Array]:
     """Images of all samples: values (M, terms) and amplitudes (M,)."""
-    size = min(256, pool.log_q.shape[0])
-    found = jax.lax.map(lambda a: image(system, head, a[0], a[1], stay), (pool.x, pool.local), batch_size=size)
+    found = mapped(lambda a: image(system, head, a[0], a[1], stay), (pool.x, pool.local), 256)
     return found.values, found.amplitude
 
 
 @eqx.filter_jit
 def _observables(system: LatticeSystem, x: Array) -> Array:
-    return jax.lax.map(observables.measure(system), x, batch_size=1024)
+    return mapped(observables.measure(system), x, 1024)
 
 
 @eqx.filter_jit
 def moved_on(system: LatticeSystem, x: Array, key: Array) -> Array:
     """Every configuration (M, sites) moved once by the Hamiltonian, see ``engine.one_move``."""
-    return jax.vmap(lambda k, one: move(system, k, one))(jax.random.split(key, x.shape[0]), x)
+    return shared(jax.vmap(lambda a: move(system, a[0], a[1])), (jax.random.split(key, x.shape[0]), x))
 
 
 class Observed(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from wavefoundry.adapt.pool import Layout, Pool, contract, sample
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.types import Wavefunction
@@ -270,7 +271,7 @@ def _log_psi(wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk
         log = psi.log.astype(jnp.float64) + 1j * psi.phase.astype(jnp.float64)
         return log if system.sublattice is None else log + 0.5j * jnp.pi * (1 - system.sign(x))
 
-    return jax.lax.map(one, xs, batch_size=min(chunk, xs.shape[0]))
+    return mapped(one, xs, chunk)
 
 
 @eqx.filter_jit

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
 from wavefoundry.artifacts.spec_tables import AdaptTable
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.projection import Images, averaged, projected
@@ -192,7 +193,7 @@ def _by_sector(
         share = jnp.real(at * jnp.exp(-1j * here.phase.astype(jnp.float64)))
         return share, jnp.real(jnp.conj(at) * acted), jnp.abs(at) ** 2
 
-    return jax.lax.map(one, xs, batch_size=min(chunk, xs.shape[0]))
+    return mapped(one, xs, chunk)
 
 
 def sector_of(base: Base, adapt: AdaptTable) -> dict[str, Any]:
