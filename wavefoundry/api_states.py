@@ -20,6 +20,7 @@ from wavefoundry.artifacts import spec as study_file
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.artifacts.store import RunDirectory
+from wavefoundry.core.devices import on_devices
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import path_of
 from wavefoundry.core.types import Psi, Wavefunction
@@ -108,7 +109,9 @@ def from_netket_state(state: Any, system: LatticeSystem) -> Pretrained:
 def equilibrated(wavefunction: Wavefunction, system: LatticeSystem, x: Array, key: Array, chunk: int) -> Array:
     """Walkers from random configurations to |psi|^2."""
     walkers = Walkers(x[None], key, jnp.ones(()), jnp.zeros(()))
-    return eqx.filter_jit(metropolis)(wavefunction, system.family([{}]), walkers, BURN_IN * system.sites, chunk).x[0]
+    return eqx.filter_jit(on_devices(metropolis))(
+        wavefunction, system.family([{}]), walkers, BURN_IN * system.sites, chunk
+    ).x[0]
 
 
 class NetKetAmplitude(eqx.Module):

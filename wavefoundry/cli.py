@@ -25,7 +25,7 @@ from rich.console import Console
 from wavefoundry.artifacts import spec as studies_file
 from wavefoundry.artifacts.target import check_early
 from wavefoundry.core.cores import ask_for
-from wavefoundry.core.errors import InputError, Interrupted, StorageError, WavefoundryError
+from wavefoundry.core.errors import Interrupted, StorageError, WavefoundryError
 
 if TYPE_CHECKING:
     from wavefoundry.studies.workers import Crew
@@ -58,6 +58,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors an
 
 Seeds = Annotated[int | None, typer.Option(metavar="N", help="Repeat the study with N seeds, as [run] seeds = N.")]
 Devices = Annotated[str | None, typer.Option(metavar="N|auto", help="Share the samples, as [run] devices = N.")]
+Hosts = Annotated[bool, typer.Option("--hosts", help="One run by all processes that srun or mpirun has started.")]
 Workers = Annotated[int, typer.Option(metavar="N", help="Processes that share the seeds, or jobs of a scheduler.")]
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS|slurm", help="Share the seeds out by dask or Slurm.")]
 Slurm = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of Slurm jobs. Repeatable.")]
@@ -73,6 +74,7 @@ class Mode(NamedTuple):
     json: bool
     quiet: bool
     crew: Crew | None = None
+    hosts: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except OSError as error:
         return _output_failed(error)
+    if (joined := sys.modules.get("wavefoundry.core.hosts")) is not None:
+        joined.leave(code)
     return code
 
 
@@ -145,22 +149,23 @@ def run(  # noqa: PLR0913 - one for each option
     quiet: Quiet = False,
     seeds: Seeds = None,
     devices: Devices = None,
+    hosts: Hosts = False,
     workers: Workers = 1,
     scheduler: Scheduler = None,
     slurm: Slurm = None,
     dry_run: DryRun = False,
 ) -> None:
     """Run a study: pre-train, adapt, evaluate, report."""
-    from wavefoundry.studies.workers import Crew
+    from wavefoundry.studies.workers import Crew, job_script
 
     given = {"seeds": seeds, "devices": devices}
     own = [f"run.{key}={value}" for key, value in given.items() if value is not None]
     spec = studies_file.load(study, [*(changes or ()), *own], preset)
     crew = Crew.of(workers, scheduler, slurm or ())
     if dry_run:
-        return _print_job(crew)
+        return typer.echo(job_script(crew), nl=False)
     folder = out or Path(os.path.expanduser(spec.output.dir or Path("runs") / (study.stem or "study")))
-    _execute(spec, Mode(folder, resume, overwrite, json, quiet, crew))
+    _execute(spec, Mode(folder, resume, overwrite, json, quiet, crew, hosts))
 
 
 @app.command()
@@ -256,13 +261,21 @@ def _execute(spec: Any, mode: Mode) -> None:
     from wavefoundry.reports import live
     from wavefoundry.reports.lines import final_line
 
-    check_early(spec, mode.out, mode.resume, mode.overwrite)
-    with live.view(quiet=mode.quiet, json=mode.json) as emit:
+    ask_for(getattr(spec.run, "devices", 1))
+    follows = False
+    if mode.hosts:
+        from wavefoundry.core.hosts import join
+
+        follows = join()
+    if not follows:
+        check_early(spec, mode.out, mode.resume, mode.overwrite)
+    with live.view(quiet=mode.quiet or follows, json=mode.json) as emit:
         emit({"event": "phase", "phase": "start", "text": "loading the libraries"})
-        ask_for(getattr(spec.run, "devices", 1))
         from wavefoundry.studies import run_study
 
         summary = run_study(spec, mode.out, resume=mode.resume, overwrite=mode.overwrite, emit=emit, crew=mode.crew)
+    if follows:
+        return
     page = _write_report(mode.out) if spec.output.report else None
     if mode.json:
         _echo_json(summary)
@@ -274,16 +287,6 @@ def _execute(spec: Any, mode: Mode) -> None:
     _leave_if_unusable(summary)
     if summary.get("status") != "complete":
         raise typer.Exit(3)
-
-
-def _print_job(crew: Crew) -> None:
-    """Show what would be handed to Slurm."""
-    from wavefoundry.studies.workers import slurm_cluster
-
-    if crew.scheduler != "slurm":
-        raise InputError("--dry-run prints a job script of Slurm", where="--dry-run", fix="--scheduler slurm")
-    with slurm_cluster(crew.slurm) as cluster:
-        typer.echo(cluster.job_script(), nl=False)
 
 
 def _leave_if_unusable(summary: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from wavefoundry.core.devices import mapped, shared
+from wavefoundry.core.devices import mapped, on_devices, shared
 from wavefoundry.core.numerics import factor_damped, gram, solve_factored
 from wavefoundry.core.types import Batch, Psi, System, Wavefunction
 from wavefoundry.engine.gradient import Direction, centred_rows, natural_gradient
@@ -335,6 +335,7 @@ def step(
 
 
 @eqx.filter_jit
+@on_devices
 def block(
     network: Wavefunction, system: System, index: Array, state: State, rates: Rates, options: Options
 ) -> tuple[State, Trace]:

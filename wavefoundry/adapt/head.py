@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from wavefoundry.adapt.pool import Pool, contract, log_psi, weights
-from wavefoundry.core.devices import mapped
+from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.numerics import factor_damped, solve_factored
 from wavefoundry.core.types import Head, Psi, System
 
@@ -322,6 +322,7 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
 
 
 @eqx.filter_jit
+@on_devices
 def tune_many(system: System, head: Head, starts: Array, couplings: Array, pool: Pool, rules: Rules) -> Tuned:
     """Tune the heads of several couplings on one pool, one after the other in one program.
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from wavefoundry.core.devices import mapped
+from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.types import Head, System, Wavefunction
 from wavefoundry.engine.guided import Guide, fit_guide, guided
 from wavefoundry.engine.sampling import Walkers, full_sum
@@ -44,6 +44,7 @@ def log_psi(head: Head, z: Array, chunk: int = 1024) -> Array:
 
 
 @eqx.filter_jit
+@on_devices
 def sample(
     wavefunction: Wavefunction, family: System, x: PyTree, key: PRNGKeyArray, guide: Guide, layout: Layout
 ) -> tuple[PyTree, Array]:
@@ -73,6 +74,7 @@ def sample(
 
 
 @eqx.filter_jit
+@on_devices
 def sample_listed(
     wavefunction: Wavefunction, family: System, states: Array, key: PRNGKeyArray, count: int, chunk: int
 ) -> Array:
@@ -94,6 +96,7 @@ def only_member(family: System) -> System:
 
 
 @eqx.filter_jit
+@on_devices
 def fill(wavefunction: Wavefunction, family: System, xs: PyTree, chunk: int) -> Pool:
     """Run the backbone over given samples of the wavefunction's |psi|^2 (``family`` has one member)."""
     system = only_member(family)
@@ -113,6 +116,7 @@ def weights(log: Float[Array, " M"], log_q: Float[Array, " M"]) -> tuple[Float[A
 
 
 @eqx.filter_jit
+@on_devices
 def resample(key: PRNGKeyArray, pool: Pool, head: Head, chains: int, extent: tuple[int, ...]) -> tuple[PyTree, Guide]:
     """Starting configurations and proposals for a new head, from a pool with its importance weights.
 

@@ -19,6 +19,7 @@ from wavefoundry.adapt.masks import Flags, Layout
 from wavefoundry.adapt.surgeon import surgeon_scores, with_fan_in
 from wavefoundry.core import convergence
 from wavefoundry.core.convergence import Rest
+from wavefoundry.core.devices import on_devices
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.statistics import Estimate, energy_statistics, mean_and_error
 from wavefoundry.core.types import System, Wavefunction
@@ -271,29 +272,34 @@ def _log_sum(values: np.ndarray) -> float:
 
 
 @eqx.filter_jit
+@on_devices
 def _thermalised(network: Any, system: System, theta: Array, walkers: Any, options: Options, times: int) -> Any:
     long = options._replace(moves=options.moves * times, samples=1)
     return compact.draw(compact.with_vector(network, theta), system, walkers, long)[1]
 
 
 @eqx.filter_jit
+@on_devices
 def _exact_energy(network: Any, system: System, theta: Array, options: Options) -> Array:
     found = compact.evaluate(compact.with_vector(network, theta), system, None, options)
     return jnp.real(jnp.sum(found.batch.weight * (found.terms @ system.couplings)))
 
 
 @eqx.filter_jit
+@on_devices
 def _measure(network: Any, system: System, theta: Array, walkers: Any, options: Options) -> tuple:
     found = compact.evaluate(compact.with_vector(network, theta), system, walkers, options)
     return found.batch.x, found.batch.weight, found.terms, found.log
 
 
 @eqx.filter_jit
+@on_devices
 def _logs(network: Any, system: System, theta: Array, xs: Array, chunk: int) -> Array:
     return compact.log_amplitudes(compact.with_vector(network, theta), system, xs, chunk)
 
 
 @eqx.filter_jit
+@on_devices
 def _metric(
     network: Any, system: Any, theta: Array, index: Array, walkers: Any, options: Options, whole: bool
 ) -> tuple[Array, Array]:

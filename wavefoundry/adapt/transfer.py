@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.adapt.orbitals import matching
 from wavefoundry.core import tree
-from wavefoundry.core.devices import mapped
+from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.types import Process, Run
 from wavefoundry.engine import families as engine
@@ -205,6 +205,7 @@ def pretraining_block(process: Process) -> Any:
     """``block(run, families, learning_rates) -> (Run, losses)``: one compiled loop; axis 0 = steps."""
 
     @jax.jit
+    @on_devices
     def block(run: Run, families: Any, learning_rates: Array) -> tuple[Run, Array]:
         return jax.lax.scan(lambda r, lr: process.step(r, families, lr), run, learning_rates)
 
@@ -215,6 +216,7 @@ def training_block(process: Process) -> Any:
     """``block(run, families, schedule) -> (Run, Info)``: one compiled loop; axis 0 = steps."""
 
     @jax.jit
+    @on_devices
     def block(run: Run, families: Any, plan: Schedule) -> tuple[Run, engine.Info]:
         return jax.lax.scan(lambda r, s: process.step(r, families, s.learning_rate, s.shift), run, plan)
 
@@ -222,12 +224,14 @@ def training_block(process: Process) -> Any:
 
 
 @eqx.filter_jit
+@on_devices
 def _advance(wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: engine.Moves, rounds: int) -> Walkers:
     """Burn-in: ``rounds`` times ``moves``, the widths adapting."""
     return jax.lax.fori_loop(0, rounds, lambda _, w: engine.sample(wavefunction, family, w, moves), walkers)
 
 
 @eqx.filter_jit
+@on_devices
 def _collect(
     wavefunction: Any, family: ElectronSystem, walkers: Walkers, moves: engine.Moves, samples: int
 ) -> tuple[Walkers, Any]:
@@ -282,6 +286,7 @@ def reconsidered(
 
 
 @eqx.filter_jit
+@on_devices
 def _reconsidered(
     wavefunction: Any, first: ElectronSystem, second: ElectronSystem, x: Array, y: Array, chunk: int
 ) -> tuple[Array, Array]:

@@ -8,26 +8,58 @@ calculation (``jax.set_mesh``): compiled programs know it, and functions need no
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar, cast
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from wavefoundry.core.cores import Wanted, to_show
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.hosts import agreed
 
 AXIS = "samples"
 """Name of the axis of the mesh."""
+F = TypeVar("F", bound=Callable[..., Any])
+_WITHIN = jax.make_user_context(False)  # whether samples are shared already; compiled programs know it
 
 
 def parts() -> int:
-    """Among how many devices samples are shared here; 1 within the part of one device."""
+    """Among how many devices samples are shared here; 1 within the part of one of them."""
     mesh = jax.sharding.get_abstract_mesh()
-    return mesh.shape[AXIS] if AXIS in mesh.axis_names and AXIS not in mesh.manual_axes else 1
+    return 1 if _WITHIN.value or AXIS not in mesh.axis_names else mesh.shape[AXIS]
+
+
+def on_devices(f: F) -> F:
+    """A function that all devices run, each for itself; what it hands to ``shared`` they share.
+
+    To be put between ``jit`` and a function of arrays (whole pytrees, and whatever is no array). Without it ``shared``
+    is what it is on one device.
+    """
+
+    @functools.wraps(f)
+    def everywhere(*args: Any, **kwargs: Any) -> Any:
+        mesh = jax.sharding.get_abstract_mesh()
+        if parts() == 1 or AXIS in mesh.manual_axes:
+            return f(*args, **kwargs)
+        arrays, rest = eqx.partition((args, kwargs), eqx.is_array)
+        others: list[Any] = []
+
+        def each(arrays: PyTree) -> PyTree:
+            args, kwargs = eqx.combine(arrays, rest)
+            found, other = eqx.partition(f(*args, **kwargs), eqx.is_array)
+            others.append(other)
+            return found
+
+        found = jax.shard_map(each, in_specs=PartitionSpec(), out_specs=PartitionSpec(), check_vma=False)(arrays)
+        return eqx.combine(found, others[0])
+
+    return cast(F, everywhere)
 
 
 def shared(f: Callable[[PyTree], PyTree], xs: PyTree) -> PyTree:
@@ -35,20 +67,28 @@ def shared(f: Callable[[PyTree], PyTree], xs: PyTree) -> PyTree:
 
     Args:
         f: acts on each sample by itself; leading axis S of whatever it takes and gives.
-        xs: leading axis S. Where the devices do not divide it, the first samples are done once more.
+        xs: leading axis S. Where the devices do not divide it, some samples are done twice.
     """
-    count, size = parts(), jax.tree.leaves(xs)[0].shape[0]
-    if count == 1 or size < count:
+    mesh, count, size = jax.sharding.get_abstract_mesh(), parts(), jax.tree.leaves(xs)[0].shape[0]
+    if count == 1 or AXIS not in mesh.manual_axes or size < count:
         return f(xs)
-    over = -size % count
-    if over:
-        xs = jax.tree.map(lambda a: jnp.concatenate([a, a[:over]]), xs)
+    each = -(-size // count)
+    # the last parts begin earlier where there is not enough for all; their first samples are left out again
+    begin = jnp.minimum(jax.lax.axis_index(AXIS) * each, size - each)
+    mine = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, begin, each), xs)
+    with _WITHIN(True):
+        found = f(mine)
+    return jax.tree.map(lambda a: _whole(jax.lax.all_gather(a, AXIS), size), found)
 
-    def part(mine: PyTree) -> PyTree:
-        return jax.tree.map(lambda a: jax.lax.all_gather(a, AXIS, tiled=True), f(mine))
 
-    found = jax.shard_map(part, in_specs=PartitionSpec(AXIS), out_specs=PartitionSpec(), check_vma=False)(xs)
-    return jax.tree.map(lambda a: a[:size], found) if over else found
+def _whole(gathered: Array, size: int) -> Array:
+    """The parts of all devices, (count, each, ...), as one array of ``size`` samples."""
+    count, each = gathered.shape[:2]
+    if count * each == size:
+        return gathered.reshape(size, *gathered.shape[2:])
+    begin = [min(i * each, size - each) for i in range(count)]
+    rows = [gathered[i, i * each - begin[i] :] for i in range(count)]
+    return jnp.concatenate(rows)
 
 
 def mapped(f: Callable[[Any], Any], xs: PyTree, chunk: int) -> PyTree:
@@ -108,11 +148,13 @@ def mesh_of(devices: Wanted | None, where: str) -> Mesh | None:
     if devices != "auto" and (isinstance(devices, bool) or not isinstance(devices, int) or devices < 1):
         raise InputError(f"{devices!r} devices are not possible", where=where, why='1 or more, or "auto"')
     now = parts()
-    if devices == "auto" and now > 1:
+    if now > 1 and (devices == "auto" or jax.process_count() > 1):
         return None
     _show_cores(devices)
     there = jax.local_devices()
     count = devices if devices != "auto" else 1 if there[0].platform == "cpu" else len(there)
+    if jax.process_count() > 1:
+        return _of_all_hosts(count, where)
     if count > len(there):
         cpu = there[0].platform == "cpu"
         raise InputError(
@@ -127,7 +169,19 @@ def mesh_of(devices: Wanted | None, where: str) -> Mesh | None:
         raise InputError(f"{now} devices are in use", where=where, why="they are chosen once in a process")
     if count == now:
         return None
-    return Mesh(np.array(there[:count]), (AXIS,), axis_types=(AxisType.Auto,))
+    return _mesh(there[:count])
+
+
+def _mesh(devices: list[Any]) -> Mesh:
+    return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def _of_all_hosts(count: int, where: str) -> Mesh:
+    """As many devices of every process, which all have to have."""
+    if agreed(count) != -agreed(-count) or agreed(float(count > len(jax.local_devices()))):
+        raise InputError("the processes do not have equally many devices", where=where, why=f"this one has {count}")
+    each = [[d for d in jax.devices() if d.process_index == process] for process in range(jax.process_count())]
+    return _mesh([device for mine in each for device in mine[:count]])
 
 
 def _show_cores(devices: Wanted) -> None:

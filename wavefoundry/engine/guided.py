@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from wavefoundry.core.devices import mapped
+from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.types import Config, System, Wavefunction
 from wavefoundry.engine.sampling import Walkers, members, over_family
 
@@ -186,6 +186,7 @@ def guides_at(
 
 
 @eqx.filter_jit
+@on_devices
 def guide_at(wavefunction: Wavefunction, family: System, xs: PyTree, extent: tuple[int, ...], chunk: int) -> Guide:
     """``guides_at`` for one system: samples without member axis, e.g. the walkers of a training."""
     guide = guides_at(wavefunction, family, jax.tree.map(lambda a: a[None], xs), extent, chunk)

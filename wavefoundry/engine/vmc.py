@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from wavefoundry.core.devices import shared
+from wavefoundry.core.devices import on_devices, shared
 from wavefoundry.core.types import Batch, Process, Run, System, Wavefunction
 from wavefoundry.engine.gradient import (
     Direction,
@@ -383,6 +383,7 @@ def block_of(process: Process) -> Any:
     """
 
     @jax.jit
+    @on_devices
     def block(run: Run, family: System, schedule: Schedule, count: Array | None = None) -> tuple[Run, Info]:
         def one(k: Any, run: Run) -> tuple[Run, Info]:
             return process.step(run, family, schedule.learning_rate[k], schedule.shift[k])

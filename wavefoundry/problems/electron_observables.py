@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from wavefoundry.core.devices import mapped
+from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.problems.electrons import ElectronSystem
 from wavefoundry.problems.orbital_response import orbital_response
 
@@ -106,6 +106,7 @@ def forces(terms: ForceTerms) -> Float[Array, "C S atoms 3"]:
 
 
 @eqx.filter_jit
+@on_devices
 def over_samples(f: Callable[..., Any], system: ElectronSystem, x: Float[Array, "C S n 3"], chunk: int = 64) -> Any:
     """``f(system, x)`` for every sample; leading axes (C, S). Hand in ``eqx.Partial(spin_squared, wavefunction)``."""
     flat = x.reshape(-1, *x.shape[2:])

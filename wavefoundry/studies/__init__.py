@@ -12,7 +12,6 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.studies.workers import Crew, client_of
 
 if TYPE_CHECKING:
-    from wavefoundry.artifacts.store import RunDirectory
     from wavefoundry.core.cores import Wanted
     from wavefoundry.studies.progress import Context, Emit
 
@@ -84,15 +83,22 @@ def perform(
     from wavefoundry.artifacts.results import read_results
     from wavefoundry.artifacts.store import RunDirectory
     from wavefoundry.core.devices import used
+    from wavefoundry.core.hosts import follows
     from wavefoundry.core.meter import Cost
     from wavefoundry.core.programs import keep_programs
+    from wavefoundry.studies import hosts
     from wavefoundry.studies.progress import WHOLE, Context
 
     keep_programs()
-    with used(devices_of(spec)):
+    with used(devices_of(spec)), hosts.peers():
+        hosts.require_one_run(spec, devices_of(spec), client)
         kind = import_module(KINDS[spec.kind])
         if not resume:
             kind.check(spec)
+        if follows():
+            summary = read_results(folder) if resume else None
+            return summary or _done(spec, kind, hosts.context_of(folder, requested, resume), folder, "", None)
+        if not resume:
             directory = RunDirectory.create(folder, study_file.dumps(spec), overwrite=overwrite)
         else:
             directory = RunDirectory.open(folder, write=True)
@@ -108,7 +114,7 @@ def perform(
                 directory.truncate_log(newest)
                 earlier = None if newest is None else Cost(**newest.get(WHOLE, {}))
             context = Context(emit, directory, requested, earlier, stored)
-            summary = _done(spec, kind, context, directory, client)
+            summary = _done(spec, kind, context, directory.path, directory.spec_text, client)
             for text in directory.warnings:
                 context.warn(text)
             summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
@@ -119,21 +125,21 @@ def perform(
         return summary
 
 
-def _done(spec: Any, kind: Any, context: Context, directory: RunDirectory, client: Any) -> dict[str, Any]:
+def _done(spec: Any, kind: Any, context: Context, folder: Path, text: str, client: Any) -> dict[str, Any]:
     """The summary of a study, once all there is to it has been done."""
     from wavefoundry.studies.execute import execute
 
     if spec.run.seeds > 1:
         from wavefoundry.studies import seeds
 
-        return seeds.run(spec, context, directory.path, client)
+        return seeds.run(spec, context, folder, client)
     study = kind.build(spec, context)
     if client is None:
         done = execute(study, context)
     else:
         from wavefoundry.studies.remote import execute_by_workers
 
-        done = execute_by_workers(study, context, client, directory.spec_text)
+        done = execute_by_workers(study, context, client, text)
     return study.summary(done, context) | {"cost": context.cost().to_dict()}
 
 

@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from wavefoundry.core import tree
 from wavefoundry.core.errors import Interrupted
+from wavefoundry.core.hosts import agreed
 from wavefoundry.core.meter import METER, Cost
 from wavefoundry.studies.task import Arrays, Output, Task
 
@@ -144,8 +145,8 @@ class Context(Speaker):
         return self.stopped_by() is not None
 
     def stopped_by(self) -> int | None:
-        """The signal that asked to stop, or None."""
-        return self._requested()
+        """The signal that asked to stop, or None; of any of the processes that work in step."""
+        return int(agreed(self._requested() or 0)) or None
 
 
 class Progress(Speaker):
@@ -174,7 +175,8 @@ class Progress(Speaker):
     @property
     def due(self) -> bool:
         """Whether a checkpoint should be saved now: a signal arrived, or the last one is a minute old."""
-        return self.context.stopping or time.monotonic() - self._saved > SAVE_AFTER
+        late = time.monotonic() - self._saved > SAVE_AFTER
+        return bool(agreed(self.context.stopping or late))
 
     def save(self, step: int, state: PyTree, **meta: Any) -> None:
         """Checkpoint a pytree of arrays, or arrays by name, with JSON values; then stop if that was asked for.

@@ -31,6 +31,7 @@ def hardware() -> dict[str, Any]:
         "device": device.device_kind,
         "devices": jax.device_count(),
         "devices_used": parts(),
+        "hosts": jax.process_count(),
         "cores": cores(),
         "machine": platform.machine(),
         "system": platform.system(),

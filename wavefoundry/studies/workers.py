@@ -272,6 +272,18 @@ def slurm_cluster(settings: Mapping[str, Any]) -> Any:
         ) from None
 
 
+def job_script(crew: Crew) -> str:
+    """What would be handed to Slurm.
+
+    Raises:
+        InputError: as ``slurm_cluster``, or another scheduler was named.
+    """
+    if crew.scheduler != "slurm":
+        raise InputError("--dry-run prints a job script of Slurm", where="--dry-run", fix="--scheduler slurm")
+    with slurm_cluster(crew.slurm) as cluster:
+        return cluster.job_script()
+
+
 def _require_dask() -> None:
     try:
         import dask_jobqueue  # noqa: F401

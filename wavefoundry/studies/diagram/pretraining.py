@@ -16,6 +16,7 @@ from jaxtyping import PyTree
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence, kept, rest
 from wavefoundry.core.errors import PhysicsError
+from wavefoundry.core.hosts import agreed
 from wavefoundry.core.statistics import autocorrelation_time, split_r_hat, v_score
 from wavefoundry.core.types import Run, System, Wavefunction
 from wavefoundry.engine.vmc import Info, Options, Schedule, block_of, decay, variational
@@ -137,7 +138,7 @@ class Trainer:
         part = jax.tree.map(lambda a: a[index], schedule)
         run, info = jax.block_until_ready(self._block(run, family, part, jnp.array(count)))
         if count:
-            self._pace = (time.perf_counter() - begin) / count
+            self._pace = agreed((time.perf_counter() - begin) / count)
         return run, jax.tree.map(lambda rows: np.asarray(rows)[:count], info)
 
     def convergence(self, e_inf: float = 0.0) -> Convergence:

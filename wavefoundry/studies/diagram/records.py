@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from wavefoundry.adapt.pool import Pool, contract
-from wavefoundry.core.devices import mapped, shared
+from wavefoundry.core.devices import mapped, on_devices, shared
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.mixtures import mixed_estimate, mixed_mean, ratio
 from wavefoundry.core.statistics import Estimate, energy_statistics, z_score
@@ -38,11 +38,13 @@ MOVED = 4
 
 
 @eqx.filter_jit
+@on_devices
 def _terms(system: LatticeSystem, head: Head, pool: Pool) -> Array:
     return contract(system, head, pool)
 
 
 @eqx.filter_jit
+@on_devices
 def _images(system: LatticeSystem, head: Head, pool: Pool, stay: Array) -> tuple[Array, Array]:
     """Images of all samples: values (M, terms) and amplitudes (M,)."""
     found = mapped(lambda a: image(system, head, a[0], a[1], stay), (pool.x, pool.local), 256)
@@ -50,11 +52,13 @@ def _images(system: LatticeSystem, head: Head, pool: Pool, stay: Array) -> tuple
 
 
 @eqx.filter_jit
+@on_devices
 def _observables(system: LatticeSystem, x: Array) -> Array:
     return mapped(observables.measure(system), x, 1024)
 
 
 @eqx.filter_jit
+@on_devices
 def moved_on(system: LatticeSystem, x: Array, key: Array) -> Array:
     """Every configuration (M, sites) moved once by the Hamiltonian, see ``engine.one_move``."""
     return shared(jax.vmap(lambda a: move(system, a[0], a[1])), (jax.random.split(key, x.shape[0]), x))

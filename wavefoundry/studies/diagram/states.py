@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from wavefoundry.adapt.pool import Layout, Pool, contract, sample
-from wavefoundry.core.devices import mapped
+from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.types import Wavefunction
@@ -265,6 +265,7 @@ class LatticeState:
 
 
 @eqx.filter_jit
+@on_devices
 def _log_psi(wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk: int) -> Array:
     def one(x: Array) -> Array:
         psi = wavefunction(system, x)
@@ -275,6 +276,7 @@ def _log_psi(wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk
 
 
 @eqx.filter_jit
+@on_devices
 def _local(term: LatticeSystem, wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk: int) -> Array:
     """Local values of an operator on samples, (M,); the network sees the couplings of ``system``."""
     wavefunction = wavefunction.without_features()

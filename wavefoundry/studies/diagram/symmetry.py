@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
 from wavefoundry.artifacts.spec_tables import AdaptTable
-from wavefoundry.core.devices import mapped
+from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.projection import Images, averaged, projected
@@ -170,6 +170,7 @@ def sector_energies(
 
 
 @eqx.filter_jit
+@on_devices
 def _by_sector(
     wavefunction: Wavefunction, system: LatticeSystem, images: Images, weights: Array, xs: Array, chunk: int
 ) -> tuple[Array, Array, Array]:

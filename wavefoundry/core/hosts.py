@@ -1,0 +1,63 @@
+"""One calculation by several processes in step, on as many machines: where they meet, agree, and part.
+
+All of them run the same program on the same data; each does its share of the samples (``core.devices``). Whatever a
+program decides by clocks or signals they have to agree on, or they would wait for one another for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import jax
+import numpy as np
+
+from wavefoundry.core.errors import InputError
+
+
+def join() -> bool:
+    """Meet the processes that a launcher (srun, mpirun) has started with this one; before JAX's first calculation.
+
+    Returns:
+        As ``follows``.
+
+    Raises:
+        InputError: there is no launcher, or the others do not answer.
+    """
+    try:
+        jax.distributed.initialize()
+    except (ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:200]
+        fix = "srun --ntasks=4 wavefoundry run study.toml --hosts, or mpirun"
+        raise InputError("the processes of this run do not meet", where="--hosts", why=why, fix=fix) from None
+    return follows()
+
+
+def follows() -> bool:
+    """Whether another process writes the run directory and shows progress: all but the first only keep in step."""
+    return jax.process_index() > 0
+
+
+def agreed(value: float) -> float:
+    """The largest value of all processes; every one of them has to ask."""
+    if jax.process_count() == 1:
+        return value
+    from jax.experimental import multihost_utils
+
+    with jax.set_mesh(jax.sharding.Mesh(np.empty((), object), ())):  # whatever devices a calculation uses
+        return float(np.max(multihost_utils.process_allgather(np.array(float(value)))))
+
+
+def leave(code: int) -> None:
+    """Part from the others at the end of a program with exit code ``code``; does not return where something failed.
+
+    A failure may be this process's alone. Waiting for the others would then take minutes and end in an abort.
+    """
+    if jax.process_count() == 1:
+        return
+    if code in (0, 3) or code > 128:
+        jax.distributed.shutdown()
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
