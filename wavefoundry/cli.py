@@ -16,6 +16,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -54,8 +55,6 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run, bit for bit.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the last line.")]
-
-
 Seeds = Annotated[int | None, typer.Option(metavar="N", help="Repeat the study with N seeds, as [run] seeds = N.")]
 Devices = Annotated[str | None, typer.Option(metavar="N|auto", help="Share the samples, as [run] devices = N.")]
 Hosts = Annotated[bool, typer.Option("--hosts", help="One run by all processes that srun or mpirun has started.")]
@@ -262,13 +261,13 @@ def _execute(spec: Any, mode: Mode) -> None:
     from wavefoundry.reports.lines import final_line
 
     ask_for(getattr(spec.run, "devices", 1))
-    follows = False
+    check, follows = partial(check_early, spec, mode.out, mode.resume, mode.overwrite), False
     if mode.hosts:
         from wavefoundry.core.hosts import join
 
-        follows = join()
-    if not follows:
-        check_early(spec, mode.out, mode.resume, mode.overwrite)
+        follows = join(check)
+    else:
+        check()
     with live.view(quiet=mode.quiet or follows, json=mode.json) as emit:
         emit({"event": "phase", "phase": "start", "text": "loading the libraries"})
         from wavefoundry.studies import run_study

@@ -3,9 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,7 +139,8 @@ def test_impossible_numbers_of_devices_are_refused(devices, words, tmp_path, cap
 def test_the_same_words_in_python(tmp_path):
     with pytest.raises(InputError, match="4096 devices are asked for"):
         use_devices(4096)
-    for wrong in (0, -2, 1.0, True, "all"):
+    everything: list[Any] = [0, -2, 1.0, True, "all"]
+    for wrong in everything:
         with pytest.raises(InputError, match="not possible"):
             use_devices(wrong)
     assert use_devices() == use_devices(1) == 1  # one CPU
@@ -148,3 +152,63 @@ def test_the_same_words_in_python(tmp_path):
 def test_studies_without_samples_have_no_devices():
     with pytest.raises(InputError, match="devices"):
         loads('kind = "emulation"\n[run]\ndevices = 2\n')
+
+
+def side_by_side(folder: Path, port: int, *words: str) -> list[subprocess.Popen]:
+    """Two processes as Slurm would start them, on loopback."""
+    names = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
+    where = {"JAX_COORDINATOR_PORT": str(port), "JAX_COORDINATOR_BIND_ADDRESS": f"127.0.0.1:{port}"}
+    ranks = [{"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)} for rank in range(2)]
+    call = ["-m", "wavefoundry", "run", "study.toml", "--hosts", *words]
+    return [start(call, folder, environment(**names, **where, **rank)) for rank in ranks]
+
+
+def free_port() -> int:
+    """A port nobody listens to."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def wait_for(path: Path, words: str, processes: list[subprocess.Popen]) -> None:
+    """Until a file says so."""
+    while not (path.is_file() and words in path.read_text()):
+        assert all(process.poll() is None for process in processes), [finish(process) for process in processes]
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_two_processes_in_step_stop_together_and_give_the_numbers_of_one(runs):
+    """A signal to the second process alone stops both; resumed, the run ends with the numbers of one process."""
+    processes = side_by_side(runs, free_port(), "--out", "hosts")
+    wait_for(runs / "hosts" / "log.jsonl", '"compiling"', processes)
+    processes[1].send_signal(signal.SIGTERM)
+    shown = [finish(process) for process in processes]
+    assert [process.returncode for process in processes] == [143, 143], shown
+    assert any((runs / "hosts" / "checkpoints").iterdir())
+    processes = side_by_side(runs, free_port(), "--out", "hosts", "--resume")
+    shown = [finish(process) for process in processes]
+    assert processes[0].returncode in (0, 3) and processes[1].returncode == 0, shown
+    np.testing.assert_allclose(numbers(runs / "hosts"), numbers(runs / "one"), rtol=1e-10)
+    hardware = json.loads((runs / "hosts" / "summary.json").read_text())["hardware"]
+    assert (hardware["hosts"], hardware["devices_used"]) == (2, 2)
+    refused = side_by_side(runs, free_port(), "--out", "hosts")
+    shown = [finish(process) for process in refused]
+    assert [process.returncode for process in refused] == [2, 2] and "not empty" in shown[0], shown
+
+
+@pytest.mark.slow
+def test_the_loss_of_a_process_ends_the_others(runs):
+    processes = side_by_side(runs, free_port(), "--out", "lost", "--set", "pretrain.steps=100000")
+    wait_for(runs / "lost" / "log.jsonl", '"step"', processes)
+    processes[1].kill()
+    assert "--resume" in finish(processes[0]) and processes[0].returncode == 1
+    finish(processes[1])
+
+
+def test_hosts_need_a_launcher(tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    launchers = ("SLURM", "OMPI", "JAX_COORD")
+    alone = {name: value for name, value in environment().items() if not name.startswith(launchers)}
+    process = start(["-m", "wavefoundry", "run", "study.toml", "--out", "run", "--hosts"], tmp_path, alone)
+    assert "do not meet" in finish(process) and process.returncode == 2 and not (tmp_path / "run").exists()

@@ -91,7 +91,9 @@ def electrons() -> Any:
 
 def tickets() -> Any:
     """Steps with a mask."""
-    network, system = models.dense(alpha=2.0).build(jax.random.key(1), (6,)), enumerate_states(CHAIN)
+    system: Any = enumerate_states(CHAIN)
+    model: Any = models.dense(alpha=2.0)
+    network = model.build(jax.random.key(1), (6,))
     theta = compact.vector(network)
     index = compact.padded(np.arange(theta.size) % 3 == 0, theta.size)
     rates = compact.Rates(jnp.full(3, 0.05), jnp.full(3, 1e-2))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
@@ -173,6 +174,8 @@ def mesh_of(devices: Wanted | None, where: str) -> Mesh | None:
 
 
 def _mesh(devices: list[Any]) -> Mesh:
+    # NetKet, imported later by one of several processes, would put a mesh of its own in place of this one
+    os.environ.setdefault("NETKET_EXPERIMENTAL_SHARDING", "0")
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 

@@ -6,23 +6,28 @@ program decides by clocks or signals they have to agree on, or they would wait f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 
-from wavefoundry.core.errors import InputError
+from wavefoundry.core.errors import InputError, WavefoundryError
 
 
-def join() -> bool:
+def join(check: Callable[[], None]) -> bool:
     """Meet the processes that a launcher (srun, mpirun) has started with this one; before JAX's first calculation.
+
+    Args:
+        check: what the first process asks before anything is done; where it refuses, all processes end.
 
     Returns:
         As ``follows``.
 
     Raises:
-        InputError: there is no launcher, or the others do not answer.
+        InputError: there is no launcher, or the others do not answer. WavefoundryError: what ``check`` raises.
     """
     try:
         jax.distributed.initialize()
@@ -30,7 +35,32 @@ def join() -> bool:
         why = " ".join(str(error).split())[:200]
         fix = "srun --ntasks=4 wavefoundry run study.toml --hosts, or mpirun"
         raise InputError("the processes of this run do not meet", where="--hosts", why=why, fix=fix) from None
+    refusal: WavefoundryError | None = None
+    if not follows():
+        try:
+            check()
+        except WavefoundryError as error:
+            refusal = error
+    with _to_standard_error():  # what the library says when it connects
+        code = int(agreed(refusal.exit_code if refusal else 0))
+    if refusal is not None:
+        raise refusal
+    if code:
+        raise SystemExit(code)
     return follows()
+
+
+@contextlib.contextmanager
+def _to_standard_error() -> Iterator[None]:
+    """Whatever a library writes to standard output, which belongs to results."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def follows() -> bool:
