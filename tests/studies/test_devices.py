@@ -16,6 +16,7 @@ import pytest
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.spec import loads
 from wavefoundry.cli import main
+from wavefoundry.core.cores import cores
 from wavefoundry.core.devices import use_devices
 from wavefoundry.core.errors import InputError
 from wavefoundry.studies import run_study
@@ -104,6 +105,20 @@ def test_two_devices_give_the_numbers_of_one(runs):
     np.testing.assert_allclose(numbers(runs / "two"), numbers(runs / "one"), rtol=1e-10)
     hardware = [json.loads((runs / name / "summary.json").read_text())["hardware"] for name in ("one", "two")]
     assert [found["devices_used"] for found in hardware] == [1, 2] and hardware[1]["devices"] == 2
+
+
+@pytest.mark.slow
+def test_the_command_line_shows_cores_as_devices(runs):
+    """Where nothing is forced from outside; NetKet is imported after the devices have been chosen."""
+    if cores() < 2:
+        pytest.skip("one core")
+    process = start(
+        ["-m", "wavefoundry", "run", "study.toml", "--out", "called", "--devices", "2"], runs, environment()
+    )
+    shown = finish(process)
+    assert process.returncode in (0, 3), shown
+    np.testing.assert_allclose(numbers(runs / "called"), numbers(runs / "one"), rtol=1e-10)
+    assert json.loads((runs / "called" / "summary.json").read_text())["hardware"]["devices_used"] == 2
 
 
 @pytest.mark.slow

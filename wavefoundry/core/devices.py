@@ -24,6 +24,10 @@ from wavefoundry.core.cores import Wanted, to_show
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.hosts import agreed
 
+# NetKet puts a mesh of all devices around everything as it is imported: it would replace ours, or run what one device
+# does on all of them. A value of the user's own is respected.
+os.environ.setdefault("NETKET_SHARDING", "0")
+
 AXIS = "samples"
 """Name of the axis of the mesh."""
 F = TypeVar("F", bound=Callable[..., Any])
@@ -174,8 +178,6 @@ def mesh_of(devices: Wanted | None, where: str) -> Mesh | None:
 
 
 def _mesh(devices: list[Any]) -> Mesh:
-    # NetKet, imported later by one of several processes, would put a mesh of its own in place of this one
-    os.environ.setdefault("NETKET_EXPERIMENTAL_SHARDING", "0")
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
