@@ -20,15 +20,17 @@ from wavefoundry.api_checks import (
     check_system,
     checked,
     points_at,
+    several,
     values_of,
 )
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
+from wavefoundry.artifacts.spec_diagram import APART
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import expect, path_of, table_of
+from wavefoundry.core.expect import path_of, table_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
@@ -37,10 +39,12 @@ from wavefoundry.problems.gauge import with_rule
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import run_study
 from wavefoundry.studies.diagram import study as diagram_study
-from wavefoundry.studies.diagram.adapting import adaptation
 from wavefoundry.studies.diagram.base import Base
+from wavefoundry.studies.diagram.ladder import adaptation
+from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import build_network, fitted
 from wavefoundry.studies.diagram.pretraining import chunk_size
+from wavefoundry.studies.diagram.several import Bases, Given
 from wavefoundry.studies.diagram.states import LatticeState
 from wavefoundry.studies.diagram.states_kept import state_at, states_of
 from wavefoundry.studies.diagram.symmetry import in_sector, sector_of
@@ -204,8 +208,9 @@ def pretrain(
     if not (hasattr(model, "build") or isinstance(model, SymmetricSpec)) or isinstance(model, ElectronsSpec):
         fix = "wf.models.vit(), for example"
         raise InputError(f"{type(model).__name__} is no network for a lattice", where="wf.pretrain: model", fix=fix)
-    if "warm_start" in settings:
-        raise InputError("warm_start belongs to study files", where="wf.pretrain", fix="use wf.load and wf.map")
+    for name, fix in (("warm_start", "use wf.load and wf.map"), ("together", "wf.map([base, other], points)")):
+        if name in settings:
+            raise InputError(f"{name} belongs to study files", where="wf.pretrain", fix=fix)
     points = points_at(at)
     check_not_empty(system, points, "wf.pretrain")
     keep_programs()
@@ -300,7 +305,7 @@ class Diagram:
 
 @overload
 def map(
-    base: Pretrained,
+    base: Pretrained | Sequence[Pretrained],
     points: Mapping[str, float | Sequence[float] | np.ndarray],
     method: str | None = None,
     **settings: Any,
@@ -321,7 +326,8 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     """Adapt a pre-trained wavefunction to other couplings, or a model of molecules to other molecules.
 
     Args:
-        base: from ``pretrain`` or ``load``.
+        base: from ``pretrain`` or ``load``; of lattices also several, of which every point takes the one that gives the
+            lower energy.
         points: values of one or several couplings, several make a grid; or molecules.
         method: "head" (on pools, the default for couplings), "full" (all weights) or "zero-shot" (the default for
             molecules).
@@ -339,32 +345,53 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         return api_molecules.map_molecules(
             base, points, method or "zero-shot", evaluate=evaluate, progress=progress, **settings
         )
-    fix = "wf.pretrain(system), or wf.load(path, system)"
-    expect(base, Pretrained, "pre-trained model", where="wf.map: base", fix=fix)
+    bases = several(base, Pretrained)
     method = method or "head"
     values = values_of(points)
     table = checked(AdaptTable, "wf.map", {"method": method, "points": values, **settings})
     given = table_of(evaluate, "wf.map: evaluate", 'evaluate={"samples": 4096}')
     judged = checked(EvaluateTable, "wf.map: evaluate", given)
-    check_not_empty(base.system, grid(table.points), "wf.map: points")
-    if method == "head" and not _tunable(base.wavefunction):
+    check_not_empty(bases[0].system, grid(table.points), "wf.map: points")
+    if unable := next((one for one in bases if method == "head" and not _tunable(one.wavefunction)), None):
         raise InputError(
-            f"the head of a {type(base.model).__name__} has no weights to tune",
+            f"the head of a {type(unable.model).__name__} has no weights to tune",
             where="wf.map: method",
             why="its log psi is the sum of all features",
             fix='method="full", or a transformer: wf.models.vit()',
         )
     keep_programs()
-    start, pretrained = base.base, base.record
-    if table.symmetry != "none":
-        pretrained = pretrained | {"symmetry": sector_of(start, table)}
-        start = in_sector(start, pretrained["symmetry"])
-    chunk = chunk_size(start.wavefunction, start.system, 512)
-    mapper = diagram_study.make_mapper(start, table, judged, base.settings, chunk)
+    starts = [projected_base(one, table) for one in bases]
     log: list[dict[str, Any]] = []
     with _view(progress) as emit:
-        adapted = adaptation(mapper, grid(table.points))
-        done = execute(adapted, Context(lambda event: (log.append(event), emit(event))[0]))
+        context = Context(lambda event: (log.append(event), emit(event))[0])
+        adapted = [
+            adaptation(_mapper(start, one.settings, table, judged, k), grid(table.points))
+            for k, (one, (start, _)) in enumerate(zip(bases, starts, strict=True))
+        ]
+        given = [Given(one, record) for one, (_, record) in zip(adapted, starts, strict=True)]
+        plan = Bases(given, grid(table.points))
+        single = adapted[0] if len(bases) == 1 else plan
+        done = execute(single, context)
     settings_used = {"adapt": table.model_dump(mode="json"), "evaluate": judged.model_dump(mode="json")}
-    summary = diagram_study.summary_of(start, pretrained, adapted.records(done), adapted.cost(done), settings_used)
-    return Diagram(summary, log, states_of(start, summary["points"], adapted.states(done)))
+    first, *others = [record for _, record in starts]
+    summary = diagram_study.summary_of(
+        starts[0][0], first, single.records(done), single.cost(done), settings_used, others
+    )
+    if others:
+        summary |= {"bases": [first, *others], "crossings": plan.crossings(done)}
+    return Diagram(summary, log, states_of([start for start, _ in starts], summary["points"], single.states(done)))
+
+
+def projected_base(base: Pretrained, adapt: AdaptTable) -> tuple[Base, dict[str, Any]]:
+    """What is adapted, and its record: a pre-trained state, or its projection on a sector."""
+    if adapt.symmetry == "none":
+        return base.base, base.record
+    chosen = sector_of(base.base, adapt)
+    return in_sector(base.base, chosen), base.record | {"symmetry": chosen}
+
+
+def _mapper(base: Base, settings: PretrainTable, adapt: AdaptTable, evaluate: EvaluateTable, number: int) -> Mapper:
+    """Adapts one of several bases; each has random numbers of its own."""
+    chunk = chunk_size(base.wavefunction, base.system, 512)
+    table = settings.model_copy(update={"seed": (settings.seed + APART * number) % 2**32})
+    return diagram_study.make_mapper(base, adapt, evaluate, table, chunk)

@@ -122,3 +122,26 @@ def check_fits(arrays: Mapping[str, Any], couplings: Mapping[str, float], extent
             where=where,
             fix="the family of Hamiltonians it was trained on",
         )
+
+
+def several(base: Any, kind: type[Any]) -> list[Any]:
+    """One base or several of the same family, as a list.
+
+    Raises:
+        InputError: no base, or bases of different systems.
+    """
+    listed: list[Any] = list(base) if isinstance(base, Sequence) and not isinstance(base, str) else [base]
+    fix = "wf.pretrain(system), or wf.load(path, system)"
+    if not listed:
+        raise InputError("there is no base to adapt", where="wf.map: base", fix=fix)
+    for one in listed:
+        expect(one, kind, "pre-trained model", where="wf.map: base", fix=fix)
+        first, other = listed[0].system, one.system
+        if any(getattr(first, name) != getattr(other, name) for name in ("model", "names", "extent", "hilbert")):
+            raise InputError(
+                "the bases belong to different systems",
+                where="wf.map: base",
+                why="several bases are compared at the same points, by their energies",
+                fix="bases of one family of Hamiltonians on one lattice, pre-trained at different couplings",
+            )
+    return listed

@@ -68,16 +68,18 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Stud
             names = [student["name"] for student in summary["students"]]
             stored = {name: folder / "artifacts" / f"student-{name}" for name in names}
             return {name: load_student(place) for name, place in stored.items() if place.is_dir()}
-        system = diagram_study.build_system(study_file.loads(store.spec_text)).system
+        system = diagram_study.build_system(study_file.loads(store.spec_text).of_bases()[0]).system
         arrays = store.load_artifact("points")[0] if (folder / "artifacts" / "points").is_dir() else {}
         log = store.read_log()
     states: list[dict[str, np.ndarray] | None] = [None] * len(summary["points"])
     for name, array in arrays.items():
         index, field = name.split("/", 1)
         states[int(index)] = (states[int(index)] or {}) | {field: array}
-    start, chosen = load(base, system).base, summary["pretrain"].get("symmetry")
-    start = start if chosen is None else in_sector(start, chosen)
-    return Diagram(summary, log, states_of(start, summary["points"], states))
+    folders = [base, *(base.with_name(f"base-{number}") for number in range(1, len(summary.get("bases", ()))))]
+    starts = [load(one, system).base for one in folders]
+    records = summary.get("bases", [summary["pretrain"]])
+    starts = [in_sector(s, r["symmetry"]) if r.get("symmetry") else s for s, r in zip(starts, records, strict=True)]
+    return Diagram(summary, log, states_of(starts, summary["points"], states))
 
 
 def from_netket_state(state: Any, system: LatticeSystem) -> Pretrained:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from wavefoundry.artifacts.spec_tables import (
     OWN_KEYS,
     PARTS,
+    RUNGS,
     AdaptTable,
     EvaluateTable,
     LatticeTable,
@@ -60,7 +61,23 @@ def problems(
         *_marshall(system),
         *_network(system, wavefunction, adapt),
         *_sampling(system, pretrain, evaluate),
+        *_ladder(adapt),
     ]
+
+
+def _ladder(adapt: AdaptTable) -> Iterator[Problem]:
+    """Keys of method auto: rungs in their order, each once, and none of them without it."""
+    rungs = [rung for rung in RUNGS if rung in adapt.rungs]
+    if adapt.rungs != rungs:
+        fix = f"rungs = [{', '.join(map(repr, rungs))}]".replace("'", '"')
+        yield Problem(("adapt", "rungs"), "rungs are climbed from cheap to dear, each once", "", fix)
+    if adapt.method == "auto":
+        return
+    fields = type(adapt).model_fields
+    for key in ("target", "rungs", "last_blocks", "most_steps"):
+        if key in adapt.model_fields_set and getattr(adapt, key) != fields[key].default:
+            why = "it says how far method auto climbs"
+            yield Problem(("adapt", key), f"method {adapt.method} has no {key}", why, 'method = "auto"')
 
 
 def _shape(system: SystemTable) -> Iterator[Problem]:
@@ -187,6 +204,10 @@ def _values(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> 
         if math.prod(lengths) > most:
             yield Problem(path, f"{math.prod(lengths)} points are too many", f"at most {most}")
             continue
+        bases = [] if path[0] != "pretrain" or pretrain.together else grid(table)
+        if twice := next((base for base in bases if bases.count(base) > 1), None):
+            where = ", ".join(f"{name} = {value:g}" for name, value in twice.items())
+            yield Problem(path, f"{where} is named twice", "every base stands at a coupling of its own")
         zero = next((point for point in grid(table) if not any((fixed | point).values())), None)
         if zero is not None:
             where = ", ".join(f"{name} = {value:g}" for name, value in zero.items())

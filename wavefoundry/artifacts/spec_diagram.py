@@ -21,6 +21,9 @@ from wavefoundry.artifacts.spec_tables import (
     grid,
 )
 
+APART = 1_000_003
+"""Between the seeds of two bases: more than any number of repetitions of a study."""
+
 
 class DiagramSpec(Table):
     """A study of kind "diagram": pre-train once, adapt to every point, evaluate.
@@ -45,6 +48,17 @@ class DiagramSpec(Table):
     def at_list(self) -> list[dict[str, float]]:
         """Couplings of the pre-training, one dict per system trained together."""
         return grid(self.pretrain.at)
+
+    def of_bases(self) -> list[DiagramSpec]:
+        """One study for every base: this one alone, unless its pre-trainings are separate; seeds are far apart."""
+        if self.pretrain.together:
+            return [self]
+        found = []
+        for index, at in enumerate(self.at_list()):
+            seed = (self.pretrain.seed + APART * index) % 2**32
+            table = self.pretrain.model_copy(update={"at": at, "together": True, "seed": seed})
+            found.append(self.model_copy(update={"pretrain": table}))
+        return found
 
     def couplings(self, point: Mapping[str, float]) -> dict[str, float]:
         """All couplings of the model at a point, in the order of the model's terms."""

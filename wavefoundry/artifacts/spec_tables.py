@@ -277,7 +277,12 @@ OWN_KEYS = {
 class PretrainTable(Table):
     """`[pretrain]`: the one expensive optimisation."""
 
-    at: dict[str, OneOrMany] = Field(description="couplings to pre-train at; a list trains several systems together")
+    at: dict[str, OneOrMany] = Field(description="couplings to pre-train at; of a list see together")
+    together: bool = Field(
+        default=True,
+        description="at with several values: one network for all of them, or (false) a base for each, of which every "
+        "point takes the one that gives the lower energy",
+    )
     steps: int = Field(default=300, ge=1, le=1_000_000, description="optimisation steps")
     walkers: int = Field(default=512, ge=1, le=1_000_000, description="Markov chains, one sample each per step")
     learning_rate: float = Field(
@@ -310,12 +315,38 @@ class PretrainTable(Table):
     warm_start: PathText | None = Field(default=None, description="run directory or artifact to start from (path)")
 
 
+class TargetTable(Table):
+    """`[adapt] target`: when method auto stops climbing; everything that is named has to be met."""
+
+    v_score: float | None = Field(default=None, gt=0, le=1, description="V-score, at most (5e-4 if nothing is named)")
+    relative_error: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="distance from the reference, at most (5e-4 if nothing is named); without one V-score stands in",
+    )
+    energy_error: float | None = Field(
+        default=None, gt=0, le=1, description="error bar of the energy, at most, relative to the energy"
+    )
+
+    def settled(self) -> TargetTable:
+        """With the defaults, where nothing is named."""
+        named = self.model_dump(exclude_none=True)
+        return self if named else TargetTable(v_score=5e-4, relative_error=5e-4)
+
+
+Rung = Literal["zero-shot", "head", "blocks", "full"]
+RUNGS: tuple[Rung, ...] = ("zero-shot", "head", "blocks", "full")
+"""Of method auto, in the order in which they are climbed."""
+
+
 class AdaptTable(Table):
     """`[adapt]`: every other coupling, cheaply."""
 
-    method: Literal["head", "full", "zero-shot"] = Field(
+    method: Literal["head", "full", "zero-shot", "auto"] = Field(
         default="head",
-        description="head: output layer only, on cached features; full: all weights; zero-shot: nothing",
+        description="head: output layer only, on cached features; full: all weights; zero-shot: nothing; auto: as much "
+        "of it as the target asks for",
     )
     points: dict[str, Points] = Field(
         description="value, list or { start, stop, num } per coupling; several couplings make a grid"
@@ -342,7 +373,20 @@ class AdaptTable(Table):
     tolerance: float = Field(
         default=1e-4, gt=0, le=1, description="relative energy accuracy at which a point is finished"
     )
-    full_steps: int = Field(default=60, ge=1, le=1_000_000, description="steps per point of method full")
+    full_steps: int = Field(
+        default=60, ge=1, le=1_000_000, description="steps per point of method full; auto: of its first training"
+    )
+    target: TargetTable = Field(default=TargetTable(), description="auto: when a point is good enough")
+    rungs: list[Rung] = Field(
+        default=list(RUNGS), min_length=1, max_length=4, description="auto: what is tried, from cheap to dear"
+    )
+    last_blocks: int = Field(default=1, ge=1, le=64, description="auto: blocks of the network that rung blocks trains")
+    most_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="auto: steps of training per point in all; by default those of the pre-training",
+    )
     symmetry: Annotated[str | list[str], _PROJECTED] = Field(
         default="none",
         description=f"from adaptation on, project amplitudes on a sector: a list out of {', '.join(PARTS)}",

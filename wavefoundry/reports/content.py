@@ -195,7 +195,8 @@ def cost_table(summary: dict[str, Any], rows: list[Row]) -> Table:
     What is left is loading, measuring the base, references, writing. The whole covers all sessions of a resumed run; in
     runs of earlier versions it can be smaller than its parts, and what is left is not shown.
     """
-    pretrain, total = _seconds(view.mapping(summary.get("pretrain")).get("cost")), _seconds(summary.get("cost"))
+    each, total = [_seconds(record.get("cost")) for record in view.bases(summary)], _seconds(summary.get("cost"))
+    pretrain = [sum(column) for column in zip(*each, strict=True)]
     adapted = _seconds(summary.get("adapt_cost"))
     if all(map(math.isnan, adapted)):
         spent = [row.cpu_seconds for row in rows if not math.isnan(row.cpu_seconds)]

@@ -34,6 +34,9 @@ def event_line(event: Event) -> str:
         return f"{_progress(event)}  {step_numbers(event)}" + (f"  {left}" if left else "")
     if kind == "round":
         return f"{round_place(event)}  {round_numbers(event)}"
+    if kind == "rung":
+        score = f"  V-score {_number(event.get('v_score'))}"
+        return f"{_place(event, event.get('point'))} {event.get('rung')}  {_energy(event)}{score}  {_met(event)}"
     if kind == "point":
         cells = point_cells(event)
         numbers = "  ".join(f"{head} {cells[head]}" for head in HEADS if cells[head] not in ("", NOT_AVAILABLE))
@@ -177,6 +180,14 @@ def step_numbers(event: Event) -> str:
     return "  ".join(f"{name} {text}" for name, text in texts.items() if text != NOT_AVAILABLE)
 
 
+def _energy(event: Event) -> str:
+    return f"E {format_value_error(_finite(event.get('energy')), _finite(event.get('energy_error')))}"
+
+
+def _met(event: Event) -> str:
+    return str(event.get("missed") or "target met")
+
+
 def round_numbers(event: Event) -> str:
     """The numbers of a pool round on one line; they steer the adaptation and are no results."""
     texts = {
@@ -187,9 +198,22 @@ def round_numbers(event: Event) -> str:
     return "  ".join(f"{name} {text}" for name, text in texts.items() if text != NOT_AVAILABLE)
 
 
-def pretrain_line(summary: Event) -> str:
-    """What the pre-training reached; empty when the summary has none."""
-    record = summary.get("pretrain") or {}
+def pretrain_lines(summary: Event) -> list[str]:
+    """What every pre-training reached, and where the bases cross."""
+    records = summary.get("bases") or [summary.get("pretrain") or {}]
+    crossed = [f"crossing of two bases at {crossing_words(one)}" for one in summary.get("crossings") or []]
+    return [*filter(None, map(_pretrain_line, records)), *crossed]
+
+
+def crossing_words(crossing: Mapping[str, Any]) -> str:
+    """A crossing as text: ``J2 = 0.53(2)``, with the couplings that stay the same along the line."""
+    name, (one, two) = crossing["coupling"], crossing["between"]
+    others = named({key: value for key, value in one.items() if key != name and value == two[key]})
+    place = f"{name} = {format_value_error(crossing['value'], crossing['error'])}"
+    return place + (f", {others}" if others else "")
+
+
+def _pretrain_line(record: Event) -> str:
     if not record:
         return ""
     energy = format_value_error(_finite(record.get("energy")), _finite(record.get("energy_error")))

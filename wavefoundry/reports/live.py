@@ -71,7 +71,7 @@ def final_table(summary: Event) -> RenderableType:
         return molecules_lines.final_table(summary, lines.cost_line(summary))
     points = list(summary.get("points") or [])
     parts: list[RenderableType] = [_table([lines.point_cells(point) for point in points])] if points else []
-    parts += [Text(line) for line in (lines.pretrain_line(summary), lines.cost_line(summary)) if line]
+    parts += [Text(line) for line in (*lines.pretrain_lines(summary), lines.cost_line(summary)) if line]
     closing = verdicts.closing_lines(points, lambda point: lines.named(point.get("couplings")))
     parts += [Text(line, style=style) for line, style in closing]
     doubted = [point for point in points if not verdicts.word(point) and not point.get("trusted", True)]

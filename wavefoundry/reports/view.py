@@ -90,6 +90,7 @@ class Row:
     observables: dict[str, Estimate] = field(default_factory=dict)
     profiles: dict[str, list[Estimate]] = field(default_factory=dict)
     terms: dict[str, Estimate] = field(default_factory=dict)
+    base: float = 0
 
     @property
     def mark(self) -> str:
@@ -218,7 +219,25 @@ def _row(point: dict[str, Any], scale: float) -> Row:
         observables=observables,
         profiles=profiles,
         terms={name: Estimate(term.value / scale, term.error / scale) for name, term in terms.items()},
+        base=_base_of(point),
     )
+
+
+def _base_of(entry: dict[str, Any]) -> float:
+    """Number of the base that a record or an event belongs to; the first one where it does not say."""
+    base = entry.get("base")
+    found = number(mapping(base).get("index") if isinstance(base, dict) else base)
+    return 0 if math.isnan(found) else found
+
+
+def bases(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Records of all pre-trained states; usually of the only one."""
+    return [mapping(record) for record in listing(summary.get("bases"))] or [mapping(summary.get("pretrain"))]
+
+
+def pretraining_seconds(summary: dict[str, Any]) -> float:
+    """CPU seconds of all pre-trainings together."""
+    return sum(cpu_seconds(record) for record in bases(summary))
 
 
 def _estimate(entry: Any, exact: Any = None) -> Estimate:
@@ -300,31 +319,45 @@ def label(couplings: dict[str, float], names: tuple[str, ...]) -> str:
 
 
 def steps(log: list[dict[str, Any]], phase: str = "pretrain") -> list[dict[str, Any]]:
-    """Optimisation steps of one phase in order; of a step that a resumed run repeated, the last record."""
+    """Optimisation steps of one phase in order; of a step that a resumed run repeated, the last record.
+
+    Of several bases those of the first.
+    """
     found = {}
     for event in log:
-        ours = event.get("event") == "step" and event.get("phase", phase) == phase
+        ours = event.get("event") == "step" and event.get("phase", phase) == phase and not _base_of(event)
         if ours and not math.isnan(number(event.get("step"))):
             found[number(event["step"])] = event
     return [found[step] for step in sorted(found)]
+
+
+_Place = tuple[float, tuple[tuple[str, float], ...]]
+"""Number of a base, and couplings."""
 
 
 def adaptation_rounds(log: list[dict[str, Any]], found: list[Row]) -> list[list[dict[str, Any]]]:
     """Rounds of tuning of each row, in order; of a round that a resumed run repeated, the last record."""
     recorded = _rounds_by_couplings(log)
     return [
-        next((events for at, events in recorded if all(row.couplings.get(name) == at[name] for name in at)), [])
+        next(
+            (
+                events
+                for (base, at), events in recorded
+                if base == row.base and all(row.couplings.get(name) == value for name, value in at)
+            ),
+            [],
+        )
         for row in found
     ]
 
 
-def _rounds_by_couplings(log: list[dict[str, Any]]) -> list[tuple[dict[str, float], list[dict[str, Any]]]]:
-    found: dict[tuple[tuple[str, float], ...], dict[float, dict[str, Any]]] = {}
+def _rounds_by_couplings(log: list[dict[str, Any]]) -> list[tuple[_Place, list[dict[str, Any]]]]:
+    found: dict[_Place, dict[float, dict[str, Any]]] = {}
     for event in log:
         point = mapping(event.get("point"))
         # A point is written either as its couplings or as an object that holds them.
         named = couplings_of(point if "couplings" in point else {"couplings": point})
         index = number(event.get("round"))
         if event.get("event") == "round" and named and not math.isnan(index):
-            found.setdefault(tuple(sorted(named.items())), {})[index] = event
-    return [(dict(key), [events[index] for index in sorted(events)]) for key, events in found.items()]
+            found.setdefault((_base_of(event), tuple(sorted(named.items()))), {})[index] = event
+    return [(key, [events[index] for index in sorted(events)]) for key, events in found.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -34,6 +34,13 @@ POOLS = 4
 ORIGIN = "origin"
 """Task that draws the samples of the base."""
 
+UNFINISHED = Doubt(
+    "NOT-CONVERGED",
+    "state",
+    False,
+    "the rounds were used up, or fresh samples of a new head were worse: more was to be gained",
+)
+
 
 class Adaptation:
     """The points of a diagram, in waves outward from the base; what the methods share.
@@ -49,9 +56,10 @@ class Adaptation:
         base = np.array([mapper.base.system.values[name] for name in names])
         self.plan = waves(base, np.array([[p[name] for name in names] for p in points]), WIDTH)
 
-    def tasks(self, done: Outputs) -> list[Task]:
-        """Every point after the one it starts from."""
-        return [Task(f"point/{i}", self._needs(wave), self._work()) for wave in self.plan for i in wave.points]
+    def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
+        """Every point after the one it starts from; ``only`` those of some points and of what they start from."""
+        waves = self._waves(only)
+        return [Task(f"point/{i}", self._needs(wave), self._work()) for wave in waves for i in wave.points]
 
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of these tasks."""
@@ -63,7 +71,7 @@ class Adaptation:
 
     def states(self, done: Outputs) -> list[dict[str, np.ndarray] | None]:
         """What makes the state of every point, see ``states_kept.with_arrays``; None where it has no number."""
-        return [self._state(done[f"point/{i}"]) for i in range(len(self.points))]
+        return [self.state(done[f"point/{i}"]) for i in range(len(self.points))]
 
     def cost(self, done: Outputs) -> Cost:
         """Of everything beyond the base."""
@@ -75,6 +83,17 @@ class Adaptation:
     def _work(self) -> float:
         return float(self.mapper.evaluate.samples)
 
+    def _waves(self, only: Collection[int] | None) -> list[Wave]:
+        """The plan, or the part of it that some points need."""
+        if only is None:
+            return self.plan
+        found: set[int] = set()
+        for index in only:
+            while index != BASE and index not in found:
+                found.add(index)
+                index = self._wave(index).parent
+        return [Wave(wave.parent, kept) for wave in self.plan if (kept := tuple(i for i in wave.points if i in found))]
+
     def _wave(self, index: int) -> Wave:
         return next(wave for wave in self.plan if index in wave.points)
 
@@ -84,7 +103,8 @@ class Adaptation:
     def _key(self, index: int) -> Array:
         return jax.random.fold_in(self.mapper.key, index)
 
-    def _state(self, output: Output) -> dict[str, np.ndarray] | None:
+    def state(self, output: Output) -> dict[str, np.ndarray] | None:
+        """What makes the state of one point."""
         if output.record["energy"] is None:
             return None
         walkers = np.asarray(output.arrays.get("walkers", self.mapper.base.x), np.int8)
@@ -113,11 +133,12 @@ class HeadAdaptation(Adaptation):
         # the first wave is tuned as wide as the widest one will be: all programs are compiled with the first point
         self._wide = any(len(wave.points) > 1 for wave in self.plan)
 
-    def tasks(self, done: Outputs) -> list[Task]:
+    def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
         """The samples of the base, then wave by wave: tuning, and the points."""
-        found = [Task(ORIGIN, self.after, float(self.mapper.adapt.samples))]
-        for number, wave in enumerate(self.plan):
-            needs = self._needs(wave)
+        waves = self._waves(only)
+        found = [Task(ORIGIN, self.after, float(self.mapper.adapt.samples))] if waves else []
+        for wave in waves:
+            needs, number = self._needs(wave), self.plan.index(self._wave(wave.points[0]))
             found.append(Task(f"tune/{number}", needs, 0.05 * self.mapper.adapt.steps * self.mapper.adapt.samples))
             found += [Task(f"point/{i}", (*needs, f"tune/{number}"), self._work()) for i in wave.points]
         return found
@@ -189,8 +210,7 @@ class HeadAdaptation(Adaptation):
     def _record(self, system: LatticeSystem, outcome: Outcome, cost: Cost) -> dict[str, Any]:
         doubts = self.mapper.inherited()
         if not outcome.converged:
-            why = "the rounds were used up, or fresh samples of a new head were worse: more was to be gained"
-            doubts.append(Doubt("NOT-CONVERGED", "state", False, why))
+            doubts.append(UNFINISHED)
         pool = {"draws": outcome.draws, "ess_min": outcome.ess_min, "samples": len(outcome.pool.log_q)}
         return point_record(
             system,
@@ -250,12 +270,8 @@ class FullAdaptation(Adaptation):
         trainer, system = self._trainer, self._system(index)
         if not progress.finished("point"):
             progress.compiling("the training step")
-        family = system.family([{}])
-        run = trainer.start(self._key(index), params, family)
-        spread = self.mapper.spread(x, self.mapper.training.chains)
-        run = run._replace(sampler=run.sampler._replace(x=jax.tree.map(lambda a: a[None], spread)))
-        run = trainer.run(run, family, progress, "adapt", point=system.values)
-        return run.params, jax.tree.map(lambda a: a[0], run.sampler.x)
+        walkers = self.mapper.spread(x, trainer.training.chains)
+        return optimised(trainer, self._key(index), params, walkers, system, progress)
 
     def _measure(
         self, system: LatticeSystem, params: PyTree, x: PyTree, key: Array, progress: Progress
@@ -277,6 +293,17 @@ class FullAdaptation(Adaptation):
         return record | convergence_of(found)
 
 
-def adaptation(mapper: Mapper, points: list[dict[str, float]], after: tuple[str, ...] = ()) -> Adaptation:
-    """The points by the method of the study; arguments as of ``Adaptation``."""
-    return (HeadAdaptation if mapper.adapt.method == "head" else FullAdaptation)(mapper, points, after)
+def optimised(
+    trainer: Trainer, key: Array, params: PyTree, x: PyTree, system: Any, progress: Progress
+) -> tuple[PyTree, PyTree]:
+    """Weights and walkers after a training at the couplings of a system.
+
+    Args:
+        x: walkers to begin with, as many as the training has. system: a lattice system, or all its configurations.
+    """
+    family = system.family([{}])
+    run = trainer.start(key, params, family)
+    run = run._replace(sampler=run.sampler._replace(x=jax.tree.map(lambda a: a[None], x)))
+    values = getattr(system, "lattice", system).values
+    run = trainer.run(run, family, progress, "adapt", point=values)
+    return run.params, jax.tree.map(lambda a: a[0], run.sampler.x)

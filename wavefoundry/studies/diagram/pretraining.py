@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -63,6 +64,12 @@ class Trainer:
         self._init = jax.jit(self.process.init, static_argnums=3)
         self._block = block_of(self.process)
         self._pace: float | None = None  # seconds of a step, once one has been timed
+
+    def of_length(self, steps: int) -> Trainer:
+        """The same programs for a training of other length."""
+        other = copy.copy(self)
+        other.training, other.energies = dataclasses.replace(self.training, steps=steps), []
+        return other
 
     def start(self, key: jax.Array, params: PyTree, family: System) -> Run:
         """A fresh run from given weights."""

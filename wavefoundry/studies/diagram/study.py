@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +15,7 @@ import numpy as np
 from wavefoundry import models
 from wavefoundry.adapt.pool import sample_listed
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
-from wavefoundry.artifacts.spec_tables import PretrainTable
+from wavefoundry.artifacts.spec_tables import AdaptTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
@@ -26,12 +27,13 @@ from wavefoundry.core.verdict import WORDS
 from wavefoundry.engine.vmc import Options
 from wavefoundry.models import SymmetricSpec
 from wavefoundry.problems import exact
-from wavefoundry.problems.enumerated import enumerate_states
+from wavefoundry.problems.enumerated import EnumeratedSystem, enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
-from wavefoundry.studies.diagram.adapting import Adaptation, adaptation
+from wavefoundry.studies.diagram.adapting import Adaptation
 from wavefoundry.studies.diagram.base import Base
+from wavefoundry.studies.diagram.ladder import adaptation
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import (
     NETWORKS,
@@ -101,6 +103,19 @@ LISTED, FULL_SUM = 2**14, 1024
 rows of the metric it takes them all in every step, so that there is no noise at all."""
 
 
+def listing(
+    wavefunction: Wavefunction, system: LatticeSystem, training: Training, table: PretrainTable
+) -> tuple[EnumeratedSystem | None, Training]:
+    """All configurations of a small system, where the settings ask for them, and a training that takes them."""
+    count = count_states(system.hilbert, 20)
+    auto = table.sampling == "auto" and count <= LISTED
+    if not auto and table.sampling != "full-sum":
+        return None, training
+    all_of_them = not auto or count * (1 if wavefunction.real else 2) <= FULL_SUM
+    options = training.options._replace(drawn=0 if all_of_them else table.walkers)
+    return enumerate_states(system), dataclasses.replace(training, options=options, listed=True, chains=1)
+
+
 def pretrain(
     wavefunction: Wavefunction,
     system: LatticeSystem,
@@ -111,14 +126,8 @@ def pretrain(
 ) -> Base:
     """Optimise all weights at one coupling, or at several together, by sampling or by the full sum."""
     key = jax.random.fold_in(jax.random.key(table.seed), 2)
-    count = count_states(system.hilbert, 20)
-    auto = table.sampling == "auto" and count <= LISTED
-    listed = enumerate_states(system) if auto or table.sampling == "full-sum" else None
+    listed, training = listing(wavefunction, system, training, table)
     family: Any = (listed or system).family(points)
-    if listed is not None:
-        all_of_them = not auto or count * (1 if wavefunction.real else 2) <= FULL_SUM
-        options = training.options._replace(drawn=0 if all_of_them else table.walkers)
-        training = dataclasses.replace(training, options=options, listed=True, chains=1)
     params, static = eqx.partition(wavefunction, eqx.is_array)
     trainer = Trainer(static, tree.all_weights(params), training, system.sites)
     run = trainer.run(trainer.start(key, params, family), family, progress, "pretrain")
@@ -152,15 +161,15 @@ class DiagramStudy:
         self.chunk = chunk_size(self.first, self.system, spec.output.memory_mib)
         self._adaptation: Adaptation | None = None
 
-    def tasks(self, done: Outputs) -> list[Task]:
-        """Pre-training and base; the points once the base is there."""
+    def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
+        """Pre-training and base; the points (``only`` some of them) once the base is there."""
         table = self.spec.pretrain
         found = [
             Task(PRETRAIN, share=3.0 * table.steps * table.walkers * len(self.spec.at_list())),
             Task(BASE, (PRETRAIN,), float(self.spec.evaluate.samples)),
         ]
         ready = set(self._after) <= done.keys()
-        return found + self.adaptation(done).tasks(done) if ready else found
+        return found + self.adaptation(done).tasks(done, only) if ready else found
 
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of them."""
@@ -211,17 +220,14 @@ class DiagramStudy:
         records = points.records(done)
         kept = {f"{i}/{name}": a for i, one in enumerate(points.states(done)) if one for name, a in one.items()}
         context.save_artifact("points", kept, {"couplings": [record["couplings"] for record in records]})
-        cost = done[PRETRAIN].cost.to_dict()
-        pretrained = done[BASE].record | {"steps": spec.pretrain.steps, "cost": cost}
-        if len(spec.at_list()) > 1:
-            pretrained["trained_together"] = spec.at_list()
         settings = spec.model_dump(mode="json", exclude_none=True)
-        return summary_of(points.mapper.base, pretrained, records, points.cost(done), settings)
+        return summary_of(points.mapper.base, self.pretrained(done), records, points.cost(done), settings)
 
-
-def build(spec: DiagramSpec, context: Context) -> DiagramStudy:
-    """The study of a study file."""
-    return DiagramStudy(spec, context)
+    def pretrained(self, done: Outputs) -> dict[str, Any]:
+        """The record of the pre-training."""
+        spec = self.spec
+        found = done[BASE].record | {"steps": spec.pretrain.steps, "cost": done[PRETRAIN].cost.to_dict()}
+        return found | ({"trained_together": spec.at_list()} if len(spec.at_list()) > 1 else {})
 
 
 def check(spec: DiagramSpec) -> None:
@@ -231,6 +237,7 @@ def check(spec: DiagramSpec) -> None:
         InputError: the derivatives of the training, or a pool of the adaptation, do not fit into memory; a symmetry or
             a sector that cannot be.
     """
+    spec = spec.of_bases()[0]
     sites, walkers = spec.system.lattice.sites, spec.pretrain.walkers
     if spec.adapt.symmetry != "none" or isinstance(spec.wavefunction.symmetry, list):
         _require_sector(spec)
@@ -241,7 +248,7 @@ def check(spec: DiagramSpec) -> None:
     if count_states(system.hilbert, 20) > LISTED:
         needed = solve_bytes(wavefunction, walkers * len(spec.at_list()), spec.pretrain.solver)
         require_memory(needed, "a training step", "pretrain.walkers, wavefunction.width", "fewer walkers or weights")
-    if spec.adapt.method == "head":
+    if spec.adapt.method in ("head", "auto"):
         needed = pool_bytes(wavefunction, system.family([{}]), spec.adapt.samples)
         require_memory(needed, "a pool", "adapt.samples, wavefunction.width", "fewer samples or a narrower network")
 
@@ -255,17 +262,28 @@ def _require_sector(spec: DiagramSpec) -> None:
         symmetrised(first, system, Symmetry(tuple(spec.adapt.symmetry), "amplitude", number))
 
 
-def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:
+def make_mapper(base: Base, adapt: AdaptTable, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:
     """The adaptation of a base with the settings of a study."""
-    changes = {
+    full = training_of(table.model_copy(update=full_settings(adapt, table)), base.system.extent, chunk, 10**9)
+    listed = None
+    if adapt.method == "auto":
+        if adapt.most_steps is None:
+            adapt = adapt.model_copy(update={"most_steps": max(table.steps, adapt.full_steps)})
+        listed, full = listing(base.wavefunction, base.system, full, table)
+    small = table.sampling != "metropolis" and count_states(base.system.hilbert, 20) <= LISTED
+    states = jnp.asarray(exact.basis(base.system.hilbert), jnp.int8) if small else None
+    return Mapper(base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full, states=states, listed=listed)
+
+
+def full_settings(adapt: AdaptTable, table: PretrainTable) -> dict[str, Any]:
+    """What trainings of all weights at a point take from [adapt]; the rates of method auto are those of its heads."""
+    if adapt.method == "auto":
+        return {"steps": adapt.full_steps}
+    return {
         "steps": adapt.full_steps,
         "learning_rate": adapt.learning_rate or table.learning_rate,
         "diagonal_shift": adapt.diagonal_shift or table.diagonal_shift,
     }
-    full = training_of(table.model_copy(update=changes), base.system.extent, chunk, 10**9)
-    small = table.sampling != "metropolis" and count_states(base.system.hilbert, 20) <= LISTED
-    states = jnp.asarray(exact.basis(base.system.hilbert), jnp.int8) if small else None
-    return Mapper(base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full, states=states)
 
 
 def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
@@ -314,14 +332,19 @@ def model_of(meta: dict[str, Any]) -> Any:
 
 
 def summary_of(
-    base: Base, pretrained: dict[str, Any], records: list[dict[str, Any]], adapt_cost: Cost, settings: dict[str, Any]
+    base: Base,
+    pretrained: dict[str, Any],
+    records: list[dict[str, Any]],
+    adapt_cost: Cost,
+    settings: dict[str, Any],
+    others: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The machine-readable result, see docs/results.md."""
+    """The machine-readable result, see docs/results.md; ``others``: records of further bases."""
     system, wavefunction = base.system, base.wavefunction
     parameters = {"total": tree.count(wavefunction), "head": tree.count(wavefunction.head)}
-    records = held_against(records, [pretrained])
+    records = held_against(records, [pretrained, *others])
     usable = sum(record["energy"] is not None for record in records)
-    words = [record["verdict"] for record in (pretrained, *records)]
+    words = [record["verdict"] for record in (pretrained, *others, *records)]
     return {
         "schema": SCHEMA,
         "kind": "diagram",
@@ -342,7 +365,7 @@ def summary_of(
         "parameters": parameters,
         "symmetry": imposed_by(wavefunction),
         "verdict": max(words, key=WORDS.index),
-        "verdicts": {word: words[1:].count(word) for word in WORDS},
+        "verdicts": {word: words[1 + len(others) :].count(word) for word in WORDS},
         "convention": MODELS[system.model].convention if system.model in MODELS else OWN,
         "pretrain": pretrained,
         "points": records,
