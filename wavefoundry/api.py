@@ -24,6 +24,7 @@ from wavefoundry.api_checks import (
 )
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
+from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
@@ -41,6 +42,7 @@ from wavefoundry.studies.diagram.adapting import adaptation
 from wavefoundry.studies.diagram.mapper import Base
 from wavefoundry.studies.diagram.networks import fitted
 from wavefoundry.studies.diagram.pretraining import chunk_size
+from wavefoundry.studies.diagram.referencing import Referenced, References, check_file
 from wavefoundry.studies.diagram.states import LatticeState
 from wavefoundry.studies.diagram.states_kept import state_at, states_of
 from wavefoundry.studies.execute import execute
@@ -314,6 +316,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     method: str | None = None,
     *,
     evaluate: Mapping[str, Any] | None = None,
+    reference: Mapping[str, Any] | None = None,
     progress: bool = False,
     **settings: Any,
 ) -> Diagram | MoleculeMap:
@@ -325,6 +328,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         method: "head" (on pools, the default for couplings), "full" (all weights) or "zero-shot" (the default for
             molecules).
         evaluate: ``samples``, ``chains``, ``observables``, ``exact``, as in the ``[evaluate]`` table.
+        reference: of couplings: ``method``, ``bond_dimension``, ``file``, ... as in the ``[reference]`` table.
         progress: show progress lines.
         settings: ``steps``, ``samples``, ``rounds``, ``tolerance``, ... as in the ``[adapt]`` table.
 
@@ -355,11 +359,27 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         )
     keep_programs()
     chunk = chunk_size(base.wavefunction, base.system, 512)
-    mapper = diagram_study.make_mapper(base.base, table, judged, base.settings, chunk)
+    references = _references(base.base.system, grid(table.points), reference, judged)
+    mapper = diagram_study.make_mapper(base.base, table, judged, base.settings, chunk, references)
     log: list[dict[str, Any]] = []
     with _view(progress) as emit:
         adapted = adaptation(mapper, grid(table.points))
-        done = execute(adapted, Context(lambda event: (log.append(event), emit(event))[0]))
-    settings_used = {"adapt": table.model_dump(mode="json"), "evaluate": judged.model_dump(mode="json")}
-    summary = diagram_study.summary_of(base.base, base.record, adapted.records(done), adapted.cost(done), settings_used)
+        done = execute(Referenced(adapted, references), Context(lambda event: (log.append(event), emit(event))[0]))
+    tables = {"adapt": table, "evaluate": judged, "reference": references.table}
+    settings_used = {name: one.model_dump(mode="json", exclude_none=True) for name, one in tables.items()}
+    cost = adapted.cost(done)
+    summary = diagram_study.summary_of(base.base, base.record, adapted.records(done), cost, settings_used)
+    summary["references"] = references.summary(done, base.cost.get("cpu_seconds", 0.0) + cost.cpu_seconds)
     return Diagram(summary, log, states_of(base.base, summary["points"], adapted.states(done)))
+
+
+def _references(
+    system: LatticeSystem, points: list[dict[str, float]], reference: Mapping[str, Any] | None, judged: EvaluateTable
+) -> References:
+    """What the energies of a map are held against, its settings checked as those of a study file are."""
+    given = table_of(reference, "wf.map: reference", 'reference={"method": "dmrg"}')
+    table = checked(ReferenceTable, "wf.map: reference", given)
+    for problem in reference_problems(table, judged):
+        raise InputError(problem.what, where=f"wf.map: {'.'.join(problem.path)}", why=problem.why, fix=problem.fix)
+    check_file(table, system, points)
+    return References(table, system, points, judged.exact == "auto")

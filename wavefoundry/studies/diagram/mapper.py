@@ -11,6 +11,7 @@ from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned
 from wavefoundry.adapt.pool import Layout, Pool, fill
+from wavefoundry.artifacts.spec_reference import ReferenceTable
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.meter import METER
@@ -20,7 +21,8 @@ from wavefoundry.engine.guided import Guide, guide_at
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.points import HeadTools, WarmStart
 from wavefoundry.studies.diagram.pretraining import Training
-from wavefoundry.studies.diagram.records import Estimator, Known, Measured, Sampling, known_of, point_record
+from wavefoundry.studies.diagram.records import Estimator, Known, Measured, Sampling, point_record
+from wavefoundry.studies.diagram.referencing import References
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Mapper:
         chunk: configurations evaluated at a time.
         training: settings of method "full".
         states: all configurations of a small system: measurements draw from them instead of running chains.
+        references: what energies are held against; by default what costs little.
     """
 
     def __init__(
@@ -55,8 +58,11 @@ class Mapper:
         chunk: int,
         training: Training | None = None,
         states: Array | None = None,
+        references: References | None = None,
     ):
         self.base, self.adapt, self.evaluate = base, adapt, evaluate
+        wanted = evaluate.exact == "auto"
+        self.references = references or References(ReferenceTable(), base.system, [], wanted)
         self.key = jax.random.fold_in(jax.random.key(seed), 1)
         self.training = training
         system = base.system
@@ -149,7 +155,7 @@ class Mapper:
 
     def known(self, system: LatticeSystem) -> Known:
         """Reference and exact observables, where the study wants them."""
-        return known_of(system) if self.evaluate.exact == "auto" else Known()
+        return self.references.known(system)
 
     def inherited(self) -> list[Doubt]:
         """What the base hands down to every point: a warning where its training had not come to rest."""

@@ -33,6 +33,7 @@ from wavefoundry.studies.diagram.mapper import Base, Mapper
 from wavefoundry.studies.diagram.networks import NETWORKS, Fitted, described, fitted, imposed_by, system_of
 from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size
 from wavefoundry.studies.diagram.records import zero_of
+from wavefoundry.studies.diagram.referencing import KIND, References, check_file
 from wavefoundry.studies.diagram.rivals import held_against
 from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
 from wavefoundry.studies.progress import Context, Progress
@@ -139,6 +140,8 @@ class DiagramStudy:
             self.first = warm_start(self.first, spec.pretrain.warm_start)
         self.chunk = chunk_size(self.first, self.system, spec.output.memory_mib)
         self._adaptation: Adaptation | None = None
+        wanted = spec.evaluate.exact == "auto"
+        self.references = References(spec.reference, self.system, spec.points_list(), wanted)
 
     def tasks(self, done: Outputs) -> list[Task]:
         """Pre-training and base; the points once the base is there."""
@@ -147,10 +150,14 @@ class DiagramStudy:
             Task(PRETRAIN, share=3.0 * table.steps * table.walkers * len(self.spec.at_list())),
             Task(BASE, (PRETRAIN,), float(self.spec.evaluate.samples)),
         ]
-        return found if PRETRAIN not in done else found + self.adaptation(done).tasks(done)
+        found = found if PRETRAIN not in done else found + self.adaptation(done).tasks(done)
+        return self.references.before(found)
 
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of them."""
+        if name.startswith(f"{KIND}/"):
+            return self.references.perform(name, progress)
+        self.references.learn(done)
         if name == PRETRAIN:
             training = training_of(
                 self.spec.pretrain, self.system.extent, self.chunk, self.spec.output.checkpoint_every
@@ -173,7 +180,7 @@ class DiagramStudy:
             wavefunction = tree.from_arrays(self.first, dict(found.arrays), "wavefunction")
             rest = Convergence.restored(found.record["rest"])
             base = Base(self.system, wavefunction, jnp.asarray(found.arrays["walkers"]), rest)
-            mapper = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, self.chunk)
+            mapper = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, self.chunk, self.references)
             self._adaptation = adaptation(mapper, spec.points_list(), (PRETRAIN,))
         return self._adaptation
 
@@ -188,7 +195,9 @@ class DiagramStudy:
         if len(spec.at_list()) > 1:
             pretrained["trained_together"] = spec.at_list()
         settings = spec.model_dump(mode="json", exclude_none=True)
-        return summary_of(points.mapper.base, pretrained, records, points.cost(done), settings)
+        adapted = points.cost(done)
+        found = self.references.summary(done, done[PRETRAIN].cost.cpu_seconds + adapted.cpu_seconds)
+        return summary_of(points.mapper.base, pretrained, records, adapted, settings) | {"references": found}
 
 
 def build(spec: DiagramSpec, context: Context) -> DiagramStudy:
@@ -197,11 +206,14 @@ def build(spec: DiagramSpec, context: Context) -> DiagramStudy:
 
 
 def check(spec: DiagramSpec) -> None:
-    """Refuse a study whose largest arrays cannot be held, before anything is written.
+    """Refuse a study whose largest arrays cannot be held, or whose files are wrong, before anything is written.
 
     Raises:
-        InputError: the derivatives of the training, or a pool of the adaptation, do not fit into memory.
+        InputError: the derivatives of the training, or a pool of the adaptation, do not fit into memory; a file of
+            references cannot be used.
     """
+    if spec.reference.file is not None:
+        check_file(spec.reference, build_system(spec).system, spec.points_list())
     sites, walkers = spec.system.lattice.sites, spec.pretrain.walkers
     if sites * max(walkers, spec.adapt.samples) * spec.wavefunction.width**2 < MODEST:
         return
@@ -215,7 +227,9 @@ def check(spec: DiagramSpec) -> None:
         require_memory(needed, "a pool", "adapt.samples, wavefunction.width", "fewer samples or a narrower network")
 
 
-def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:
+def make_mapper(
+    base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chunk: int, references: References | None = None
+) -> Mapper:
     """The adaptation of a base with the settings of a study."""
     changes = {
         "steps": adapt.full_steps,
@@ -225,7 +239,9 @@ def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chu
     full = training_of(table.model_copy(update=changes), base.system.extent, chunk, 10**9)
     small = table.sampling != "metropolis" and count_states(base.system.hilbert, 20) <= LISTED
     states = jnp.asarray(exact.basis(base.system.hilbert), jnp.int8) if small else None
-    return Mapper(base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full, states=states)
+    return Mapper(
+        base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full, states=states, references=references
+    )
 
 
 def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
