@@ -93,12 +93,14 @@ def reference_of(system: LatticeSystem) -> tuple[Reference | None, dict[str, flo
 
 
 def has_closed_form(system: LatticeSystem) -> bool:
+    """Whether the energy is known in closed form: a periodic Ising chain that is not frustrated."""
     if system.model != "ising" or len(system.extent) != 1 or not system.periodic or system.sites < 3:
         return False
     return system.values["J"] > 0 or (system.values["J"] < 0 and system.sites % 2 == 0)
 
 
 def closed_form(system: LatticeSystem, zero: float) -> tuple[Reference, dict[str, float], None]:
+    """``reference_of`` where ``has_closed_form``; zero: the energy of infinite temperature."""
     from wavefoundry.problems import exact
 
     # at h = 0, and where the gap closes with the size, both ground states have the same m2 and correlations
@@ -109,6 +111,7 @@ def closed_form(system: LatticeSystem, zero: float) -> tuple[Reference, dict[str
 
 
 def diagonalised(system: LatticeSystem, zero: float) -> tuple[Reference, dict[str, float], None]:
+    """``reference_of`` by Lanczos, up to 20 sites; zero: as above."""
     from wavefoundry.problems import exact
 
     # in units of the largest coupling: NetKet drops strings whose weight is below 1e-8, whatever the unit

@@ -15,6 +15,8 @@ from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.reports import verdicts
 
 NAN = math.nan
+NOT_EXACT = ("method", "upper bound")
+"""Kinds of a reference that is called by its source."""
 SEVERITY = (
     "NOT-FINITE",
     "BELOW-EXACT",
@@ -57,6 +59,20 @@ class Estimate(NamedTuple):
         return abs(self.z) > 4 and self.word in ("doubtful", "refused")
 
 
+class Compared(NamedTuple):
+    """What a method says of the energy of a point, per site; ``difference``: of ours from it, relative."""
+
+    energy: float
+    error: float
+    difference: float
+    cpu_seconds: float
+    memory_mib: float
+    kind: str
+    source: str
+    why: str
+    details: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Row:
     """One coupling of the diagram. Energies and terms are per site when the number of sites is known.
@@ -90,6 +106,7 @@ class Row:
     observables: dict[str, Estimate] = field(default_factory=dict)
     profiles: dict[str, list[Estimate]] = field(default_factory=dict)
     terms: dict[str, Estimate] = field(default_factory=dict)
+    references: dict[str, Compared] = field(default_factory=dict)
 
     @property
     def mark(self) -> str:
@@ -197,7 +214,7 @@ def _row(point: dict[str, Any], scale: float) -> Row:
         couplings=couplings_of(point),
         method=str(point.get("method") or ""),
         energy=Estimate(energy / scale, error / scale, exact / scale),
-        reference=str(reference.get("source") or "exact") if reference.get("kind") == "method" else "exact",
+        reference=str(reference.get("source") or "exact") if reference.get("kind") in NOT_EXACT else "exact",
         scale=distance / scale,
         relative_error=relative,
         z=divide(energy - exact, error) if math.isnan(z) else z,
@@ -218,7 +235,20 @@ def _row(point: dict[str, Any], scale: float) -> Row:
         observables=observables,
         profiles=profiles,
         terms={name: Estimate(term.value / scale, term.error / scale) for name, term in terms.items()},
+        references=_references(point, scale),
     )
+
+
+def _references(point: dict[str, Any], scale: float) -> dict[str, Compared]:
+    """What every method gave for a point, those without a value too."""
+    found = {}
+    for method, entry in mapping(point.get("references")).items():
+        one = mapping(entry)
+        energy, error = number(one.get("energy")) / scale, number(one.get("error")) / scale
+        kind, source, why = (str(one.get(key) or "") for key in ("kind", "source", "why"))
+        rest = number(one.get("difference")), number(one.get("cpu_seconds")), number(one.get("memory_mib"))
+        found[str(method)] = Compared(energy, error, *rest, kind, source, why, mapping(one.get("details")))
+    return found
 
 
 def _estimate(entry: Any, exact: Any = None) -> Estimate:

@@ -1,4 +1,4 @@
-"""The density-matrix renormalisation group by TeNPy: chains and small two-dimensional lattices as matrix product states.
+"""The density-matrix renormalisation group by TeNPy: chains and small two-dimensional lattices along a chain.
 
 The energy is that of a state, hence an upper bound. Bond dimensions grow in stages; how the energy falls with the
 truncation error says how far it may still be from the ground state.
@@ -75,7 +75,7 @@ def _other(start: np.ndarray) -> np.ndarray:
 
 
 def ordering(spins: Spins) -> np.ndarray:
-    """The order of the sites with the fewest bonds across a cut: along either axis, as they are, as a snake or folded."""
+    """The order of the sites with the fewest bonds across a cut: along either axis, plain, as a snake or folded."""
     pairs = [[i for i, letter in enumerate(letters) if letter != "I"] for letters in spins.strings()]
     best, least = np.arange(spins.sites), (np.inf, np.inf)
     for order in _orders(spins):
@@ -150,7 +150,7 @@ def solve(
         "bond_dimension": last.bond_dimension,
         "truncation_error": last.truncation_error,
         "sweeps": sum(stage.sweeps for stage in stages),
-        "converged": last.rest,
+        "converged": last.rest and (last.bond_dimension == bonds[-1] or last.truncation_error < 1e-12),
         "conserved": {"Sz": "magnetisation", "parity": "parity", "None": "nothing"}[chain.conserve],
         "sectors": others + 1,
         "stages": [stage._asdict() for stage in stages],
@@ -194,7 +194,7 @@ def _run(
 ) -> tuple[list[Stage], Any]:
     try:
         from tenpy.algorithms.dmrg import TwoSiteDMRGEngine
-        from tenpy.models.lattice import TrivialLattice
+        from tenpy.models.lattice import Chain as Line
         from tenpy.models.model import MPOModel
         from tenpy.networks.mps import MPS
         from tenpy.networks.site import SpinHalfSite
@@ -205,7 +205,7 @@ def _run(
     site = SpinHalfSite(conserve=chain.conserve)
     places = [site] * count
     mpo = _mpo(chain.along(chain.spins.strings()), places)
-    model = MPOModel(TrivialLattice(places), mpo)
+    model = MPOModel(Line(count, site, bc_MPS="finite"), mpo)
     psi = MPS.from_product_state(places, ["up" if s > 0 else "down" for s in start], unit_cell_width=count)
     stages: list[Stage] = []
     for bond in bonds:
@@ -230,7 +230,7 @@ def _run(
         energy, change = float(np.real(mpo.expectation_value(psi))), abs(float(history["Delta_E"][-1]))
         error, made = float(history["max_trunc_err"][-1]), int(history["sweep"][-1])
         saturated = error < 1e-12 and max(psi.chi) < bond  # a larger bond dimension would change nothing
-        rest = bool(change < ACCURACY * chain.spins.scale) and (final or saturated)
+        rest = bool(change < (ACCURACY if final or saturated else COARSE) * chain.spins.scale)
         stages.append(Stage(int(bond), energy, error, made, rest, change))
         report(f"bond dimension {bond}: energy {energy:.10g}, truncation error {error:.1e}, {made} sweeps")
         if saturated and rest:

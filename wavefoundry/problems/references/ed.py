@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -279,7 +280,9 @@ def _basis(spins: Spins, sector: Sector, found: Symmetries) -> Any:
     blocks |= {f"p{i}": (mirror.permutation, sign) for i, (mirror, sign) in enumerate(sector.mirrors)}
     if sector.flip is not None:
         blocks["z"] = (-(np.arange(spins.sites) + 1), sector.flip)
-    return spin_basis_general(spins.sites, Nup=sector.up, pauli=-1, **blocks)
+    with warnings.catch_warnings():  # reflections do not commute with shifts, but keep the momentum
+        warnings.simplefilter("ignore")
+        return spin_basis_general(spins.sites, Nup=sector.up, pauli=-1, **blocks)
 
 
 def _matrix(strings: Any, basis: Any, real: bool) -> Any:
@@ -295,7 +298,10 @@ def _matrix(strings: Any, basis: Any, real: bool) -> Any:
         grouped.setdefault("".join(op for _, op in key), []).append([coefficient, *(i for i, _ in key)])
     dtype = np.float64 if real else np.complex128
     checks = {"check_symm": False, "check_herm": False, "check_pcon": False}
-    matrix = hamiltonian([[ops, entries] for ops, entries in grouped.items()], [], basis=basis, dtype=dtype, **checks)
+    static = [[ops, entries] for ops, entries in grouped.items()]
+    with warnings.catch_warnings():  # characters such as exp(i pi) are real but for rounding
+        warnings.simplefilter("ignore")
+        matrix = hamiltonian(static, [], basis=basis, dtype=dtype, **checks)
     return matrix.tocsr() + constant * _identity(basis.Ns)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from wavefoundry.core.errors import WavefoundryError
 from wavefoundry.problems.references import dmrg, ed, spins
+
+QUIET = 10.0
+"""Seconds between two reports."""
 
 
 def main() -> None:
@@ -20,17 +23,33 @@ def main() -> None:
         out.write(json.dumps(line) + "\n")
         out.flush()
 
+    said = time.monotonic()
+
+    def report(text: str) -> None:
+        nonlocal said
+        if time.monotonic() - said > QUIET:
+            said = time.monotonic()
+            tell(say=text)
+
     job = json.loads(sys.stdin.read())
     try:
-        found = _done(job, lambda text: tell(say=text))
+        found = _done(job, report)
     except WavefoundryError as error:
         tell(why=" ".join(str(error).split()))
         return
     except (Exception, MemoryError) as error:  # noqa: BLE001 - a comparison must not cost the run it belongs to
         tell(why=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
         return
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    tell(found=found | {"cpu_seconds": time.process_time(), "memory_mib": round(peak, 1)})
+    tell(found=found | {"cpu_seconds": time.process_time(), "memory_mib": _peak()})
+
+
+def _peak() -> float | None:
+    """Peak memory of this process in MiB; what ``getrusage`` says counts the process that started it too."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return round(int(lines["VmHWM"].split()[0]) / 1024, 1)
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def _done(job: dict[str, Any], report: spins.Report) -> dict[str, Any]:

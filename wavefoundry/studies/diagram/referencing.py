@@ -157,7 +157,7 @@ class References:
                 seconds = round(sum(one["cpu_seconds"] for one in mine), 3)
                 methods[name] = {"values": values, "failed": len(mine) - values, "cpu_seconds": seconds}
         share = cost.cpu_seconds / ours if ours else None
-        return {"asked": self.table.method, "methods": methods, "cost": cost.to_dict(), "cpu_over_ours": share}
+        return {"asked": self.table.method, "methods": methods, "cost": cost.to_dict(), "cost_over_ours": share}
 
     def _names(self) -> list[str]:
         return [f"{KIND}/{index}" for index in range(len(self._systems))]
