@@ -17,8 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import wavefoundry
-
 GRACE = 30.0
 """Seconds after its time that a calculation may go on, to put together what it has."""
 
@@ -37,7 +35,7 @@ def run(job: dict[str, Any], seconds: float, stopping: Callable[[], bool], say: 
     Args:
         job: JSON values for ``worker``. seconds: its time. stopping: whether to leave at once. say: hears of it.
     """
-    root = str(Path(wavefoundry.__file__).parent.parent)
+    root = str(Path(__file__).resolve().parents[3])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     # threads that wait for each other actively cost more than they gain on small blocks
     environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": path}

@@ -16,6 +16,7 @@ import numpy as np
 
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.problems.references.spins import (
+    INSTALL,
     Letters,
     Report,
     Spins,
@@ -199,7 +200,7 @@ def _run(
         from tenpy.networks.mps import MPS
         from tenpy.networks.site import SpinHalfSite
     except ImportError as error:
-        raise InputError("DMRG needs TeNPy", why=str(error), fix="pip install 'wavefoundry[references]'") from None
+        raise InputError("DMRG needs TeNPy", why=str(error), fix=INSTALL) from None
     warnings.filterwarnings("ignore", module="tenpy")
     count, begin = chain.spins.sites, time.monotonic()
     site = SpinHalfSite(conserve=chain.conserve)

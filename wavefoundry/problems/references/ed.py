@@ -17,6 +17,7 @@ import numpy as np
 
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.problems.references.spins import (
+    INSTALL,
     Operation,
     Report,
     Spins,
@@ -271,9 +272,7 @@ def _basis(spins: Spins, sector: Sector, found: Symmetries) -> Any:
     try:
         from quspin.basis import spin_basis_general
     except ImportError as error:
-        raise InputError(
-            "exact diagonalisation in sectors needs QuSpin", why=str(error), fix="pip install 'wavefoundry[references]'"
-        ) from None
+        raise InputError("exact diagonalisation in sectors needs QuSpin", why=str(error), fix=INSTALL) from None
     blocks: dict[str, Any] = {
         f"t{axis}": (shift, k) for (axis, shift), k in zip(found.shifts, sector.momentum, strict=True)
     }

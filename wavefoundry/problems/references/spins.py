@@ -20,6 +20,7 @@ Ladder = dict[tuple[tuple[int, str], ...], complex]
 MOST_FLIPS = 10
 """Spins that a string may turn: it stands for two to the power of so many products."""
 SMALL = 1e-12
+INSTALL = "pip install '.[references]' in the folder of wavefoundry, or pip install quspin physics-tenpy"
 
 
 class Spins(NamedTuple):
