@@ -162,8 +162,8 @@ def need(spins: Spins, sector: Sector, found: Symmetries) -> Need:
     kinds = {tuple(i for i, op in key if op != "z") for key in ladder(spins.strings())} - {()}
     row = 1 + len(kinds) * (0.55 if found.magnetisation else 1.0)
     item = 8 if _is_real(sector, found) else 16
-    # entries with their column, thrice while they are put together; representatives and norms; the iteration
-    memory = states * (row * (item + 8) * 3 + 24 + LANCZOS_VECTORS * item)
+    # entries with their column, twice while they are put together; representatives and norms; the iteration
+    memory = states * (row * (item + 8) * 2 + 24 + LANCZOS_VECTORS * item)
     return Need(states, memory)
 
 
@@ -295,7 +295,7 @@ def _matrix(strings: Any, basis: Any, real: bool) -> Any:
             continue
         coefficient = float(np.real(weight)) if abs(np.imag(weight)) < 1e-14 else weight
         grouped.setdefault("".join(op for _, op in key), []).append([coefficient, *(i for i, _ in key)])
-    dtype = np.float64 if real else np.complex128
+    dtype: Any = np.float64 if real else np.complex128
     checks = {"check_symm": False, "check_herm": False, "check_pcon": False}
     static = [[ops, entries] for ops, entries in grouped.items()]
     with warnings.catch_warnings():  # characters such as exp(i pi) are real but for rounding

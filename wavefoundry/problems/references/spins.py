@@ -134,7 +134,7 @@ def stored(spins: Spins) -> dict[str, Any]:
 
 def restored(values: Mapping[str, Any]) -> Spins:
     """What ``stored`` gave, after JSON."""
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return Spins(**plain)
 
 
