@@ -16,6 +16,7 @@ from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_valu
 Event = Mapping[str, Any]
 HEADS = ("E/site", "rel. error", "against", "V-score", "R-hat", "accept", "ESS", "verdict", "flags")
 """Columns of the diagram's table, after those of the couplings."""
+EXACT = "exact"
 SHORT = {"dmrg": "DMRG", "ed": "ED"}
 """Methods of a reference as the table names them."""
 SPARE = ("accept", "R-hat", "ESS", "against", "V-score", "rel. error", "E/site")
@@ -99,7 +100,7 @@ def against(point: Event) -> str:
     if not isinstance(reference, Mapping):
         return NOT_AVAILABLE
     if reference.get("kind") not in ("method", "upper bound"):
-        return "exact"
+        return EXACT
     name = str(reference.get("method") or reference.get("source") or "reference")
     ours, theirs = _finite(point.get("energy")), _finite(reference.get("energy"))
     below = ours is not None and theirs is not None and ours < theirs

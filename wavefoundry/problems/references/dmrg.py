@@ -243,7 +243,8 @@ def _mpo(strings: Letters, places: list[Any]) -> Any:
     from tenpy.networks.mpo import MPOGraph
     from tenpy.networks.terms import TermList
 
-    terms, weights = [], []
+    terms: list[Any] = []
+    weights: Any = []
     for key, weight in ladder(strings).items():
         terms.append([(NAMES[op], i) for i, op in key] or [("Id", 0)])
         weights.append(float(np.real(weight)) if abs(np.imag(weight)) < 1e-14 else weight)
