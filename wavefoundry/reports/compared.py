@@ -63,13 +63,13 @@ def how(one: Compared) -> str:
 def cost_sentence(summary: dict[str, Any]) -> str:
     """What the references cost, and how that compares with our own work; empty where none was computed."""
     found = view.mapping(summary.get("references"))
-    seconds = view.number(view.mapping(found.get("cost")).get("cpu_seconds"))
+    cost = view.mapping(found.get("cost"))
+    seconds, share = view.number(cost.get("cpu_seconds")), view.number(cost.get("over_ours"))
     if math.isnan(seconds):
         return ""
-    share = view.number(found.get("cost_over_ours"))
     beside = "" if math.isnan(share) else f", {format_number(share)} times that of pre-training and adaptation"
     parts = [
-        f"{NAMES.get(method, method)} {view.number(one.get('cpu_seconds')):.3g} s"
+        f"{NAMES.get(method, method)} {view.cpu_seconds(one):.3g} s"
         + (f" ({one['failed']} of {one['values'] + one['failed']} failed)" if one.get("failed") else "")
         for method, one in view.mapping(found.get("methods")).items()
         if isinstance(one, dict)

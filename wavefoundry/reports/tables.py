@@ -13,7 +13,7 @@ LEADING = (
     "v_score_plain_error", "r_hat", "ess", "acceptance", "pool.draws", "pool.ess_min", "exact_energy", "relative_error",
     "z", "verdict", "answers.sampled", "answers.state", "answers.ground", "trusted", "flags", "reasons",
 )  # fmt: skip
-REFERENCE = ("energy", "error", "difference", "kind", "source", "cpu_seconds", "why")
+REFERENCE = ("energy", "error", "difference", "kind", "source", "cost", "why")
 """What a table shows of the value of a method."""
 JOINED = {"flags": ";", "reasons": "; "}
 GROUPS = ("references", "observables", "exact_observables", "terms", "cost")

@@ -246,7 +246,8 @@ def _references(point: dict[str, Any], scale: float) -> dict[str, Compared]:
         one = mapping(entry)
         energy, error = number(one.get("energy")) / scale, number(one.get("error")) / scale
         kind, source, why = (str(one.get(key) or "") for key in ("kind", "source", "why"))
-        rest = number(one.get("difference")), number(one.get("cpu_seconds")), number(one.get("memory_mib"))
+        cost = mapping(one.get("cost"))
+        rest = number(one.get("difference")), number(cost.get("cpu_seconds")), number(cost.get("memory_mib"))
         found[str(method)] = Compared(energy, error, *rest, kind, source, why, mapping(one.get("details")))
     return found
 

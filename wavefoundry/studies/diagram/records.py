@@ -225,11 +225,14 @@ def _reference_fields(known: Known) -> dict[str, Any] | None:
 
 def _found_fields(one: Found, estimate: Estimate, system: LatticeSystem) -> dict[str, Any]:
     """What a method gave; ``difference``: of our energy from it, relative, below zero where ours is lower."""
+    cost = {"cpu_seconds": round(one.cpu_seconds, 3), "memory_mib": one.memory_mib}
     if one.energy is None:
-        return {"energy": None, "why": one.why, "cpu_seconds": one.cpu_seconds}
+        return {"energy": None, "why": one.why, "cost": cost}
     scale = abs(one.energy - zero_of(system, system.couplings))
     difference = (estimate.mean - one.energy) / scale if scale else None
-    return {"energy": one.energy, "difference": difference} | {k: v for k, v in one.fields().items() if k != "energy"}
+    names = ("error", "kind", "source", "confirms", "observables", "terms", "details", "why")
+    rest = {name: getattr(one, name) for name in names}
+    return {"energy": one.energy, "difference": difference} | rest | {"cost": cost}
 
 
 def distance(estimate: Estimate, reference: Reference | None) -> dict[str, float | None]:

@@ -155,9 +155,9 @@ class References:
             if mine:
                 values = sum(one["energy"] is not None for one in mine)
                 seconds = round(sum(one["cpu_seconds"] for one in mine), 3)
-                methods[name] = {"values": values, "failed": len(mine) - values, "cpu_seconds": seconds}
+                methods[name] = {"values": values, "failed": len(mine) - values, "cost": {"cpu_seconds": seconds}}
         share = cost.cpu_seconds / ours if ours else None
-        return {"asked": self.table.method, "methods": methods, "cost": cost.to_dict(), "cost_over_ours": share}
+        return {"asked": self.table.method, "methods": methods, "cost": cost.to_dict() | {"over_ours": share}}
 
     def _names(self) -> list[str]:
         return [f"{KIND}/{index}" for index in range(len(self._systems))]
