@@ -310,3 +310,23 @@ def test_which_value_an_energy_is_held_against():
     assert best({"literature": loose, "dmrg": tight}) == "dmrg"
     assert best({"literature": loose, "dmrg": tight._replace(energy=-9.0)}) == "literature"
     assert best({"ed": failed("no memory")}) is None
+
+
+def test_what_was_found_when_time_is_up_counts(monkeypatch: pytest.MonkeyPatch):
+    """A process that has to be ended leaves what its last finished sector had given, as an upper bound."""
+    monkeypatch.setattr(apart, "GRACE", -1e9)
+    job = {
+        "method": "ed",
+        "spins": stored(spins_of(lattice.j1j2_square(4, 4, J2=0.5))),
+        "memory": GIB,
+        "seconds": 100.0,
+    }
+    slow = apart._feed
+
+    def feed(process: Any, text: str, lines: Any) -> None:
+        lines.put('{"kept": {"energy": -1.0, "kind": "upper bound", "details": {}}}')
+        slow(process, text, lines)
+
+    monkeypatch.setattr(apart, "_feed", feed)
+    ended = apart.run(job, 1.0, lambda: False, lambda text: None)
+    assert ended.found is not None and ended.found["energy"] <= -1.0 and ended.found["kind"] == "upper bound"

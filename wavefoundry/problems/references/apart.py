@@ -47,6 +47,7 @@ def run(job: dict[str, Any], seconds: float, stopping: Callable[[], bool], say: 
     lines: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_feed, args=(process, json.dumps(job), lines), daemon=True).start()
     last: dict[str, Any] = {}
+    kept: dict[str, Any] | None = None
     begin, stopped, late = time.monotonic(), False, False
     while True:
         try:
@@ -59,6 +60,7 @@ def run(job: dict[str, Any], seconds: float, stopping: Callable[[], bool], say: 
         if line is None:
             break
         last = json.loads(line)
+        kept = last.get("kept", kept)
         if "say" in last:
             say(last["say"])
     process.kill()
@@ -68,6 +70,8 @@ def run(job: dict[str, Any], seconds: float, stopping: Callable[[], bool], say: 
         return Ended(last["found"], None, spent)
     if stopped:
         return Ended(None, None, spent)
+    if late and kept is not None:
+        return Ended(kept, None, spent)
     if late:
         return Ended(None, f"stopped after {(seconds + GRACE) / 60:.3g} min (reference.minutes)", spent)
     ended = f"its process ended with code {process.returncode}, killed for want of memory perhaps"

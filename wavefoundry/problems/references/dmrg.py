@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.problems.references.spins import (
     INSTALL,
+    Keep,
     Letters,
     Report,
     Spins,
@@ -117,14 +118,20 @@ class Stage(NamedTuple):
 
 
 def solve(
-    spins: Spins, bonds: Sequence[int], sweeps: int, memory: float, seconds: float, report: Report = print
+    spins: Spins,
+    bonds: Sequence[int],
+    sweeps: int,
+    memory: float,
+    seconds: float,
+    report: Report = print,
+    keep: Keep = dict,
 ) -> dict[str, Any]:
     """The lowest energy of a matrix product state.
 
     Args:
         spins: the system. bonds: bond dimensions of the stages, ascending. sweeps: most of them in a stage.
         memory: bytes that may be used. seconds: after which a stage is broken off, and no other begun.
-        report: hears of the stages.
+        report: hears of the stages. keep: gets what every stage has given, in case the next one is never finished.
 
     Returns:
         ``energy``, its own ``error`` (how far it may be above the ground state), ``kind`` "upper bound",
@@ -140,31 +147,36 @@ def solve(
             why=f"{memory / 2**30:.3g} GiB may be used (reference.memory_gib)",
         )
     chain, begin = chain_of(spins), time.monotonic()
-    runs = []
+    runs: list[tuple[list[Stage], Any]] = []
+
+    def so_far(stages: list[Stage]) -> None:
+        lowest = min([*(run[0] for run in runs), stages], key=lambda run: run[-1].energy)
+        keep(_result(chain, lowest, len(runs) + 1, False))
+
     for number, start in enumerate(chain.starts):
         left = (seconds - (time.monotonic() - begin)) / (len(chain.starts) - number)
-        runs.append(_run(chain, start, bonds, sweeps, left, report))
-    (stages, psi), others = min(runs, key=lambda run: run[0][-1].energy), len(runs) - 1
+        runs.append(_run(chain, start, bonds, sweeps, left, (report, so_far)))
+    stages, psi = min(runs, key=lambda run: run[0][-1].energy)
     last = stages[-1]
+    final = last.rest and (last.bond_dimension == bonds[-1] or last.truncation_error < 1e-12)
     observed, terms = _values(chain, psi)
+    return _result(chain, stages, len(runs), final) | {"observables": observed, "terms": terms}
+
+
+def _result(chain: Chain, stages: list[Stage], sectors: int, converged: bool) -> dict[str, Any]:
+    """Energy, its own error, and details, from the stages of a run."""
+    last = stages[-1]
     details = {
         "bond_dimension": last.bond_dimension,
         "truncation_error": last.truncation_error,
         "sweeps": sum(stage.sweeps for stage in stages),
-        "converged": last.rest and (last.bond_dimension == bonds[-1] or last.truncation_error < 1e-12),
+        "converged": converged,
         "conserved": {"Sz": "magnetisation", "parity": "parity", "None": "nothing"}[chain.conserve],
-        "sectors": others + 1,
+        "sectors": sectors,
         "stages": [stage._asdict() for stage in stages],
     }
-    error = own_error(stages, spins.scale)
-    return {
-        "energy": last.energy,
-        "error": error,
-        "kind": "upper bound",
-        "observables": observed,
-        "terms": terms,
-        "details": details,
-    }
+    error = own_error(stages, chain.spins.scale)
+    return {"energy": last.energy, "error": error, "kind": "upper bound", "details": details}
 
 
 def need(spins: Spins, bond: int) -> float:
@@ -191,7 +203,12 @@ def own_error(stages: Sequence[Stage], scale: float) -> float:
 
 
 def _run(
-    chain: Chain, start: np.ndarray, bonds: Sequence[int], sweeps: int, seconds: float, report: Report
+    chain: Chain,
+    start: np.ndarray,
+    bonds: Sequence[int],
+    sweeps: int,
+    seconds: float,
+    told: tuple[Report, Callable[[list[Stage]], None]],
 ) -> tuple[list[Stage], Any]:
     try:
         from tenpy.algorithms.dmrg import TwoSiteDMRGEngine
@@ -233,7 +250,8 @@ def _run(
         saturated = error < 1e-12 and max(psi.chi) < bond  # a larger bond dimension would change nothing
         rest = bool(change < (ACCURACY if final or saturated else COARSE) * chain.spins.scale)
         stages.append(Stage(int(bond), energy, error, made, rest, change))
-        report(f"bond dimension {bond}: energy {energy:.10g}, truncation error {error:.1e}, {made} sweeps")
+        told[1](stages)
+        told[0](f"bond dimension {bond}: energy {energy:.10g}, truncation error {error:.1e}, {made} sweeps")
         if saturated and rest:
             break
     return stages, psi

@@ -18,6 +18,7 @@ import numpy as np
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.problems.references.spins import (
     INSTALL,
+    Keep,
     Operation,
     Report,
     Spins,
@@ -180,12 +181,12 @@ class Level(NamedTuple):
     basis: Any
 
 
-def solve(spins: Spins, memory: float, seconds: float, report: Report = print) -> dict[str, Any]:
+def solve(spins: Spins, memory: float, seconds: float, report: Report = print, keep: Keep = dict) -> dict[str, Any]:
     """The ground state of a Hamiltonian.
 
     Args:
         spins: the system. memory: bytes that may be used. seconds: after which no further sector is begun.
-        report: hears of the sectors.
+        report: hears of the sectors. keep: gets what they have given so far, in case the next one is never finished.
 
     Returns:
         ``energy``, ``kind`` ("exact", or "upper bound" where time was up before all sectors were searched),
@@ -216,19 +217,29 @@ def solve(spins: Spins, memory: float, seconds: float, report: Report = print) -
             continue
         energy = min([level.energies[0], *(other.energies[0] for other in lowest)])
         lowest = [one for one in (*lowest, level) if one.energies[0] <= energy + close]
+        keep(_result(lowest, (searched, listed), needs, found, close))
         report(f"sector {searched} of {len(listed)}: {level.basis.Ns} states, lowest energy {energy:.10g}")
+    result = _result(lowest, (searched, listed), needs, found, close)
+    if searched < len(listed):
+        return result
+    count, limit = result["details"]["degeneracy"], result["energy"] + close
+    observed, terms = _values(spins, found, lowest, count, limit)
+    return result | {"kind": "exact", "observables": observed, "terms": terms}
+
+
+def _result(
+    lowest: list[Level], searched: tuple[int, list[Sector]], needs: list[Need], found: Symmetries, close: float
+) -> dict[str, Any]:
+    """What the sectors that were searched have given: an upper bound, as long as there are others."""
     energy = min(float(level.energies[0]) for level in lowest)
-    count = sum(level.sector.weight * int(np.sum(level.energies <= energy + close)) for level in lowest)
-    values = _values(spins, found, lowest, count, energy + close) if searched == len(listed) else ({}, {})
     details = {
         "states": round(max(one.states for one in needs)),
-        "sectors": len(listed),
-        "searched": searched,
+        "sectors": len(searched[1]),
+        "searched": searched[0],
         "sector": lowest[0].sector.words(found.periods),
-        "degeneracy": count,
+        "degeneracy": sum(one.sector.weight * int(np.sum(one.energies <= energy + close)) for one in lowest),
     }
-    kind = "exact" if searched == len(listed) else "upper bound"
-    return {"energy": energy, "kind": kind, "observables": values[0], "terms": values[1], "details": details}
+    return {"energy": energy, "kind": "upper bound", "details": details}
 
 
 def _lowest(spins: Spins, sector: Sector, found: Symmetries) -> Level | None:

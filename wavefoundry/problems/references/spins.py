@@ -279,3 +279,5 @@ def closure(permutations: list[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 Report = Callable[[str], None]
 """Hears how far a calculation has come, in words."""
+Keep = Callable[[dict[str, Any]], Any]
+"""Gets what a calculation has so far."""

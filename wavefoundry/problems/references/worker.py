@@ -33,7 +33,7 @@ def main() -> None:
 
     job = json.loads(sys.stdin.read())
     try:
-        found = _done(job, report)
+        found = _done(job, report, lambda found: tell(kept=found))
     except WavefoundryError as error:
         tell(why=" ".join(str(error).split()))
         return
@@ -52,12 +52,12 @@ def _peak() -> float | None:
         return None
 
 
-def _done(job: dict[str, Any], report: spins.Report) -> dict[str, Any]:
+def _done(job: dict[str, Any], report: spins.Report, keep: spins.Keep) -> dict[str, Any]:
     system = spins.restored(job["spins"])
     memory, seconds = job["memory"], job["seconds"]
     if job["method"] == "ed":
-        return ed.solve(system, memory, seconds, report)
-    return dmrg.solve(system, job["bonds"], job["sweeps"], memory, seconds, report)
+        return ed.solve(system, memory, seconds, report, keep)
+    return dmrg.solve(system, job["bonds"], job["sweeps"], memory, seconds, report, keep)
 
 
 if __name__ == "__main__":
