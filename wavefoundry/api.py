@@ -26,6 +26,7 @@ from wavefoundry.api_checks import (
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
 from wavefoundry.artifacts.spec_diagram import APART
+from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
@@ -44,6 +45,7 @@ from wavefoundry.studies.diagram.ladder import adaptation
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import build_network, fitted
 from wavefoundry.studies.diagram.pretraining import chunk_size
+from wavefoundry.studies.diagram.referencing import Referenced, References, check_file
 from wavefoundry.studies.diagram.several import Bases, Given
 from wavefoundry.studies.diagram.states import LatticeState
 from wavefoundry.studies.diagram.states_kept import state_at, states_of
@@ -320,6 +322,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     method: str | None = None,
     *,
     evaluate: Mapping[str, Any] | None = None,
+    reference: Mapping[str, Any] | None = None,
     progress: bool = False,
     **settings: Any,
 ) -> Diagram | MoleculeMap:
@@ -332,6 +335,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         method: "head" (on pools, the default for couplings), "full" (all weights) or "zero-shot" (the default for
             molecules).
         evaluate: ``samples``, ``chains``, ``observables``, ``exact``, as in the ``[evaluate]`` table.
+        reference: of couplings: ``method``, ``bond_dimension``, ``file``, ... as in the ``[reference]`` table.
         progress: show progress lines.
         settings: ``steps``, ``samples``, ``rounds``, ``tolerance``, ... as in the ``[adapt]`` table.
 
@@ -361,22 +365,25 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         )
     keep_programs()
     starts = [projected_base(one, table) for one in bases]
+    references = _references([one.system for one in bases], grid(table.points), reference, judged)
     log: list[dict[str, Any]] = []
     with _view(progress) as emit:
         context = Context(lambda event: (log.append(event), emit(event))[0])
         adapted = [
-            adaptation(_mapper(start, one.settings, table, judged, k), grid(table.points))
+            adaptation(_mapper(start, one.settings, (table, judged), references, k), grid(table.points))
             for k, (one, (start, _)) in enumerate(zip(bases, starts, strict=True))
         ]
         given = [Given(one, record) for one, (_, record) in zip(adapted, starts, strict=True)]
         plan = Bases(given, grid(table.points))
         single = adapted[0] if len(bases) == 1 else plan
-        done = execute(single, context)
-    settings_used = {"adapt": table.model_dump(mode="json"), "evaluate": judged.model_dump(mode="json")}
+        done = execute(Referenced(single, references), context)
+    tables = {"adapt": table, "evaluate": judged, "reference": references.table}
+    settings_used = {name: one.model_dump(mode="json", exclude_none=True) for name, one in tables.items()}
     first, *others = [record for _, record in starts]
-    summary = diagram_study.summary_of(
-        starts[0][0], first, single.records(done), single.cost(done), settings_used, others
-    )
+    cost = single.cost(done)
+    summary = diagram_study.summary_of(starts[0][0], first, single.records(done), cost, settings_used, others)
+    ours = cost.cpu_seconds + sum(one.cost.get("cpu_seconds", 0.0) for one in bases)
+    summary["references"] = references.summary(done, ours)
     if others:
         summary |= {"bases": [first, *others], "crossings": plan.crossings(done)}
     return Diagram(summary, log, states_of([start for start, _ in starts], summary["points"], single.states(done)))
@@ -390,8 +397,25 @@ def projected_base(base: Pretrained, adapt: AdaptTable) -> tuple[Base, dict[str,
     return in_sector(base.base, chosen), base.record | {"symmetry": chosen}
 
 
-def _mapper(base: Base, settings: PretrainTable, adapt: AdaptTable, evaluate: EvaluateTable, number: int) -> Mapper:
+def _mapper(
+    base: Base, settings: PretrainTable, tables: tuple[AdaptTable, EvaluateTable], references: References, number: int
+) -> Mapper:
     """Adapts one of several bases; each has random numbers of its own."""
     chunk = chunk_size(base.wavefunction, base.system, 512)
     table = settings.model_copy(update={"seed": (settings.seed + APART * number) % 2**32})
-    return diagram_study.make_mapper(base, adapt, evaluate, table, chunk)
+    return diagram_study.make_mapper(base, *tables, table, chunk, references)
+
+
+def _references(
+    systems: list[LatticeSystem],
+    points: list[dict[str, float]],
+    reference: Mapping[str, Any] | None,
+    judged: EvaluateTable,
+) -> References:
+    """What the energies of a map are held against, its settings checked as those of a study file are."""
+    given = table_of(reference, "wf.map: reference", 'reference={"method": "dmrg"}')
+    table = checked(ReferenceTable, "wf.map: reference", given)
+    for problem in reference_problems(table, judged):
+        raise InputError(problem.what, where=f"wf.map: {'.'.join(problem.path)}", why=problem.why, fix=problem.fix)
+    check_file(table, systems[0], points)
+    return References(table, systems, points, judged.exact == "auto")

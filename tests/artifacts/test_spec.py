@@ -180,6 +180,7 @@ def test_the_template_shows_every_key_with_its_default():
         "adapt": ("points", "method", "learning_rate", "diagonal_shift"),
     }
     free["output"] = ("dir", "title")
+    free["reference"] = ("memory_gib", "file", "per")
     opened = tomllib.loads(re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE))
     for name, table in tables(DiagramSpec).items():
         assert set(opened[name]) == set(table.model_fields), name

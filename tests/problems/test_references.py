@@ -7,7 +7,6 @@ import pytest
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.geometries import chain, compound
 from wavefoundry.core.molecule import Molecule
-from wavefoundry.problems import references
 from wavefoundry.problems.chemistry import (
     Chemistry,
     _capped,
@@ -17,7 +16,8 @@ from wavefoundry.problems.chemistry import (
     resolve,
     separated_atoms,
 )
-from wavefoundry.problems.references import CURVES, lookup
+from wavefoundry.problems.references import molecules as references
+from wavefoundry.problems.references.molecules import CURVES, lookup
 
 pytest.importorskip("pyscf")
 

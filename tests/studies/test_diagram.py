@@ -430,7 +430,7 @@ def assert_same(folder: Path, reference: Done) -> None:
     assert RunDirectory.open(folder).verify() == []
 
 
-PRETRAINING = ["pretrain at 2", "pretrain at 4", "pretrain"]
+PRETRAINING = ["pretrain at 2", "pretrain at 4", "pretrain", *(f"reference.{i}" for i in range(4))]
 POINTS = {
     "head": ["base", "origin", "tune.0", "point.1", "point.2", "tune.1", "point.0"],
     "full": ["base", "point.1", "point.2", "point.0"],

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts.spec_checks import problems
+from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
 from wavefoundry.artifacts.spec_tables import (
     AdaptTable,
     EvaluateTable,
@@ -38,6 +39,7 @@ class DiagramSpec(Table):
     pretrain: PretrainTable = Field(description="the one expensive optimisation")
     adapt: AdaptTable = Field(description="every other coupling")
     evaluate: EvaluateTable = Field(default=EvaluateTable(), description="the final numbers")
+    reference: ReferenceTable = Field(default=ReferenceTable(), description="what energies are compared with")
     output: OutputTable = Field(default=OutputTable(), description="where results go, and how often the state is saved")
     run: RunTable = Field(default=RunTable(), description="the study as a whole")
 
@@ -80,6 +82,7 @@ class DiagramSpec(Table):
 
     @model_validator(mode="after")
     def _fits_together(self) -> DiagramSpec:
-        if found := problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate):
+        found = problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate)
+        if found := [*found, *reference_problems(self.reference, self.evaluate)]:
             raise PydanticCustomError("together", "keys do not fit together", {"problems": found})
         return self

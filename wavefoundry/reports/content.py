@@ -90,11 +90,13 @@ def point_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]
     judged = any(row.word for row in rows)
     per = "" if math.isnan(view.sites(summary)) else " / site"
     known = "exact" if {row.reference for row in rows} <= {"exact"} else "reference"
+    sources = known == "reference"
     head = [
         *names,
         *(["method"] if methods else []),
         f"energy{per}",
         f"{known}{per}",
+        *(["held against"] if sources else []),
         "rel. error",
         "z",
         "V-score",
@@ -108,6 +110,7 @@ def point_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]
         cells += [
             format_value_error(row.energy.value, row.energy.error),
             NOT_AVAILABLE if math.isnan(row.energy.exact) else f"{row.energy.exact:.7f}",
+            *([NOT_AVAILABLE if math.isnan(row.energy.exact) else row.reference] if sources else []),
             format_number(row.relative_error),
             NOT_AVAILABLE if math.isnan(row.z) else f"{round(row.z, 1) + 0.0:.1f}",
             _score(row.v_score),

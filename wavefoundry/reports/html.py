@@ -10,7 +10,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.core.errors import InputError
-from wavefoundry.reports import content, judgement, page, view
+from wavefoundry.reports import compared, content, judgement, page, view
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
 
@@ -109,6 +109,8 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         "convention": str(summary.get("convention") or ""),
         "pictures": pictures(summary, log),
         "points": content.point_table(summary, rows, names),
+        "references": compared.table(rows, names),
+        "references_cost": compared.cost_sentence(summary),
         "estimates": content.estimate_table(summary, rows, names),
         "costs": content.cost_table(summary, rows),
         "unit": view.unit(summary),

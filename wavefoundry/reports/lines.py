@@ -14,9 +14,12 @@ from wavefoundry.reports import emulation_tables, verdicts
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
 Event = Mapping[str, Any]
-HEADS = ("E/site", "rel. error", "V-score", "R-hat", "accept", "ESS", "verdict", "flags")
+HEADS = ("E/site", "rel. error", "against", "V-score", "R-hat", "accept", "ESS", "verdict", "flags")
 """Columns of the diagram's table, after those of the couplings."""
-SPARE = ("accept", "R-hat", "ESS", "V-score", "rel. error", "E/site")
+EXACT = "exact"
+SHORT = {"dmrg": "DMRG", "ed": "ED"}
+"""Methods of a reference as the table names them."""
+SPARE = ("accept", "R-hat", "ESS", "against", "V-score", "rel. error", "E/site")
 """Those that a narrow screen goes without, the first of them first."""
 
 
@@ -82,6 +85,7 @@ def point_cells(point: Event) -> dict[str, str]:
     texts = (
         format_value_error(value, error),
         _number(point.get("relative_error")),
+        against(point),
         _number(point.get("v_score")),
         _number(point.get("r_hat"), 4),
         _number(point.get("acceptance")),
@@ -91,6 +95,19 @@ def point_cells(point: Event) -> dict[str, str]:
     )
     cells.update(zip(HEADS, texts, strict=True))
     return cells
+
+
+def against(point: Event) -> str:
+    """What the relative error of a point is counted from, in a word; ``below`` where our energy is the lower one."""
+    reference = point.get("reference")
+    if not isinstance(reference, Mapping):
+        return NOT_AVAILABLE
+    if reference.get("kind") not in ("method", "upper bound"):
+        return EXACT
+    name = str(reference.get("method") or reference.get("source") or "reference")
+    ours, theirs = _finite(point.get("energy")), _finite(reference.get("energy"))
+    below = ours is not None and theirs is not None and ours < theirs
+    return f"below {SHORT.get(name, name)}" if below else SHORT.get(name, name)
 
 
 def per_site(record: Event) -> tuple[float | None, float | None]:

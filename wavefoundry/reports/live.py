@@ -226,7 +226,8 @@ def _table(rows: list[dict[str, str]]) -> Fitted:
     for name in dict.fromkeys(name for row in rows for name in row):
         values = {row.get(name, "") for row in rows}
         constant = name not in lines.HEADS and len(values) == 1 and len(rows) > 1
-        if not constant and not values <= {"", NOT_AVAILABLE}:
+        plain = {"", NOT_AVAILABLE, lines.EXACT}  # that all errors are against exact energies is what one expects
+        if not constant and not values <= plain:
             shown.append(name)
     return Fitted(rows, shown, left=("verdict", "flags"), spare=lines.SPARE, style=_row_style)
 

@@ -15,6 +15,8 @@ from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.reports import verdicts
 
 NAN = math.nan
+NOT_EXACT = ("method", "upper bound")
+"""Kinds of a reference that is called by its source."""
 SEVERITY = (
     "NOT-FINITE",
     "BELOW-EXACT",
@@ -57,6 +59,20 @@ class Estimate(NamedTuple):
         return abs(self.z) > 4 and self.word in ("doubtful", "refused")
 
 
+class Compared(NamedTuple):
+    """What a method says of the energy of a point, per site; ``difference``: of ours from it, relative."""
+
+    energy: float
+    error: float
+    difference: float
+    cpu_seconds: float
+    memory_mib: float
+    kind: str
+    source: str
+    why: str
+    details: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Row:
     """One coupling of the diagram. Energies and terms are per site when the number of sites is known.
@@ -91,6 +107,7 @@ class Row:
     profiles: dict[str, list[Estimate]] = field(default_factory=dict)
     terms: dict[str, Estimate] = field(default_factory=dict)
     base: float = 0
+    references: dict[str, Compared] = field(default_factory=dict)
 
     @property
     def mark(self) -> str:
@@ -198,7 +215,7 @@ def _row(point: dict[str, Any], scale: float) -> Row:
         couplings=couplings_of(point),
         method=str(point.get("method") or ""),
         energy=Estimate(energy / scale, error / scale, exact / scale),
-        reference=str(reference.get("source") or "exact") if reference.get("kind") == "method" else "exact",
+        reference=str(reference.get("source") or "exact") if reference.get("kind") in NOT_EXACT else "exact",
         scale=distance / scale,
         relative_error=relative,
         z=divide(energy - exact, error) if math.isnan(z) else z,
@@ -220,6 +237,7 @@ def _row(point: dict[str, Any], scale: float) -> Row:
         profiles=profiles,
         terms={name: Estimate(term.value / scale, term.error / scale) for name, term in terms.items()},
         base=_base_of(point),
+        references=_references(point, scale),
     )
 
 
@@ -238,6 +256,19 @@ def bases(summary: dict[str, Any]) -> list[dict[str, Any]]:
 def pretraining_seconds(summary: dict[str, Any]) -> float:
     """CPU seconds of all pre-trainings together."""
     return sum(cpu_seconds(record) for record in bases(summary))
+
+
+def _references(point: dict[str, Any], scale: float) -> dict[str, Compared]:
+    """What every method gave for a point, those without a value too."""
+    found = {}
+    for method, entry in mapping(point.get("references")).items():
+        one = mapping(entry)
+        energy, error = number(one.get("energy")) / scale, number(one.get("error")) / scale
+        kind, source, why = (str(one.get(key) or "") for key in ("kind", "source", "why"))
+        cost = mapping(one.get("cost"))
+        rest = number(one.get("difference")), number(cost.get("cpu_seconds")), number(cost.get("memory_mib"))
+        found[str(method)] = Compared(energy, error, *rest, kind, source, why, mapping(one.get("details")))
+    return found
 
 
 def _estimate(entry: Any, exact: Any = None) -> Estimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
+from wavefoundry.studies.diagram.referencing import Referenced, References
 from wavefoundry.studies.diagram.several import SeveralBases
 from wavefoundry.studies.diagram.study import DiagramStudy, check
 from wavefoundry.studies.progress import Context
@@ -11,7 +12,13 @@ from wavefoundry.studies.study import Study
 
 def build(spec: DiagramSpec, context: Context) -> Study:
     """The study of a study file."""
-    return DiagramStudy(spec, context) if spec.pretrain.together else SeveralBases(spec, context)
+    study = DiagramStudy(spec, context) if spec.pretrain.together else SeveralBases(spec, context)
+    bases = [study] if isinstance(study, DiagramStudy) else study.studies
+    wanted = spec.evaluate.exact == "auto"
+    references = References(spec.reference, [one.system for one in bases], spec.points_list(), wanted)
+    for one in bases:
+        one.references = references
+    return Referenced(study, references)
 
 
 __all__ = ["build", "check"]

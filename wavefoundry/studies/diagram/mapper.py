@@ -11,6 +11,7 @@ from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned
 from wavefoundry.adapt.pool import Layout, Pool, fill
+from wavefoundry.artifacts.spec_reference import ReferenceTable
 from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.meter import METER
@@ -22,7 +23,8 @@ from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.points import HeadTools, WarmStart
 from wavefoundry.studies.diagram.pretraining import Training
-from wavefoundry.studies.diagram.records import Estimator, Known, Measured, Sampling, known_of, point_record
+from wavefoundry.studies.diagram.records import Estimator, Known, Measured, Sampling, point_record
+from wavefoundry.studies.diagram.referencing import References
 
 
 class Mapper:
@@ -36,9 +38,10 @@ class Mapper:
         training: settings of method "full", of the first training of method "auto".
         listed: all configurations of a small system with their connections, where trainings take them.
         states: all configurations of a small system: measurements draw from them instead of running chains.
+        references: what energies are held against; by default what costs little.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each option
         self,
         base: Base,
         adapt: AdaptTable,
@@ -49,8 +52,11 @@ class Mapper:
         training: Training | None = None,
         states: Array | None = None,
         listed: EnumeratedSystem | None = None,
+        references: References | None = None,
     ):
         self.base, self.adapt, self.evaluate = base, adapt, evaluate
+        wanted = evaluate.exact == "auto"
+        self.references = references or References(ReferenceTable(), [base.system], [], wanted)
         self.key = jax.random.fold_in(jax.random.key(seed), 1)
         self.training, self.listed = training, listed
         system = base.system
@@ -158,7 +164,7 @@ class Mapper:
 
     def known(self, system: LatticeSystem) -> Known:
         """Reference and exact observables, where the study wants them."""
-        return known_of(system) if self.evaluate.exact == "auto" else Known()
+        return self.references.known(system)
 
     def inherited(self) -> list[Doubt]:
         """What the base hands down to every point: a warning where its training had not come to rest."""

@@ -46,6 +46,7 @@ from wavefoundry.studies.diagram.networks import (
 )
 from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size
 from wavefoundry.studies.diagram.records import zero_of
+from wavefoundry.studies.diagram.referencing import References, check_file
 from wavefoundry.studies.diagram.rivals import held_against
 from wavefoundry.studies.diagram.symmetry import Symmetry, in_sector, sector_of, sector_words, symmetrised
 from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
@@ -160,6 +161,7 @@ class DiagramStudy:
             self.first = warm_start(self.first, spec.pretrain.warm_start)
         self.chunk = chunk_size(self.first, self.system, spec.output.memory_mib)
         self._adaptation: Adaptation | None = None
+        self.references: References | None = None  # by default what costs little
 
     def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
         """Pre-training and base; the points (``only`` some of them) once the base is there."""
@@ -182,9 +184,13 @@ class DiagramStudy:
         if name == BASE:
             progress.compiling("the sampler, the feature pool and head tuning")
             base, spec = self.trained(done), self.spec
-            record = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, self.chunk).measure_base()
+            record = (
+                self._mapper(base, self.chunk).measure_base()
+                if self._projects
+                else self.adaptation(done).mapper.measure_base()
+            )
             meta = base_meta(self.described.model, spec.pretrain, record)
-            if spec.adapt.symmetry != "none":
+            if self._projects:
                 record["symmetry"] = sector_of(base, spec.adapt)
                 progress.say("adapt", sector_words(record["symmetry"]))
             progress.say("adapt", f"{spec.adapt.method} at {len(spec.points_list())} points")
@@ -192,9 +198,18 @@ class DiagramStudy:
         return self.adaptation(done).perform(name, done, progress)
 
     @property
+    def _projects(self) -> bool:
+        """Whether amplitudes are projected on a sector from adaptation on."""
+        return self.spec.adapt.symmetry != "none"
+
+    @property
     def _after(self) -> tuple[str, ...]:
         """Tasks whose outputs the adaptation is made of: the sector of a projection is chosen with the base."""
-        return (PRETRAIN,) if self.spec.adapt.symmetry == "none" else (PRETRAIN, BASE)
+        return (PRETRAIN, BASE) if self._projects else (PRETRAIN,)
+
+    def _mapper(self, base: Base, chunk: int) -> Mapper:
+        spec = self.spec
+        return make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, chunk, self.references)
 
     def trained(self, done: Outputs) -> Base:
         """What the pre-training gave."""
@@ -207,11 +222,10 @@ class DiagramStudy:
         """The points of the study, from what the pre-training gave."""
         if self._adaptation is None:
             base, spec, chunk = self.trained(done), self.spec, self.chunk
-            if spec.adapt.symmetry != "none":
+            if self._projects:
                 base = in_sector(base, done[BASE].record["symmetry"])
                 chunk = chunk_size(base.wavefunction, base.system, spec.output.memory_mib)
-            mapper = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, chunk)
-            self._adaptation = adaptation(mapper, spec.points_list(), self._after)
+            self._adaptation = adaptation(self._mapper(base, chunk), spec.points_list(), self._after)
         return self._adaptation
 
     def summary(self, done: Outputs, context: Context) -> dict[str, Any]:
@@ -231,13 +245,15 @@ class DiagramStudy:
 
 
 def check(spec: DiagramSpec) -> None:
-    """Refuse a study whose largest arrays cannot be held, before anything is written.
+    """Refuse a study whose largest arrays cannot be held, or whose files are wrong, before anything is written.
 
     Raises:
         InputError: the derivatives of the training, or a pool of the adaptation, do not fit into memory; a symmetry or
-            a sector that cannot be.
+            a sector that cannot be; a file of references that cannot be used.
     """
     spec = spec.of_bases()[0]
+    if spec.reference.file is not None:
+        check_file(spec.reference, build_system(spec).system, spec.points_list())
     sites, walkers = spec.system.lattice.sites, spec.pretrain.walkers
     if spec.adapt.symmetry != "none" or isinstance(spec.wavefunction.symmetry, list):
         _require_sector(spec)
@@ -262,7 +278,14 @@ def _require_sector(spec: DiagramSpec) -> None:
         symmetrised(first, system, Symmetry(tuple(spec.adapt.symmetry), "amplitude", number))
 
 
-def make_mapper(base: Base, adapt: AdaptTable, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:
+def make_mapper(
+    base: Base,
+    adapt: AdaptTable,
+    evaluate: Any,
+    table: PretrainTable,
+    chunk: int,
+    references: References | None = None,
+) -> Mapper:
     """The adaptation of a base with the settings of a study."""
     full = training_of(table.model_copy(update=full_settings(adapt, table)), base.system.extent, chunk, 10**9)
     listed = None
@@ -272,7 +295,10 @@ def make_mapper(base: Base, adapt: AdaptTable, evaluate: Any, table: PretrainTab
         listed, full = listing(base.wavefunction, base.system, full, table)
     small = table.sampling != "metropolis" and count_states(base.system.hilbert, 20) <= LISTED
     states = jnp.asarray(exact.basis(base.system.hilbert), jnp.int8) if small else None
-    return Mapper(base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full, states=states, listed=listed)
+    return Mapper(
+        base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full, states=states, listed=listed,
+        references=references,
+    )  # fmt: skip
 
 
 def full_settings(adapt: AdaptTable, table: PretrainTable) -> dict[str, Any]:
