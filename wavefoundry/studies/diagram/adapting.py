@@ -114,9 +114,14 @@ class Adaptation:
     def _point(self, index: int, done: Outputs, progress: Progress) -> Output:
         raise NotImplementedError
 
+    def place(self, progress: Progress) -> dict[str, int]:
+        """Which point this is, and of how many; of several bases some points are adapted more than once."""
+        index = progress.finished("point")
+        return {"index": index, "count": max(len(self.points), index + 1)}
+
     def _told(self, index: int, output: Output, progress: Progress) -> Output:
         """The output of a point, once it has been reported."""
-        count = {"index": progress.finished("point"), "count": len(self.points)}
+        count = self.place(progress)
         progress.emit({"event": "point", **output.record, **count, "seconds_left": 0.0})
         return output
 
@@ -189,7 +194,7 @@ class HeadAdaptation(Adaptation):
         found = tuning.record["tuned"][str(index)]
         row = {name: jnp.asarray(math.nan if value is None else value) for name, value in found.items()}
         start = Tuned(jnp.asarray(tuning.arrays[f"weights/{index}"]), **row)
-        event = {"point": system.values, "index": progress.finished("point"), "count": len(self.points)}
+        event = {"point": system.values, **self.place(progress)}
         tools = self.mapper.tools
 
         def cost() -> Cost:

@@ -207,7 +207,7 @@ class LadderAdaptation(Adaptation):
             record, end = failed_record(system, step.kind, progress.cost(), str(error)), start
         said = {name: record[name] for name in ("energy", "energy_error", "v_score")}
         said |= {"rung": step.name, "missed": missed(record, self.target, self.zeros[index])}
-        place = {"index": progress.finished("point"), "count": len(self.points)}
+        place = self.place(progress)
         progress.emit({"event": "rung", "point": system.values, **place, **said})
         return Output(record, tree.to_arrays(end.params) | {"walkers": np.asarray(end.x)})
 
@@ -234,7 +234,7 @@ class LadderAdaptation(Adaptation):
             x, guide = self.mapper.spread(start.x, tools.layout.chains), self.mapper.guide(wavefunction, start.x)
             _, pool, _ = tools.draw(weights, x, jax.random.fold_in(key, 10**6 + 1), guide)
         (tuned,) = tools.tune(system, [weights], [system.couplings], pool)
-        event = {"point": system.values, "index": progress.finished("point"), "count": len(self.points)}
+        event = {"point": system.values, **self.place(progress)}
         outcome = adapt_point(tools, self.mapper.estimator, system, (tuned, pool), key, progress, event)
         doubts = self._inherited(start.rest)
         if not outcome.converged:
