@@ -54,7 +54,7 @@ class Points:
 
 
 def run(**settings: Any) -> tuple[dict[str, Output], References, list[dict[str, Any]]]:
-    references, told = References(ReferenceTable(**settings), SYSTEM, POINTS), []
+    references, told = References(ReferenceTable(**settings), [SYSTEM], POINTS), []
     return execute(Referenced(Points(references), references), Context(told.append)), references, told
 
 
@@ -85,7 +85,7 @@ def test_one_reference_for_every_coupling_before_what_is_held_against_it():
 @pytest.mark.parametrize("settings", [{"method": "none"}, {"method": "auto", "exact_": False}])
 def test_none(settings: dict[str, Any]):
     wanted = settings.pop("exact_", True)
-    references = References(ReferenceTable(**settings), SYSTEM, POINTS, wanted)
+    references = References(ReferenceTable(**settings), [SYSTEM], POINTS, wanted)
     done = execute(Referenced(Points(references), references), Context())
     assert not any(name.startswith("reference") for name in done) and done["point/0"].record["energy"] is None
     assert references.summary(done, 1.0) is None
@@ -109,7 +109,7 @@ def test_a_method_that_fails_costs_nothing(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_stop_ends_a_calculation_and_keeps_what_was_found():
-    references, kept = References(ReferenceTable(method=["lanczos", "dmrg"]), SYSTEM, POINTS), {}
+    references, kept = References(ReferenceTable(method=["lanczos", "dmrg"]), [SYSTEM], POINTS), {}
 
     class Store:
         def save(self, name: str, step: int, arrays: Any, meta: Any) -> None:
@@ -194,7 +194,7 @@ def test_a_file_is_read_before_anything_is_written(tmp_path: Path):
     path.write_text("J2,energy\n0.2,-0.4\n")
     table = ReferenceTable(method=["file", "lanczos"], file=str(path), per="site", exact=True)
     check_file(table, SYSTEM, POINTS)
-    references = References(table, SYSTEM, POINTS)
+    references = References(table, [SYSTEM], POINTS)
     found = references.perform("reference/0", Progress()).record["found"]
     assert found["file"]["energy"] == pytest.approx(-4.0) and found["file"]["kind"] == "exact"
     assert "no row" in references.perform("reference/1", Progress()).record["found"]["file"]["why"]
