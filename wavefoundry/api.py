@@ -14,6 +14,7 @@ import numpy as np
 
 from wavefoundry import api_molecules
 from wavefoundry.api_checks import (
+    check_climbing,
     check_fits,
     check_molecules,
     check_not_empty,
@@ -327,8 +328,8 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         base: from ``pretrain`` or ``load``; of lattices also several, of which every point takes the one that gives the
             lower energy.
         points: values of one or several couplings, several make a grid; or molecules.
-        method: "head" (on pools, the default for couplings), "full" (all weights) or "zero-shot" (the default for
-            molecules).
+        method: "head" (on pools, the default for couplings), "full" (all weights), "auto" (as much of it as
+            ``target`` asks for) or "zero-shot" (the default for molecules).
         evaluate: ``samples``, ``chains``, ``observables``, ``exact``, as in the ``[evaluate]`` table.
         progress: show progress lines.
         settings: ``steps``, ``samples``, ``rounds``, ``tolerance``, ... as in the ``[adapt]`` table.
@@ -347,6 +348,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     method = method or "head"
     values = values_of(points)
     table = checked(AdaptTable, "wf.map", {"method": method, "points": values, **settings})
+    check_climbing(table, "wf.map")
     given = table_of(evaluate, "wf.map: evaluate", 'evaluate={"samples": 4096}')
     judged = checked(EvaluateTable, "wf.map: evaluate", given)
     check_not_empty(bases[0].system, grid(table.points), "wf.map: points")

@@ -60,16 +60,19 @@ def problems(
         *_marshall(system),
         *_network(system, wavefunction, adapt),
         *_sampling(system, pretrain, evaluate),
-        *_ladder(adapt),
+        *climbing(adapt),
     ]
 
 
-def _ladder(adapt: AdaptTable) -> Iterator[Problem]:
+def climbing(adapt: AdaptTable) -> Iterator[Problem]:
     """Keys of method auto: rungs in their order, each once, and none of them without it."""
     rungs = [rung for rung in RUNGS if rung in adapt.rungs]
     if adapt.rungs != rungs:
         fix = f"rungs = [{', '.join(map(repr, rungs))}]".replace("'", '"')
         yield Problem(("adapt", "rungs"), "rungs are climbed from cheap to dear, each once", "", fix)
+    if not adapt.target.model_dump(exclude_none=True):
+        what, fix = "the target names nothing", "target = { v_score = 5e-4 }, for example"
+        yield Problem(("adapt", "target"), what, "no point would ever be good enough, or every one", fix)
     if adapt.method == "auto":
         return
     fields = type(adapt).model_fields

@@ -300,21 +300,16 @@ class PretrainTable(Table):
 class TargetTable(Table):
     """`[adapt] target`: when method auto stops climbing; everything that is named has to be met."""
 
-    v_score: float | None = Field(default=None, gt=0, le=1, description="V-score, at most (5e-4 if nothing is named)")
+    v_score: float | None = Field(default=None, gt=0, le=1, description="V-score, at most")
     relative_error: float | None = Field(
         default=None,
         gt=0,
         le=1,
-        description="distance from the reference, at most (5e-4 if nothing is named); without one V-score stands in",
+        description="distance from the reference, at most; without one the V-score stands in",
     )
     energy_error: float | None = Field(
         default=None, gt=0, le=1, description="error bar of the energy, at most, relative to the energy"
     )
-
-    def settled(self) -> TargetTable:
-        """With the defaults, where nothing is named."""
-        named = self.model_dump(exclude_none=True)
-        return self if named else TargetTable(v_score=5e-4, relative_error=5e-4)
 
 
 Rung = Literal["zero-shot", "head", "blocks", "full"]
@@ -358,7 +353,9 @@ class AdaptTable(Table):
     full_steps: int = Field(
         default=60, ge=1, le=1_000_000, description="steps per point of method full; auto: of its first training"
     )
-    target: TargetTable = Field(default=TargetTable(), description="auto: when a point is good enough")
+    target: TargetTable = Field(
+        default=TargetTable(v_score=5e-4, relative_error=5e-4), description="auto: when a point is good enough"
+    )
     rungs: list[Rung] = Field(
         default=list(RUNGS), min_length=1, max_length=4, description="auto: what is tried, from cheap to dear"
     )

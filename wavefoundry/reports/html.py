@@ -10,7 +10,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.core.errors import InputError
-from wavefoundry.reports import content, judgement, page, view
+from wavefoundry.reports import content, course, judgement, page, view
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
 
@@ -103,6 +103,9 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         "title": content.title(summary),
         "verdict": judgement.verdict(summary, rows, names),
         "why": judgement.why_table(rows, view.base(summary), names),
+        "bases": course.base_words(summary),
+        "climbed": course.ladder_words(summary),
+        "ladder": course.ladder_table(summary, names),
         "observables": observables,
         "doubted": judgement.spoken_against(observables),
         "meanings": judgement.MEANING if any(row.word for row in rows) else {},

@@ -75,7 +75,7 @@ def missed(record: Mapping[str, Any], target: TargetTable, zero: float) -> str:
     """What of a target a state does not meet, in words; empty where it meets all of it.
 
     Args:
-        record: of the state. target: settled. zero: energy of infinite temperature.
+        record: of the state. target: limits. zero: energy of infinite temperature.
     """
     if record["energy"] is None:
         return "no number"
@@ -103,7 +103,7 @@ class LadderAdaptation(Adaptation):
     def __init__(self, *args: Any):
         super().__init__(*args)
         adapt, wavefunction = self.mapper.adapt, self.mapper.base.wavefunction
-        self.target = adapt.target.settled()
+        self.target = adapt.target
         self.mask = last_blocks(wavefunction, adapt.last_blocks)
         self.kinds = [
             kind

@@ -53,9 +53,7 @@ class Bases:
     def choice(self, done: Outputs) -> choice.Choice:
         """What is adapted from which base, and the best base of every point so far."""
         energies = self.zero_shot(done)
-        scale = np.array(
-            [abs(low - zero_of(s, s.couplings)) for low, s in zip(energies.min(0), self._all, strict=True)]
-        )
+        scale = np.abs(energies.min(axis=0) - self._zero)
         return choice.choose(choice.first_choice(energies, scale), self.found(done), self.pairs)
 
     def zero_shot(self, done: Outputs) -> np.ndarray:
