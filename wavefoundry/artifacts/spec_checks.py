@@ -10,6 +10,7 @@ from wavefoundry.artifacts.spec_tables import (
     OWN_KEYS,
     RUNGS,
     AdaptTable,
+    BaselinesTable,
     EvaluateTable,
     LatticeTable,
     PretrainTable,
@@ -80,6 +81,21 @@ def climbing(adapt: AdaptTable) -> Iterator[Problem]:
         if key in adapt.model_fields_set and getattr(adapt, key) != fields[key].default:
             why = "it says how far method auto climbs"
             yield Problem(("adapt", key), f"method {adapt.method} has no {key}", why, 'method = "auto"')
+
+
+def rivals(table: BaselinesTable, couplings: list[str], tunable: bool) -> Iterator[Problem]:
+    """Rules of [baselines]. ``couplings``: names of those that vary. ``tunable``: whether the network has a head."""
+    path = ("baselines", "kinds")
+    if twice := [kind for kind in table.kinds if table.kinds.count(kind) > 1]:
+        yield Problem(path, f"{twice[0]} is named twice")
+    heads = [kind for kind in table.kinds if kind in ("random-backbone", "deep")]
+    if heads and not tunable:
+        yield Problem(path, f"{heads[0]} needs a head that can be tuned", 'only networks of kind "vit" have one')
+    if table.deep is not None and set(table.deep) != set(couplings):
+        fix = f"deep = {{ {', '.join(f'{name} = ...' for name in couplings)} }}"
+        yield Problem(("baselines", "deep"), "deep does not name the couplings of pretrain.at", "", fix)
+    if table.deep is not None and "deep" not in table.kinds:
+        yield Problem(("baselines", "deep"), "deep is not among the kinds", "", 'kinds = ["deep", ...]')
 
 
 def _shape(system: SystemTable) -> Iterator[Problem]:

@@ -8,9 +8,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_checks import problems
+from wavefoundry.artifacts.spec_checks import problems, rivals
 from wavefoundry.artifacts.spec_tables import (
     AdaptTable,
+    BaselinesTable,
     EvaluateTable,
     OutputTable,
     PretrainTable,
@@ -38,6 +39,9 @@ class DiagramSpec(Table):
     pretrain: PretrainTable = Field(description="the one expensive optimisation")
     adapt: AdaptTable = Field(description="every other coupling")
     evaluate: EvaluateTable = Field(default=EvaluateTable(), description="the final numbers")
+    baselines: BaselinesTable | None = Field(
+        default=None, description="rivals at the same points; a list stands for its kinds"
+    )
     output: OutputTable = Field(default=OutputTable(), description="where results go, and how often the state is saved")
     run: RunTable = Field(default=RunTable(), description="the study as a whole")
 
@@ -80,6 +84,9 @@ class DiagramSpec(Table):
 
     @model_validator(mode="after")
     def _fits_together(self) -> DiagramSpec:
-        if found := problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate):
+        found = problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate)
+        if self.baselines is not None and not found:
+            found = list(rivals(self.baselines, list(self.pretrain.at), self.wavefunction.kind == "vit"))
+        if found:
             raise PydanticCustomError("together", "keys do not fit together", {"problems": found})
         return self

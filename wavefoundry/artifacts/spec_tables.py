@@ -368,6 +368,31 @@ class AdaptTable(Table):
     )
 
 
+RivalKind = Literal["scratch", "warm-chain", "random-backbone", "deep"]
+
+
+class BaselinesTable(Table):
+    """`[baselines]`: what adaptation from the pre-training is held against, at the same points."""
+
+    kinds: list[RivalKind] = Field(
+        default=["scratch", "warm-chain", "random-backbone", "deep"],
+        min_length=1,
+        max_length=4,
+        description="scratch: all weights at every point, as long as the pre-training; warm-chain: all weights from the "
+        "neighbour's, full_steps each; random-backbone: heads on an untrained network; deep: pre-trained far away",
+    )
+    seeds: int = Field(default=1, ge=1, le=100, description="repetitions, also of the pre-training they are held against")
+    deep: dict[str, Coupling] | None = Field(
+        default=None, description="where deep pre-trains; by default the point farthest from [pretrain] at"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_list(cls, data: Any) -> Any:
+        """A list stands for its kinds."""
+        return {"kinds": data} if isinstance(data, list | tuple) else data
+
+
 class EvaluateTable(Table):
     """`[evaluate]`: the final numbers, always from fresh samples."""
 

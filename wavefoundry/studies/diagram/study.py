@@ -33,7 +33,7 @@ from wavefoundry.studies.diagram.adapting import Adaptation
 from wavefoundry.studies.diagram.ladder import adaptation
 from wavefoundry.studies.diagram.mapper import Base, Mapper
 from wavefoundry.studies.diagram.networks import NETWORKS, Fitted, described, fitted, imposed_by, system_of
-from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size
+from wavefoundry.studies.diagram.pretraining import Training, chunk_size, trainer_of
 from wavefoundry.studies.diagram.records import zero_of
 from wavefoundry.studies.diagram.rivals import held_against
 from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
@@ -117,7 +117,7 @@ def pretrain(
     listed, training = listing(wavefunction, system, training, table)
     family: Any = (listed or system).family(points)
     params, static = eqx.partition(wavefunction, eqx.is_array)
-    trainer = Trainer(static, tree.all_weights(params), training, system.sites)
+    trainer = trainer_of(static, tree.all_weights(params), training, system.sites)
     run = trainer.run(trainer.start(key, params, family), family, progress, "pretrain")
     wavefunction = eqx.combine(run.params, static)
     rest = trainer.convergence(zero_of(system, system.couplings))
