@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wavefoundry import api_molecules
+from wavefoundry import api_molecules, api_rivals
 from wavefoundry.api_checks import (
     check_climbing,
     check_fits,
@@ -319,6 +319,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     method: str | None = None,
     *,
     evaluate: Mapping[str, Any] | None = None,
+    baselines: Sequence[str] | Mapping[str, Any] | None = None,
     progress: bool = False,
     **settings: Any,
 ) -> Diagram | MoleculeMap:
@@ -331,6 +332,8 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         method: "head" (on pools, the default for couplings), "full" (all weights), "auto" (as much of it as
             ``target`` asks for) or "zero-shot" (the default for molecules).
         evaluate: ``samples``, ``chains``, ``observables``, ``exact``, as in the ``[evaluate]`` table.
+        baselines: rivals at the same couplings, a list of kinds or ``kinds``, ``seeds``, ``deep`` as in the
+            ``[baselines]`` table; see ``Diagram.summary["baselines"]``.
         progress: show progress lines.
         settings: ``steps``, ``samples``, ``rounds``, ``tolerance``, ... as in the ``[adapt]`` table.
 
@@ -359,6 +362,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
             why="its log psi is the sum of all features",
             fix='method="full", or a transformer: wf.models.vit()',
         )
+    rivals = None if baselines is None else api_rivals.table_for(baselines, bases[0], list(table.points))
     keep_programs()
     log: list[dict[str, Any]] = []
     with _view(progress) as emit:
@@ -369,6 +373,10 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         )
         single = adapted[0] if len(bases) == 1 else plan
         done = execute(single, context)
+        held = {}
+        if rivals is not None:
+            mine, tables = (single.records(done), single.cost(done)), (table, judged, rivals)
+            held = {"baselines": api_rivals.comparison(bases[0], _network, tables, mine, context)}
     settings_used = {"adapt": table.model_dump(mode="json"), "evaluate": judged.model_dump(mode="json")}
     first, *others = [one.record for one in bases]
     summary = diagram_study.summary_of(
@@ -376,6 +384,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     )
     if others:
         summary |= {"bases": [first, *others], "crossings": plan.crossings(done)}
+    summary |= held
     return Diagram(summary, log, states_of([one.base for one in bases], summary["points"], single.states(done)))
 
 

@@ -378,10 +378,12 @@ class BaselinesTable(Table):
         default=["scratch", "warm-chain", "random-backbone", "deep"],
         min_length=1,
         max_length=4,
-        description="scratch: all weights at every point, as long as the pre-training; warm-chain: all weights from the "
-        "neighbour's, full_steps each; random-backbone: heads on an untrained network; deep: pre-trained far away",
+        description="scratch: all weights at every point, as long as the pre-training; warm-chain: all weights from "
+        "the neighbour's, full_steps each; random-backbone: heads on an untrained network; deep: pre-trained far away",
     )
-    seeds: int = Field(default=1, ge=1, le=100, description="repetitions, also of the pre-training they are held against")
+    seeds: int = Field(
+        default=1, ge=1, le=100, description="repetitions, also of the pre-training they are held against"
+    )
     deep: dict[str, Coupling] | None = Field(
         default=None, description="where deep pre-trains; by default the point farthest from [pretrain] at"
     )

@@ -195,26 +195,6 @@ class Trainer:
         }
 
 
-_TRAINERS: dict[Any, Trainer] = {}
-"""The newest trainers of this process, by what their programs depend on."""
-MOST_TRAINERS = 3
-
-
-def trainer_of(static: PyTree, trainable: PyTree, training: Training, sites: int) -> Trainer:
-    """A trainer, the one of an earlier training of the same network with the same settings where there is one."""
-    leaves, structure = jax.tree.flatten((static, trainable))
-    key = (tuple(leaves), structure, training, sites)
-    try:
-        found = _TRAINERS.pop(key, None)
-    except TypeError:  # something in the network cannot be compared
-        return Trainer(static, trainable, training, sites)
-    found = found or Trainer(static, trainable, training, sites)
-    while len(_TRAINERS) >= MOST_TRAINERS:
-        _TRAINERS.pop(next(iter(_TRAINERS)))
-    _TRAINERS[key] = found
-    return found
-
-
 def energy_unit(family: Any) -> float:
     """The unit of energy of the natural gradient: a third of what acts on a site, 1 for the critical Ising chain.
 
