@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wavefoundry import api_molecules
+from wavefoundry import api_molecules, api_rivals
 from wavefoundry.api_checks import (
+    check_climbing,
     check_fits,
     check_molecules,
     check_not_empty,
@@ -323,6 +324,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     *,
     evaluate: Mapping[str, Any] | None = None,
     reference: Mapping[str, Any] | None = None,
+    baselines: Sequence[str] | Mapping[str, Any] | None = None,
     progress: bool = False,
     **settings: Any,
 ) -> Diagram | MoleculeMap:
@@ -332,10 +334,12 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         base: from ``pretrain`` or ``load``; of lattices also several, of which every point takes the one that gives the
             lower energy.
         points: values of one or several couplings, several make a grid; or molecules.
-        method: "head" (on pools, the default for couplings), "full" (all weights) or "zero-shot" (the default for
-            molecules).
+        method: "head" (on pools, the default for couplings), "full" (all weights), "auto" (as much of it as
+            ``target`` asks for) or "zero-shot" (the default for molecules).
         evaluate: ``samples``, ``chains``, ``observables``, ``exact``, as in the ``[evaluate]`` table.
         reference: of couplings: ``method``, ``bond_dimension``, ``file``, ... as in the ``[reference]`` table.
+        baselines: rivals at the same couplings, a list of kinds or ``kinds``, ``seeds``, ``deep`` as in the
+            ``[baselines]`` table; see ``Diagram.summary["baselines"]``.
         progress: show progress lines.
         settings: ``steps``, ``samples``, ``rounds``, ``tolerance``, ... as in the ``[adapt]`` table.
 
@@ -353,6 +357,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     method = method or "head"
     values = values_of(points)
     table = checked(AdaptTable, "wf.map", {"method": method, "points": values, **settings})
+    check_climbing(table, "wf.map")
     given = table_of(evaluate, "wf.map: evaluate", 'evaluate={"samples": 4096}')
     judged = checked(EvaluateTable, "wf.map: evaluate", given)
     check_not_empty(bases[0].system, grid(table.points), "wf.map: points")
@@ -363,6 +368,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
             why="its log psi is the sum of all features",
             fix='method="full", or a transformer: wf.models.vit()',
         )
+    rivals = None if baselines is None else api_rivals.table_for(baselines, bases[0], list(table.points))
     keep_programs()
     starts = [projected_base(one, table) for one in bases]
     references = _references([one.system for one in bases], grid(table.points), reference, judged)
@@ -377,6 +383,10 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         plan = Bases(given, grid(table.points))
         single = adapted[0] if len(bases) == 1 else plan
         done = execute(Referenced(single, references), context)
+        held = {}
+        if rivals is not None:
+            mine, rival_tables = (single.records(done), single.cost(done)), (table, judged, rivals)
+            held = {"baselines": api_rivals.comparison(bases[0], _network, rival_tables, mine, context, references)}
     tables = {"adapt": table, "evaluate": judged, "reference": references.table}
     settings_used = {name: one.model_dump(mode="json", exclude_none=True) for name, one in tables.items()}
     first, *others = [record for _, record in starts]
@@ -386,6 +396,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     summary["references"] = references.summary(done, ours)
     if others:
         summary |= {"bases": [first, *others], "crossings": plan.crossings(done)}
+    summary |= held
     return Diagram(summary, log, states_of([start for start, _ in starts], summary["points"], single.states(done)))
 
 

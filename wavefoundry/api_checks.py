@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from wavefoundry.artifacts.spec_checks import climbing
 from wavefoundry.artifacts.spec_errors import to_input_error
-from wavefoundry.artifacts.spec_tables import Table
+from wavefoundry.artifacts.spec_tables import AdaptTable, Table
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect
 from wavefoundry.core.molecule import Molecule
@@ -145,3 +146,9 @@ def several(base: Any, kind: type[Any]) -> list[Any]:
                 fix="bases of one family of Hamiltonians on one lattice, pre-trained at different couplings",
             )
     return listed
+
+
+def check_climbing(adapt: AdaptTable, where: str) -> None:
+    """Refuse settings of method auto that do not fit together, in the words of a study file."""
+    for problem in climbing(adapt):
+        raise InputError(problem.what, where=f"{where}: {problem.path[-1]}", why=problem.why, fix=problem.fix)

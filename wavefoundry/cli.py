@@ -182,6 +182,24 @@ def init(
 
 
 @app.command()
+def suggest(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="A study file of kind diagram.")],
+    bases: Annotated[
+        int | None, typer.Option(metavar="N", help="How many; by default as few as reach all points.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say where to pre-train for a diagram, and why: exact states of a small copy of the system."""
+    spec = studies_file.load(study)
+    if spec.kind != "diagram":
+        raise InputError(f"a study of kind {spec.kind} has no couplings to choose from", where=str(study))
+    from wavefoundry.studies.diagram.suggest import of_study
+
+    found = of_study(spec, bases)
+    _echo_json(found.to_dict()) if json else typer.echo(str(found))
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]) -> None:
     """Write report.html of a run (anew)."""
     typer.echo(str(_write_report(folder)))

@@ -177,7 +177,7 @@ def test_the_template_shows_every_key_with_its_default():
     free = {
         "system": ("model", "lattice"),
         "pretrain": ("at", "warm_start"),
-        "adapt": ("points", "method", "learning_rate", "diagonal_shift"),
+        "adapt": ("points", "method", "learning_rate", "diagonal_shift", "most_steps"),
     }
     free["output"] = ("dir", "title")
     free["reference"] = ("memory_gib", "file", "per")
@@ -186,9 +186,10 @@ def test_the_template_shows_every_key_with_its_default():
         assert set(opened[name]) == set(table.model_fields), name
         for key, field in table.model_fields.items():
             if key not in free.get(name, ()):
-                assert opened[name][key] == field.default, f"{name}.{key}"
+                plain = getattr(field.default, "model_dump", lambda default=field.default, **_: default)
+                assert opened[name][key] == plain(exclude_none=True), f"{name}.{key}"
     opened["pretrain"].pop("warm_start")
-    for key in ("learning_rate", "diagonal_shift"):  # shown with the value that heads get
+    for key in ("learning_rate", "diagonal_shift", "most_steps"):  # shown with the value that they come to
         assert opened["adapt"].pop(key) > 0
     for key in ("dir", "title"):
         opened["output"].pop(key)

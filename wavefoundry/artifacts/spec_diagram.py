@@ -8,10 +8,11 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_checks import problems
+from wavefoundry.artifacts.spec_checks import problems, rivals
 from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
 from wavefoundry.artifacts.spec_tables import (
     AdaptTable,
+    BaselinesTable,
     EvaluateTable,
     OutputTable,
     PretrainTable,
@@ -40,6 +41,9 @@ class DiagramSpec(Table):
     adapt: AdaptTable = Field(description="every other coupling")
     evaluate: EvaluateTable = Field(default=EvaluateTable(), description="the final numbers")
     reference: ReferenceTable = Field(default=ReferenceTable(), description="what energies are compared with")
+    baselines: BaselinesTable | None = Field(
+        default=None, description="rivals at the same points; a list stands for its kinds"
+    )
     output: OutputTable = Field(default=OutputTable(), description="where results go, and how often the state is saved")
     run: RunTable = Field(default=RunTable(), description="the study as a whole")
 
@@ -51,9 +55,15 @@ class DiagramSpec(Table):
         """Couplings of the pre-training, one dict per system trained together."""
         return grid(self.pretrain.at)
 
+    @property
+    def one_base(self) -> bool:
+        """Whether there is one network for all pre-training points: of the only one, or trained for them together."""
+        together = self.pretrain.together
+        return len(self.at_list()) == 1 or (self.wavefunction.conditioned if together == "auto" else together)
+
     def of_bases(self) -> list[DiagramSpec]:
         """One study for every base: this one alone, unless its pre-trainings are separate; seeds are far apart."""
-        if self.pretrain.together:
+        if self.one_base:
             return [self]
         found = []
         for index, at in enumerate(self.at_list()):
@@ -83,6 +93,9 @@ class DiagramSpec(Table):
     @model_validator(mode="after")
     def _fits_together(self) -> DiagramSpec:
         found = problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate)
-        if found := [*found, *reference_problems(self.reference, self.evaluate)]:
+        found = [*found, *reference_problems(self.reference, self.evaluate)]
+        if self.baselines is not None and not found:
+            found = list(rivals(self.baselines, list(self.pretrain.at), self.wavefunction.kind == "vit"))
+        if found:
             raise PydanticCustomError("together", "keys do not fit together", {"problems": found})
         return self

@@ -278,8 +278,8 @@ class PretrainTable(Table):
     """`[pretrain]`: the one expensive optimisation."""
 
     at: dict[str, OneOrMany] = Field(description="couplings to pre-train at; of a list see together")
-    together: bool = Field(
-        default=True,
+    together: Annotated[bool | Literal["auto"], _MARSHALL] = Field(
+        default="auto",
         description="at with several values: one network for all of them, or (false) a base for each, of which every "
         "point takes the one that gives the lower energy",
     )
@@ -318,21 +318,16 @@ class PretrainTable(Table):
 class TargetTable(Table):
     """`[adapt] target`: when method auto stops climbing; everything that is named has to be met."""
 
-    v_score: float | None = Field(default=None, gt=0, le=1, description="V-score, at most (5e-4 if nothing is named)")
+    v_score: float | None = Field(default=None, gt=0, le=1, description="V-score, at most")
     relative_error: float | None = Field(
         default=None,
         gt=0,
         le=1,
-        description="distance from the reference, at most (5e-4 if nothing is named); without one V-score stands in",
+        description="distance from the reference, at most; without one the V-score stands in",
     )
     energy_error: float | None = Field(
         default=None, gt=0, le=1, description="error bar of the energy, at most, relative to the energy"
     )
-
-    def settled(self) -> TargetTable:
-        """With the defaults, where nothing is named."""
-        named = self.model_dump(exclude_none=True)
-        return self if named else TargetTable(v_score=5e-4, relative_error=5e-4)
 
 
 Rung = Literal["zero-shot", "head", "blocks", "full"]
@@ -376,7 +371,9 @@ class AdaptTable(Table):
     full_steps: int = Field(
         default=60, ge=1, le=1_000_000, description="steps per point of method full; auto: of its first training"
     )
-    target: TargetTable = Field(default=TargetTable(), description="auto: when a point is good enough")
+    target: TargetTable = Field(
+        default=TargetTable(v_score=5e-4, relative_error=5e-4), description="auto: when a point is good enough"
+    )
     rungs: list[Rung] = Field(
         default=list(RUNGS), min_length=1, max_length=4, description="auto: what is tried, from cheap to dear"
     )
@@ -394,6 +391,33 @@ class AdaptTable(Table):
     sector: Annotated[int | Literal["auto"], _SECTOR] = Field(
         default="auto", description="number of the sector; auto: the one of lowest energy in the pre-trained state"
     )
+
+
+RivalKind = Literal["scratch", "warm-chain", "random-backbone", "deep"]
+
+
+class BaselinesTable(Table):
+    """`[baselines]`: what adaptation from the pre-training is held against, at the same points."""
+
+    kinds: list[RivalKind] = Field(
+        default=["scratch", "warm-chain", "random-backbone", "deep"],
+        min_length=1,
+        max_length=4,
+        description="scratch: all weights at every point, as long as the pre-training; warm-chain: all weights from "
+        "the neighbour's, full_steps each; random-backbone: heads on an untrained network; deep: pre-trained far away",
+    )
+    seeds: int = Field(
+        default=1, ge=1, le=100, description="repetitions, also of the pre-training they are held against"
+    )
+    deep: dict[str, Coupling] | None = Field(
+        default=None, description="where deep pre-trains; by default the point farthest from [pretrain] at"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_list(cls, data: Any) -> Any:
+        """A list stands for its kinds."""
+        return {"kinds": data} if isinstance(data, list | tuple) else data
 
 
 class EvaluateTable(Table):

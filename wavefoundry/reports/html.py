@@ -10,7 +10,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.core.errors import InputError
-from wavefoundry.reports import compared, content, judgement, page, view
+from wavefoundry.reports import compared, content, course, judgement, page, rivals, view
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
 
@@ -103,6 +103,11 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         "title": content.title(summary),
         "verdict": judgement.verdict(summary, rows, names),
         "why": judgement.why_table(rows, view.base(summary), names),
+        "rivals": rivals.comparison_table(summary),
+        "against": rivals.words(summary),
+        "bases": course.base_words(summary),
+        "climbed": course.ladder_words(summary),
+        "ladder": course.ladder_table(summary, names),
         "observables": observables,
         "doubted": judgement.spoken_against(observables),
         "meanings": judgement.MEANING if any(row.word for row in rows) else {},
@@ -139,6 +144,7 @@ CAPTIONS = {
     "rounds": "Adaptation. Energies of fresh samples (solid) and of the held-out part (dashed) of the "
     "pool, and its effective sample size. Held-out energies far below the fresh ones of "
     "the same head are over-fitting of the pool; the results are the fresh ones.",
+    "rivals": rivals.CAPTION,
     "cost": "Processor time of the pre-training and of the adaptations.",
 }
 
@@ -161,6 +167,7 @@ def pictures(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Pi
         "pretrain": figures.pretrain_figure(summary, log),
         "rounds": figures.rounds_figure(summary, log),
         "cost": figures.cost_figure(summary),
+        "rivals": rivals.rivals_figure(summary),
     }
     captions = {"diagram": _diagram_caption(summary, rows), **CAPTIONS}
     shapes = judgement.marks(rows)

@@ -37,6 +37,9 @@ def event_line(event: Event) -> str:
         return f"{_progress(event)}  {step_numbers(event)}" + (f"  {left}" if left else "")
     if kind == "round":
         return f"{round_place(event)}  {round_numbers(event)}"
+    if kind == "baseline":
+        where = f"{event.get('kind')}, seed {event.get('seed')}: {named(event.get('couplings'))}"
+        return f"{where}  {_energy(event)}  V-score {_number(event.get('v_score'))}"
     if kind == "rung":
         score = f"  V-score {_number(event.get('v_score'))}"
         return f"{_place(event, event.get('point'))} {event.get('rung')}  {_energy(event)}{score}  {_met(event)}"

@@ -177,9 +177,11 @@ def divide(numerator: float, denominator: float) -> float:
 
 
 def rows(summary: dict[str, Any]) -> list[Row]:
-    """All points of a summary, ordered by method and couplings."""
+    """All points of a summary, ordered by method and couplings; what method auto has chosen by couplings alone."""
     scale = sites(summary)
     found = [_row(point, scale) for point in raw_points(summary)]
+    if any(point.get("ladder") for point in raw_points(summary)):
+        return sorted(found, key=lambda row: tuple(row.couplings.values()))
     return sorted(found, key=lambda row: (row.method, tuple(row.couplings.values())))
 
 

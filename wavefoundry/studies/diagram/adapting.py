@@ -276,7 +276,9 @@ class FullAdaptation(Adaptation):
         if not progress.finished("point"):
             progress.compiling("the training step")
         walkers = self.mapper.spread(x, trainer.training.chains)
-        return optimised(trainer, self._key(index), params, walkers, system, progress)
+        place = self.mapper.trained_on(system)
+        params, moved = optimised(trainer, self._key(index), params, walkers, place, progress)
+        return params, moved if self.mapper.listed is None else x
 
     def _measure(
         self, system: LatticeSystem, params: PyTree, x: PyTree, key: Array, progress: Progress

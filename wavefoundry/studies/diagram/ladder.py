@@ -75,7 +75,7 @@ def missed(record: Mapping[str, Any], target: TargetTable, zero: float) -> str:
     """What of a target a state does not meet, in words; empty where it meets all of it.
 
     Args:
-        record: of the state. target: settled. zero: energy of infinite temperature.
+        record: of the state. target: limits. zero: energy of infinite temperature.
     """
     if record["energy"] is None:
         return "no number"
@@ -103,7 +103,7 @@ class LadderAdaptation(Adaptation):
     def __init__(self, *args: Any):
         super().__init__(*args)
         adapt, wavefunction = self.mapper.adapt, self.mapper.base.wavefunction
-        self.target = adapt.target.settled()
+        self.target = adapt.target
         self.mask = last_blocks(wavefunction, adapt.last_blocks)
         self.kinds = [
             kind
@@ -249,14 +249,14 @@ class LadderAdaptation(Adaptation):
         self, system: LatticeSystem, step: Step, start: Start, key: Array, progress: Progress
     ) -> tuple[dict[str, Any], Start]:
         """The last blocks, or all weights; by the full sum where the base was trained so."""
-        trainer, listed = self._trainer(step.kind).of_length(step.steps), self.mapper.listed
-        everything: Any = system if listed is None else eqx.tree_at(lambda s: s.lattice, listed, system)
+        trainer = self._trainer(step.kind).of_length(step.steps)
         chains = trainer.training.chains
         some = jax.tree.map(lambda a: a[:: max(1, len(a) // chains)], start.x)
         walkers = self.mapper.spread(some, chains)
-        params, x = optimised(trainer, jax.random.fold_in(key, 0), start.params, walkers, everything, progress)
+        place = self.mapper.trained_on(system)
+        params, x = optimised(trainer, jax.random.fold_in(key, 0), start.params, walkers, place, progress)
         rest = trainer.convergence(zero_of(system, system.couplings))
-        after = Start(params, x if listed is None else start.x, rest)
+        after = Start(params, x if self.mapper.listed is None else start.x, rest)
         return self._measured(system, step, after, jax.random.fold_in(key, 1), progress, trained=True)
 
     def _trainer(self, kind: str) -> Trainer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
@@ -157,6 +158,10 @@ class Mapper:
         pools = [fill(wavefunction, tools.family, xs, self.layout.chunk) for xs, _ in sets]
         measured = tools.measure(self.estimator, wavefunction, system, pools, jax.random.fold_in(key, 2))
         return measured, sets[0][1], sets[0][0]
+
+    def trained_on(self, system: LatticeSystem) -> Any:
+        """What trainings of all weights at a point take: the system, or all its configurations."""
+        return system if self.listed is None else eqx.tree_at(lambda s: s.lattice, self.listed, system)
 
     def tools_of(self, system: LatticeSystem, wavefunction: Wavefunction) -> HeadTools:
         """The tools for another backbone; one that is conditioned sees the couplings of ``system``."""

@@ -15,7 +15,7 @@ import numpy as np
 from wavefoundry import models
 from wavefoundry.adapt.pool import sample_listed
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
-from wavefoundry.artifacts.spec_tables import AdaptTable, PretrainTable
+from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
@@ -124,13 +124,17 @@ def pretrain(
     training: Training,
     table: PretrainTable,
     progress: Progress,
+    trainer: Trainer | None = None,
 ) -> Base:
-    """Optimise all weights at one coupling, or at several together, by sampling or by the full sum."""
+    """Optimise all weights at one coupling, or at several together, by sampling or by the full sum.
+
+    ``trainer``: of an earlier call with the same network and settings, so that nothing is compiled anew.
+    """
     key = jax.random.fold_in(jax.random.key(table.seed), 2)
     listed, training = listing(wavefunction, system, training, table)
     family: Any = (listed or system).family(points)
     params, static = eqx.partition(wavefunction, eqx.is_array)
-    trainer = Trainer(static, tree.all_weights(params), training, system.sites)
+    trainer = trainer or Trainer(static, tree.all_weights(params), training, system.sites)
     run = trainer.run(trainer.start(key, params, family), family, progress, "pretrain")
     wavefunction = eqx.combine(run.params, static)
     rest = trainer.convergence(zero_of(system, system.couplings))
@@ -281,17 +285,24 @@ def _require_sector(spec: DiagramSpec) -> None:
 def make_mapper(
     base: Base,
     adapt: AdaptTable,
-    evaluate: Any,
+    evaluate: EvaluateTable,
     table: PretrainTable,
     chunk: int,
     references: References | None = None,
+    *,
+    by_sum: bool = False,
 ) -> Mapper:
-    """The adaptation of a base with the settings of a study."""
+    """The adaptation of a base with the settings of a study.
+
+    Args:
+        references: what energies are held against; by default what costs little.
+        by_sum: train small systems by the full sum at the points too, as method "auto" does, where the base was.
+    """
     full = training_of(table.model_copy(update=full_settings(adapt, table)), base.system.extent, chunk, 10**9)
     listed = None
-    if adapt.method == "auto":
-        if adapt.most_steps is None:
-            adapt = adapt.model_copy(update={"most_steps": max(table.steps, adapt.full_steps)})
+    if adapt.method == "auto" and adapt.most_steps is None:
+        adapt = adapt.model_copy(update={"most_steps": max(table.steps, adapt.full_steps)})
+    if adapt.method == "auto" or by_sum:
         listed, full = listing(base.wavefunction, base.system, full, table)
     small = table.sampling != "metropolis" and count_states(base.system.hilbert, 20) <= LISTED
     states = jnp.asarray(exact.basis(base.system.hilbert), jnp.int8) if small else None
