@@ -128,7 +128,7 @@ def test_python_holds_a_map_against_rivals():
         rounds=2,
         full_steps=5,
         baselines=kinds,
-        evaluate=judged,
+        evaluate={"samples": 512, "chains": 32},
     )
     found = diagram.summary["baselines"]
     assert [one["kind"] for one in found["methods"]] == ["transition", *kinds]
