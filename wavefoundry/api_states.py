@@ -22,8 +22,9 @@ from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import path_of
-from wavefoundry.core.types import Psi, Wavefunction
+from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.sampling import Walkers, metropolis
+from wavefoundry.models.projection import Amplitude
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.base import Base
@@ -126,16 +127,6 @@ class NetKetAmplitude(eqx.Module):
         return jnp.stack([jnp.real(log), jnp.imag(log)])
 
 
-class Given(eqx.Module):
-    """A head that takes the features for log |psi| and the phase."""
-
-    real: bool = eqx.field(static=True, default=False)
-
-    def __call__(self, z: Array) -> Psi:
-        """Amplitude."""
-        return Psi(z[0], z[1])
-
-
 def wavefunction_of(state: Any) -> Wavefunction:
     """The wavefunction of a NetKet state, all its parameters trainable.
 
@@ -149,4 +140,4 @@ def wavefunction_of(state: Any) -> Wavefunction:
             where="wf.from_netket_state: state",
             fix="hand in an nk.vqs.MCState or FullSumState",
         )
-    return Wavefunction(NetKetAmplitude(jax.tree.map(jnp.asarray, variables), apply), Given())
+    return Wavefunction(NetKetAmplitude(jax.tree.map(jnp.asarray, variables), apply), Amplitude(False))
