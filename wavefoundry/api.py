@@ -44,6 +44,7 @@ from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.ladder import adaptation
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import build_network, fitted
+from wavefoundry.studies.diagram.overlapping import Overlapped
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.referencing import Referenced, References, check_file
 from wavefoundry.studies.diagram.several import Bases, Given
@@ -277,6 +278,14 @@ class Diagram:
         return self.summary["points"]
 
     @property
+    def transition(self) -> dict[str, Any] | None:
+        """Where the transition is: coupling, value, error and method; None where nothing says so.
+
+        ``summary["transitions"]`` has all methods with their curves, and why those that claim nothing do not.
+        """
+        return self.summary["transition"]
+
+    @property
     def cost(self) -> dict[str, Any]:
         """CPU and wall seconds of the whole adaptation."""
         return self.summary["adapt_cost"]
@@ -376,7 +385,8 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         given = [Given(one, record) for one, (_, record) in zip(adapted, starts, strict=True)]
         plan = Bases(given, grid(table.points))
         single = adapted[0] if len(bases) == 1 else plan
-        done = execute(Referenced(single, references), context)
+        overlapped = Overlapped(single, lambda done: single, grid(table.points), judged)
+        done = execute(Referenced(overlapped, references), context)
     tables = {"adapt": table, "evaluate": judged, "reference": references.table}
     settings_used = {name: one.model_dump(mode="json", exclude_none=True) for name, one in tables.items()}
     first, *others = [record for _, record in starts]
@@ -386,6 +396,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     summary["references"] = references.summary(done, ours)
     if others:
         summary |= {"bases": [first, *others], "crossings": plan.crossings(done)}
+    summary = overlapped.completed(summary, done)
     return Diagram(summary, log, states_of([start for start, _ in starts], summary["points"], single.states(done)))
 
 

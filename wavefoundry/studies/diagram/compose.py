@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
+from wavefoundry.studies.diagram.overlapping import Overlapped
 from wavefoundry.studies.diagram.referencing import Referenced, References
 from wavefoundry.studies.diagram.several import SeveralBases
 from wavefoundry.studies.diagram.study import DiagramStudy, check
@@ -18,7 +19,8 @@ def build(spec: DiagramSpec, context: Context) -> Study:
     references = References(spec.reference, [one.system for one in bases], spec.points_list(), wanted)
     for one in bases:
         one.references = references
-    return Referenced(study, references)
+    points = study.adaptation if isinstance(study, DiagramStudy) else lambda done: study.bases
+    return Referenced(Overlapped(study, points, spec.points_list(), spec.evaluate), references)
 
 
 __all__ = ["build", "check"]
