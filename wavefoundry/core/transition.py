@@ -77,15 +77,21 @@ def susceptibility(x: np.ndarray, fidelities: np.ndarray, errors: np.ndarray, of
     return Curve((x[1:] + x[:-1]) / 2, 2 * value / step**2, 2 * drawn(value, error, seed) / step**2)
 
 
-def peak(curve: Curve) -> Found:
-    """The maximum of a curve, by the parabola through the largest values.
+def highest(curve: Curve) -> int:
+    """Number of the largest value, each counting less its error bar."""
+    return int((curve.value - curve.error).argmax())
 
-    Its error bar: of the error bars of the values, and how far parabolas through three and through five values differ.
+
+def peak(curve: Curve) -> Found:
+    """The maximum of a curve, by the parabola through the largest values; a value counts less its error bar.
+
+    Its error bar: where it is within the error bars of the values, and how far parabolas through three and through five
+    values differ.
     """
     x, y = curve.x, curve.value
     if len(x) < FEWEST:
         return Found(None, None, f"too few points: {len(x)} values of the curve, {FEWEST} are needed")
-    k, lowest = int(y.argmax()), int(y.argmin())
+    k, lowest = highest(curve), int((y + curve.error).argmin())
     if _fall(curve, k, [lowest]) <= 1:
         return Found(None, None, "flat within its error bars")
     if k in (0, len(x) - 1):
@@ -142,18 +148,24 @@ def _rival(curve: Curve, k: int) -> int | None:
 
 
 def _vertices(curve: Curve, k: int, width: int) -> tuple[float, float] | None:
-    """Vertex of the parabola through ``2 width + 1`` values about the largest, and its spread over the draws."""
-    x = curve.x
-    if k - width < 0 or k + width >= len(x):
+    """Vertex of the parabola through ``2 width + 1`` values about k, and its spread over the draws."""
+    x, inside = curve.x, range(width, len(curve.x) - width)
+    if k not in inside:
         return None
+    largest = width + curve.draws[:, width : len(x) - width].argmax(axis=1)
+    spread = np.concatenate([_vertex(x, curve.draws[largest == i], i, width) for i in inside if (largest == i).any()])
+    low, high = np.percentile(spread, [16, 84])
+    return float(_vertex(x, curve.value[None], k, width)[0]), float(high - low) / 2
+
+
+def _vertex(x: np.ndarray, y: np.ndarray, k: int, width: int) -> np.ndarray:
+    """Vertices of least-squares parabolas about k of curves (n, points), not beyond its neighbours."""
     window = slice(k - width, k + width + 1)
-    middle, scale = x[k], float(x[k + width] - x[k - width]) / 2
-    ends = ((x[k - 1] - middle) / scale, (x[k + 1] - middle) / scale)
-    a, b = np.polyfit((x[window] - middle) / scale, np.vstack([curve.value, curve.draws])[:, window].T, 2)[:2]
+    scale = float(x[k + width] - x[k - width]) / 2
+    ends = ((x[k - 1] - x[k]) / scale, (x[k + 1] - x[k]) / scale)
+    a, b = np.polyfit((x[window] - x[k]) / scale, y[:, window].T, 2)[:2]
     at = np.where(a < 0, -b / (2 * np.where(a < 0, a, -1.0)), np.where(b > 0, ends[1], ends[0]))
-    at = np.clip(at, *ends)
-    low, high = np.percentile(at[1:], [16, 84])
-    return float(middle + scale * at[0]), float(scale * (high - low) / 2)
+    return x[k] + scale * np.clip(at, *ends)
 
 
 class Levels(NamedTuple):

@@ -16,6 +16,7 @@ from wavefoundry.core.transition import (
     Levels,
     crossing,
     drawn,
+    highest,
     jumps,
     peak,
     slopes,
@@ -140,7 +141,7 @@ class Methods:
         curve = susceptibility(self.scan.x, self.fidelities, self.errors, self._off, 4)
         curve = Curve(curve.x, curve.value / self.sites, curve.draws / self.sites)
         found = self._peak(curve)
-        if found.value is not None and self.fidelities[i := int(curve.value.argmax())] < 3 * self.errors[i]:
+        if found.value is not None and self.fidelities[i := highest(curve)] < 3 * self.errors[i]:
             found = Found(None, None, f"neighbours at {curve.x[i]:.6g} hardly overlap: take points closer together")
         quantity = "fidelity susceptibility per site, -2 ln F / dc^2 / N"
         return _row(self.scan, "fidelity", found, curve, quantity)
@@ -190,8 +191,8 @@ class Methods:
     def _peak(self, curve: Curve) -> Found:
         """The maximum of a curve, unless it is where the state jumps."""
         found = peak(curve)
-        if found.value is not None and int(curve.value.argmax()) in self.jumps:
-            return Found(None, None, f"no maximum but a jump at {curve.x[curve.value.argmax()]:.6g}: see crossing")
+        if found.value is not None and highest(curve) in self.jumps:
+            return Found(None, None, f"no maximum but a jump at {curve.x[highest(curve)]:.6g}: see crossing")
         return found
 
 
