@@ -45,6 +45,7 @@ from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.ladder import adaptation
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import build_network, fitted
+from wavefoundry.studies.diagram.overlapping import Overlapped
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.referencing import Referenced, References, check_file
 from wavefoundry.studies.diagram.several import Bases, Given
@@ -278,6 +279,14 @@ class Diagram:
         return self.summary["points"]
 
     @property
+    def transition(self) -> dict[str, Any] | None:
+        """Where the transition is: coupling, value, error and method; None where nothing says so.
+
+        ``summary["transitions"]`` has all methods with their curves, and why those that claim nothing do not.
+        """
+        return self.summary["transition"]
+
+    @property
     def cost(self) -> dict[str, Any]:
         """CPU and wall seconds of the whole adaptation."""
         return self.summary["adapt_cost"]
@@ -382,7 +391,8 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         given = [Given(one, record) for one, (_, record) in zip(adapted, starts, strict=True)]
         plan = Bases(given, grid(table.points))
         single = adapted[0] if len(bases) == 1 else plan
-        done = execute(Referenced(single, references), context)
+        overlapped = Overlapped(single, lambda done: single, grid(table.points), judged)
+        done = execute(Referenced(overlapped, references), context)
         held = {}
         if rivals is not None:
             mine, rival_tables = (single.records(done), single.cost(done)), (table, judged, rivals)
@@ -396,7 +406,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     summary["references"] = references.summary(done, ours)
     if others:
         summary |= {"bases": [first, *others], "crossings": plan.crossings(done)}
-    summary |= held
+    summary = overlapped.completed(summary, done) | held
     return Diagram(summary, log, states_of([start for start, _ in starts], summary["points"], single.states(done)))
 
 

@@ -426,6 +426,7 @@ class EvaluateTable(Table):
     samples: int = Field(default=2048, ge=16, le=100_000_000, description="fresh samples per point")
     chains: int = Field(default=64, ge=2, le=1_000_000, description="Markov chains; at least 4 samples from each")
     observables: bool = Field(default=True, description="measure magnetisation moments and correlations")
+    overlaps: bool = Field(default=True, description="fidelities of neighbours, along one coupling of up to 64 values")
     exact: Annotated[Literal["auto", False], _EXACT] = Field(
         default="auto", description="exact energies: closed form, or Lanczos up to 20 sites; false: none"
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from wavefoundry.reports import emulation_tables, verdicts
+from wavefoundry.reports import emulation_tables, transition, verdicts
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
 Event = Mapping[str, Any]
@@ -219,10 +219,10 @@ def round_numbers(event: Event) -> str:
 
 
 def pretrain_lines(summary: Event) -> list[str]:
-    """What every pre-training reached, and where the bases cross."""
+    """What every pre-training reached, where the bases cross, and where the transition is."""
     records = summary.get("bases") or [summary.get("pretrain") or {}]
     crossed = [f"crossing of two bases at {crossing_words(one)}" for one in summary.get("crossings") or []]
-    return [*filter(None, map(_pretrain_line, records)), *crossed]
+    return [*filter(None, map(_pretrain_line, records)), *crossed, *filter(None, [transition.line(summary)])]
 
 
 def crossing_words(crossing: Mapping[str, Any]) -> str:

@@ -50,6 +50,9 @@ class Adaptation:
             made of.
     """
 
+    keeps_samples = True
+    """Whether the walkers of a point are the samples it was measured with."""
+
     def __init__(self, mapper: Mapper, points: list[dict[str, float]], after: tuple[str, ...] = ()):
         self.mapper, self.points, self.after = mapper, points, after
         names = list(points[0])
@@ -72,6 +75,21 @@ class Adaptation:
     def states(self, done: Outputs) -> list[dict[str, np.ndarray] | None]:
         """What makes the state of every point, see ``states_kept.with_arrays``; None where it has no number."""
         return [self.state(done[f"point/{i}"]) for i in range(len(self.points))]
+
+    def mappers(self, done: Outputs) -> list[Mapper]:
+        """What the base is adapted with."""
+        return [self.mapper]
+
+    def samples(self, done: Outputs) -> list[np.ndarray | None]:
+        """Samples of every point that its state was measured with, (chains, n, sites), or None."""
+        return [self.drawn(done[f"point/{i}"]) for i in range(len(self.points))]
+
+    def drawn(self, output: Output) -> np.ndarray | None:
+        """Those of one point."""
+        x, layout = output.arrays.get("walkers"), self.mapper.layout
+        if x is None or not self.keeps_samples or output.record["energy"] is None:
+            return None
+        return np.asarray(x, np.int8).reshape(layout.chains, layout.samples, -1)
 
     def cost(self, done: Outputs) -> Cost:
         """Of everything beyond the base."""
@@ -231,6 +249,8 @@ class HeadAdaptation(Adaptation):
 
 class FullAdaptation(Adaptation):
     """Full fine-tuning, and zero-shot evaluation: the arrays of a point are all weights and walkers, or nothing."""
+
+    keeps_samples = False
 
     def __init__(self, *args: Any):
         super().__init__(*args)

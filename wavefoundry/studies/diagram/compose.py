@@ -11,6 +11,7 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.studies.diagram.baselines import Kit, Rivals
 from wavefoundry.studies.diagram.comparison import TRANSITION, compared
 from wavefoundry.studies.diagram.networks import build_network
+from wavefoundry.studies.diagram.overlapping import Overlapped
 from wavefoundry.studies.diagram.referencing import Referenced, References
 from wavefoundry.studies.diagram.several import SeveralBases
 from wavefoundry.studies.diagram.study import BASE, PRETRAIN, DiagramStudy, check
@@ -93,7 +94,9 @@ def build(spec: DiagramSpec, context: Context) -> Study:
     references = References(spec.reference, [one.system for one in bases], spec.points_list(), wanted)
     for one in bases:
         one.references = references
-    return Referenced(study if spec.baselines is None else WithRivals(study, bases[0], context), references)
+    points = study.adaptation if isinstance(study, DiagramStudy) else lambda done: study.bases
+    plan = study if spec.baselines is None else WithRivals(study, bases[0], context)
+    return Referenced(Overlapped(plan, points, spec.points_list(), spec.evaluate), references)
 
 
 __all__ = ["build", "check"]

@@ -116,7 +116,8 @@ class Estimator:
         terms = {}
         for k, name in enumerate(system.names):
             mean, error, _ = ratio(np.real(values[..., k]) * amplitude, amplitude**2)
-            terms[name] = Observed(mean, error, math.nan)
+            square = float(np.sum(np.abs(values[..., k]) ** 2) / np.sum(amplitude**2))
+            terms[name] = Observed(mean, error, math.sqrt(max(square - mean**2, 0.0)))
         found = {}
         if self.names:
             table = self._chains([np.asarray(_observables(system, pool.x)) for pool in every])
@@ -208,7 +209,10 @@ def point_record(
             for name, one in measured.observables.items()
         },
         "exact_observables": {k: v for k, v in known.observables.items() if k in measured.observables},
-        "terms": {name: {"value": one.value, "error": one.error} for name, one in measured.terms.items()},
+        "terms": {
+            name: {"value": one.value, "error": one.error, "bias": bias_of(one, estimate)}
+            for name, one in measured.terms.items()
+        },
         **verdict.fields(),
         "cost": cost.to_dict(),
     }
@@ -246,10 +250,15 @@ def distance(estimate: Estimate, reference: Reference | None) -> dict[str, float
 
 def observed(one: Observed, exact: float | None, estimate: Estimate, verdict: Verdict) -> dict[str, Any]:
     """An observable with its own verdict; ``bias``: what the state itself may be off, 2 sqrt(V) deviations."""
-    bias = 2 * math.sqrt(max(estimate.v_score or 0.0, 0.0)) * one.deviation
+    bias = bias_of(one, estimate)
     word, why = observable_verdict(one.value, one.error, exact, bias, verdict)
     z = None if exact is None else z_score(one.value - exact, one.error, max(abs(exact), 1e-6))
     return {"value": one.value, "error": one.error, "exact": exact, "z": z, "bias": bias, "verdict": word, "why": why}
+
+
+def bias_of(one: Observed, estimate: Estimate) -> float:
+    """What an expectation value may be off because the state is: first order, where the energy is second."""
+    return 2 * math.sqrt(max(estimate.v_score or 0.0, 0.0)) * one.deviation
 
 
 def support_doubts(estimate: Estimate) -> list[Doubt]:

@@ -12,6 +12,7 @@ from wavefoundry.core.meter import Cost
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram import choice
 from wavefoundry.studies.diagram.adapting import Adaptation
+from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.part import OneBase, numbered
 from wavefoundry.studies.diagram.study import BASE, PRETRAIN, DiagramStudy, summary_of
 from wavefoundry.studies.progress import Context, Progress
@@ -91,6 +92,19 @@ class Bases:
             output = self.parts[base].point(point, done)
             assert output is not None
             found.append(self.parts[base].adaptation(done).state(output))
+        return found
+
+    def mappers(self, done: Outputs) -> list[Mapper]:
+        """What each of the bases is adapted with."""
+        return [part.adaptation(done).mapper for part in self.parts]
+
+    def samples(self, done: Outputs) -> list[np.ndarray | None]:
+        """Samples of every point that its state was measured with, (chains, n, sites), or None."""
+        found = []
+        for point, base in enumerate(self.choice(done).bases):
+            output = self.parts[base].point(point, done)
+            assert output is not None
+            found.append(self.parts[base].adaptation(done).drawn(output))
         return found
 
     def crossings(self, done: Outputs) -> list[dict[str, Any]]:
