@@ -393,7 +393,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         single = adapted[0] if len(bases) == 1 else plan
         overlapped = Overlapped(single, lambda done: single, grid(table.points), judged)
         done = execute(Referenced(overlapped, references), context)
-        held = {}
+        held: dict[str, Any] = {}
         if rivals is not None:
             mine, rival_tables = (single.records(done), single.cost(done)), (table, judged, rivals)
             held = {"baselines": api_rivals.comparison(bases[0], _network, rival_tables, mine, context, references)}
