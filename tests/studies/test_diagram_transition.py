@@ -13,6 +13,7 @@ import wavefoundry as wf
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import Interrupted
 from wavefoundry.problems import lattice
+from wavefoundry.reports.html import write_report
 from wavefoundry.studies import perform, run_study
 from wavefoundry.studies.diagram.overlapping import NAME
 from wavefoundry.studies.diagram.transitions import METHODS
@@ -32,6 +33,7 @@ at = { h = 0.9 }
 steps = 150
 [adapt]
 method = "auto"
+target = { v_score = 1e-6 }
 points = { h = [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3] }
 samples = 1024
 [evaluate]
@@ -74,7 +76,7 @@ def test_the_fidelity_of_a_small_chain_has_its_maximum(run: tuple[Path, dict[str
 
 
 def test_the_report_shows_the_transition(run: tuple[Path, dict[str, Any]]):
-    text = (run[0] / "report.html").read_text()
+    text = write_report(run[0]).read_text()
     assert "Transition" in text and "fidelity susceptibility" in text
     opened = wf.open(run[0])
     assert isinstance(opened, wf.Diagram) and opened.transition == run[1]["transition"]
