@@ -26,9 +26,10 @@ from wavefoundry.api_checks import (
 )
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
+from wavefoundry.artifacts.spec_adapt import AdaptTable
 from wavefoundry.artifacts.spec_diagram import APART
 from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
-from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
+from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable, grid
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from wavefoundry.artifacts.spec_adapt import AdaptTable
 from wavefoundry.artifacts.spec_checks import climbing
 from wavefoundry.artifacts.spec_errors import to_input_error
-from wavefoundry.artifacts.spec_tables import AdaptTable, Table
+from wavefoundry.artifacts.spec_tables import Table
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect
 from wavefoundry.core.molecule import Molecule

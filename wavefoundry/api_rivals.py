@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wavefoundry.api_checks import checked
+from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
 from wavefoundry.artifacts.spec_checks import rivals as problems
-from wavefoundry.artifacts.spec_tables import AdaptTable, BaselinesTable, EvaluateTable, grid
+from wavefoundry.artifacts.spec_tables import EvaluateTable, grid
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.types import Wavefunction

@@ -13,7 +13,8 @@ import pytest
 
 import wavefoundry as wf
 from wavefoundry.artifacts import spec as study_file
-from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, TargetTable
+from wavefoundry.artifacts.spec_adapt import AdaptTable, TargetTable
+from wavefoundry.artifacts.spec_tables import EvaluateTable
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.models import ViTSpec

@@ -6,12 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from wavefoundry.artifacts.spec_adapt import RUNGS, AdaptTable, BaselinesTable
 from wavefoundry.artifacts.spec_tables import (
     OWN_KEYS,
     PARTS,
-    RUNGS,
-    AdaptTable,
-    BaselinesTable,
     EvaluateTable,
     LatticeTable,
     PretrainTable,

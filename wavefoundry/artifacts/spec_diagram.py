@@ -8,11 +8,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
 from wavefoundry.artifacts.spec_checks import problems, rivals
 from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
 from wavefoundry.artifacts.spec_tables import (
-    AdaptTable,
-    BaselinesTable,
     EvaluateTable,
     OutputTable,
     PretrainTable,

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.adapt.pool import sample_listed
-from wavefoundry.artifacts.spec_tables import AdaptTable, BaselinesTable, EvaluateTable, PretrainTable
+from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
+from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import PhysicsError

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from wavefoundry.artifacts.spec_tables import TargetTable
+from wavefoundry.artifacts.spec_adapt import TargetTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import PhysicsError

@@ -12,8 +12,9 @@ from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned
 from wavefoundry.adapt.pool import Layout, Pool, fill
+from wavefoundry.artifacts.spec_adapt import AdaptTable
 from wavefoundry.artifacts.spec_reference import ReferenceTable
-from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
+from wavefoundry.artifacts.spec_tables import EvaluateTable
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.meter import METER
 from wavefoundry.core.types import Wavefunction

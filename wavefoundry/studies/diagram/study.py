@@ -14,8 +14,9 @@ import numpy as np
 
 from wavefoundry import models
 from wavefoundry.adapt.pool import sample_listed
+from wavefoundry.artifacts.spec_adapt import AdaptTable
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
-from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable
+from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
