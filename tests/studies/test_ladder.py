@@ -162,8 +162,11 @@ def test_the_best_is_kept_never_a_later_but_worse_one(base: wf.Pretrained):
     assert ladder.climb(0, done).kept == 3 and ladder.climb(0, done).next == Step("full", 1, 20)
     done["rung/0/full-2"] = rung(-10.4, 1e-5)
     climb = ladder.climb(0, done)
-    assert climb.kept == 3 and climb.next is None and climb.end == "more training gave nothing better"
+    assert climb.kept == 3 and climb.next == Step("full", 2, 20, 1), "from the best, at a lower rate"
+    done |= {"rung/0/full-3": rung(-10.4, 1e-5), "rung/0/full-4": rung(-10.4, 1e-5)}
+    assert ladder.climb(0, done).next is None and ladder.climb(0, done).kept == 3
     done["rung/0/full-2"] = rung(-10.6, 1e-5)
+    del done["rung/0/full-3"], done["rung/0/full-4"]
     assert ladder.climb(0, done).next == Step("full", 2, 40), "what is left of 80 steps"
     done["rung/0/full-2"] = Output(done["rung/0/head"].record | {"energy": None, "v_score": None})
     assert ladder.climb(0, done).kept == 3, "a rung without a number"

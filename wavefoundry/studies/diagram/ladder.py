@@ -31,6 +31,8 @@ from wavefoundry.studies.progress import Progress
 from wavefoundry.studies.task import Output, Outputs, Task
 
 TRAINED = ("blocks", "full")
+SLOWER, SLOWEST = 0.3, 2
+"""Of the learning rate after a training that gave nothing better: it was too fast for the state; and how often."""
 ALL_STEPS = "all steps are used up"
 KEYS = {"zero-shot": 10, "head": 20, "blocks": 30, "full": 40}
 """Random keys of the rungs of a point are folded in from here on."""
@@ -45,11 +47,12 @@ class Start(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A rung: its kind, how many of that kind came before it, and the steps of its training."""
+    """A rung: its kind, how many of that kind came before it, the steps of its training, how often it was slowed."""
 
     kind: str
     number: int = 0
     steps: int = 0
+    slowed: int = 0
 
     @property
     def name(self) -> str:
@@ -173,10 +176,13 @@ class LadderAdaptation(Adaptation):
             return (Step(kind, 0, count), "") if count > 0 or kind not in TRAINED else (None, ALL_STEPS)
         if last.kind != "full":
             return None, "there is no further rung"
-        if last.number and not improved:
+        if left <= 0:
+            return None, ALL_STEPS
+        if improved:  # twice as long: what was spent in vain is never more than what was needed
+            return Step("full", last.number + 1, min(2 * last.steps, left), last.slowed), ""
+        if last.slowed == SLOWEST:
             return None, "more training gave nothing better"
-        # twice as long every time: what was spent in vain is never more than what was needed
-        return (Step("full", last.number + 1, min(2 * last.steps, left)), "") if left > 0 else (None, ALL_STEPS)
+        return Step("full", last.number + 1, min(last.steps, left), last.slowed + 1), ""
 
     def _share(self, step: Step) -> float:
         trained = 3.0 * step.steps * (self.mapper.training.chains if self.mapper.training else 0)
@@ -249,7 +255,7 @@ class LadderAdaptation(Adaptation):
         self, system: LatticeSystem, step: Step, start: Start, key: Array, progress: Progress
     ) -> tuple[dict[str, Any], Start]:
         """The last blocks, or all weights; by the full sum where the base was trained so."""
-        trainer = self._trainer(step.kind).of_length(step.steps)
+        trainer = self._trainer(step.kind).of_length(step.steps, SLOWER**step.slowed)
         chains = trainer.training.chains
         some = jax.tree.map(lambda a: a[:: max(1, len(a) // chains)], start.x)
         walkers = self.mapper.spread(some, chains)
