@@ -13,7 +13,7 @@ import wavefoundry as wf
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import Interrupted
 from wavefoundry.problems import lattice
-from wavefoundry.reports.html import write_report
+from wavefoundry.reports.html import read_run, render
 from wavefoundry.studies import perform, run_study
 from wavefoundry.studies.diagram.overlapping import NAME
 from wavefoundry.studies.diagram.transitions import METHODS
@@ -76,7 +76,7 @@ def test_the_fidelity_of_a_small_chain_has_its_maximum(run: tuple[Path, dict[str
 
 
 def test_the_report_shows_the_transition(run: tuple[Path, dict[str, Any]]):
-    text = write_report(run[0]).read_text()
+    text = render(*read_run(run[0]))
     assert "Transition" in text and "fidelity susceptibility" in text
     opened = wf.open(run[0])
     assert isinstance(opened, wf.Diagram) and opened.transition == run[1]["transition"]
