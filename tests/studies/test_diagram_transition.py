@@ -109,7 +109,7 @@ def test_a_stopped_run_keeps_its_bits(run: tuple[Path, dict[str, Any]], tmp_path
 def test_samples_give_the_fidelities_too():
     """Markov chains, method full: samples of the states are drawn; and a scan that ends before the maximum."""
     system, model = lattice.build("ising", "chain", (8,), h=0.6), wf.models.vit(width=16, layers=1, patch=2)
-    base = wf.pretrain(system, model, steps=100, walkers=128, sampling="metropolis")
+    base = wf.pretrain(system, model, steps=250, walkers=128, sampling="metropolis")
     fields = [0.4, 0.5, 0.6, 0.7, 0.8]
     for how, settings in (("head", {"samples": 1024}), ("full", {"full_steps": 20})):
         diagram = wf.map(base, {"h": fields}, how, evaluate={"samples": 1024, "chains": 32}, **settings)
@@ -124,11 +124,11 @@ def test_overlaps_can_be_left_out_and_need_a_line():
     from wavefoundry.studies.diagram.compose import build
     from wavefoundry.studies.progress import Context
 
-    for override in (
-        "evaluate.overlaps=false",
-        "adapt.points={ h = [0.5, 1.0] }",
-        "adapt.points={ h=[0.5,0.6,1.0], J=[1.0,2.0] }",
+    for overrides in (
+        ["evaluate.overlaps=false"],
+        ["adapt.points={ h = [0.5, 1.0] }"],
+        ["adapt.points={ h=[0.5,0.6,1.0], J=[1.0,2.0] }", "pretrain.at={ h = 1.0, J = 1.0 }"],
     ):
-        study = build(study_file.loads(ISING, overrides=[override]), Context())
+        study = build(study_file.loads(ISING, overrides=overrides), Context())
         assert NAME not in [task.name for task in study.tasks({})]
     assert NAME in [task.name for task in build(study_file.loads(ISING), Context()).tasks({})]
