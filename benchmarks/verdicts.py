@@ -28,7 +28,8 @@ import numpy as np
 
 import wavefoundry as wf
 from wavefoundry.artifacts import spec as study_file
-from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable
+from wavefoundry.artifacts.spec_adapt import AdaptTable
+from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.problems import exact

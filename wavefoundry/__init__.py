@@ -26,6 +26,7 @@ _NAMES = {
     **dict.fromkeys(("prune", "isolate", "compact", "explain", "collapse", "Tickets", "Collapse"), "api"),
     **dict.fromkeys(("open", "from_netket_state"), "api_states"),
     "use_devices": "core.devices",
+    **dict.fromkeys(("Suggestion", "suggest_pretraining"), "studies.diagram.suggest"),
     **dict.fromkeys(("InputError", "IntegrityError", "Interrupted", "LockedError", "PhysicsError"), "core.errors"),
     **dict.fromkeys(("StorageError", "WavefoundryError"), "core.errors"),
     "Grid1D": "problems.grid",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from wavefoundry.problems.landscapes import case
     from wavefoundry.problems.schrodinger import propagate
     from wavefoundry.problems.wavepackets import Packet
+    from wavefoundry.studies.diagram.suggest import Suggestion, suggest_pretraining
     from wavefoundry.studies.emulation.curriculum import Curriculum
     from wavefoundry.studies.emulation.student import Student, load_student
     from wavefoundry.studies.emulation.teaching import ablate, demo_emulator, diagnose, distill, evaluate, rollout
@@ -110,6 +112,8 @@ __all__ = [
     "rollout",
     "prune",
     "run_study",
+    "Suggestion",
+    "suggest_pretraining",
     "toric",
     "use_devices",
 ]

@@ -12,23 +12,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wavefoundry import api_molecules
+from wavefoundry import api_molecules, api_rivals
 from wavefoundry.api_checks import (
+    check_climbing,
     check_fits,
     check_molecules,
     check_not_empty,
     check_system,
     checked,
     points_at,
+    several,
     values_of,
 )
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
-from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable, PretrainTable, grid
+from wavefoundry.artifacts.spec_adapt import AdaptTable
+from wavefoundry.artifacts.spec_diagram import APART
+from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
+from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable, grid
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import expect, path_of, table_of
+from wavefoundry.core.expect import path_of, table_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
@@ -37,10 +42,14 @@ from wavefoundry.problems.gauge import with_rule
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import run_study
 from wavefoundry.studies.diagram import study as diagram_study
-from wavefoundry.studies.diagram.adapting import adaptation
 from wavefoundry.studies.diagram.base import Base
+from wavefoundry.studies.diagram.ladder import adaptation
+from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import build_network, fitted
+from wavefoundry.studies.diagram.overlapping import Overlapped
 from wavefoundry.studies.diagram.pretraining import chunk_size
+from wavefoundry.studies.diagram.referencing import Referenced, References, check_file
+from wavefoundry.studies.diagram.several import Bases, Given
 from wavefoundry.studies.diagram.states import LatticeState
 from wavefoundry.studies.diagram.states_kept import state_at, states_of
 from wavefoundry.studies.diagram.symmetry import in_sector, sector_of
@@ -204,8 +213,9 @@ def pretrain(
     if not (hasattr(model, "build") or isinstance(model, SymmetricSpec)) or isinstance(model, ElectronsSpec):
         fix = "wf.models.vit(), for example"
         raise InputError(f"{type(model).__name__} is no network for a lattice", where="wf.pretrain: model", fix=fix)
-    if "warm_start" in settings:
-        raise InputError("warm_start belongs to study files", where="wf.pretrain", fix="use wf.load and wf.map")
+    for name, fix in (("warm_start", "use wf.load and wf.map"), ("together", "wf.map([base, other], points)")):
+        if name in settings:
+            raise InputError(f"{name} belongs to study files", where="wf.pretrain", fix=fix)
     points = points_at(at)
     check_not_empty(system, points, "wf.pretrain")
     keep_programs()
@@ -270,6 +280,14 @@ class Diagram:
         return self.summary["points"]
 
     @property
+    def transition(self) -> dict[str, Any] | None:
+        """Where the transition is: coupling, value, error and method; None where nothing says so.
+
+        ``summary["transitions"]`` has all methods with their curves, and why those that claim nothing do not.
+        """
+        return self.summary["transition"]
+
+    @property
     def cost(self) -> dict[str, Any]:
         """CPU and wall seconds of the whole adaptation."""
         return self.summary["adapt_cost"]
@@ -300,7 +318,7 @@ class Diagram:
 
 @overload
 def map(
-    base: Pretrained,
+    base: Pretrained | Sequence[Pretrained],
     points: Mapping[str, float | Sequence[float] | np.ndarray],
     method: str | None = None,
     **settings: Any,
@@ -315,17 +333,23 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     method: str | None = None,
     *,
     evaluate: Mapping[str, Any] | None = None,
+    reference: Mapping[str, Any] | None = None,
+    baselines: Sequence[str] | Mapping[str, Any] | None = None,
     progress: bool = False,
     **settings: Any,
 ) -> Diagram | MoleculeMap:
     """Adapt a pre-trained wavefunction to other couplings, or a model of molecules to other molecules.
 
     Args:
-        base: from ``pretrain`` or ``load``.
+        base: from ``pretrain`` or ``load``; of lattices also several, of which every point takes the one that gives the
+            lower energy.
         points: values of one or several couplings, several make a grid; or molecules.
-        method: "head" (on pools, the default for couplings), "full" (all weights) or "zero-shot" (the default for
-            molecules).
+        method: "head" (on pools, the default for couplings), "full" (all weights), "auto" (as much of it as
+            ``target`` asks for) or "zero-shot" (the default for molecules).
         evaluate: ``samples``, ``chains``, ``observables``, ``exact``, as in the ``[evaluate]`` table.
+        reference: of couplings: ``method``, ``bond_dimension``, ``file``, ... as in the ``[reference]`` table.
+        baselines: rivals at the same couplings, a list of kinds or ``kinds``, ``seeds``, ``deep`` as in the
+            ``[baselines]`` table; see ``Diagram.summary["baselines"]``.
         progress: show progress lines.
         settings: ``steps``, ``samples``, ``rounds``, ``tolerance``, ... as in the ``[adapt]`` table.
 
@@ -339,32 +363,81 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         return api_molecules.map_molecules(
             base, points, method or "zero-shot", evaluate=evaluate, progress=progress, **settings
         )
-    fix = "wf.pretrain(system), or wf.load(path, system)"
-    expect(base, Pretrained, "pre-trained model", where="wf.map: base", fix=fix)
+    bases = several(base, Pretrained)
     method = method or "head"
     values = values_of(points)
     table = checked(AdaptTable, "wf.map", {"method": method, "points": values, **settings})
+    check_climbing(table, "wf.map")
     given = table_of(evaluate, "wf.map: evaluate", 'evaluate={"samples": 4096}')
     judged = checked(EvaluateTable, "wf.map: evaluate", given)
-    check_not_empty(base.system, grid(table.points), "wf.map: points")
-    if method == "head" and not _tunable(base.wavefunction):
+    check_not_empty(bases[0].system, grid(table.points), "wf.map: points")
+    if unable := next((one for one in bases if method == "head" and not _tunable(one.wavefunction)), None):
         raise InputError(
-            f"the head of a {type(base.model).__name__} has no weights to tune",
+            f"the head of a {type(unable.model).__name__} has no weights to tune",
             where="wf.map: method",
             why="its log psi is the sum of all features",
             fix='method="full", or a transformer: wf.models.vit()',
         )
+    rivals = None if baselines is None else api_rivals.table_for(baselines, bases[0], list(table.points))
     keep_programs()
-    start, pretrained = base.base, base.record
-    if table.symmetry != "none":
-        pretrained = pretrained | {"symmetry": sector_of(start, table)}
-        start = in_sector(start, pretrained["symmetry"])
-    chunk = chunk_size(start.wavefunction, start.system, 512)
-    mapper = diagram_study.make_mapper(start, table, judged, base.settings, chunk)
+    starts = [projected_base(one, table) for one in bases]
+    references = _references([one.system for one in bases], grid(table.points), reference, judged)
     log: list[dict[str, Any]] = []
     with _view(progress) as emit:
-        adapted = adaptation(mapper, grid(table.points))
-        done = execute(adapted, Context(lambda event: (log.append(event), emit(event))[0]))
-    settings_used = {"adapt": table.model_dump(mode="json"), "evaluate": judged.model_dump(mode="json")}
-    summary = diagram_study.summary_of(start, pretrained, adapted.records(done), adapted.cost(done), settings_used)
-    return Diagram(summary, log, states_of(start, summary["points"], adapted.states(done)))
+        context = Context(lambda event: (log.append(event), emit(event))[0])
+        adapted = [
+            adaptation(_mapper(start, one.settings, (table, judged), references, k), grid(table.points))
+            for k, (one, (start, _)) in enumerate(zip(bases, starts, strict=True))
+        ]
+        given = [Given(one, record) for one, (_, record) in zip(adapted, starts, strict=True)]
+        plan = Bases(given, grid(table.points))
+        single = adapted[0] if len(bases) == 1 else plan
+        overlapped = Overlapped(single, lambda done: single, grid(table.points), judged)
+        done = execute(Referenced(overlapped, references), context)
+        held: dict[str, Any] = {}
+        if rivals is not None:
+            mine, rival_tables = (single.records(done), single.cost(done)), (table, judged, rivals)
+            held = {"baselines": api_rivals.comparison(bases[0], _network, rival_tables, mine, context, references)}
+    tables = {"adapt": table, "evaluate": judged, "reference": references.table}
+    settings_used = {name: one.model_dump(mode="json", exclude_none=True) for name, one in tables.items()}
+    first, *others = [record for _, record in starts]
+    cost = single.cost(done)
+    summary = diagram_study.summary_of(starts[0][0], first, single.records(done), cost, settings_used, others)
+    ours = cost.cpu_seconds + sum(one.cost.get("cpu_seconds", 0.0) for one in bases)
+    summary["references"] = references.summary(done, ours)
+    if others:
+        summary |= {"bases": [first, *others], "crossings": plan.crossings(done)}
+    summary = overlapped.completed(summary, done) | held
+    return Diagram(summary, log, states_of([start for start, _ in starts], summary["points"], single.states(done)))
+
+
+def projected_base(base: Pretrained, adapt: AdaptTable) -> tuple[Base, dict[str, Any]]:
+    """What is adapted, and its record: a pre-trained state, or its projection on a sector."""
+    if adapt.symmetry == "none":
+        return base.base, base.record
+    chosen = sector_of(base.base, adapt)
+    return in_sector(base.base, chosen), base.record | {"symmetry": chosen}
+
+
+def _mapper(
+    base: Base, settings: PretrainTable, tables: tuple[AdaptTable, EvaluateTable], references: References, number: int
+) -> Mapper:
+    """Adapts one of several bases; each has random numbers of its own."""
+    chunk = chunk_size(base.wavefunction, base.system, 512)
+    table = settings.model_copy(update={"seed": (settings.seed + APART * number) % 2**32})
+    return diagram_study.make_mapper(base, *tables, table, chunk, references)
+
+
+def _references(
+    systems: list[LatticeSystem],
+    points: list[dict[str, float]],
+    reference: Mapping[str, Any] | None,
+    judged: EvaluateTable,
+) -> References:
+    """What the energies of a map are held against, its settings checked as those of a study file are."""
+    given = table_of(reference, "wf.map: reference", 'reference={"method": "dmrg"}')
+    table = checked(ReferenceTable, "wf.map: reference", given)
+    for problem in reference_problems(table, judged):
+        raise InputError(problem.what, where=f"wf.map: {'.'.join(problem.path)}", why=problem.why, fix=problem.fix)
+    check_file(table, systems[0], points)
+    return References(table, systems, points, judged.exact == "auto")

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from wavefoundry.artifacts.spec_adapt import AdaptTable
+from wavefoundry.artifacts.spec_checks import climbing
 from wavefoundry.artifacts.spec_errors import to_input_error
 from wavefoundry.artifacts.spec_tables import Table
 from wavefoundry.core.errors import InputError
@@ -122,3 +124,32 @@ def check_fits(arrays: Mapping[str, Any], couplings: Mapping[str, float], extent
             where=where,
             fix="the family of Hamiltonians it was trained on",
         )
+
+
+def several(base: Any, kind: type[Any]) -> list[Any]:
+    """One base or several of the same family, as a list.
+
+    Raises:
+        InputError: no base, or bases of different systems.
+    """
+    listed: list[Any] = list(base) if isinstance(base, Sequence) and not isinstance(base, str) else [base]
+    fix = "wf.pretrain(system), or wf.load(path, system)"
+    if not listed:
+        raise InputError("there is no base to adapt", where="wf.map: base", fix=fix)
+    for one in listed:
+        expect(one, kind, "pre-trained model", where="wf.map: base", fix=fix)
+        first, other = listed[0].system, one.system
+        if any(getattr(first, name) != getattr(other, name) for name in ("model", "names", "extent", "hilbert")):
+            raise InputError(
+                "the bases belong to different systems",
+                where="wf.map: base",
+                why="several bases are compared at the same points, by their energies",
+                fix="bases of one family of Hamiltonians on one lattice, pre-trained at different couplings",
+            )
+    return listed
+
+
+def check_climbing(adapt: AdaptTable, where: str) -> None:
+    """Refuse settings of method auto that do not fit together, in the words of a study file."""
+    for problem in climbing(adapt):
+        raise InputError(problem.what, where=f"{where}: {problem.path[-1]}", why=problem.why, fix=problem.fix)

@@ -23,8 +23,9 @@ from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.core.devices import on_devices
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import path_of
-from wavefoundry.core.types import Psi, Wavefunction
+from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.sampling import Walkers, metropolis
+from wavefoundry.models.projection import Amplitude
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.base import Base
@@ -69,16 +70,18 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Stud
             names = [student["name"] for student in summary["students"]]
             stored = {name: folder / "artifacts" / f"student-{name}" for name in names}
             return {name: load_student(place) for name, place in stored.items() if place.is_dir()}
-        system = diagram_study.build_system(study_file.loads(store.spec_text)).system
+        system = diagram_study.build_system(study_file.loads(store.spec_text).of_bases()[0]).system
         arrays = store.load_artifact("points")[0] if (folder / "artifacts" / "points").is_dir() else {}
         log = store.read_log()
     states: list[dict[str, np.ndarray] | None] = [None] * len(summary["points"])
     for name, array in arrays.items():
         index, field = name.split("/", 1)
         states[int(index)] = (states[int(index)] or {}) | {field: array}
-    start, chosen = load(base, system).base, summary["pretrain"].get("symmetry")
-    start = start if chosen is None else in_sector(start, chosen)
-    return Diagram(summary, log, states_of(start, summary["points"], states))
+    folders = [base, *(base.with_name(f"base-{number}") for number in range(1, len(summary.get("bases", ()))))]
+    starts = [load(one, system).base for one in folders]
+    records = summary.get("bases", [summary["pretrain"]])
+    starts = [in_sector(s, r["symmetry"]) if r.get("symmetry") else s for s, r in zip(starts, records, strict=True)]
+    return Diagram(summary, log, states_of(starts, summary["points"], states))
 
 
 def from_netket_state(state: Any, system: LatticeSystem) -> Pretrained:
@@ -127,16 +130,6 @@ class NetKetAmplitude(eqx.Module):
         return jnp.stack([jnp.real(log), jnp.imag(log)])
 
 
-class Given(eqx.Module):
-    """A head that takes the features for log |psi| and the phase."""
-
-    real: bool = eqx.field(static=True, default=False)
-
-    def __call__(self, z: Array) -> Psi:
-        """Amplitude."""
-        return Psi(z[0], z[1])
-
-
 def wavefunction_of(state: Any) -> Wavefunction:
     """The wavefunction of a NetKet state, all its parameters trainable.
 
@@ -150,4 +143,4 @@ def wavefunction_of(state: Any) -> Wavefunction:
             where="wf.from_netket_state: state",
             fix="hand in an nk.vqs.MCState or FullSumState",
         )
-    return Wavefunction(NetKetAmplitude(jax.tree.map(jnp.asarray, variables), apply), Given())
+    return Wavefunction(NetKetAmplitude(jax.tree.map(jnp.asarray, variables), apply), Amplitude(False))

@@ -26,7 +26,7 @@ from rich.console import Console
 from wavefoundry.artifacts import spec as studies_file
 from wavefoundry.artifacts.target import check_early
 from wavefoundry.core.cores import ask_for
-from wavefoundry.core.errors import Interrupted, StorageError, WavefoundryError
+from wavefoundry.core.errors import InputError, Interrupted, StorageError, WavefoundryError
 
 if TYPE_CHECKING:
     from wavefoundry.studies.workers import Crew
@@ -188,6 +188,24 @@ def init(
 ) -> None:
     """Print a commented template of a study file."""
     typer.echo(studies_file.template(kind), nl=False)
+
+
+@app.command()
+def suggest(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="A study file of kind diagram.")],
+    bases: Annotated[
+        int | None, typer.Option(metavar="N", help="How many; by default as few as reach all points.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say where to pre-train for a diagram, and why: exact states of a small copy of the system."""
+    spec = studies_file.load(study)
+    if spec.kind != "diagram":
+        raise InputError(f"a study of kind {spec.kind} has no couplings to choose from", where=str(study))
+    from wavefoundry.studies.diagram.suggest import of_study
+
+    found = of_study(spec, bases)
+    _echo_json(found.to_dict()) if json else typer.echo(str(found))
 
 
 @app.command()

@@ -7,7 +7,6 @@ import pytest
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.geometries import chain, compound
 from wavefoundry.core.molecule import Molecule
-from wavefoundry.problems import references
 from wavefoundry.problems.chemistry import (
     Chemistry,
     _capped,
@@ -17,7 +16,8 @@ from wavefoundry.problems.chemistry import (
     resolve,
     separated_atoms,
 )
-from wavefoundry.problems.references import CURVES, lookup
+from wavefoundry.problems.references import molecules as references
+from wavefoundry.problems.references.molecules import CURVES, lookup
 
 pytest.importorskip("pyscf")
 
@@ -99,6 +99,7 @@ def test_an_unknown_basis_is_refused():
         chemistry(lih(3.0), "cc-pVZZ")
 
 
+@pytest.mark.slow
 def test_two_electrons_are_treated_exactly_however_far_apart():
     """Restricted Hartree-Fock leaves half a proton's charge on either side and ends 0.21 Ha too high."""
     found, computed = reference_for(Molecule.from_atoms("H 0 0 0; H 0 0 8"))

@@ -127,7 +127,7 @@ def test_the_summary_has_every_promised_name(finished: Any, method: str):
         assert set(POINT) <= set(point) and point["method"] == method
         assert set(point["couplings"]) == {"J", "h"} and point["couplings"]["J"] == 1.0
         assert set(point["terms"]) == {"J", "h"} and {"m2", "correlation_1"} <= set(point["observables"])
-        assert all(set(entry) == {"value", "error"} for entry in point["terms"].values())
+        assert all(set(entry) == {"value", "error", "bias"} for entry in point["terms"].values())
         own = {"value", "error", "exact", "z", "bias", "verdict", "why"}
         assert all(set(entry) == own for entry in point["observables"].values())
         if method == "head":
@@ -430,11 +430,11 @@ def assert_same(folder: Path, reference: Done) -> None:
     assert RunDirectory.open(folder).verify() == []
 
 
-PRETRAINING = ["pretrain at 2", "pretrain at 4", "pretrain"]
+PRETRAINING = ["pretrain at 2", "pretrain at 4", "pretrain", *(f"reference.{i}" for i in range(4))]
 POINTS = {
-    "head": ["base", "origin", "tune.0", "point.1", "point.2", "tune.1", "point.0"],
-    "full": ["base", "point.1", "point.2", "point.0"],
-    "zero-shot": ["base", "point.1", "point.2", "point.0"],
+    "head": ["base", "origin", "tune.0", "point.1", "point.2", "tune.1", "point.0", "overlaps"],
+    "full": ["base", "point.1", "point.2", "point.0", "overlaps"],
+    "zero-shot": ["base", "point.1", "point.2", "point.0", "overlaps"],
 }
 
 

@@ -28,7 +28,7 @@ from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.verdict import Verdict
 from wavefoundry.problems.electron_observables import DEBYE
-from wavefoundry.problems.references import Reference
+from wavefoundry.problems.references.molecules import Reference
 from wavefoundry.studies import perform, progress, run_study
 from wavefoundry.studies.execute import carry_out, ready
 from wavefoundry.studies.molecules import records

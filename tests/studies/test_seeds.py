@@ -267,7 +267,7 @@ def test_bad_input(options: list[str], where: str, tmp_path: Path, capsys: pytes
     assert "Traceback" not in said and not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("disturbed", [SLOW_NOTHING, "a worker is killed", "asked to stop"])
+@pytest.mark.parametrize("disturbed", [SLOW_NOTHING, "a worker is killed", SLOW_STOP])
 def test_the_tasks_of_one_run_are_shared_out(disturbed: str, tmp_path: Path):
     """Points of a single run by two workers: the numbers are those of one process, whatever happens to a worker."""
     spec, folder = loads(STUDY, overrides=[*LONG, "run.seeds=1", "adapt.method=full"]), tmp_path / "run"

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from wavefoundry.artifacts.spec_adapt import RUNGS, AdaptTable, BaselinesTable
 from wavefoundry.artifacts.spec_tables import (
     OWN_KEYS,
     PARTS,
-    AdaptTable,
     EvaluateTable,
     LatticeTable,
     PretrainTable,
@@ -60,7 +60,41 @@ def problems(
         *_marshall(system),
         *_network(system, wavefunction, adapt),
         *_sampling(system, pretrain, evaluate),
+        *climbing(adapt),
     ]
+
+
+def climbing(adapt: AdaptTable) -> Iterator[Problem]:
+    """Keys of method auto: rungs in their order, each once, and none of them without it."""
+    rungs = [rung for rung in RUNGS if rung in adapt.rungs]
+    if adapt.rungs != rungs:
+        fix = f"rungs = [{', '.join(map(repr, rungs))}]".replace("'", '"')
+        yield Problem(("adapt", "rungs"), "rungs are climbed from cheap to dear, each once", "", fix)
+    if not adapt.target.model_dump(exclude_none=True):
+        what, fix = "the target names nothing", "target = { v_score = 5e-4 }, for example"
+        yield Problem(("adapt", "target"), what, "no point would ever be good enough, or every one", fix)
+    if adapt.method == "auto":
+        return
+    fields = type(adapt).model_fields
+    for key in ("target", "rungs", "last_blocks", "most_steps"):
+        if key in adapt.model_fields_set and getattr(adapt, key) != fields[key].default:
+            why = "it says how far method auto climbs"
+            yield Problem(("adapt", key), f"method {adapt.method} has no {key}", why, 'method = "auto"')
+
+
+def rivals(table: BaselinesTable, couplings: list[str], tunable: bool) -> Iterator[Problem]:
+    """Rules of [baselines]. ``couplings``: names of those that vary. ``tunable``: whether the network has a head."""
+    path = ("baselines", "kinds")
+    if twice := [kind for kind in table.kinds if table.kinds.count(kind) > 1]:
+        yield Problem(path, f"{twice[0]} is named twice")
+    heads = [kind for kind in table.kinds if kind in ("random-backbone", "deep")]
+    if heads and not tunable:
+        yield Problem(path, f"{heads[0]} needs a head that can be tuned", 'only networks of kind "vit" have one')
+    if table.deep is not None and set(table.deep) != set(couplings):
+        fix = f"deep = {{ {', '.join(f'{name} = ...' for name in couplings)} }}"
+        yield Problem(("baselines", "deep"), "deep does not name the couplings of pretrain.at", "", fix)
+    if table.deep is not None and "deep" not in table.kinds:
+        yield Problem(("baselines", "deep"), "deep is not among the kinds", "", 'kinds = ["deep", ...]')
 
 
 def _shape(system: SystemTable) -> Iterator[Problem]:
@@ -187,6 +221,10 @@ def _values(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> 
         if math.prod(lengths) > most:
             yield Problem(path, f"{math.prod(lengths)} points are too many", f"at most {most}")
             continue
+        bases = [] if path[0] != "pretrain" or pretrain.together is True else grid(table)
+        if twice := next((base for base in bases if bases.count(base) > 1), None):
+            where = ", ".join(f"{name} = {value:g}" for name, value in twice.items())
+            yield Problem(path, f"{where} is named twice", "every base stands at a coupling of its own")
         zero = next((point for point in grid(table) if not any((fixed | point).values())), None)
         if zero is not None:
             where = ", ".join(f"{name} = {value:g}" for name, value in zero.items())

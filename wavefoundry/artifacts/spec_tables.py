@@ -77,8 +77,8 @@ def _parts(value: Any) -> bool:
 
 _LISTED = f"a list out of {', '.join(PARTS)}"
 _SYMMETRY = _one_of(f"'auto', 'translations', 'none', or {_LISTED}", ["auto", "translations", "none"], _parts)
-_PROJECTED = _one_of(f"'none' or {_LISTED}", ["none"], _parts)
-_SECTOR = _one_of("'auto' or a whole number >= 0", ["auto"], lambda value: type(value) is int and value >= 0)
+PROJECTED = _one_of(f"'none' or {_LISTED}", ["none"], _parts)
+SECTOR = _one_of("'auto' or a whole number >= 0", ["auto"], lambda value: type(value) is int and value >= 0)
 _MARSHALL = _one_of("'auto', true or false", ["auto", True, False], lambda value: False)
 _EXACT = _one_of("'auto' or false", ["auto", False], lambda value: False)
 _PATCH = _one_of("'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096)
@@ -278,7 +278,12 @@ OWN_KEYS = {
 class PretrainTable(Table):
     """`[pretrain]`: the one expensive optimisation."""
 
-    at: dict[str, OneOrMany] = Field(description="couplings to pre-train at; a list trains several systems together")
+    at: dict[str, OneOrMany] = Field(description="couplings to pre-train at; of a list see together")
+    together: Annotated[bool | Literal["auto"], _MARSHALL] = Field(
+        default="auto",
+        description="at with several values: one network for all of them, or (false) a base for each, of which every "
+        "point takes the one that gives the lower energy",
+    )
     steps: int = Field(default=300, ge=1, le=1_000_000, description="optimisation steps")
     walkers: int = Field(default=512, ge=1, le=1_000_000, description="Markov chains, one sample each per step")
     learning_rate: float = Field(
@@ -311,54 +316,13 @@ class PretrainTable(Table):
     warm_start: PathText | None = Field(default=None, description="run directory or artifact to start from (path)")
 
 
-class AdaptTable(Table):
-    """`[adapt]`: every other coupling, cheaply."""
-
-    method: Literal["head", "full", "zero-shot"] = Field(
-        default="head",
-        description="head: output layer only, on cached features; full: all weights; zero-shot: nothing",
-    )
-    points: dict[str, Points] = Field(
-        description="value, list or { start, stop, num } per coupling; several couplings make a grid"
-    )
-    steps: int = Field(default=40, ge=1, le=1_000_000, description="head steps on one pool at most")
-    samples: int = Field(default=2048, ge=32, le=10_000_000, description="samples in a pool, held-out ones included")
-    learning_rate: float | None = Field(
-        default=None,
-        gt=0,
-        le=10,
-        description="natural-gradient step; 0.15 for heads, that of the pre-training for all weights",
-    )
-    diagonal_shift: float | None = Field(
-        default=None,
-        gt=0,
-        le=10,
-        description="diagonal of the solve; 0.01 for heads, that of the pre-training for all weights",
-    )
-    held_out: float = Field(default=0.33, ge=0.05, le=0.9, description="share of each pool that is never trained on")
-    ess_min: float = Field(
-        default=0.5, gt=0, lt=1, description="re-draw a pool below this effective share of its samples"
-    )
-    rounds: int = Field(default=4, ge=1, le=1000, description="most pool draws per point")
-    tolerance: float = Field(
-        default=1e-4, gt=0, le=1, description="relative energy accuracy at which a point is finished"
-    )
-    full_steps: int = Field(default=60, ge=1, le=1_000_000, description="steps per point of method full")
-    symmetry: Annotated[str | list[str], _PROJECTED] = Field(
-        default="none",
-        description=f"from adaptation on, project amplitudes on a sector: a list out of {', '.join(PARTS)}",
-    )
-    sector: Annotated[int | Literal["auto"], _SECTOR] = Field(
-        default="auto", description="number of the sector; auto: the one of lowest energy in the pre-trained state"
-    )
-
-
 class EvaluateTable(Table):
     """`[evaluate]`: the final numbers, always from fresh samples."""
 
     samples: int = Field(default=2048, ge=16, le=100_000_000, description="fresh samples per point")
     chains: int = Field(default=64, ge=2, le=1_000_000, description="Markov chains; at least 4 samples from each")
     observables: bool = Field(default=True, description="measure magnetisation moments and correlations")
+    overlaps: bool = Field(default=True, description="fidelities of neighbours, along one coupling of up to 64 values")
     exact: Annotated[Literal["auto", False], _EXACT] = Field(
         default="auto", description="exact energies: closed form, or Lanczos up to 20 sites; false: none"
     )

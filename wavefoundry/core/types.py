@@ -171,6 +171,11 @@ class Wavefunction(eqx.Module):
         return bool(getattr(self.head, "real", False))
 
 
+def without_features(wavefunction: Any) -> Any:
+    """``Wavefunction.without_features``; wavefunctions without a head, as those of electrons, are what they are."""
+    return wavefunction.without_features() if isinstance(wavefunction, Wavefunction) else wavefunction
+
+
 Trainable = PyTree[bool] | PyTree[Bool[Array, "..."]]
 
 

@@ -99,6 +99,8 @@ class Reference(NamedTuple):
 
     exact: False for a method of its own error (DMRG, coupled cluster), which can support an energy but not show that
     one below it is wrong. zero: the energy of infinite temperature, Tr H / dim, from which relative errors are counted.
+    bound: it is variational, so that the ground state lies at or below it. confirms: False where its own error is too
+    large, or unknown, to tell the ground state by.
     """
 
     energy: float
@@ -106,6 +108,8 @@ class Reference(NamedTuple):
     uncertainty: float = 0.0
     zero: float = 0.0
     source: str = "exact"
+    bound: bool = False
+    confirms: bool = True
 
 
 def judge(doubts: Iterable[Doubt], confirmed: str | None = None, unknown: str | None = None) -> Verdict:
@@ -219,10 +223,30 @@ def reference_doubts(energy: float, error: float, reference: Reference | None) -
     found += graded("ABOVE-EXACT", "ground", why, z > 4 and relative > CLOSE, z > 4 and relative > WRONG)
     if found:
         return found, None
+    if unsettled(energy, error, reference):
+        return [], None
     if relative <= CLOSE and error <= 5 * CLOSE * scale or relative + 2 * error / scale <= 5 * CLOSE:
         return [], f"agrees with the {source} energy to {relative:.1g}"
     why = f"the error bar of {error / scale:.1g} (relative) is too large to compare it with the {source} energy"
     return [Doubt("LOW-PRECISION", "ground", False, why)], None
+
+
+def unsettled(energy: float, error: float, reference: Reference | None) -> str | None:
+    """Why a reference that nothing contradicts does not say that a number is the ground state's, in words; else None.
+
+    An energy below an upper bound, by more than that one's own error, is better than it; what is missing is not known.
+    """
+    if reference is None or reference.exact:
+        return None
+    difference, scale = energy - reference.energy, abs(reference.energy - reference.zero) or 1.0
+    side = "below" if difference < 0 else "above"
+    place = f"{abs(difference) / scale:.2g} (relative) {side} the {reference.source} energy"
+    if reference.bound and -difference > reference.uncertainty + 3 * error:
+        return f"{place}, which is an upper bound itself: how far the ground state lies below is not known"
+    if not reference.confirms:
+        bound = ", an upper bound" if reference.bound else ""
+        return f"{place}{bound} whose own error is not known to be below {CLOSE:g}"
+    return None
 
 
 def verdict_of(
@@ -241,6 +265,7 @@ def verdict_of(
         # weighs high levels more, does not take that back
         near = abs(estimate.mean - reference.energy) <= CLOSE * abs(reference.energy - reference.zero)
         spread = [doubt._replace(refuses=doubt.refuses and not near) for doubt in spread]
+    unknown = unsettled(estimate.mean, estimate.error, reference) or unknown
     return judge([*sampling_doubts(estimate), *spread, *held, *further], confirmed, unknown)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import on_devices, shared
-from wavefoundry.core.types import Batch, Process, Run, System, Wavefunction
+from wavefoundry.core.types import Batch, Process, Run, System, Wavefunction, without_features
 from wavefoundry.engine.gradient import (
     Direction,
     Selection,
@@ -128,7 +128,7 @@ def advance(wavefunction: Wavefunction, family: System, walkers: Walkers, option
 
 def local_energies(wavefunction: Wavefunction, family: System, batch: Batch, chunk: int) -> Array:
     """Term-wise local energies of a batch: (R, S, terms)."""
-    state = wavefunction.without_features()
+    state = without_features(wavefunction)
 
     def one(system: System, xs: PyTree) -> Array:
         local = system.expand_batch(state.bind(system), xs, chunk)
@@ -155,7 +155,7 @@ def mixed_energies(wavefunction: Wavefunction, family: System, x: PyTree, stay: 
         wavefunction: the state. family: stacked systems. x: samples, axes (R, S). stay: share that was not moved.
         chunk: configurations evaluated at a time.
     """
-    state = wavefunction.without_features()
+    state = without_features(wavefunction)
 
     def one(system: System, xs: PyTree) -> tuple[Array, Array]:
         local = system.expand_batch(state.bind(system), xs, chunk)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.shapes import auto_patch, patch_edges
@@ -197,3 +198,34 @@ def vit(  # noqa: PLR0913 - one for each option
         xavier(jax.random.fold_in(k_embed, 1), (n_patches, width), dtype) if positions else None,
     )
     return Wavefunction(backbone, make_head(k_head, width, head, head_norm, dtype), conditioned)
+
+
+def last_blocks(wavefunction: Wavefunction, count: int) -> PyTree[bool] | None:
+    """Selection of the last blocks of a transformer with what comes after them: its last norm, and the head.
+
+    Returns:
+        None for other networks, and where no block would be left out.
+    """
+
+    def of(node: Any) -> Any:
+        nothing = jax.tree.map(lambda _: False, node)
+        if not isinstance(node, ViTBackbone):
+            return nothing
+
+        def rows(leaf: Array) -> np.ndarray:
+            chosen = np.zeros(leaf.shape, bool)
+            chosen[-count:] = True
+            return chosen
+
+        chosen = jax.tree.map(rows, node.blocks), jax.tree.map(lambda _: True, node.norm)
+        return eqx.tree_at(lambda b: (b.blocks, b.norm), nothing, chosen)
+
+    def is_backbone(node: Any) -> bool:
+        return isinstance(node, ViTBackbone)
+
+    arrays = eqx.filter(wavefunction, eqx.is_array)
+    found = [node for node in jax.tree.leaves(arrays, is_leaf=is_backbone) if is_backbone(node)]
+    if not found or any(node.blocks.down.kernel.shape[0] <= count for node in found):
+        return None
+    selection = jax.tree.map(of, arrays, is_leaf=is_backbone)
+    return eqx.tree_at(lambda w: w.head, selection, jax.tree.map(lambda _: True, arrays.head))

@@ -15,7 +15,7 @@ from typing import Any
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.molecule import Molecule, covalent
 from wavefoundry.problems.hartree_fock import one_thread
-from wavefoundry.problems.references import Reference, atom_energy, atom_spin, lookup
+from wavefoundry.problems.references.molecules import Reference, atom_energy, atom_spin, lookup
 
 FCI_LIMIT = 3e6
 """Determinants up to which full configuration interaction is tried."""

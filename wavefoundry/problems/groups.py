@@ -72,7 +72,8 @@ def symmetry_group(system: LatticeSystem, kinds: Sequence[str] = KINDS) -> Group
         found = shifts
     elif "translations" not in kinds and len(shifts) > 1:
         found = [row for row in found if row[0] == 0]
-    found.sort(key=lambda row: (not np.array_equal(row, np.arange(sites)), row.tobytes() not in keys))
+    # one order for all versions of what finds them, since sectors are numbered by it; the identity is the first shift
+    found.sort(key=lambda row: (row.tobytes() not in keys, row.tolist()))
     rows = np.array(found)
     turned = [False, True] if "spin-flip" in kinds and keeps_flip(system) else [False]
     flips = np.repeat(turned, len(rows))

@@ -22,7 +22,7 @@ PREFIX = {2: "staggered_", 3: "three_sublattice_"}
 """Of the moments of an order by so many sublattices."""
 
 
-def _colours(system: LatticeSystem) -> tuple[np.ndarray, int]:
+def sublattices(system: LatticeSystem) -> tuple[np.ndarray, int]:
     """Sublattice of every site, and their number, for the order that is measured; one: a uniform magnetisation."""
     lattice, model = LATTICES.get(system.geometry), MODELS.get(system.model)
     if lattice is None or model is None or model.order == "uniform":
@@ -37,7 +37,7 @@ def names(system: LatticeSystem) -> list[str]:
     (1/N) sum_i exp(2 pi i c / n) Z_i with n sublattices c, staggered (n = 2) or three_sublattice. correlation_r:
     <Z_0 Z_r> at r sites along the first axis, averaged over the lattice.
     """
-    prefix = PREFIX.get(_colours(system)[1], "")
+    prefix = PREFIX.get(sublattices(system)[1], "")
     moments = [f"{prefix}{moment}" for moment in ("m2", "m4", "abs_m")]
     return moments + [f"correlation_{r}" for r in range(1, distances(system) + 1)]
 
@@ -50,7 +50,7 @@ def distances(system: LatticeSystem) -> int:
 
 def measure(system: LatticeSystem) -> Callable[[Array], Float[Array, " observables"]]:
     """The observables of one configuration (sites,), see ``names``."""
-    colours, count = _colours(system)
+    colours, count = sublattices(system)
     angle = 2 * np.pi * colours / count
     along, across = np.cos(angle), np.sin(angle) if count > 2 else None
     edge, periodic, longest = system.extent[0], system.periodic, distances(system)
@@ -82,23 +82,25 @@ def reference_of(system: LatticeSystem) -> tuple[Reference | None, dict[str, flo
     """
     zero = float(system.trace @ np.asarray(system.couplings, float))
     try:
-        if _has_closed_form(system):
-            return _closed_form(system, zero)
+        if has_closed_form(system):
+            return closed_form(system, zero)
         if system.sites > 20:
             return None, {}, None
-        return _diagonalised(system, zero)
+        return diagonalised(system, zero)
     except Exception as error:  # noqa: BLE001 - a comparison must not cost the run that it belongs to
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         return None, {}, f"no exact energy to compare with: {first}"
 
 
-def _has_closed_form(system: LatticeSystem) -> bool:
+def has_closed_form(system: LatticeSystem) -> bool:
+    """Whether the energy is known in closed form: a periodic Ising chain that is not frustrated."""
     if system.model != "ising" or len(system.extent) != 1 or not system.periodic or system.sites < 3:
         return False
     return system.values["J"] > 0 or (system.values["J"] < 0 and system.sites % 2 == 0)
 
 
-def _closed_form(system: LatticeSystem, zero: float) -> tuple[Reference, dict[str, float], None]:
+def closed_form(system: LatticeSystem, zero: float) -> tuple[Reference, dict[str, float], None]:
+    """``reference_of`` where ``has_closed_form``; zero: the energy of infinite temperature."""
     from wavefoundry.problems import exact
 
     # at h = 0, and where the gap closes with the size, both ground states have the same m2 and correlations
@@ -108,7 +110,8 @@ def _closed_form(system: LatticeSystem, zero: float) -> tuple[Reference, dict[st
     return Reference(float(chain.energy), zero=zero), known, None
 
 
-def _diagonalised(system: LatticeSystem, zero: float) -> tuple[Reference, dict[str, float], None]:
+def diagonalised(system: LatticeSystem, zero: float) -> tuple[Reference, dict[str, float], None]:
+    """``reference_of`` by Lanczos, up to 20 sites; zero: as above."""
     from wavefoundry.problems import exact
 
     # in units of the largest coupling: NetKet drops strings whose weight is below 1e-8, whatever the unit

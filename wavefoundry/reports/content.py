@@ -90,11 +90,13 @@ def point_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]
     judged = any(row.word for row in rows)
     per = "" if math.isnan(view.sites(summary)) else " / site"
     known = "exact" if {row.reference for row in rows} <= {"exact"} else "reference"
+    sources = known == "reference"
     head = [
         *names,
         *(["method"] if methods else []),
         f"energy{per}",
         f"{known}{per}",
+        *(["held against"] if sources else []),
         "rel. error",
         "z",
         "V-score",
@@ -108,6 +110,7 @@ def point_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]
         cells += [
             format_value_error(row.energy.value, row.energy.error),
             NOT_AVAILABLE if math.isnan(row.energy.exact) else f"{row.energy.exact:.7f}",
+            *([NOT_AVAILABLE if math.isnan(row.energy.exact) else row.reference] if sources else []),
             format_number(row.relative_error),
             NOT_AVAILABLE if math.isnan(row.z) else f"{round(row.z, 1) + 0.0:.1f}",
             _score(row.v_score),
@@ -195,7 +198,8 @@ def cost_table(summary: dict[str, Any], rows: list[Row]) -> Table:
     What is left is loading, measuring the base, references, writing. The whole covers all sessions of a resumed run; in
     runs of earlier versions it can be smaller than its parts, and what is left is not shown.
     """
-    pretrain, total = _seconds(view.mapping(summary.get("pretrain")).get("cost")), _seconds(summary.get("cost"))
+    each, total = [_seconds(record.get("cost")) for record in view.bases(summary)], _seconds(summary.get("cost"))
+    pretrain = [sum(column) for column in zip(*each, strict=True)]
     adapted = _seconds(summary.get("adapt_cost"))
     if all(map(math.isnan, adapted)):
         spent = [row.cpu_seconds for row in rows if not math.isnan(row.cpu_seconds)]

@@ -204,7 +204,7 @@ def cost_figure(summary: dict[str, Any]) -> Figure | None:
     if not spent:
         return None
     figure, (left, right) = new_figure(7.2, 2.7, ncols=2, width_ratios=[1, 1.25])
-    bars = [("pre-training", view.cpu_seconds(view.mapping(summary.get("pretrain"))), "muted")]
+    bars = [("pre-training", view.pretraining_seconds(summary), "muted")]
     bars = [bar for bar in bars if not math.isnan(bar[1])]
     bars.append((f"{len(spent)} adaptation{'s' * (len(spent) > 1)}, together", sum(spent), "blue"))
     for place, (text, seconds, colour) in enumerate(bars):

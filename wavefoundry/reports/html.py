@@ -10,7 +10,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.core.errors import InputError
-from wavefoundry.reports import content, judgement, page, view
+from wavefoundry.reports import compared, content, course, judgement, page, rivals, transition, view
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
 
@@ -103,12 +103,21 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         "title": content.title(summary),
         "verdict": judgement.verdict(summary, rows, names),
         "why": judgement.why_table(rows, view.base(summary), names),
+        "rivals": rivals.comparison_table(summary),
+        "against": rivals.words(summary),
+        "bases": course.base_words(summary),
+        "climbed": course.ladder_words(summary),
+        "ladder": course.ladder_table(summary, names),
         "observables": observables,
         "doubted": judgement.spoken_against(observables),
         "meanings": judgement.MEANING if any(row.word for row in rows) else {},
         "convention": str(summary.get("convention") or ""),
         "pictures": pictures(summary, log),
         "points": content.point_table(summary, rows, names),
+        "references": compared.table(rows, names),
+        "references_cost": compared.cost_sentence(summary),
+        "transitions": transition.table(summary),
+        "transition_line": transition.line(summary),
         "estimates": content.estimate_table(summary, rows, names),
         "costs": content.cost_table(summary, rows),
         "unit": view.unit(summary),
@@ -130,6 +139,8 @@ CAPTIONS = {
     "correlations": "Correlation functions; lines are exact values where known.",
     "terms": "Expectation value of each term of the Hamiltonian: by the Hellmann-Feynman theorem the slope "
     "of the energy along that coupling.",
+    "transition": "What each method sees along the coupling, with error bars that count samples and what the states "
+    "may be off. Red: where it sees a transition, with its error bar; the shift by the finite size is not in it.",
     "quality": "V-score and split R-hat of the fresh samples of every point; dashes: the plain V-score, which does not "
     "see configurations that the samples never meet.",
     "pretrain": "Pre-training. Each value comes from the samples of one step while the parameters move: a "
@@ -137,6 +148,7 @@ CAPTIONS = {
     "rounds": "Adaptation. Energies of fresh samples (solid) and of the held-out part (dashed) of the "
     "pool, and its effective sample size. Held-out energies far below the fresh ones of "
     "the same head are over-fitting of the pool; the results are the fresh ones.",
+    "rivals": rivals.CAPTION,
     "cost": "Processor time of the pre-training and of the adaptations.",
 }
 
@@ -159,6 +171,8 @@ def pictures(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Pi
         "pretrain": figures.pretrain_figure(summary, log),
         "rounds": figures.rounds_figure(summary, log),
         "cost": figures.cost_figure(summary),
+        "rivals": rivals.rivals_figure(summary),
+        "transition": transition.transition_figure(summary),
     }
     captions = {"diagram": _diagram_caption(summary, rows), **CAPTIONS}
     shapes = judgement.marks(rows)

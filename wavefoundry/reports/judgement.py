@@ -51,7 +51,7 @@ def verdict(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) ->
         tone = "warn" if tone in ("good", "bound") else tone
     sentences += said
     sentences += _exact_sentence(rows, names) if rows else []
-    before = view.cpu_seconds(view.mapping(summary.get("pretrain")))
+    before = view.pretraining_seconds(summary)
     spent = [row.cpu_seconds for row in rows if not math.isnan(row.cpu_seconds)]
     share = view.divide(sum(spent), before)
     if spent:

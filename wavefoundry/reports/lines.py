@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from wavefoundry.reports import emulation_tables, verdicts
+from wavefoundry.reports import emulation_tables, transition, verdicts
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
 Event = Mapping[str, Any]
-HEADS = ("E/site", "rel. error", "V-score", "R-hat", "accept", "ESS", "verdict", "flags")
+HEADS = ("E/site", "rel. error", "against", "V-score", "R-hat", "accept", "ESS", "verdict", "flags")
 """Columns of the diagram's table, after those of the couplings."""
-SPARE = ("accept", "R-hat", "ESS", "V-score", "rel. error", "E/site")
+EXACT = "exact"
+SHORT = {"dmrg": "DMRG", "ed": "ED"}
+"""Methods of a reference as the table names them."""
+SPARE = ("accept", "R-hat", "ESS", "against", "V-score", "rel. error", "E/site")
 """Those that a narrow screen goes without, the first of them first."""
 
 
@@ -34,6 +37,12 @@ def event_line(event: Event) -> str:
         return f"{_progress(event)}  {step_numbers(event)}" + (f"  {left}" if left else "")
     if kind == "round":
         return f"{round_place(event)}  {round_numbers(event)}"
+    if kind == "baseline":
+        where = f"{event.get('kind')}, seed {event.get('seed')}: {named(event.get('couplings'))}"
+        return f"{where}  {_energy(event)}  V-score {_number(event.get('v_score'))}"
+    if kind == "rung":
+        score = f"  V-score {_number(event.get('v_score'))}"
+        return f"{_place(event, event.get('point'))} {event.get('rung')}  {_energy(event)}{score}  {_met(event)}"
     if kind == "point":
         cells = point_cells(event)
         numbers = "  ".join(f"{head} {cells[head]}" for head in HEADS if cells[head] not in ("", NOT_AVAILABLE))
@@ -79,6 +88,7 @@ def point_cells(point: Event) -> dict[str, str]:
     texts = (
         format_value_error(value, error),
         _number(point.get("relative_error")),
+        against(point),
         _number(point.get("v_score")),
         _number(point.get("r_hat"), 4),
         _number(point.get("acceptance")),
@@ -88,6 +98,19 @@ def point_cells(point: Event) -> dict[str, str]:
     )
     cells.update(zip(HEADS, texts, strict=True))
     return cells
+
+
+def against(point: Event) -> str:
+    """What the relative error of a point is counted from, in a word; ``below`` where our energy is the lower one."""
+    reference = point.get("reference")
+    if not isinstance(reference, Mapping):
+        return NOT_AVAILABLE
+    if reference.get("kind") not in ("method", "upper bound"):
+        return EXACT
+    name = str(reference.get("method") or reference.get("source") or "reference")
+    ours, theirs = _finite(point.get("energy")), _finite(reference.get("energy"))
+    below = ours is not None and theirs is not None and ours < theirs
+    return f"below {SHORT.get(name, name)}" if below else SHORT.get(name, name)
 
 
 def per_site(record: Event) -> tuple[float | None, float | None]:
@@ -177,6 +200,14 @@ def step_numbers(event: Event) -> str:
     return "  ".join(f"{name} {text}" for name, text in texts.items() if text != NOT_AVAILABLE)
 
 
+def _energy(event: Event) -> str:
+    return f"E {format_value_error(_finite(event.get('energy')), _finite(event.get('energy_error')))}"
+
+
+def _met(event: Event) -> str:
+    return str(event.get("missed") or "target met")
+
+
 def round_numbers(event: Event) -> str:
     """The numbers of a pool round on one line; they steer the adaptation and are no results."""
     texts = {
@@ -187,9 +218,22 @@ def round_numbers(event: Event) -> str:
     return "  ".join(f"{name} {text}" for name, text in texts.items() if text != NOT_AVAILABLE)
 
 
-def pretrain_line(summary: Event) -> str:
-    """What the pre-training reached; empty when the summary has none."""
-    record = summary.get("pretrain") or {}
+def pretrain_lines(summary: Event) -> list[str]:
+    """What every pre-training reached, where the bases cross, and where the transition is."""
+    records = summary.get("bases") or [summary.get("pretrain") or {}]
+    crossed = [f"crossing of two bases at {crossing_words(one)}" for one in summary.get("crossings") or []]
+    return [*filter(None, map(_pretrain_line, records)), *crossed, *filter(None, [transition.line(summary)])]
+
+
+def crossing_words(crossing: Mapping[str, Any]) -> str:
+    """A crossing as text: ``J2 = 0.53(2)``, with the couplings that stay the same along the line."""
+    name, (one, two) = crossing["coupling"], crossing["between"]
+    others = named({key: value for key, value in one.items() if key != name and value == two[key]})
+    place = f"{name} = {format_value_error(crossing['value'], crossing['error'])}"
+    return place + (f", {others}" if others else "")
+
+
+def _pretrain_line(record: Event) -> str:
     if not record:
         return ""
     energy = format_value_error(_finite(record.get("energy")), _finite(record.get("energy_error")))

@@ -71,7 +71,7 @@ def final_table(summary: Event) -> RenderableType:
         return molecules_lines.final_table(summary, lines.cost_line(summary))
     points = list(summary.get("points") or [])
     parts: list[RenderableType] = [_table([lines.point_cells(point) for point in points])] if points else []
-    parts += [Text(line) for line in (lines.pretrain_line(summary), lines.cost_line(summary)) if line]
+    parts += [Text(line) for line in (*lines.pretrain_lines(summary), lines.cost_line(summary)) if line]
     closing = verdicts.closing_lines(points, lambda point: lines.named(point.get("couplings")))
     parts += [Text(line, style=style) for line, style in closing]
     doubted = [point for point in points if not verdicts.word(point) and not point.get("trusted", True)]
@@ -226,7 +226,8 @@ def _table(rows: list[dict[str, str]]) -> Fitted:
     for name in dict.fromkeys(name for row in rows for name in row):
         values = {row.get(name, "") for row in rows}
         constant = name not in lines.HEADS and len(values) == 1 and len(rows) > 1
-        if not constant and not values <= {"", NOT_AVAILABLE}:
+        plain = {"", NOT_AVAILABLE, lines.EXACT}  # that all errors are against exact energies is what one expects
+        if not constant and not values <= plain:
             shown.append(name)
     return Fitted(rows, shown, left=("verdict", "flags"), spare=lines.SPARE, style=_row_style)
 

@@ -180,9 +180,8 @@ def _notes(axes: Axes, rows: list[Row], place: list[float], panel: Panel) -> Non
 
 def mark_pretraining(summary: dict[str, Any], names: tuple[str, ...], axes: list[Axes]) -> None:
     """A dashed line where the wavefunction was pre-trained, when one coupling varies."""
-    at = view.couplings_of(view.mapping(summary.get("pretrain")))
-    if len(names) == 1 and names[0] in at:
-        for axis in axes:
+    for at in map(view.couplings_of, view.bases(summary)):
+        for axis in axes if len(names) == 1 and names[0] in at else ():
             axis.axvline(at[names[0]], color=COLOURS["muted"], ls=(0, (4, 3)), lw=1, zorder=1, label="pre-training")
 
 
@@ -215,13 +214,13 @@ def maps(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...], panel
     panels = [panel for panel in panels if panel.shows(rows)]
     lines = max(1, math.ceil(len(panels) / 2))
     figure, axes = new_figure(7.2, 0.3 + 2.8 * lines, nrows=lines, ncols=2)
-    at = view.couplings_of(view.mapping(summary.get("pretrain")))
     for axis, panel in zip(axes, panels, strict=False):
         _map(figure, axis, rows, names, panel)
         _map_marks(axis, rows, names)
         star = {"ls": "none", "marker": "*", "color": COLOURS["red"], "mec": COLOURS["paper"], "ms": 11}
-        if all(name in at for name in names):
-            axis.plot(at[names[0]], at[names[1]], label="pre-training", **star)
+        places = [at for at in map(view.couplings_of, view.bases(summary)) if all(name in at for name in names)]
+        if places:
+            axis.plot(*([at[name] for at in places] for name in names), label="pre-training", **star)
         axis.set(xlabel=f"coupling {symbol(names[0])}", ylabel=f"coupling {symbol(names[1])}", title=panel.title)
         axis.grid(visible=False)
     drop(axes[len(panels) :])

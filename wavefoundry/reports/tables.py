@@ -13,8 +13,10 @@ LEADING = (
     "v_score_plain_error", "r_hat", "ess", "acceptance", "pool.draws", "pool.ess_min", "exact_energy", "relative_error",
     "z", "verdict", "answers.sampled", "answers.state", "answers.ground", "trusted", "flags", "reasons",
 )  # fmt: skip
+REFERENCE = ("energy", "error", "difference", "kind", "source", "cost", "why")
+"""What a table shows of the value of a method."""
 JOINED = {"flags": ";", "reasons": "; "}
-GROUPS = ("observables", "exact_observables", "terms", "cost")
+GROUPS = ("references", "observables", "exact_observables", "terms", "cost")
 NOT_AVAILABLE = "n/a"
 
 
@@ -98,9 +100,19 @@ def write_csv(points: list[dict[str, Any]]) -> str:
     Returns:
         A header and one line a point, in the given order; numbers read back to the same floats.
     """
-    records = [flatten(point) for point in points]
+    records = [flatten(_short(point)) for point in points]
     names = columns(records)
     return csv_text(names, records)
+
+
+def _short(point: dict[str, Any]) -> dict[str, Any]:
+    """A record whose references are numbers and words: what belongs to the stages of a method is in the summary."""
+    found = point.get("references")
+    if not isinstance(found, dict):
+        return point
+    known = {method: one for method, one in found.items() if isinstance(one, dict)}
+    short = {m: {key: one[key] for key in REFERENCE if one.get(key) is not None} for m, one in known.items()}
+    return {**point, "references": short}
 
 
 def csv_text(names: Sequence[str], records: Iterable[Mapping[str, Any]]) -> str:

@@ -15,6 +15,8 @@ from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.reports import verdicts
 
 NAN = math.nan
+NOT_EXACT = ("method", "upper bound")
+"""Kinds of a reference that is called by its source."""
 SEVERITY = (
     "NOT-FINITE",
     "BELOW-EXACT",
@@ -57,6 +59,20 @@ class Estimate(NamedTuple):
         return abs(self.z) > 4 and self.word in ("doubtful", "refused")
 
 
+class Compared(NamedTuple):
+    """What a method says of the energy of a point, per site; ``difference``: of ours from it, relative."""
+
+    energy: float
+    error: float
+    difference: float
+    cpu_seconds: float
+    memory_mib: float
+    kind: str
+    source: str
+    why: str
+    details: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Row:
     """One coupling of the diagram. Energies and terms are per site when the number of sites is known.
@@ -90,6 +106,8 @@ class Row:
     observables: dict[str, Estimate] = field(default_factory=dict)
     profiles: dict[str, list[Estimate]] = field(default_factory=dict)
     terms: dict[str, Estimate] = field(default_factory=dict)
+    base: float = 0
+    references: dict[str, Compared] = field(default_factory=dict)
 
     @property
     def mark(self) -> str:
@@ -159,9 +177,11 @@ def divide(numerator: float, denominator: float) -> float:
 
 
 def rows(summary: dict[str, Any]) -> list[Row]:
-    """All points of a summary, ordered by method and couplings."""
+    """All points of a summary, ordered by method and couplings; what method auto has chosen by couplings alone."""
     scale = sites(summary)
     found = [_row(point, scale) for point in raw_points(summary)]
+    if any(point.get("ladder") for point in raw_points(summary)):
+        return sorted(found, key=lambda row: tuple(row.couplings.values()))
     return sorted(found, key=lambda row: (row.method, tuple(row.couplings.values())))
 
 
@@ -197,7 +217,7 @@ def _row(point: dict[str, Any], scale: float) -> Row:
         couplings=couplings_of(point),
         method=str(point.get("method") or ""),
         energy=Estimate(energy / scale, error / scale, exact / scale),
-        reference=str(reference.get("source") or "exact") if reference.get("kind") == "method" else "exact",
+        reference=str(reference.get("source") or "exact") if reference.get("kind") in NOT_EXACT else "exact",
         scale=distance / scale,
         relative_error=relative,
         z=divide(energy - exact, error) if math.isnan(z) else z,
@@ -218,7 +238,39 @@ def _row(point: dict[str, Any], scale: float) -> Row:
         observables=observables,
         profiles=profiles,
         terms={name: Estimate(term.value / scale, term.error / scale) for name, term in terms.items()},
+        base=_base_of(point),
+        references=_references(point, scale),
     )
+
+
+def _base_of(entry: dict[str, Any]) -> float:
+    """Number of the base that a record or an event belongs to; the first one where it does not say."""
+    base = entry.get("base")
+    found = number(mapping(base).get("index") if isinstance(base, dict) else base)
+    return 0 if math.isnan(found) else found
+
+
+def bases(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Records of all pre-trained states; usually of the only one."""
+    return [mapping(record) for record in listing(summary.get("bases"))] or [mapping(summary.get("pretrain"))]
+
+
+def pretraining_seconds(summary: dict[str, Any]) -> float:
+    """CPU seconds of all pre-trainings together."""
+    return sum(cpu_seconds(record) for record in bases(summary))
+
+
+def _references(point: dict[str, Any], scale: float) -> dict[str, Compared]:
+    """What every method gave for a point, those without a value too."""
+    found = {}
+    for method, entry in mapping(point.get("references")).items():
+        one = mapping(entry)
+        energy, error = number(one.get("energy")) / scale, number(one.get("error")) / scale
+        kind, source, why = (str(one.get(key) or "") for key in ("kind", "source", "why"))
+        cost = mapping(one.get("cost"))
+        rest = number(one.get("difference")), number(cost.get("cpu_seconds")), number(cost.get("memory_mib"))
+        found[str(method)] = Compared(energy, error, *rest, kind, source, why, mapping(one.get("details")))
+    return found
 
 
 def _estimate(entry: Any, exact: Any = None) -> Estimate:
@@ -300,31 +352,45 @@ def label(couplings: dict[str, float], names: tuple[str, ...]) -> str:
 
 
 def steps(log: list[dict[str, Any]], phase: str = "pretrain") -> list[dict[str, Any]]:
-    """Optimisation steps of one phase in order; of a step that a resumed run repeated, the last record."""
+    """Optimisation steps of one phase in order; of a step that a resumed run repeated, the last record.
+
+    Of several bases those of the first.
+    """
     found = {}
     for event in log:
-        ours = event.get("event") == "step" and event.get("phase", phase) == phase
+        ours = event.get("event") == "step" and event.get("phase", phase) == phase and not _base_of(event)
         if ours and not math.isnan(number(event.get("step"))):
             found[number(event["step"])] = event
     return [found[step] for step in sorted(found)]
+
+
+_Place = tuple[float, tuple[tuple[str, float], ...]]
+"""Number of a base, and couplings."""
 
 
 def adaptation_rounds(log: list[dict[str, Any]], found: list[Row]) -> list[list[dict[str, Any]]]:
     """Rounds of tuning of each row, in order; of a round that a resumed run repeated, the last record."""
     recorded = _rounds_by_couplings(log)
     return [
-        next((events for at, events in recorded if all(row.couplings.get(name) == at[name] for name in at)), [])
+        next(
+            (
+                events
+                for (base, at), events in recorded
+                if base == row.base and all(row.couplings.get(name) == value for name, value in at)
+            ),
+            [],
+        )
         for row in found
     ]
 
 
-def _rounds_by_couplings(log: list[dict[str, Any]]) -> list[tuple[dict[str, float], list[dict[str, Any]]]]:
-    found: dict[tuple[tuple[str, float], ...], dict[float, dict[str, Any]]] = {}
+def _rounds_by_couplings(log: list[dict[str, Any]]) -> list[tuple[_Place, list[dict[str, Any]]]]:
+    found: dict[_Place, dict[float, dict[str, Any]]] = {}
     for event in log:
         point = mapping(event.get("point"))
         # A point is written either as its couplings or as an object that holds them.
         named = couplings_of(point if "couplings" in point else {"couplings": point})
         index = number(event.get("round"))
         if event.get("event") == "round" and named and not math.isnan(index):
-            found.setdefault(tuple(sorted(named.items())), {})[index] = event
-    return [(dict(key), [events[index] for index in sorted(events)]) for key, events in found.items()]
+            found.setdefault((_base_of(event), tuple(sorted(named.items()))), {})[index] = event
+    return [(key, [events[index] for index in sorted(events)]) for key, events in found.items()]

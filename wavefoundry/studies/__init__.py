@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew", "perform", "run_study"]
 
-KINDS = {kind: f"wavefoundry.studies.{kind}.study" for kind in ("diagram", "emulation", "molecules", "tickets")}
+KINDS = {kind: f"wavefoundry.studies.{kind}.study" for kind in ("emulation", "molecules", "tickets")}
+KINDS["diagram"] = "wavefoundry.studies.diagram.compose"
 """Modules of the kinds of study: each has ``build(spec, context)``, which gives a ``Study``, and ``check(spec)``, which
 refuses what only a calculation can tell, before anything is written."""
 

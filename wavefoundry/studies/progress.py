@@ -172,6 +172,11 @@ class Progress(Speaker):
         """What the task has spent, earlier sessions included."""
         return METER.now() - self._begin + self._earlier
 
+    def spent_elsewhere(self, cost: Cost) -> None:
+        """Count what a process of this task has spent."""
+        self._earlier = self._earlier + cost
+        self.context.spent_elsewhere(cost)
+
     @property
     def due(self) -> bool:
         """Whether a checkpoint should be saved now: a signal arrived, or the last one is a minute old."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -34,6 +34,13 @@ POOLS = 4
 ORIGIN = "origin"
 """Task that draws the samples of the base."""
 
+UNFINISHED = Doubt(
+    "NOT-CONVERGED",
+    "state",
+    False,
+    "the rounds were used up, or fresh samples of a new head were worse: more was to be gained",
+)
+
 
 class Adaptation:
     """The points of a diagram, in waves outward from the base; what the methods share.
@@ -43,15 +50,19 @@ class Adaptation:
             made of.
     """
 
+    keeps_samples = True
+    """Whether the walkers of a point are the samples it was measured with."""
+
     def __init__(self, mapper: Mapper, points: list[dict[str, float]], after: tuple[str, ...] = ()):
         self.mapper, self.points, self.after = mapper, points, after
         names = list(points[0])
         base = np.array([mapper.base.system.values[name] for name in names])
         self.plan = waves(base, np.array([[p[name] for name in names] for p in points]), WIDTH)
 
-    def tasks(self, done: Outputs) -> list[Task]:
-        """Every point after the one it starts from."""
-        return [Task(f"point/{i}", self._needs(wave), self._work()) for wave in self.plan for i in wave.points]
+    def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
+        """Every point after the one it starts from; ``only`` those of some points and of what they start from."""
+        waves = self._waves(only)
+        return [Task(f"point/{i}", self._needs(wave), self._work()) for wave in waves for i in wave.points]
 
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of these tasks."""
@@ -63,7 +74,22 @@ class Adaptation:
 
     def states(self, done: Outputs) -> list[dict[str, np.ndarray] | None]:
         """What makes the state of every point, see ``states_kept.with_arrays``; None where it has no number."""
-        return [self._state(done[f"point/{i}"]) for i in range(len(self.points))]
+        return [self.state(done[f"point/{i}"]) for i in range(len(self.points))]
+
+    def mappers(self, done: Outputs) -> list[Mapper]:
+        """What the base is adapted with."""
+        return [self.mapper]
+
+    def samples(self, done: Outputs) -> list[np.ndarray | None]:
+        """Samples of every point that its state was measured with, (chains, n, sites), or None."""
+        return [self.drawn(done[f"point/{i}"]) for i in range(len(self.points))]
+
+    def drawn(self, output: Output) -> np.ndarray | None:
+        """Those of one point."""
+        x, layout = output.arrays.get("walkers"), self.mapper.layout
+        if x is None or not self.keeps_samples or output.record["energy"] is None:
+            return None
+        return np.asarray(x, np.int8).reshape(layout.chains, layout.samples, -1)
 
     def cost(self, done: Outputs) -> Cost:
         """Of everything beyond the base."""
@@ -75,6 +101,17 @@ class Adaptation:
     def _work(self) -> float:
         return float(self.mapper.evaluate.samples)
 
+    def _waves(self, only: Collection[int] | None) -> list[Wave]:
+        """The plan, or the part of it that some points need."""
+        if only is None:
+            return self.plan
+        found: set[int] = set()
+        for index in only:
+            while index != BASE and index not in found:
+                found.add(index)
+                index = self._wave(index).parent
+        return [Wave(wave.parent, kept) for wave in self.plan if (kept := tuple(i for i in wave.points if i in found))]
+
     def _wave(self, index: int) -> Wave:
         return next(wave for wave in self.plan if index in wave.points)
 
@@ -84,7 +121,8 @@ class Adaptation:
     def _key(self, index: int) -> Array:
         return jax.random.fold_in(self.mapper.key, index)
 
-    def _state(self, output: Output) -> dict[str, np.ndarray] | None:
+    def state(self, output: Output) -> dict[str, np.ndarray] | None:
+        """What makes the state of one point."""
         if output.record["energy"] is None:
             return None
         walkers = np.asarray(output.arrays.get("walkers", self.mapper.base.x), np.int8)
@@ -94,9 +132,14 @@ class Adaptation:
     def _point(self, index: int, done: Outputs, progress: Progress) -> Output:
         raise NotImplementedError
 
+    def place(self, progress: Progress) -> dict[str, int]:
+        """Which point this is, and of how many; of several bases some points are adapted more than once."""
+        index = progress.finished("point")
+        return {"index": index, "count": max(len(self.points), index + 1)}
+
     def _told(self, index: int, output: Output, progress: Progress) -> Output:
         """The output of a point, once it has been reported."""
-        count = {"index": progress.finished("point"), "count": len(self.points)}
+        count = self.place(progress)
         progress.emit({"event": "point", **output.record, **count, "seconds_left": 0.0})
         return output
 
@@ -113,11 +156,12 @@ class HeadAdaptation(Adaptation):
         # the first wave is tuned as wide as the widest one will be: all programs are compiled with the first point
         self._wide = any(len(wave.points) > 1 for wave in self.plan)
 
-    def tasks(self, done: Outputs) -> list[Task]:
+    def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
         """The samples of the base, then wave by wave: tuning, and the points."""
-        found = [Task(ORIGIN, self.after, float(self.mapper.adapt.samples))]
-        for number, wave in enumerate(self.plan):
-            needs = self._needs(wave)
+        waves = self._waves(only)
+        found = [Task(ORIGIN, self.after, float(self.mapper.adapt.samples))] if waves else []
+        for wave in waves:
+            needs, number = self._needs(wave), self.plan.index(self._wave(wave.points[0]))
             found.append(Task(f"tune/{number}", needs, 0.05 * self.mapper.adapt.steps * self.mapper.adapt.samples))
             found += [Task(f"point/{i}", (*needs, f"tune/{number}"), self._work()) for i in wave.points]
         return found
@@ -168,7 +212,7 @@ class HeadAdaptation(Adaptation):
         found = tuning.record["tuned"][str(index)]
         row = {name: jnp.asarray(math.nan if value is None else value) for name, value in found.items()}
         start = Tuned(jnp.asarray(tuning.arrays[f"weights/{index}"]), **row)
-        event = {"point": system.values, "index": progress.finished("point"), "count": len(self.points)}
+        event = {"point": system.values, **self.place(progress)}
         tools = self.mapper.tools
 
         def cost() -> Cost:
@@ -189,8 +233,7 @@ class HeadAdaptation(Adaptation):
     def _record(self, system: LatticeSystem, outcome: Outcome, cost: Cost) -> dict[str, Any]:
         doubts = self.mapper.inherited()
         if not outcome.converged:
-            why = "the rounds were used up, or fresh samples of a new head were worse: more was to be gained"
-            doubts.append(Doubt("NOT-CONVERGED", "state", False, why))
+            doubts.append(UNFINISHED)
         pool = {"draws": outcome.draws, "ess_min": outcome.ess_min, "samples": len(outcome.pool.log_q)}
         return point_record(
             system,
@@ -206,6 +249,8 @@ class HeadAdaptation(Adaptation):
 
 class FullAdaptation(Adaptation):
     """Full fine-tuning, and zero-shot evaluation: the arrays of a point are all weights and walkers, or nothing."""
+
+    keeps_samples = False
 
     def __init__(self, *args: Any):
         super().__init__(*args)
@@ -250,12 +295,10 @@ class FullAdaptation(Adaptation):
         trainer, system = self._trainer, self._system(index)
         if not progress.finished("point"):
             progress.compiling("the training step")
-        family = system.family([{}])
-        run = trainer.start(self._key(index), params, family)
-        spread = self.mapper.spread(x, self.mapper.training.chains)
-        run = run._replace(sampler=run.sampler._replace(x=jax.tree.map(lambda a: a[None], spread)))
-        run = trainer.run(run, family, progress, "adapt", point=system.values)
-        return run.params, jax.tree.map(lambda a: a[0], run.sampler.x)
+        walkers = self.mapper.spread(x, trainer.training.chains)
+        place = self.mapper.trained_on(system)
+        params, moved = optimised(trainer, self._key(index), params, walkers, place, progress)
+        return params, moved if self.mapper.listed is None else x
 
     def _measure(
         self, system: LatticeSystem, params: PyTree, x: PyTree, key: Array, progress: Progress
@@ -277,6 +320,17 @@ class FullAdaptation(Adaptation):
         return record | convergence_of(found)
 
 
-def adaptation(mapper: Mapper, points: list[dict[str, float]], after: tuple[str, ...] = ()) -> Adaptation:
-    """The points by the method of the study; arguments as of ``Adaptation``."""
-    return (HeadAdaptation if mapper.adapt.method == "head" else FullAdaptation)(mapper, points, after)
+def optimised(
+    trainer: Trainer, key: Array, params: PyTree, x: PyTree, system: Any, progress: Progress
+) -> tuple[PyTree, PyTree]:
+    """Weights and walkers after a training at the couplings of a system.
+
+    Args:
+        x: walkers to begin with, as many as the training has. system: a lattice system, or all its configurations.
+    """
+    family = system.family([{}])
+    run = trainer.start(key, params, family)
+    run = run._replace(sampler=run.sampler._replace(x=jax.tree.map(lambda a: a[None], x)))
+    values = getattr(system, "lattice", system).values
+    run = trainer.run(run, family, progress, "adapt", point=values)
+    return run.params, jax.tree.map(lambda a: a[0], run.sampler.x)

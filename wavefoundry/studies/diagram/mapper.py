@@ -5,23 +5,28 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned
 from wavefoundry.adapt.pool import Layout, Pool, fill
-from wavefoundry.artifacts.spec_tables import AdaptTable, EvaluateTable
+from wavefoundry.artifacts.spec_adapt import AdaptTable
+from wavefoundry.artifacts.spec_reference import ReferenceTable
+from wavefoundry.artifacts.spec_tables import EvaluateTable
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.meter import METER
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import Doubt
 from wavefoundry.engine.guided import Guide, guide_at
+from wavefoundry.problems.enumerated import EnumeratedSystem
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.points import HeadTools, WarmStart
 from wavefoundry.studies.diagram.pretraining import Training
-from wavefoundry.studies.diagram.records import Estimator, Known, Measured, Sampling, known_of, point_record
+from wavefoundry.studies.diagram.records import Estimator, Known, Measured, Sampling, point_record
+from wavefoundry.studies.diagram.referencing import References
 
 
 class Mapper:
@@ -32,11 +37,13 @@ class Mapper:
         adapt, evaluate: tables of the study file.
         seed: of all random numbers of the adaptation.
         chunk: configurations evaluated at a time.
-        training: settings of method "full".
+        training: settings of method "full", of the first training of method "auto".
+        listed: all configurations of a small system with their connections, where trainings take them.
         states: all configurations of a small system: measurements draw from them instead of running chains.
+        references: what energies are held against; by default what costs little.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each option
         self,
         base: Base,
         adapt: AdaptTable,
@@ -46,13 +53,17 @@ class Mapper:
         chunk: int,
         training: Training | None = None,
         states: Array | None = None,
+        listed: EnumeratedSystem | None = None,
+        references: References | None = None,
     ):
         self.base, self.adapt, self.evaluate = base, adapt, evaluate
+        wanted = evaluate.exact == "auto"
+        self.references = references or References(ReferenceTable(), [base.system], [], wanted)
         self.key = jax.random.fold_in(jax.random.key(seed), 1)
-        self.training = training
+        self.training, self.listed = training, listed
         system = base.system
         chains = evaluate.chains
-        samples = adapt.samples if adapt.method == "head" else evaluate.samples
+        samples = adapt.samples if adapt.method in ("head", "auto") else evaluate.samples
         per_chain = max(4, -(-samples // chains))
         self.layout = Layout(chains, per_chain, 2, chunk)
         rules = Rules(
@@ -126,21 +137,40 @@ class Mapper:
     def sampled(
         self, system: LatticeSystem, wavefunction: Wavefunction, x: PyTree, key: Array
     ) -> tuple[Measured, float]:
-        """What fresh samples say about any state of the family, and their acceptance rate.
+        """What fresh samples say about any state of the family, and their acceptance rate; see ``drawn``."""
+        measured, acceptance, _ = self.drawn(system, wavefunction, x, key)
+        return measured, acceptance
+
+    def drawn(
+        self, system: LatticeSystem, wavefunction: Wavefunction, x: PyTree, key: Array
+    ) -> tuple[Measured, float, PyTree]:
+        """What fresh samples say about any state of the family, their acceptance rate, and the first set of them.
 
         Args:
             system: at its couplings. wavefunction: the state. x: walkers of its optimisation. key: random key.
         """
-        wavefunction, family = wavefunction.without_features(), system.family([{}])
-        tools = dataclasses.replace(self.tools, wavefunction=wavefunction, family=family)
-        start, guide = self.spread(x, self.layout.chains), self.guide(wavefunction, x)
-        xs, acceptance = tools.samples(wavefunction, start, jax.random.fold_in(key, 1), guide)
-        pool = fill(wavefunction, family, xs, self.layout.chunk)
-        return tools.measure(self.estimator, wavefunction, system, [pool], jax.random.fold_in(key, 2)), acceptance
+        wavefunction = wavefunction.without_features()
+        tools, guide = self.tools_of(system, wavefunction), self.guide(wavefunction, x)
+        start, sets = self.spread(x, self.layout.chains), []
+        for number in range(tools.measurements):
+            k_run = jax.random.fold_in(key, 1 if number == 0 else 2 + number)
+            sets.append(tools.samples(wavefunction, start, k_run, guide))
+            start = jax.tree.map(lambda a: a[self.layout.samples - 1 :: self.layout.samples], sets[-1][0])
+        pools = [fill(wavefunction, tools.family, xs, self.layout.chunk) for xs, _ in sets]
+        measured = tools.measure(self.estimator, wavefunction, system, pools, jax.random.fold_in(key, 2))
+        return measured, sets[0][1], sets[0][0]
+
+    def trained_on(self, system: LatticeSystem) -> Any:
+        """What trainings of all weights at a point take: the system, or all its configurations."""
+        return system if self.listed is None else eqx.tree_at(lambda s: s.lattice, self.listed, system)
+
+    def tools_of(self, system: LatticeSystem, wavefunction: Wavefunction) -> HeadTools:
+        """The tools for another backbone; one that is conditioned sees the couplings of ``system``."""
+        return dataclasses.replace(self.tools, wavefunction=wavefunction, family=system.family([{}]))
 
     def known(self, system: LatticeSystem) -> Known:
         """Reference and exact observables, where the study wants them."""
-        return known_of(system) if self.evaluate.exact == "auto" else Known()
+        return self.references.known(system)
 
     def inherited(self) -> list[Doubt]:
         """What the base hands down to every point: a warning where its training had not come to rest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -64,6 +65,12 @@ class Trainer:
         self._init = jax.jit(self.process.init, static_argnums=3)
         self._block = block_of(self.process)
         self._pace: float | None = None  # seconds of a step, once one has been timed
+
+    def of_length(self, steps: int, share: float = 1.0) -> Trainer:
+        """The same programs for a training of other length, at a share of the learning rate."""
+        other, rate = copy.copy(self), share * self.training.learning_rate
+        other.training, other.energies = dataclasses.replace(self.training, steps=steps, learning_rate=rate), []
+        return other
 
     def start(self, key: jax.Array, params: PyTree, family: System) -> Run:
         """A fresh run from given weights."""

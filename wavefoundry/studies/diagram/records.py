@@ -31,6 +31,7 @@ from wavefoundry.core.verdict import (
 )
 from wavefoundry.engine.one_move import image, move
 from wavefoundry.problems import observables
+from wavefoundry.problems.references.found import Found
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 
 MOVED = 4
@@ -119,7 +120,8 @@ class Estimator:
         terms = {}
         for k, name in enumerate(system.names):
             mean, error, _ = ratio(np.real(values[..., k]) * amplitude, amplitude**2)
-            terms[name] = Observed(mean, error, math.nan)
+            square = float(np.sum(np.abs(values[..., k]) ** 2) / np.sum(amplitude**2))
+            terms[name] = Observed(mean, error, math.sqrt(max(square - mean**2, 0.0)))
         found = {}
         if self.names:
             table = self._chains([np.asarray(_observables(system, pool.x)) for pool in every])
@@ -140,11 +142,17 @@ def zero_of(system: LatticeSystem, couplings: Any) -> float:
 
 
 class Known(NamedTuple):
-    """What is known independently of a point: energy and observables, and why where there is none."""
+    """What is known independently of a point: energy and observables, why where there is none, and by which methods.
+
+    references: what every method gave, see ``problems.references.found``. method: the one that the energy is held
+    against.
+    """
 
     reference: Reference | None = None
     observables: dict[str, float] = {}
     why: str | None = None
+    references: dict[str, Found] = {}
+    method: str | None = None
 
 
 def known_of(system: LatticeSystem) -> Known:
@@ -196,7 +204,8 @@ def point_record(
         "samples": estimate.samples,
         "acceptance": sampling.acceptance,
         "pool": sampling.pool,
-        "reference": _reference_fields(reference),
+        "reference": _reference_fields(known),
+        "references": {name: _found_fields(one, estimate, system) for name, one in known.references.items()},
         "exact_energy": energy if reference is not None and reference.exact else None,
         **distance(estimate, reference),
         "observables": {
@@ -204,19 +213,34 @@ def point_record(
             for name, one in measured.observables.items()
         },
         "exact_observables": {k: v for k, v in known.observables.items() if k in measured.observables},
-        "terms": {name: {"value": one.value, "error": one.error} for name, one in measured.terms.items()},
+        "terms": {
+            name: {"value": one.value, "error": one.error, "bias": bias_of(one, estimate)}
+            for name, one in measured.terms.items()
+        },
         **verdict.fields(),
         "cost": cost.to_dict(),
     }
 
 
-def _reference_fields(reference: Reference | None) -> dict[str, Any] | None:
+def _reference_fields(known: Known) -> dict[str, Any] | None:
+    reference = known.reference
     if reference is None:
         return None
-    kind = "exact" if reference.exact else "method"
-    return {"energy": reference.energy, "kind": kind} | {
-        name: getattr(reference, name) for name in ("source", "uncertainty", "zero")
-    }
+    kind = "exact" if reference.exact else "upper bound" if reference.bound else "method"
+    fields = {"energy": reference.energy, "kind": kind, "method": known.method}
+    return fields | {name: getattr(reference, name) for name in ("source", "uncertainty", "zero")}
+
+
+def _found_fields(one: Found, estimate: Estimate, system: LatticeSystem) -> dict[str, Any]:
+    """What a method gave; ``difference``: of our energy from it, relative, below zero where ours is lower."""
+    cost = {"cpu_seconds": round(one.cpu_seconds, 3), "memory_mib": one.memory_mib}
+    if one.energy is None:
+        return {"energy": None, "why": one.why, "cost": cost}
+    scale = abs(one.energy - zero_of(system, system.couplings))
+    difference = (estimate.mean - one.energy) / scale if scale else None
+    names = ("error", "kind", "source", "confirms", "observables", "terms", "details", "why")
+    rest = {name: getattr(one, name) for name in names}
+    return {"energy": one.energy, "difference": difference} | rest | {"cost": cost}
 
 
 def distance(estimate: Estimate, reference: Reference | None) -> dict[str, float | None]:
@@ -230,10 +254,15 @@ def distance(estimate: Estimate, reference: Reference | None) -> dict[str, float
 
 def observed(one: Observed, exact: float | None, estimate: Estimate, verdict: Verdict) -> dict[str, Any]:
     """An observable with its own verdict; ``bias``: what the state itself may be off, 2 sqrt(V) deviations."""
-    bias = 2 * math.sqrt(max(estimate.v_score or 0.0, 0.0)) * one.deviation
+    bias = bias_of(one, estimate)
     word, why = observable_verdict(one.value, one.error, exact, bias, verdict)
     z = None if exact is None else z_score(one.value - exact, one.error, max(abs(exact), 1e-6))
     return {"value": one.value, "error": one.error, "exact": exact, "z": z, "bias": bias, "verdict": word, "why": why}
+
+
+def bias_of(one: Observed, estimate: Estimate) -> float:
+    """What an expectation value may be off because the state is: first order, where the energy is second."""
+    return 2 * math.sqrt(max(estimate.v_score or 0.0, 0.0)) * one.deviation
 
 
 def support_doubts(estimate: Estimate) -> list[Doubt]:
@@ -263,5 +292,7 @@ def failed_record(system: LatticeSystem, method: str, cost: Cost, why: str) -> d
     nothing += ("v_score_plain_error", "r_hat", "r_hat_limit", "tau", "ess", "samples", "acceptance", "pool")
     nothing += ("reference", "exact_energy", "relative_error", "z")
     record = {"couplings": system.values, "method": method} | dict.fromkeys(nothing)
-    rest = {"observables": {}, "exact_observables": {}, "terms": {}} | refused("NOT-FINITE", "sampled", why).fields()
+    rest = {"observables": {}, "exact_observables": {}, "terms": {}, "references": {}} | refused(
+        "NOT-FINITE", "sampled", why
+    ).fields()
     return record | rest | {"cost": cost.to_dict()}

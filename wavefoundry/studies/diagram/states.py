@@ -15,6 +15,7 @@ from jaxtyping import Array
 from wavefoundry.adapt.pool import Layout, Pool, contract, sample
 from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.fidelity import Fidelity, fidelity
 from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import Verdict, observable_verdict
@@ -150,6 +151,11 @@ class LatticeState:
         guide = guide_at(self.wavefunction, family, self.walkers, self.system.extent, chunk)
         return sample(self.wavefunction, family, start, k_run, guide, Layout(chains, per_chain, WARM_UP, chunk))[0]
 
+    def chains(self, n: int, seed: int) -> np.ndarray:
+        """At least n samples of |psi|^2, (chains, samples of each, sites)."""
+        chains, per_chain = self._shape(n)
+        return np.asarray(self._chains(chains, per_chain, seed)).reshape(chains, per_chain, -1)
+
     def expect(self, operator: Any, *, samples: int = 4096, seed: int = 0) -> Expectation:
         """Expectation value of a real Hermitian NetKet operator on the same Hilbert space.
 
@@ -187,36 +193,21 @@ class LatticeState:
         return system_from_netket({"O": operator}, {"O": 1.0}, extent=extent, periodic=periodic, marshall=rule)
 
     def overlap(self, other: LatticeState, *, samples: int = 4096, seed: int = 0) -> Overlap:
-        """Fidelity with another state, from samples of both: <phi/psi> over |psi|^2 times <psi/phi> over |phi|^2.
+        """Fidelity with another state from samples of both, by bridge sampling, see ``core.fidelity``.
 
         Args:
             other: on the same Hilbert space. samples: of each state. seed: of the chains.
 
         Returns:
-            The fidelity in [0, 1] up to its (jackknife) error bar. Where the states hardly overlap in configurations,
-            both ratios have heavy tails and no error bar holds.
+            The fidelity in [0, 1] up to its error bar.
 
         Raises:
             InputError: another Hilbert space.
         """
         if not isinstance(other, LatticeState) or other.system.hilbert != self.system.hilbert:
             raise InputError("the other state lives on another Hilbert space", where="state.overlap: other")
-        chains, per_chain = self._shape(samples)
-        sides = []
-        for one, two, number in ((self, other, 2 * seed), (other, self, 2 * seed + 1)):
-            xs = one._chains(chains, per_chain, number)
-            ratio = _log_psi(two.wavefunction, two.system, xs, two._chunk)
-            sides.append((ratio - _log_psi(one.wavefunction, one.system, xs, one._chunk)).reshape(chains, -1))
-        # a common factor of one side is taken out of the other
-        shift = float(jnp.mean(sides[0].real) - jnp.mean(sides[1].real)) / 2
-        means = [
-            np.exp(np.asarray(side) - sign * shift).mean(axis=1) for side, sign in zip(sides, (1, -1), strict=True)
-        ]
-        fidelity = float(np.real(means[0].mean() * means[1].mean()))
-        left = [(m.sum() - m) / (chains - 1) for m in means]
-        spread = np.real(left[0] * left[1])
-        error = math.sqrt((chains - 1) * float(np.var(spread)))
-        return Overlap(fidelity, error)
+        found = fidelity_of(self, other, self.chains(samples, 2 * seed), other.chains(samples, 2 * seed + 1))
+        return Overlap(found.value, found.error)
 
     def statevector(self) -> np.ndarray:
         """All amplitudes, normalised, complex, in the order of ``hilbert.all_states()``; up to 2^20 of them.
@@ -262,6 +253,26 @@ class LatticeState:
         return nk.vqs.MCState(
             sampler, apply_fun=log_psi, variables=variables, n_samples=samples, seed=seed, sampler_seed=seed
         )
+
+
+def fidelity_of(one: LatticeState, two: LatticeState, on_one: np.ndarray, on_two: np.ndarray) -> Fidelity:
+    """Fidelity from samples of both states, (chains, n, sites) each; amplitudes are those of the given Hamiltonian."""
+    sides = []
+    for xs in (on_one, on_two):
+        flat = jnp.asarray(xs).reshape(-1, xs.shape[-1])
+        a, b = (np.asarray(_log_psi(s.wavefunction, s.system, flat, s._chunk)) for s in (one, two))
+        sides.append((b - a).reshape(xs.shape[:2]))
+    return fidelity(*sides)
+
+
+def fidelity_of_all(one: LatticeState, two: LatticeState, states: Array) -> Fidelity:
+    """Fidelity by the sum over all configurations, (D, sites)."""
+    vectors: list[Any] = []
+    for state in (one, two):
+        log: Any = np.asarray(_log_psi(state.wavefunction, state.system, states, state._chunk))
+        vector = np.exp(log - log.real.max())
+        vectors.append(vector / np.linalg.norm(vector))
+    return Fidelity(float(abs(np.vdot(*vectors)) ** 2), 0.0)
 
 
 @eqx.filter_jit

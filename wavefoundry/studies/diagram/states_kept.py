@@ -18,24 +18,33 @@ from wavefoundry.studies.diagram.states import LatticeState
 
 
 def states_of(
-    base: Base, records: Sequence[dict[str, Any]], states: Sequence[dict[str, np.ndarray] | None]
+    bases: Sequence[Base], records: Sequence[dict[str, Any]], states: Sequence[dict[str, np.ndarray] | None]
 ) -> list[LatticeState | None]:
     """The states of a diagram from what was kept of them.
 
     Args:
-        base: they were adapted from. records: of the points. states: as in ``diagram.Mapped``.
+        bases: they were adapted from; a record says from which, where there are several. records: of the points.
+        states: arrays of every point.
     """
-    return [
-        None
-        if arrays is None
-        else LatticeState(
-            base.system.at(**record["couplings"]),
-            with_arrays(base.wavefunction, arrays),
-            jnp.asarray(arrays["walkers"]),
-            record,
+    found: list[LatticeState | None] = []
+    for record, arrays in zip(records, states, strict=True):
+        base = bases[base_of(record)]
+        found.append(
+            None
+            if arrays is None
+            else LatticeState(
+                base.system.at(**record["couplings"]),
+                with_arrays(base.wavefunction, arrays),
+                jnp.asarray(arrays["walkers"]),
+                record,
+            )
         )
-        for record, arrays in zip(records, states, strict=True)
-    ]
+    return found
+
+
+def base_of(record: Mapping[str, Any]) -> int:
+    """Number of the base that a point was adapted from."""
+    return (record.get("base") or {"index": 0})["index"]
 
 
 def with_arrays(wavefunction: Wavefunction, arrays: Mapping[str, np.ndarray]) -> Wavefunction:

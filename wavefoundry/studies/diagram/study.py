@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -13,8 +14,9 @@ import numpy as np
 
 from wavefoundry import models
 from wavefoundry.adapt.pool import sample_listed
+from wavefoundry.artifacts.spec_adapt import AdaptTable
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
-from wavefoundry.artifacts.spec_tables import PretrainTable
+from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
@@ -26,12 +28,13 @@ from wavefoundry.core.verdict import WORDS
 from wavefoundry.engine.vmc import Options
 from wavefoundry.models import SymmetricSpec
 from wavefoundry.problems import exact
-from wavefoundry.problems.enumerated import enumerate_states
+from wavefoundry.problems.enumerated import EnumeratedSystem, enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
-from wavefoundry.studies.diagram.adapting import Adaptation, adaptation
+from wavefoundry.studies.diagram.adapting import Adaptation
 from wavefoundry.studies.diagram.base import Base
+from wavefoundry.studies.diagram.ladder import adaptation
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import (
     NETWORKS,
@@ -44,6 +47,7 @@ from wavefoundry.studies.diagram.networks import (
 )
 from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size
 from wavefoundry.studies.diagram.records import zero_of
+from wavefoundry.studies.diagram.referencing import References, check_file
 from wavefoundry.studies.diagram.rivals import held_against
 from wavefoundry.studies.diagram.symmetry import Symmetry, in_sector, sector_of, sector_words, symmetrised
 from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
@@ -101,6 +105,19 @@ LISTED, FULL_SUM = 2**14, 1024
 rows of the metric it takes them all in every step, so that there is no noise at all."""
 
 
+def listing(
+    wavefunction: Wavefunction, system: LatticeSystem, training: Training, table: PretrainTable
+) -> tuple[EnumeratedSystem | None, Training]:
+    """All configurations of a small system, where the settings ask for them, and a training that takes them."""
+    count = count_states(system.hilbert, 20)
+    auto = table.sampling == "auto" and count <= LISTED
+    if not auto and table.sampling != "full-sum":
+        return None, training
+    all_of_them = not auto or count * (1 if wavefunction.real else 2) <= FULL_SUM
+    options = training.options._replace(drawn=0 if all_of_them else table.walkers)
+    return enumerate_states(system), dataclasses.replace(training, options=options, listed=True, chains=1)
+
+
 def pretrain(
     wavefunction: Wavefunction,
     system: LatticeSystem,
@@ -108,19 +125,17 @@ def pretrain(
     training: Training,
     table: PretrainTable,
     progress: Progress,
+    trainer: Trainer | None = None,
 ) -> Base:
-    """Optimise all weights at one coupling, or at several together, by sampling or by the full sum."""
+    """Optimise all weights at one coupling, or at several together, by sampling or by the full sum.
+
+    ``trainer``: of an earlier call with the same network and settings, so that nothing is compiled anew.
+    """
     key = jax.random.fold_in(jax.random.key(table.seed), 2)
-    count = count_states(system.hilbert, 20)
-    auto = table.sampling == "auto" and count <= LISTED
-    listed = enumerate_states(system) if auto or table.sampling == "full-sum" else None
+    listed, training = listing(wavefunction, system, training, table)
     family: Any = (listed or system).family(points)
-    if listed is not None:
-        all_of_them = not auto or count * (1 if wavefunction.real else 2) <= FULL_SUM
-        options = training.options._replace(drawn=0 if all_of_them else table.walkers)
-        training = dataclasses.replace(training, options=options, listed=True, chains=1)
     params, static = eqx.partition(wavefunction, eqx.is_array)
-    trainer = Trainer(static, tree.all_weights(params), training, system.sites)
+    trainer = trainer or Trainer(static, tree.all_weights(params), training, system.sites)
     run = trainer.run(trainer.start(key, params, family), family, progress, "pretrain")
     wavefunction = eqx.combine(run.params, static)
     rest = trainer.convergence(zero_of(system, system.couplings))
@@ -151,16 +166,17 @@ class DiagramStudy:
             self.first = warm_start(self.first, spec.pretrain.warm_start)
         self.chunk = chunk_size(self.first, self.system, spec.output.memory_mib)
         self._adaptation: Adaptation | None = None
+        self.references: References | None = None  # by default what costs little
 
-    def tasks(self, done: Outputs) -> list[Task]:
-        """Pre-training and base; the points once the base is there."""
+    def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
+        """Pre-training and base; the points (``only`` some of them) once the base is there."""
         table = self.spec.pretrain
         found = [
             Task(PRETRAIN, share=3.0 * table.steps * table.walkers * len(self.spec.at_list())),
             Task(BASE, (PRETRAIN,), float(self.spec.evaluate.samples)),
         ]
         ready = set(self._after) <= done.keys()
-        return found + self.adaptation(done).tasks(done) if ready else found
+        return found + self.adaptation(done).tasks(done, only) if ready else found
 
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of them."""
@@ -173,9 +189,13 @@ class DiagramStudy:
         if name == BASE:
             progress.compiling("the sampler, the feature pool and head tuning")
             base, spec = self.trained(done), self.spec
-            record = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, self.chunk).measure_base()
+            record = (
+                self._mapper(base, self.chunk).measure_base()
+                if self._projects
+                else self.adaptation(done).mapper.measure_base()
+            )
             meta = base_meta(self.described.model, spec.pretrain, record)
-            if spec.adapt.symmetry != "none":
+            if self._projects:
                 record["symmetry"] = sector_of(base, spec.adapt)
                 progress.say("adapt", sector_words(record["symmetry"]))
             progress.say("adapt", f"{spec.adapt.method} at {len(spec.points_list())} points")
@@ -183,9 +203,18 @@ class DiagramStudy:
         return self.adaptation(done).perform(name, done, progress)
 
     @property
+    def _projects(self) -> bool:
+        """Whether amplitudes are projected on a sector from adaptation on."""
+        return self.spec.adapt.symmetry != "none"
+
+    @property
     def _after(self) -> tuple[str, ...]:
         """Tasks whose outputs the adaptation is made of: the sector of a projection is chosen with the base."""
-        return (PRETRAIN,) if self.spec.adapt.symmetry == "none" else (PRETRAIN, BASE)
+        return (PRETRAIN, BASE) if self._projects else (PRETRAIN,)
+
+    def _mapper(self, base: Base, chunk: int) -> Mapper:
+        spec = self.spec
+        return make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, chunk, self.references)
 
     def trained(self, done: Outputs) -> Base:
         """What the pre-training gave."""
@@ -198,11 +227,10 @@ class DiagramStudy:
         """The points of the study, from what the pre-training gave."""
         if self._adaptation is None:
             base, spec, chunk = self.trained(done), self.spec, self.chunk
-            if spec.adapt.symmetry != "none":
+            if self._projects:
                 base = in_sector(base, done[BASE].record["symmetry"])
                 chunk = chunk_size(base.wavefunction, base.system, spec.output.memory_mib)
-            mapper = make_mapper(base, spec.adapt, spec.evaluate, spec.pretrain, chunk)
-            self._adaptation = adaptation(mapper, spec.points_list(), self._after)
+            self._adaptation = adaptation(self._mapper(base, chunk), spec.points_list(), self._after)
         return self._adaptation
 
     def summary(self, done: Outputs, context: Context) -> dict[str, Any]:
@@ -211,26 +239,26 @@ class DiagramStudy:
         records = points.records(done)
         kept = {f"{i}/{name}": a for i, one in enumerate(points.states(done)) if one for name, a in one.items()}
         context.save_artifact("points", kept, {"couplings": [record["couplings"] for record in records]})
-        cost = done[PRETRAIN].cost.to_dict()
-        pretrained = done[BASE].record | {"steps": spec.pretrain.steps, "cost": cost}
-        if len(spec.at_list()) > 1:
-            pretrained["trained_together"] = spec.at_list()
         settings = spec.model_dump(mode="json", exclude_none=True)
-        return summary_of(points.mapper.base, pretrained, records, points.cost(done), settings)
+        return summary_of(points.mapper.base, self.pretrained(done), records, points.cost(done), settings)
 
-
-def build(spec: DiagramSpec, context: Context) -> DiagramStudy:
-    """The study of a study file."""
-    return DiagramStudy(spec, context)
+    def pretrained(self, done: Outputs) -> dict[str, Any]:
+        """The record of the pre-training."""
+        spec = self.spec
+        found = done[BASE].record | {"steps": spec.pretrain.steps, "cost": done[PRETRAIN].cost.to_dict()}
+        return found | ({"trained_together": spec.at_list()} if len(spec.at_list()) > 1 else {})
 
 
 def check(spec: DiagramSpec) -> None:
-    """Refuse a study whose largest arrays cannot be held, before anything is written.
+    """Refuse a study whose largest arrays cannot be held, or whose files are wrong, before anything is written.
 
     Raises:
         InputError: the derivatives of the training, or a pool of the adaptation, do not fit into memory; a symmetry or
-            a sector that cannot be.
+            a sector that cannot be; a file of references that cannot be used.
     """
+    spec = spec.of_bases()[0]
+    if spec.reference.file is not None:
+        check_file(spec.reference, build_system(spec).system, spec.points_list())
     sites, walkers = spec.system.lattice.sites, spec.pretrain.walkers
     if spec.adapt.symmetry != "none" or isinstance(spec.wavefunction.symmetry, list):
         _require_sector(spec)
@@ -241,7 +269,7 @@ def check(spec: DiagramSpec) -> None:
     if count_states(system.hilbert, 20) > LISTED:
         needed = solve_bytes(wavefunction, walkers * len(spec.at_list()), spec.pretrain.solver)
         require_memory(needed, "a training step", "pretrain.walkers, wavefunction.width", "fewer walkers or weights")
-    if spec.adapt.method == "head":
+    if spec.adapt.method in ("head", "auto"):
         needed = pool_bytes(wavefunction, system.family([{}]), spec.adapt.samples)
         require_memory(needed, "a pool", "adapt.samples, wavefunction.width", "fewer samples or a narrower network")
 
@@ -255,17 +283,45 @@ def _require_sector(spec: DiagramSpec) -> None:
         symmetrised(first, system, Symmetry(tuple(spec.adapt.symmetry), "amplitude", number))
 
 
-def make_mapper(base: Base, adapt: Any, evaluate: Any, table: PretrainTable, chunk: int) -> Mapper:
-    """The adaptation of a base with the settings of a study."""
-    changes = {
+def make_mapper(
+    base: Base,
+    adapt: AdaptTable,
+    evaluate: EvaluateTable,
+    table: PretrainTable,
+    chunk: int,
+    references: References | None = None,
+    *,
+    by_sum: bool = False,
+) -> Mapper:
+    """The adaptation of a base with the settings of a study.
+
+    Args:
+        references: what energies are held against; by default what costs little.
+        by_sum: train small systems by the full sum at the points too, as method "auto" does, where the base was.
+    """
+    full = training_of(table.model_copy(update=full_settings(adapt, table)), base.system.extent, chunk, 10**9)
+    listed = None
+    if adapt.method == "auto" and adapt.most_steps is None:
+        adapt = adapt.model_copy(update={"most_steps": max(table.steps, adapt.full_steps)})
+    if adapt.method == "auto" or by_sum:
+        listed, full = listing(base.wavefunction, base.system, full, table)
+    small = table.sampling != "metropolis" and count_states(base.system.hilbert, 20) <= LISTED
+    states = jnp.asarray(exact.basis(base.system.hilbert), jnp.int8) if small else None
+    return Mapper(
+        base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full, states=states, listed=listed,
+        references=references,
+    )  # fmt: skip
+
+
+def full_settings(adapt: AdaptTable, table: PretrainTable) -> dict[str, Any]:
+    """What trainings of all weights at a point take from [adapt]; the rates of method auto are those of its heads."""
+    if adapt.method == "auto":
+        return {"steps": adapt.full_steps}
+    return {
         "steps": adapt.full_steps,
         "learning_rate": adapt.learning_rate or table.learning_rate,
         "diagonal_shift": adapt.diagonal_shift or table.diagonal_shift,
     }
-    full = training_of(table.model_copy(update=changes), base.system.extent, chunk, 10**9)
-    small = table.sampling != "metropolis" and count_states(base.system.hilbert, 20) <= LISTED
-    states = jnp.asarray(exact.basis(base.system.hilbert), jnp.int8) if small else None
-    return Mapper(base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full, states=states)
 
 
 def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
@@ -314,14 +370,19 @@ def model_of(meta: dict[str, Any]) -> Any:
 
 
 def summary_of(
-    base: Base, pretrained: dict[str, Any], records: list[dict[str, Any]], adapt_cost: Cost, settings: dict[str, Any]
+    base: Base,
+    pretrained: dict[str, Any],
+    records: list[dict[str, Any]],
+    adapt_cost: Cost,
+    settings: dict[str, Any],
+    others: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The machine-readable result, see docs/results.md."""
+    """The machine-readable result, see docs/results.md; ``others``: records of further bases."""
     system, wavefunction = base.system, base.wavefunction
     parameters = {"total": tree.count(wavefunction), "head": tree.count(wavefunction.head)}
-    records = held_against(records, [pretrained])
+    records = held_against(records, [pretrained, *others])
     usable = sum(record["energy"] is not None for record in records)
-    words = [record["verdict"] for record in (pretrained, *records)]
+    words = [record["verdict"] for record in (pretrained, *others, *records)]
     return {
         "schema": SCHEMA,
         "kind": "diagram",
@@ -342,7 +403,7 @@ def summary_of(
         "parameters": parameters,
         "symmetry": imposed_by(wavefunction),
         "verdict": max(words, key=WORDS.index),
-        "verdicts": {word: words[1:].count(word) for word in WORDS},
+        "verdicts": {word: words[1 + len(others) :].count(word) for word in WORDS},
         "convention": MODELS[system.model].convention if system.model in MODELS else OWN,
         "pretrain": pretrained,
         "points": records,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from wavefoundry.artifacts.spec_tables import AdaptTable
+from wavefoundry.artifacts.spec_adapt import AdaptTable
 from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction

@@ -18,7 +18,7 @@ from wavefoundry.core.statistics import Estimate, energy_statistics, mean_and_er
 from wavefoundry.problems import frames
 from wavefoundry.problems.chemistry import Chemistry, reference_for
 from wavefoundry.problems.electron_observables import DEBYE, LineDensity, measure
-from wavefoundry.problems.references import Reference, atom_energy
+from wavefoundry.problems.references.molecules import Reference, atom_energy
 from wavefoundry.studies.molecules.curve import WINDOW, Curve, running_mean
 from wavefoundry.studies.molecules.symmetry import Copy, as_record, symmetry_doubts
 from wavefoundry.studies.molecules.verdict import NOT_FINITE, Evidence, Rest, heaviest_chain, observed, verdict_on

@@ -18,7 +18,7 @@ from wavefoundry.core.meter import Cost
 from wavefoundry.core.molecule import unusual_lengths
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.problems.chemistry import Chemistry, require_basis
-from wavefoundry.problems.references import Reference
+from wavefoundry.problems.references.molecules import Reference
 from wavefoundry.studies.molecules import records
 from wavefoundry.studies.molecules.curve import Curve
 from wavefoundry.studies.molecules.evaluation import Evaluation, sampling

@@ -8,7 +8,7 @@ import numpy as np
 
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.core.meter import Cost
-from wavefoundry.problems.references import Reference
+from wavefoundry.problems.references.molecules import Reference
 from wavefoundry.studies.molecules import records
 from wavefoundry.studies.molecules.curve import Curve, reached
 from wavefoundry.studies.molecules.tasks import BASE, RECORDS

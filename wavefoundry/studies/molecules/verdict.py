@@ -19,7 +19,7 @@ from wavefoundry.core.verdict import (
     refused,
     sampling_doubts,
 )
-from wavefoundry.problems.references import Reference
+from wavefoundry.problems.references.molecules import Reference
 from wavefoundry.studies.molecules.curve import Curve
 
 ABOVE, FAR_ABOVE = 2.0, 10.0

@@ -1,0 +1,118 @@
+"""Reference values from a CSV file of the user's: a column for every coupling, ``energy``, and what else is known."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.reading import read_file
+from wavefoundry.core.words import near
+from wavefoundry.problems.references.found import Found, failed
+
+LIMIT = 16 * 2**20
+ENERGY, ERROR = "energy", "energy_error"
+WHERE = "reference.file"
+Row = tuple[dict[str, float], float, float | None]
+
+
+class Values(NamedTuple):
+    """The rows of a file: couplings and observables by name, energy and its error of the whole system."""
+
+    path: str
+    rows: list[Row]
+
+
+def read(path: str, couplings: Sequence[str], observables: Sequence[str], scale: float) -> Values:
+    """Read a file of reference values.
+
+    Args:
+        path: of the file. couplings: names of those of the model. observables: names that may be columns.
+        scale: what energies are multiplied with: the number of sites where they are given per site, else 1.
+
+    Raises:
+        InputError: it cannot be read, a column is missing, unknown or there twice, or an entry is no number.
+    """
+    data = read_file(path, "file of references", LIMIT, where=WHERE, fix="a path, seen from the current directory")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text", where=WHERE, why="a CSV file in UTF-8 is needed") from None
+    lines = [line for line in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in line)]
+    if len(lines) < 2:
+        raise InputError(
+            f"{path} has no rows", where=WHERE, fix=f"a header, {_example(couplings)}, and one row a point"
+        )
+    header = [name.strip() for name in lines[0]]
+    _check_header(path, header, couplings, observables)
+    rows = [_row(path, number, header, line, scale) for number, line in enumerate(lines[1:], start=2)]
+    return Values(path, rows)
+
+
+def _example(couplings: Sequence[str]) -> str:
+    return f"'{','.join([*couplings[-1:], ENERGY, ERROR])}'"
+
+
+def _check_header(path: str, header: list[str], couplings: Sequence[str], observables: Sequence[str]) -> None:
+    known = [*couplings, ENERGY, ERROR, *observables]
+    for name in header:
+        if name not in known:
+            raise InputError(
+                f"{path} has an unknown column '{name}'",
+                where=f"{WHERE}, line 1",
+                why=f"columns are couplings ({', '.join(couplings)}), {ENERGY}, {ERROR}, and observables "
+                f"({', '.join(observables[:3])}, ...)",
+                fix=near(name, known),
+            )
+        if header.count(name) > 1:
+            raise InputError(f"{path} has the column '{name}' twice", where=f"{WHERE}, line 1")
+    if ENERGY not in header or not set(header) & set(couplings):
+        what = f"column '{ENERGY}'" if ENERGY not in header else "column of a coupling"
+        fix = f"a header such as {_example(couplings)}"
+        raise InputError(f"{path} has no {what}", where=f"{WHERE}, line 1", fix=fix)
+
+
+def _row(path: str, number: int, header: list[str], line: list[str], scale: float) -> Row:
+    if len(line) != len(header):
+        why = f"{len(line)} entries, the header has {len(header)}"
+        raise InputError(f"{path} has a row of another length", where=f"{WHERE}, line {number}", why=why)
+    values: dict[str, float] = {}
+    optional = header.index(ENERGY)
+    for place, (name, cell) in enumerate(zip(header, line, strict=True)):
+        if not cell.strip() and place > optional:
+            continue
+        try:
+            values[name] = float(cell)
+        except ValueError:
+            values[name] = math.nan
+        if not math.isfinite(values[name]) or (name == ERROR and values[name] < 0):
+            what = f"'{cell.strip()}' is no {'error' if name == ERROR else 'number'}"
+            raise InputError(what, where=f"{WHERE}, line {number}, column '{name}'")
+    error = values.pop(ERROR) * scale if ERROR in values else None
+    energy = values.pop(ENERGY) * scale
+    return values, energy, error
+
+
+def lookup(values: Values, couplings: Mapping[str, float], exact: bool) -> Found:
+    """The value of a point; couplings that are no columns are not compared.
+
+    Args:
+        values: of the file. couplings: all those of the point. exact: whether the energies are exact.
+    """
+    for row, energy, error in values.rows:
+        mine = {name: value for name, value in row.items() if name in couplings}
+        if all(math.isclose(couplings[name], value, rel_tol=1e-9, abs_tol=1e-12) for name, value in mine.items()):
+            observed = {name: value for name, value in row.items() if name not in couplings}
+            return Found(
+                energy,
+                error or 0.0,
+                "exact" if exact else "method",
+                f"{'exact ' if exact else ''}value of {values.path}",
+                observables=observed,
+                details={"file": values.path},
+            )
+    at = ", ".join(f"{name} = {value:g}" for name, value in couplings.items())
+    return failed(f"{values.path} has no row for {at}")
