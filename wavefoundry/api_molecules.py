@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import jax
 
+from wavefoundry.api_settings import MoleculeAdaptSettings, MoleculeSettings, TrainSettings, shows
 from wavefoundry.artifacts import spec_geometry
 from wavefoundry.artifacts.spec_geometry import MoleculeTable
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 Source = str | Path | Molecule | Mapping[str, Any]
 
 
-def molecules(*sources: Source, unit: Literal["bohr", "angstrom"] = "bohr", **settings: Any) -> list[Molecule]:
+@shows(MoleculeTable, leave_out=("atoms", "xyz", "unit"))
+def molecules(
+    *sources: Source, unit: Literal["bohr", "angstrom"] = "bohr", **settings: Unpack[MoleculeSettings]
+) -> list[Molecule]:
     """Molecules by any of the ways a study file knows.
 
     Args:
@@ -159,7 +163,7 @@ def pretrain(
     model: ElectronsSpec | None = None,
     *,
     progress: bool = False,
-    **settings: Any,
+    **settings: Unpack[TrainSettings],
 ) -> MoleculeModel:
     """Train one model on all molecules together: Hartree-Fock orbitals first, then natural gradient.
 
@@ -191,7 +195,7 @@ def map_molecules(
     evaluate: Mapping[str, Any] | None = None,
     reference: Mapping[str, Any] | None = None,
     progress: bool = False,
-    **settings: Any,
+    **settings: Unpack[MoleculeAdaptSettings],
 ) -> MoleculeMap:
     """Energies of other molecules from a trained model.
 

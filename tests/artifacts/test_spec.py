@@ -22,6 +22,7 @@ from wavefoundry.artifacts.spec import (
 from wavefoundry.artifacts.spec_tables import SystemTable
 from wavefoundry.artifacts.toml_text import emit, parse_value
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.networks import NETWORKS
 
 MINIMAL = """\
 kind = "diagram"
@@ -184,8 +185,11 @@ def test_the_template_shows_every_key_with_its_default():
     free["output"], free["baselines"] = ("dir", "title"), ("deep",)
     opened = tomllib.loads(re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE))
     for name, table in tables(DiagramSpec).items():
-        assert set(opened[name]) == set(table.model_fields), name
-        for key, field in table.model_fields.items():
+        fields = dict(table.model_fields)
+        if name == "wavefunction":  # every network has keys of its own
+            fields |= {key: field for network in NETWORKS.values() for key, (_, field) in network.keys.items()}
+        assert set(opened[name]) == set(fields), name
+        for key, field in fields.items():
             if key not in free.get(name, ()):
                 plain = getattr(field.default, "model_dump", lambda default=field.default, **_: default)
                 assert opened[name][key] == plain(exclude_none=True), f"{name}.{key}"
@@ -207,6 +211,8 @@ def test_every_field_is_described():
         SystemTable.model_fields["lattice"].annotation,
     ):
         assert all(field.description for field in table.model_fields.values()), table
+    for network in NETWORKS.values():
+        assert network.title and all(field.description for _, field in network.keys.values()), network.name
 
 
 def test_the_demonstration_is_a_study_worth_showing():

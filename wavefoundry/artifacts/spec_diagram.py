@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
@@ -20,6 +20,8 @@ from wavefoundry.artifacts.spec_tables import (
     Table,
     WavefunctionTable,
     grid,
+    network_table,
+    of_kind,
 )
 
 APART = 1_000_003
@@ -35,7 +37,9 @@ class DiagramSpec(Table):
 
     kind: Literal["diagram"] = Field(default="diagram", description="what to compute: a phase diagram")
     system: SystemTable = Field(description="the family of Hamiltonians")
-    wavefunction: WavefunctionTable = Field(default=WavefunctionTable(), description="the network")
+    wavefunction: Annotated[SerializeAsAny[WavefunctionTable], of_kind(WavefunctionTable)] = Field(
+        default=network_table(WavefunctionTable, "vit")(), description="the network"
+    )
     pretrain: PretrainTable = Field(description="the one expensive optimisation")
     adapt: AdaptTable = Field(description="every other coupling")
     evaluate: EvaluateTable = Field(default=EvaluateTable(), description="the final numbers")
@@ -58,7 +62,9 @@ class DiagramSpec(Table):
     def one_base(self) -> bool:
         """Whether there is one network for all pre-training points: of the only one, or trained for them together."""
         together = self.pretrain.together
-        return len(self.at_list()) == 1 or (self.wavefunction.conditioned if together == "auto" else together)
+        return len(self.at_list()) == 1 or (
+            bool(self.wavefunction.key("conditioned")) if together == "auto" else together
+        )
 
     def of_bases(self) -> list[DiagramSpec]:
         """One study for every base: this one alone, unless its pre-trainings are separate; seeds are far apart."""
@@ -75,9 +81,13 @@ class DiagramSpec(Table):
         """All couplings of the model at a point, in the order of the model's terms."""
         return self.system.values | dict(point)
 
+    def settled(self) -> dict[str, Any]:
+        """What of the network follows from the lattice and the signs."""
+        return self.wavefunction.network.settled(self.wavefunction, self.system.site(self.sign_free()))
+
     def patch_edge(self) -> int | tuple[int, ...]:
         """Patch size with "auto" resolved, see ``auto_patch``."""
-        return self.wavefunction.patch_on(self.system.lattice, self.sign_free())
+        return self.settled()["patch"]
 
     def sign_free(self) -> bool:
         """Whether the ground state is positive, in one basis, at every coupling of the study."""
@@ -87,14 +97,14 @@ class DiagramSpec(Table):
 
     def head_kind(self) -> Literal["real", "complex"]:
         """Output layer with "auto" resolved."""
-        return self.wavefunction.head_for(self.sign_free())
+        return self.settled()["head"]
 
     @model_validator(mode="after")
     def _fits_together(self) -> DiagramSpec:
         found = problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate)
         found = [*found, *reference_problems(self.reference, self.evaluate)]
         if self.baselines is not None and not found:
-            found = list(rivals(self.baselines, list(self.pretrain.at), self.wavefunction.kind == "vit"))
+            found = list(rivals(self.baselines, list(self.pretrain.at), self.wavefunction.network.tunable))
         if found:
             raise PydanticCustomError("together", "keys do not fit together", {"problems": found})
         return self

@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WrapValidator,
+    create_model,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.core.hamiltonians import MODELS, Model
+from wavefoundry.core.expect import Problem
+from wavefoundry.core.hamiltonians import MODELS, Model, Place
 from wavefoundry.core.lattices import LATTICES, Lattice
-from wavefoundry.core.shapes import auto_patch
+from wavefoundry.core.networks import COMMON, NETWORKS, Network, Site, homes
+from wavefoundry.core.words import near
 
 
 class Table(BaseModel):
@@ -81,13 +93,19 @@ PROJECTED = _one_of(f"'none' or {_LISTED}", ["none"], _parts)
 SECTOR = _one_of("'auto' or a whole number >= 0", ["auto"], lambda value: type(value) is int and value >= 0)
 _MARSHALL = _one_of("'auto', true or false", ["auto", True, False], lambda value: False)
 _EXACT = _one_of("'auto' or false", ["auto", False], lambda value: False)
-_PATCH = _one_of("'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096)
-_DEVICES = _PATCH
+_DEVICES = _one_of("'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096)
 
 
 def named(table: Mapping[str, Any]) -> PlainValidator:
-    """Accept the names of a table."""
-    return _one_of(" or ".join(f"'{name}'" for name in table), list(table), lambda value: False)
+    """Accept the names of a table, which may grow."""
+
+    def validate(value: Any) -> Any:
+        if type(value) is str and value in table:
+            return value
+        rule = " or ".join(f"'{name}'" for name in table)
+        raise PydanticCustomError("choice", "must be {rule}", {"rule": rule, "words": list(table)})
+
+    return PlainValidator(validate)
 
 
 def _size(value: Any) -> int | list[int]:
@@ -197,7 +215,17 @@ class SystemTable(Table):
     @property
     def sites(self) -> int:
         """Number of spins."""
-        return self.lattice.sites
+        return self.lattice.sites * self.entry.spins
+
+    @property
+    def place(self) -> Place:
+        """Where the model lives."""
+        return Place(self.lattice.lattice, self.lattice.cells, self.lattice.periodic)
+
+    def site(self, sign_free: bool) -> Site:
+        """What a network is for."""
+        extent = self.entry.extent(self.place)
+        return Site(extent, self.lattice.periodic, self.lattice.lattice.basis, sign_free)
 
     @property
     def entry(self) -> Model:
@@ -218,32 +246,19 @@ class SystemTable(Table):
 
 
 class WavefunctionTable(Table):
-    """`[wavefunction]`: the network. Amplitudes are positive, but for "vit" on systems that are not sign-free."""
+    """`[wavefunction]`: the network; beside these keys every kind has its own, see ``core.networks``.
 
-    kind: Literal["vit", "dense", "conv", "resnet"] = Field(
+    Amplitudes are positive, but for networks with a complex head on systems that are not sign-free.
+    """
+
+    OWN_DEFAULTS: ClassVar[dict[str, Any]] = {}
+    """Defaults of a kind of study that differ from those of the networks."""
+
+    kind: Annotated[str, named(NETWORKS)] = Field(
         default="vit",
-        description="vit: transformer; dense: one layer; conv: one convolution; resnet: residual blocks; all but vit "
-        "have no head that could be tuned",
+        description="; ".join(f"{name}: {network.title}" for name, network in NETWORKS.items())
+        + "; only vit has a head that can be tuned",
     )
-    patch: Annotated[int | Literal["auto"], _PATCH] = Field(
-        default="auto",
-        description="sites per patch (chain) or block edge (square); divides every edge of the lattice",
-    )
-    width: int = Field(default=32, ge=1, le=4096, description="vit: features per patch")
-    layers: int = Field(default=2, ge=1, le=64, description="vit: transformer blocks")
-    heads: int = Field(default=4, ge=1, le=4096, description="vit: attention heads; divides width")
-    head: Literal["auto", "real", "complex"] = Field(
-        default="auto",
-        description="vit: output layer; auto: real where the ground state is sign-free, else complex",
-    )
-    head_norm: bool = Field(default=False, description="vit: layer norms inside the output layer")
-    conditioned: bool = Field(default=False, description="vit: feed the couplings to every patch")
-    activation: Literal["logcosh", "relu"] = Field(default="logcosh", description="dense: of the hidden units")
-    alpha: float = Field(default=4.0, gt=0, le=1000, description="dense: hidden units per spin")
-    init_std: float = Field(default=0.1, gt=0, le=10, description="dense: standard deviation of the initial weights")
-    channels: int = Field(default=4, ge=1, le=1024, description="conv, resnet: filters of a convolution")
-    window: int = Field(default=3, ge=1, le=64, description="conv, resnet: edge of a filter")
-    blocks: int = Field(default=2, ge=1, le=64, description="resnet: residual blocks of two convolutions")
     precision: Literal["float32", "float64"] = Field(
         default="float32", description="precision of the network; energies and solves are always float64"
     )
@@ -257,22 +272,70 @@ class WavefunctionTable(Table):
         description="with a list of symmetries: average the features over the images, or project the amplitude",
     )
 
-    def patch_on(self, where: LatticeTable, sign_free: bool) -> int | tuple[int, ...]:
-        """Edges of a patch with "auto" resolved."""
-        return auto_patch(where.shape, sign_free, where.lattice.basis) if self.patch == "auto" else self.patch
+    @property
+    def network(self) -> Network:
+        """Its entry in the table of networks."""
+        return NETWORKS[self.kind]
 
-    def head_for(self, sign_free: bool) -> Literal["real", "complex"]:
-        """Output layer with "auto" resolved: real where the ground state is sign-free."""
-        return ("real" if sign_free else "complex") if self.head == "auto" else self.head
+    def key(self, name: str, default: Any = None) -> Any:
+        """The value of a key that not every network has."""
+        return getattr(self, name, default)
 
 
-OWN_KEYS = {
-    "vit": {"patch", "width", "layers", "heads", "head", "head_norm", "conditioned", "symmetry", "symmetrize"},
-    "dense": {"activation", "alpha", "init_std", "symmetry", "symmetrize"},
-    "conv": {"channels", "window", "symmetry", "symmetrize"},
-    "resnet": {"channels", "window", "blocks", "symmetry", "symmetrize"},
-}
-"""Keys of [wavefunction] that mean something for each kind of network."""
+_TABLES: dict[tuple[type[WavefunctionTable], int], type[WavefunctionTable]] = {}
+
+
+def network_table(base: type[WavefunctionTable], kind: str) -> Any:
+    """The table (a subclass of ``base``) of one kind of network: the common keys and its own."""
+    network = NETWORKS[kind]
+    if (base, id(network)) not in _TABLES:
+        own: Any = {
+            name: (hint, _default(field, base.OWN_DEFAULTS.get(name))) for name, (hint, field) in network.keys.items()
+        }
+        _TABLES[base, id(network)] = create_model(f"{base.__name__}_{kind}", __base__=base, **own)
+    return _TABLES[base, id(network)]
+
+
+def _default(field: FieldInfo, value: Any) -> FieldInfo:
+    return field if value is None else FieldInfo.merge_field_infos(field, default=value)
+
+
+def of_kind(base: type[WavefunctionTable]) -> WrapValidator:
+    """Read a table as that of its kind. Keys of other kinds are refused unless they say nothing: older files hold all.
+
+    Args:
+        base: the common keys, with the defaults of a kind of study.
+    """
+
+    def validate(value: Any, handler: Callable[[Any], Any]) -> Any:
+        if isinstance(value, base) and type(value) is not base:
+            return value
+        if not isinstance(value, dict):
+            return handler(value)
+        kind = value.get("kind", base.model_fields["kind"].default)
+        if kind not in NETWORKS:
+            return handler({key: value[key] for key in value if key in COMMON})
+        table = network_table(base, kind)
+        if found := list(_foreign(table, kind, value)):
+            raise PydanticCustomError("together", "keys do not fit together", {"problems": found})
+        return table.model_validate({key: item for key, item in value.items() if key in table.model_fields})
+
+    return WrapValidator(validate)
+
+
+def _foreign(table: type[WavefunctionTable], kind: str, value: dict[str, Any]) -> Iterator[Problem]:
+    """Keys that no network of this kind has."""
+    for key in sorted(value, key=lambda key: (bool(homes(str(key))), str(key))):
+        path = ("wavefunction", str(key))
+        if key in table.model_fields:
+            continue
+        if not (others := homes(str(key))):
+            known = [*table.model_fields, *(name for network in NETWORKS.values() for name in network.keys)]
+            fix = near(str(key), known) or f"keys here: {', '.join(table.model_fields)}"
+            yield Problem(path, f"unknown key wavefunction.{key}", fix=fix)
+        elif value[key] not in [NETWORKS[name].keys[key][1].default for name in others]:
+            why = f"it belongs to kind {' or '.join(others)}"
+            yield Problem(path, f"a {kind} network has no {key}", why, "leave the key out")
 
 
 class PretrainTable(Table):

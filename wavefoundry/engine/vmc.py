@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import on_devices, shared
@@ -44,7 +46,8 @@ class Optimiser(NamedTuple):
 
     step_norm: rms change of log psi that the last update makes by unit rate, 0 where it is not known. stretch: how many
     times larger that has been on the samples of the next step, which the update has not seen. Where steps may be
-    undone, also the weights of the lowest energy, that energy, and the steps undone so far.
+    undone, also the weights of the lowest energy, that energy, and the steps undone so far. chain: state of an
+    optimiser of Optax.
     """
 
     update: Float[Array, " P"]
@@ -55,6 +58,7 @@ class Optimiser(NamedTuple):
     best: Any = None
     reached: Any = None
     undone: Any = None
+    chain: Any = None
 
 
 class Info(NamedTuple):
@@ -80,6 +84,10 @@ class Options(NamedTuple):
     where all configurations are listed. finite: local energies enter as steps of imaginary time of finite length
     (``finite``). largest: growth of log |psi| of a single sample in one step. drawn: of listed configurations, how many
     a step takes; 0: all of them.
+
+    optimiser: of Optax, in place of the schedule of learning rates; it is given the gradient of the energy.
+    preconditioner: (rows, right, shift) -> update, in place of the natural gradient, or before an optimiser; see
+    ``natural_gradient``. sampler: in place of ``metropolis``, with its arguments.
     """
 
     moves: int
@@ -92,6 +100,9 @@ class Options(NamedTuple):
     finite: bool = False
     largest: float = math.inf
     drawn: int = 0
+    optimiser: optax.GradientTransformation | None = None
+    preconditioner: Callable[[Array, Array, Array], Array] | None = None
+    sampler: Callable[[Wavefunction, System, Walkers, int, int], Walkers] | None = None
 
 
 class Sampled(NamedTuple):
@@ -120,6 +131,8 @@ class Schedule(NamedTuple):
 
 def advance(wavefunction: Wavefunction, family: System, walkers: Walkers, options: Options) -> Walkers:
     """Walkers after the moves between two steps."""
+    if options.sampler is not None:
+        return options.sampler(wavefunction, family, walkers, options.moves, options.chunk)
     chains = jax.tree.leaves(walkers.x)[0].shape[1]
     if options.extent is not None and chains >= 2 * math.prod(options.extent):
         return crossed(wavefunction, family, walkers, options.extent, options.moves, options.chunk)
@@ -318,6 +331,29 @@ def limited(rate: Array, found: Direction, stretch: Array, root: Float[Array, "R
     return rate * jnp.minimum(1.0, options.largest / jnp.maximum(rate * most, 1e-30))
 
 
+def direction(
+    options: Options, rows: Array, residual: Array, shift: Array, opt: Optimiser, vector: Array
+) -> tuple[Direction, Any]:
+    """The update of one step: natural gradient, or what the options put in its place.
+
+    Args:
+        rows, residual: from ``centred_rows``. shift: damping. opt: state of the optimiser. vector: the weights.
+
+    Returns:
+        The update, which is subtracted, and the state of an optimiser of Optax after it.
+    """
+    if options.preconditioner is None and options.optimiser is None:
+        return natural_gradient(rows, residual, shift, opt.update, options.momentum, options.solver), opt.chain
+    wide = rows.astype(jnp.float64)
+    precondition = options.preconditioner or (lambda rows, right, shift: 2.0 * rows.T @ right)
+    update, chain = precondition(wide, residual, shift), opt.chain
+    if options.optimiser is not None:
+        changes, chain = options.optimiser.update(update, chain, vector)
+        update = -jnp.asarray(changes)
+    change = wide @ update
+    return Direction(update, shift, jnp.linalg.norm(change), change), chain
+
+
 def variational(static: PyTree, trainable: PyTree, options: Options, listed: bool = False) -> Process:
     """Variational optimisation of a wavefunction for one system or a family.
 
@@ -334,9 +370,10 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
 
     def init(key: PRNGKeyArray, params: PyTree, family: System, chains: int) -> Run:
         vector, zero = selection.vector(params), jnp.zeros((), int)
+        chain = None if options.optimiser is None else options.optimiser.init(vector.astype(jnp.float64))
         opt = Optimiser(
             jnp.zeros(vector.shape[0]), jnp.ones(()), zero,
-            jnp.zeros(()), jnp.ones(()), vector, jnp.full((), jnp.inf, jnp.float64), zero,
+            jnp.zeros(()), jnp.ones(()), vector, jnp.full((), jnp.inf, jnp.float64), zero, chain,
         )  # fmt: skip
         return Run(params, init_walkers(key, family, chains), opt, jnp.zeros((), int))
 
@@ -347,9 +384,13 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
 
         jacobian = log_jacobian(run.params, static, selection, family, batch, max(1, options.chunk // 2))
         rows = centred_jacobian(jacobian, batch.weight)
-        aim = finite(residual, root, 2 * learning_rate * run.opt.scale) if options.finite else residual
+        if options.optimiser is not None:
+            learning_rate = jnp.ones(())  # it has a schedule of its own
+        scheduled = options.finite and options.optimiser is None
+        aim = finite(residual, root, 2 * learning_rate * run.opt.scale) if scheduled else residual
         right = stacked_residual(aim, jacobian.shape[2])
-        found = natural_gradient(rows, right, shift, run.opt.update, options.momentum, options.solver)
+        weights = selection.vector(run.params).astype(jnp.float64)
+        found, chain = direction(options, rows, right, shift, run.opt, weights)
 
         # a full sum leaves nothing unseen
         stretch = run.opt.stretch if listed and not options.drawn else stretched(run.opt, rows)
@@ -366,6 +407,7 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
             reached=reached,
             undone=run.opt.undone + lost,
             rejected=opt.rejected - lost,
+            chain=jax.tree.map(lambda a, b: jnp.where(good & ~lost, a, b), chain, run.opt.chain),
         )
         step_norm = rate * found.step_norm
         info = Info(energy, variance, local, walkers.acceptance, found.shift, step_norm, opt.rejected, opt.undone)

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.networks import NETWORKS, Network, register
 from wavefoundry.models.described import Described, described
 
 if TYPE_CHECKING:
@@ -272,7 +273,12 @@ def as_emulator(model: EmulatorSpec | DenseSpec | ConvSpec) -> EmulatorSpec:
     raise InputError(f"{type(model).__name__} is no emulator", where="model", fix="wf.models.unitary(), for example")
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 __all__ = [
-    "ConvSpec", "DenseSpec", "ElectronsSpec", "EmulatorSpec", "ResNetSpec", "SymmetricSpec", "ViTSpec", "as_emulator",
-    "conv", "dense", "electrons", "gru", "kernel", "linear", "resnet", "symmetric", "unitary", "vit",
+    "NETWORKS", "ConvSpec", "DenseSpec", "ElectronsSpec", "EmulatorSpec", "Network", "ResNetSpec", "SymmetricSpec",
+    "ViTSpec", "as_emulator", "conv", "dense", "electrons", "gru", "kernel", "linear", "register", "resnet",
+    "symmetric", "unitary", "vit",
 ]  # fmt: skip

@@ -47,6 +47,13 @@ class Unitary(Emulator):
     kind: str = eqx.field(static=True, default="unitary")
     history: int = eqx.field(static=True, default=1)
 
+    def reach(self) -> int:
+        taps = self.taps.shape[1]
+        return 2 * taps - 1 if self.mirror else taps
+
+    def band(self) -> float | None:
+        return self.kcut
+
     @classmethod
     def create(  # noqa: PLR0913 - one for each option
         cls, key: PRNGKeyArray, *, frame_step: float, depth: int = 3, taps: int = 9, kcut: float = 12.0,

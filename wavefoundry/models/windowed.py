@@ -149,6 +149,9 @@ class Windowed(Emulator):
             network = NETWORKS[kind].create(key, window, frames, hidden, dtype)
         return cls(network, kind, frames, window, potential_scale, sigma, phase, amplitude, mirror)
 
+    def reach(self) -> int:
+        return self.points
+
     def patch(self, x: Float[Array, "frames points 3"]) -> Float[Array, "points 2"]:
         """Next frame of one window, with the symmetries that were asked for."""
         if self.mirror:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import jax
@@ -82,8 +82,9 @@ def reference_of(system: LatticeSystem) -> tuple[Reference | None, dict[str, flo
     """
     zero = float(system.trace @ np.asarray(system.couplings, float))
     try:
-        if has_closed_form(system):
-            return closed_form(system, zero)
+        known = closed_form(system)
+        if known is not None:
+            return of_values(known, zero)
         if system.sites > 20:
             return None, {}, None
         return diagonalised(system, zero)
@@ -92,22 +93,20 @@ def reference_of(system: LatticeSystem) -> tuple[Reference | None, dict[str, flo
         return None, {}, f"no exact energy to compare with: {first}"
 
 
-def has_closed_form(system: LatticeSystem) -> bool:
-    """Whether the energy is known in closed form: a periodic Ising chain that is not frustrated."""
-    if system.model != "ising" or len(system.extent) != 1 or not system.periodic or system.sites < 3:
-        return False
-    return system.values["J"] > 0 or (system.values["J"] < 0 and system.sites % 2 == 0)
+def closed_form(system: LatticeSystem) -> dict[str, float] | None:
+    """The energy and the observables that the entry of the model knows at these couplings, or None."""
+    model = MODELS.get(system.model)
+    if model is None or model.exact is None:
+        return None
+    known = model.known(model.place(system.extent, system.geometry, system.periodic), system.values)
+    measured = {"energy", *names(system)}
+    return None if known is None else {name: value for name, value in known.items() if name in measured}
 
 
-def closed_form(system: LatticeSystem, zero: float) -> tuple[Reference, dict[str, float], None]:
-    """``reference_of`` where ``has_closed_form``; zero: the energy of infinite temperature."""
-    from wavefoundry.problems import exact
-
-    # at h = 0, and where the gap closes with the size, both ground states have the same m2 and correlations
-    chain = exact.ising_chain(system.sites, system.values["h"], system.values["J"])
-    known = {"m2": float(chain.m2)}
-    known |= {f"correlation_{r}": float(chain.correlation[r]) for r in range(1, distances(system) + 1)}
-    return Reference(float(chain.energy), zero=zero), known, None
+def of_values(known: Mapping[str, float], zero: float) -> tuple[Reference, dict[str, float], None]:
+    """``reference_of`` from what ``closed_form`` gives; zero: the energy of infinite temperature."""
+    rest = {name: value for name, value in known.items() if name != "energy"}
+    return Reference(known["energy"], zero=zero), rest, None
 
 
 def diagonalised(system: LatticeSystem, zero: float) -> tuple[Reference, dict[str, float], None]:

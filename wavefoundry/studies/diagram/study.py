@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -20,9 +20,10 @@ from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.core.hamiltonians import convention
 from wavefoundry.core.lattices import plain
 from wavefoundry.core.meter import Cost
+from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import WORDS
 from wavefoundry.engine.vmc import Options
@@ -37,7 +38,6 @@ from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.ladder import adaptation
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import (
-    NETWORKS,
     Fitted,
     build_network,
     described,
@@ -55,7 +55,6 @@ from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.task import Output, Outputs, Task
 
-OWN = "total energy of the given operators"
 PRETRAIN, BASE = "pretrain", "base"
 """Tasks: the one expensive optimisation, and the measurement of what it gave."""
 
@@ -75,7 +74,7 @@ def build_wavefunction(spec: DiagramSpec, system: LatticeSystem) -> Wavefunction
 
 def describe(spec: DiagramSpec, system: LatticeSystem) -> Fitted:
     """The network of a study file in words, with the symmetry of the Hamiltonian."""
-    model = described(spec.wavefunction, spec.system.lattice, spec.sign_free())
+    model = described(spec.wavefunction, spec.system, spec.sign_free())
     return fitted(model, system, spec.sign_free())
 
 
@@ -157,7 +156,7 @@ class DiagramStudy:
         rule = build_system(spec)
         self.system = rule.system
         self.described = describe(spec, self.system)
-        context.say("pretrain", f"{spec.system.model}, {spec.system.lattice.sites} sites")
+        context.say("pretrain", f"{spec.system.model}, {spec.system.sites} sites")
         context.say("pretrain", rule.words())
         if self.described.note:
             context.warn(self.described.note)
@@ -259,10 +258,10 @@ def check(spec: DiagramSpec) -> None:
     spec = spec.of_bases()[0]
     if spec.reference.file is not None:
         check_file(spec.reference, build_system(spec).system, spec.points_list())
-    sites, walkers = spec.system.lattice.sites, spec.pretrain.walkers
+    sites, walkers = spec.system.sites, spec.pretrain.walkers
     if spec.adapt.symmetry != "none" or isinstance(spec.wavefunction.symmetry, list):
         _require_sector(spec)
-    if sites * max(walkers, spec.adapt.samples) * spec.wavefunction.width**2 < MODEST:
+    if sites * max(walkers, spec.adapt.samples) * spec.wavefunction.key("width", 1) ** 2 < MODEST:
         return
     system = build_system(spec).system
     wavefunction = build_wavefunction(spec, system)
@@ -292,14 +291,17 @@ def make_mapper(
     references: References | None = None,
     *,
     by_sum: bool = False,
+    how: Mapping[str, Any] | None = None,
 ) -> Mapper:
     """The adaptation of a base with the settings of a study.
 
     Args:
         references: what energies are held against; by default what costs little.
         by_sum: train small systems by the full sum at the points too, as method "auto" does, where the base was.
+        how: what stands in place of the natural gradient and its sampler, fields of ``engine.vmc.Options``.
     """
     full = training_of(table.model_copy(update=full_settings(adapt, table)), base.system.extent, chunk, 10**9)
+    full = dataclasses.replace(full, options=full.options._replace(**(how or {})))
     listed = None
     if adapt.method == "auto" and adapt.most_steps is None:
         adapt = adapt.model_copy(update={"most_steps": max(table.steps, adapt.full_steps)})
@@ -349,7 +351,7 @@ def base_meta(model: Any, table: PretrainTable, record: dict[str, Any]) -> dict[
     if isinstance(model, SymmetricSpec):
         inner = base_meta(model.model, table, record)
         return inner | {"symmetric": {"parts": list(model.parts), "form": model.form, "sector": model.sector}}
-    name = next((name for name, kind in NETWORKS.items() if type(model) is kind), None)
+    name = next((name for name, network in NETWORKS.items() if type(model) is network.described()), None)
     if name is None:
         raise InputError(
             f"a {type(model).__name__} cannot be saved",
@@ -364,7 +366,7 @@ def base_meta(model: Any, table: PretrainTable, record: dict[str, Any]) -> dict[
 def model_of(meta: dict[str, Any]) -> Any:
     """The description in what ``base_meta`` made, also before it named networks and their symmetry."""
     name, fields = meta.get("network", "vit"), dict(meta["model"])
-    model = NETWORKS[name](**({"symmetry": "translations"} | fields if name == "vit" else fields))
+    model = NETWORKS[name].described()(**({"symmetry": "translations"} | fields if name == "vit" else fields))
     made = meta.get("symmetric")
     return model if made is None else models.symmetric(model, **made)
 
@@ -404,7 +406,7 @@ def summary_of(
         "symmetry": imposed_by(wavefunction),
         "verdict": max(words, key=WORDS.index),
         "verdicts": {word: words[1 + len(others) :].count(word) for word in WORDS},
-        "convention": MODELS[system.model].convention if system.model in MODELS else OWN,
+        "convention": convention(system.model),
         "pretrain": pretrained,
         "points": records,
         "cost": adapt_cost.to_dict(),
