@@ -38,7 +38,7 @@ from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.records import known_of
 
-SMALL = {"width": 16, "layers": 1, "heads": 2}
+SMALL: Any = {"width": 16, "layers": 1, "heads": 2}
 WRONG, RIGHT = 1e-2, 1e-3
 
 
@@ -98,7 +98,8 @@ def held(
     ``sampling = "metropolis"`` is what a system too large for a list would get.
     """
     try:
-        base = wf.pretrain(system, model, **({"steps": 120, "walkers": 256} | settings))
+        chosen: Any = {"steps": 120, "walkers": 256} | settings
+        base = wf.pretrain(system, model, **chosen)
     except (InputError, PhysicsError) as error:
         print(f"  {name}: refused, {str(error).splitlines()[0]}", flush=True)
         return

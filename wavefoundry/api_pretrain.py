@@ -48,8 +48,8 @@ from wavefoundry.studies.progress import Context, Progress
 class LatticeNetwork(Protocol):
     """What describes a network for lattices: those of ``wf.models``, and any object with this method."""
 
-    def build(self, key: jax.Array, extent: tuple[int, ...], **settings: Any) -> Wavefunction:
-        """The network with random weights; settings: ``sign_free``, ``couplings``, see ``ViTSpec.build``."""
+    def build(self, *args: Any, **settings: Any) -> Wavefunction:
+        """``build(key, extent, *, sign_free, couplings=())``: with random weights, see ``ViTSpec.build``."""
         ...
 
 

@@ -22,7 +22,7 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import DenseSpec
 from wavefoundry.models.shrink import without_dead
 from wavefoundry.problems.spins import LatticeSystem
-from wavefoundry.studies.diagram.networks import fitted
+from wavefoundry.studies.diagram.networks import build_network, fitted
 from wavefoundry.studies.execute import execute
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.tickets import checks
@@ -140,7 +140,7 @@ def prune(
         model = fitted(model, system, free).model
 
     def build(key: jax.Array) -> Wavefunction:
-        return model.build(key, system.extent, sign_free=free)
+        return build_network(model, key, system, free)
 
     network = weights if weights is not None else build(jax.random.fold_in(jax.random.key(spec.train.seed), 0))
     study = PruningStudy(make_setup(spec, system, network, build), spec)
@@ -157,7 +157,7 @@ def prune(
 
 def _check_network(model: Any, settings: Mapping[str, Any]) -> None:
     """What a study file refuses for a network of this kind is refused here as well."""
-    check_network(model, "wf.prune")
+    check_network(model, "wf.prune", symmetric=True)
     if settings.get("fan_in") and not isinstance(model, DenseSpec):
         why = "it bounds the inputs of every unit of that layer"
         fix = "leave it out, or wf.models.dense()"

@@ -6,6 +6,12 @@ from wavefoundry.core.expect import edges_of
 from wavefoundry.problems.lattice import build
 from wavefoundry.problems.spins import LatticeSystem
 
+__all__ = ["toric"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 def toric(rows: int, columns: int, *, star: float = 1.0, plaquette: float = 1.0) -> LatticeSystem:
     """Toric code on a torus of rows x columns vertices, 2 rows columns spins on the edges.

@@ -35,7 +35,8 @@ def described(table: WavefunctionTable, system: SystemTable, sign_free: bool) ->
     """The network of a study file in words, with what follows from its lattice and from the signs."""
     if isinstance(table.symmetry, list):
         within = described(table.model_copy(update={"symmetry": "auto"}), system, sign_free)
-        return models.symmetric(within, parts=table.symmetry, form=table.symmetrize)
+        parts: Any = table.symmetry
+        return models.symmetric(within, parts=parts, form=table.symmetrize)
     return table.network.describe(table, system.site(sign_free))
 
 
