@@ -24,7 +24,7 @@ PROPOSALS = 4
 STEP_PROPOSALS = 2
 """The same between two steps of a training, whose samples need not be independent of those of the step before."""
 LEAST_ACCEPTANCE = 0.3
-"""Of a model's proposals, for the model to be used: one that knows less leaves chains behind that are unlike the rest."""
+"""Of a model's proposals, for the model to be used: one that knows less leaves chains behind, unlike the rest."""
 PLAIN = 8
 """One in so many moves is an ordinary one beside a model: chains that the model holds fast leave by these. A chain left
 behind is a sample with a huge residual at every step, and what it teaches a network about its surroundings ruins it."""
