@@ -90,7 +90,7 @@ class ReferenceSettings(TypedDict, total=False):
 class BaselinesSettings(TypedDict, total=False):
     """The ``[baselines]`` table."""
 
-    kinds: Sequence[Literal["scratch", "warm-chain", "random-backbone", "deep"]]
+    kinds: Sequence[Literal["scratch", "warm-chain", "random-backbone", "deep", "foundation", "foundation-head"]]
     seeds: int
     deep: Mapping[str, float] | None
 
