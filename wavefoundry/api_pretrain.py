@@ -204,6 +204,8 @@ def pretrain(
     points = points_at(at)
     check_not_empty(system, points, "wf.pretrain")
     how, settings = optimisation_of(settings, "wf.pretrain")
+    if settings.get("steps") == 0:
+        raise InputError("no steps from random weights", where="wf.pretrain: steps", fix="wf.load(path, system)")
     keep_programs()
     table = checked(PretrainTable, "wf.pretrain", {"at": points[0] or system.values, **settings})
     table = table.model_copy(update={"at": {name: [p[name] for p in points] for name in points[0]}})

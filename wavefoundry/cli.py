@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from wavefoundry import cli_models
 from wavefoundry.artifacts import spec as studies_file
 from wavefoundry.artifacts.target import check_early
 from wavefoundry.cli_output import console, echo_json, hush, inspect_bundle, internal_error, output_failed, read_run
@@ -33,6 +34,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(cli_models.app)
 
 
 def _kinds(start: str) -> list[str]:
