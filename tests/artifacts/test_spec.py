@@ -234,6 +234,8 @@ def test_precedence_is_default_preset_file_override():
 
 def test_a_width_from_the_file_keeps_its_own_heads():
     assert loads(MINIMAL, preset="paper").wavefunction.heads == 10
+    dense = loads(MINIMAL, preset="paper", overrides=["wavefunction.kind=dense", "adapt.method=full"])
+    assert dense.wavefunction.alpha == 4.0
     assert loads(MINIMAL, preset="paper", overrides=["wavefunction.width=48"]).wavefunction.heads == 4
 
 

@@ -6,14 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from wavefoundry.artifacts.spec_adapt import RUNGS, AdaptTable, BaselinesTable
-from wavefoundry.artifacts.spec_tables import (
-    PARTS,
-    EvaluateTable,
-    PretrainTable,
-    SystemTable,
-    WavefunctionTable,
-    grid,
-)
+from wavefoundry.artifacts.spec_networks import WavefunctionTable
+from wavefoundry.artifacts.spec_tables import PARTS, EvaluateTable, PretrainTable, SystemTable, grid
 from wavefoundry.core.expect import Problem
 from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.networks import NETWORKS
@@ -226,9 +220,10 @@ def _values(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> 
 
 def _symmetry(table: WavefunctionTable, adapt: AdaptTable) -> Iterator[Problem]:
     listed = isinstance(table.symmetry, list)
-    if table.kind != "vit" and not listed and table.symmetry != "auto":  # the only one with positions to embed
+    if not table.network.positions and not listed and table.symmetry != "auto":
+        able = " or ".join(name for name, network in NETWORKS.items() if network.positions)
         why = f"it has no positions to embed; a {table.kind} network can be made symmetric by its images"
-        yield Problem(("wavefunction", "symmetry"), f"symmetry = '{table.symmetry}' belongs to kind vit", why)
+        yield Problem(("wavefunction", "symmetry"), f"symmetry = '{table.symmetry}' belongs to kind {able}", why)
     if table.symmetrize == "amplitude" and not listed:
         fix = f"symmetry = [{', '.join(map(repr, PARTS))}]"
         yield Problem(("wavefunction", "symmetrize"), "there is no symmetry to project on", "it needs a list", fix)

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
 from wavefoundry.artifacts.spec_checks import problems, rivals
+from wavefoundry.artifacts.spec_networks import WavefunctionTable, network_table, of_kind
 from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
 from wavefoundry.artifacts.spec_tables import (
     EvaluateTable,
@@ -18,10 +19,7 @@ from wavefoundry.artifacts.spec_tables import (
     SampledRunTable,
     SystemTable,
     Table,
-    WavefunctionTable,
     grid,
-    network_table,
-    of_kind,
 )
 from wavefoundry.core.expect import Problem
 

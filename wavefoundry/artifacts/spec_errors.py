@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from wavefoundry.artifacts.spec_tables import WavefunctionTable
+from wavefoundry.artifacts.spec_networks import WavefunctionTable
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import Problem
 from wavefoundry.core.networks import homes

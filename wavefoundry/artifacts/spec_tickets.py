@@ -9,6 +9,7 @@ from pydantic import Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts.spec_checks import fits
+from wavefoundry.artifacts.spec_networks import WavefunctionTable, network_table, of_kind
 from wavefoundry.artifacts.spec_tables import (
     EvaluateTable,
     OutputTable,
@@ -16,11 +17,8 @@ from wavefoundry.artifacts.spec_tables import (
     SampledRunTable,
     SystemTable,
     Table,
-    WavefunctionTable,
     grid,
     named,
-    network_table,
-    of_kind,
 )
 from wavefoundry.core.expect import Problem
 from wavefoundry.core.networks import NETWORKS
@@ -69,7 +67,7 @@ class TrainTable(Table):
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random number of the study")
     warm_start: Annotated[str, Field(min_length=1, max_length=4000)] | None = Field(
-        default=None, description="run directory of a diagram, or saved model, whose network is pruned (vit)"
+        default=None, description="run directory of a diagram, or saved model, of the same network, which is pruned"
     )
 
 
@@ -262,9 +260,7 @@ def _pruning(spec: TicketsSpec) -> Iterator[Problem]:
             )
     elif prune.fan_in:
         yield Problem(("prune", "fan_in"), "fan_in is for one dense layer", "", "leave the key out")
-    if spec.train.warm_start is not None and kind != "vit":
-        yield Problem(("train", "warm_start"), "saved models are vision transformers", "", 'kind = "vit"')
-    if spec.transfer.train == "head" and kind != "vit":
+    if spec.transfer.train == "head" and not spec.wavefunction.network.tunable:
         yield Problem(("transfer", "train"), f"a {kind} network has no head to train", "", 'train = "survivors"')
     if prune.schedule == "one-shot" and prune.score not in ("magnitude", "random"):
         yield Problem(("prune", "score"), "one-shot masks are cut by magnitude or at random")

@@ -51,7 +51,7 @@ class Network:
     title: in words. description: its class, or "module:name" of it. keys: of ``[wavefunction]``, beside ``COMMON``.
     settled: fields of the description that follow from the keys and the lattice. renamed: keys whose field has another
     name. check: rules that tie keys and lattice together. tunable: whether it has a head that can be tuned alone.
-    rows: whether it needs spins in rows and columns.
+    rows: whether it needs spins in rows and columns. positions: whether it can embed them.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Network:
     check: Callable[[Any, Site], Iterator[Problem]] = _nothing
     tunable: bool = False
     rows: bool = True
+    positions: bool = False
 
     def described(self) -> type:
         """The class of its descriptions."""
@@ -170,6 +171,7 @@ NETWORKS: dict[str, Network] = {
             settled=_transformer,
             check=_even,
             tunable=True,
+            positions=True,
         ),
         Network(
             "dense",

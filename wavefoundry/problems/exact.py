@@ -12,7 +12,6 @@ import numpy as np
 
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.expect import expect
-from wavefoundry.core.hamiltonians import Place, Values
 
 if TYPE_CHECKING:
     from netket.hilbert import DiscreteHilbert
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GroundSpace", "IsingChain", "basis", "constant_on", "expectation", "fidelity_susceptibility_ising", "ground_space",
-    "ground_state", "ising_chain", "of_ising",
+    "ground_state", "ising_chain",
 ]  # fmt: skip
 
 
@@ -82,19 +81,6 @@ def ising_chain(n: int, h: float, J: float = 1.0) -> IsingChain:
         m2=float(multiplicity @ correlation) / n,
         correlation=correlation,
     )
-
-
-def of_ising(where: Place, values: Values) -> dict[str, float] | None:
-    """Energy, m2 and correlations of a periodic Ising chain that is not frustrated; None elsewhere.
-
-    At h = 0, and where the gap closes with the size, both ground states have the same m2 and correlations.
-    """
-    sites, J = where.cells[0], values["J"]
-    if where.lattice.name != "chain" or not where.periodic or sites < 3 or J == 0 or (J < 0 and sites % 2):
-        return None
-    chain = ising_chain(sites, values["h"], J)
-    known = {f"correlation_{r}": float(chain.correlation[r]) for r in range(1, sites // 2 + 1)}
-    return {"energy": float(chain.energy), "m2": float(chain.m2)} | known
 
 
 def fidelity_susceptibility_ising(n: int, h: float, J: float = 1.0) -> float:

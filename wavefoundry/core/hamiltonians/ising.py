@@ -25,7 +25,7 @@ MODELS = (
         (Term("J", ("ZZ",), 1, -1.0), _FIELD),
         "J",
         _field,
-        exact="wavefoundry.problems.exact:of_ising",
+        exact="wavefoundry.problems.closed_forms:of_ising",
         competing=("m_x", "abs_m"),
         onset=_onset,
     ),

@@ -11,7 +11,8 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from wavefoundry import models
-from wavefoundry.artifacts.spec_tables import SystemTable, WavefunctionTable
+from wavefoundry.artifacts.spec_networks import WavefunctionTable
+from wavefoundry.artifacts.spec_tables import SystemTable
 from wavefoundry.core.lattices import LATTICES
 from wavefoundry.core.shapes import auto_patch
 from wavefoundry.core.types import Wavefunction
