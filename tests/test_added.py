@@ -128,7 +128,7 @@ def test_the_toric_code_in_a_diagram():
     assert spec.system.sites == 8
     for change, says in (
         ("system.lattice.periodic=false", "lives on a torus"),
-        ("system.lattice.kind=chain", "built in for square"),
+        ("system.lattice.kind=triangular", "built in for square"),
         ("wavefunction.kind=vit", "no row of sites"),
         ("system.lattice.size=1", "hold an edge twice"),
     ):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from wavefoundry.artifacts.spec_adapt import AdaptTable
 from wavefoundry.artifacts.spec_checks import climbing
 from wavefoundry.artifacts.spec_errors import to_input_error
-from wavefoundry.artifacts.spec_tables import Table
+from wavefoundry.artifacts.spec_tables import PretrainTable, Table
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect
 from wavefoundry.core.molecule import Molecule
@@ -50,6 +50,7 @@ def checked(kind: type[Table], where: str, fields: Mapping[str, Any]) -> Any:
 
 HOW = ("optimiser", "preconditioner", "sampler")
 """Settings that are functions, and belong to Python alone."""
+_SETTINGS = {*PretrainTable.model_fields, *AdaptTable.model_fields}
 
 
 def optimisation_of(settings: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -61,7 +62,7 @@ def optimisation_of(settings: Mapping[str, Any], where: str) -> tuple[dict[str, 
     how = {name: settings[name] for name in HOW if settings.get(name) is not None}
     rest = {name: value for name, value in settings.items() if name not in HOW}
     for name in rest:
-        if (fix := near(name, HOW)) and name not in ("samples",):
+        if name not in _SETTINGS and (fix := near(name, HOW)):
             raise InputError(f"unknown setting {name}", where=where, fix=fix)
     optimiser = how.get("optimiser")
     if optimiser is not None and not all(callable(getattr(optimiser, part, None)) for part in ("init", "update")):
