@@ -11,7 +11,7 @@ CHAINS = 64
 
 
 def sampled(a: np.ndarray, b: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """log b - log a on independent samples of a and of b, [chains, samples]; amplitudes up to a factor."""
+    """Log b - log a on independent samples of a and of b, [chains, samples]; amplitudes up to a factor."""
     with np.errstate(divide="ignore"):
         ratio = np.log((3.0 * b).astype(complex)) - np.log(a.astype(complex))
     sides = [rng.choice(len(a), (CHAINS, count), p=np.abs(v) ** 2 / np.sum(np.abs(v) ** 2)) for v in (a, b)]

@@ -21,7 +21,10 @@ def moments(system: Any, vector: np.ndarray) -> dict[str, float]:
     import jax
 
     table = np.asarray(jax.vmap(observables.measure(system))(exact.basis(system.hilbert)))
-    return dict(zip(observables.names(system), np.abs(vector) ** 2 @ table, strict=True))
+    found = dict(zip(observables.names(system), np.abs(vector) ** 2 @ table, strict=True))
+    every = exact.basis(system.hilbert).reshape(-1, *system.extent)
+    factor = np.abs(np.fft.fftn(every, axes=range(1, every.ndim))) ** 2 / system.sites
+    return found | {"structure_peak": float(np.max(np.tensordot(np.abs(vector) ** 2, factor, 1)))}
 
 
 def test_the_majumdar_ghosh_chain_has_an_energy_but_no_order_parameter():

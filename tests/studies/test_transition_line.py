@@ -93,7 +93,7 @@ def test_the_ising_chain_is_found_wherever_the_grid_lies(sites: int, step: float
 
 @pytest.mark.parametrize("sites", [10, 12])
 def test_peaks_of_exact_small_chains(sites: int):
-    """Published maxima of chi_F, and the Binder ratio of the exact moments (steepest at 1.107 and 1.094 by a fine grid)."""
+    """Published maxima of chi_F, and the Binder ratio of the exact moments (steepest at 1.107, 1.094)."""
     system = lattice.ising_chain(sites)
     found = by_method(*ground(system, "h", np.arange(0.5, 1.501, 0.1), 1e-3), "ising")
     peaks = {10: (0.94495, 5.94634, 1.107), 12: (0.96126, 8.57788, 1.094)}[sites]

@@ -34,9 +34,9 @@ class Overlap(NamedTuple):
 def overlap(on_a: np.ndarray, on_b: np.ndarray) -> Overlap:
     """Fidelity of states a and b from log psi_b - log psi_a on samples of either.
 
-    All samples together are drawn from (p_a + p_b) / 2, p the normalised densities, in which the overlap is the mean of
-    conj(a) b / (|a| |b|) / cosh(log |b / a|), a bounded quantity once the ratio of the norms is known. That ratio is the
-    one at which both densities get half of the samples. In the product of the two one-sided means, <b/a>_a <a/b>_b,
+    All samples together are drawn from (p_a + p_b) / 2, p the normalised densities, in which the overlap is the mean
+    of conj(a) b / (|a| |b|) / cosh(log |b / a|), a bounded quantity once the ratio of the norms is known. That ratio is
+    the one at which both densities get half of the samples. In the product of the two one-sided means, <b/a>_a <a/b>_b,
     which has the same limit, single samples can count without bound.
 
     Args:

@@ -149,7 +149,7 @@ class Mapper:
 
     def known(self, system: LatticeSystem) -> Known:
         """Reference and exact observables, where the study wants them."""
-        return known_of(system) if self.evaluate.exact == "auto" else Known()
+        return known_of(system, self.evaluate.observables) if self.evaluate.exact == "auto" else Known()
 
     def inherited(self) -> list[Doubt]:
         """What the base hands down to every point: a warning where its training had not come to rest."""

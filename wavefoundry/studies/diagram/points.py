@@ -114,7 +114,7 @@ class HeadTools:
         """
         keys = jax.random.split(key, len(pools))
         moved = [self.moved(wavefunction, system, pool, k) for pool, k in zip(pools, keys, strict=True)]
-        return estimator.measure(wavefunction.head, np.asarray(system.couplings), pools, moved)  # type: ignore[arg-type]
+        return estimator.measure(wavefunction, np.asarray(system.couplings), pools, moved, self.layout.chunk)
 
     def _restart(self, weights: Array, old: Pool, key: Array) -> tuple[PyTree, Guide]:
         head: Any = self.with_weights(weights).head

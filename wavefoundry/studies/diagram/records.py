@@ -14,9 +14,9 @@ from jaxtyping import Array
 
 from wavefoundry.adapt.pool import Pool, contract
 from wavefoundry.core.meter import Cost
-from wavefoundry.core.mixtures import mixed_estimate, mixed_mean, ratio
+from wavefoundry.core.mixtures import mixed_estimate, ratio
 from wavefoundry.core.statistics import Estimate, energy_statistics, z_score
-from wavefoundry.core.types import Head
+from wavefoundry.core.types import Head, Wavefunction
 from wavefoundry.core.verdict import (
     VARIANCE_WARN,
     Doubt,
@@ -31,6 +31,7 @@ from wavefoundry.core.verdict import (
 from wavefoundry.engine.one_move import image, move
 from wavefoundry.problems import observables
 from wavefoundry.problems.spins import LatticeSystem, sign_free
+from wavefoundry.studies.diagram.observing import Observed, Observer
 
 MOVED = 4
 """One of so many samples is moved on for the one-move variance: a quarter more local energies, a bounded estimate."""
@@ -50,22 +51,9 @@ def _images(system: LatticeSystem, head: Head, pool: Pool, stay: Array) -> tuple
 
 
 @eqx.filter_jit
-def _observables(system: LatticeSystem, x: Array) -> Array:
-    return jax.lax.map(observables.measure(system), x, batch_size=1024)
-
-
-@eqx.filter_jit
 def moved_on(system: LatticeSystem, x: Array, key: Array) -> Array:
     """Every configuration (M, sites) moved once by the Hamiltonian, see ``engine.one_move``."""
     return jax.vmap(lambda k, one: move(system, k, one))(jax.random.split(key, x.shape[0]), x)
-
-
-class Observed(NamedTuple):
-    """A sampled expectation value; deviation: standard deviation of the observable in |psi|^2."""
-
-    value: float
-    error: float
-    deviation: float
 
 
 class Measured(NamedTuple):
@@ -82,25 +70,36 @@ class Estimator:
     Args:
         system: any member of the family.
         chains: chains of a pool.
-        with_observables: measure them as well.
+        wanted: observables that are measured as well, by name, or True or False.
+
+    Raises:
+        InputError: one of them has no meaning for this system.
     """
 
-    def __init__(self, system: LatticeSystem, chains: int, with_observables: bool):
+    def __init__(self, system: LatticeSystem, chains: int, wanted: bool | Sequence[str]):
         self.system, self.chains = system, chains
-        self.names = observables.names(system) if with_observables else []
+        self.observer = Observer(system, chains, wanted)
 
     def energy(self, head: Head, couplings: np.ndarray, pool: Pool) -> Estimate:
         """Energy statistics of the samples of one pool: what guides an adaptation."""
         terms = self._chains([np.asarray(_terms(self.system, head, pool))])
         return energy_statistics(terms @ couplings, self.system.sites, e_inf=self._zero(couplings))
 
-    def measure(self, head: Head, couplings: np.ndarray, pools: Sequence[Pool], moved: Sequence[Pool]) -> Measured:
+    def measure(
+        self,
+        wavefunction: Wavefunction,
+        couplings: np.ndarray,
+        pools: Sequence[Pool],
+        moved: Sequence[Pool],
+        chunk: int = 256,
+    ) -> Measured:
         """Energy, terms and observables from pools of |psi|^2 together with pools of moved samples.
 
         Args:
-            head: of the wavefunction. couplings: (terms,). pools: drawn from |psi|^2. moved: what ``moved_on`` made of
-                some of their samples, chain by chain.
+            wavefunction: the state. couplings: (terms,). pools: drawn from |psi|^2. moved: what ``moved_on`` made of
+                some of their samples, chain by chain. chunk: configurations evaluated at a time.
         """
+        head: Any = wavefunction.head
         system = eqx.tree_at(lambda s: s.couplings, self.system, jnp.asarray(couplings))
         every = [*pools, *moved]
         count = sum(len(pool.log_q) for pool in every)
@@ -116,10 +115,8 @@ class Estimator:
         for k, name in enumerate(system.names):
             mean, error, _ = ratio(np.real(values[..., k]) * amplitude, amplitude**2)
             terms[name] = Observed(mean, error, math.nan)
-        found = {}
-        if self.names:
-            table = self._chains([np.asarray(_observables(system, pool.x)) for pool in every])
-            found = {name: Observed(*mixed_mean(table[..., k], amplitude)) for k, name in enumerate(self.names)}
+        samples = self._chains([np.asarray(pool.x) for pool in every])
+        found = self.observer.measure(wavefunction, system, samples[:, :drawn], samples[:, drawn:], amplitude, chunk)
         return Measured(estimate, terms, found)
 
     def _zero(self, couplings: np.ndarray) -> float:
@@ -143,9 +140,9 @@ class Known(NamedTuple):
     why: str | None = None
 
 
-def known_of(system: LatticeSystem) -> Known:
-    """Reference energy and exact observables of a system, as far as they are known."""
-    return Known(*observables.reference_of(system))
+def known_of(system: LatticeSystem, wanted: bool | Sequence[str] = True) -> Known:
+    """Reference energy and exact values of the observables ``wanted``, as far as they are known."""
+    return Known(*observables.reference_of(system, wanted))
 
 
 class Sampling(NamedTuple):
@@ -226,10 +223,14 @@ def distance(estimate: Estimate, reference: Reference | None) -> dict[str, float
 
 def observed(one: Observed, exact: float | None, estimate: Estimate, verdict: Verdict) -> dict[str, Any]:
     """An observable with its own verdict; ``bias``: what the state itself may be off, 2 sqrt(V) deviations."""
+    if one.why:
+        return {"value": one.value, "error": one.error, "exact": exact, "z": None, "bias": None,
+                "verdict": "refused", "why": one.why}  # fmt: skip
     bias = 2 * math.sqrt(max(estimate.v_score or 0.0, 0.0)) * one.deviation
     word, why = observable_verdict(one.value, one.error, exact, bias, verdict)
     z = None if exact is None else z_score(one.value - exact, one.error, max(abs(exact), 1e-6))
-    return {"value": one.value, "error": one.error, "exact": exact, "z": z, "bias": bias, "verdict": word, "why": why}
+    found = {"value": one.value, "error": one.error, "exact": exact, "z": z, "bias": bias, "verdict": word, "why": why}
+    return found | ({"at": one.at} if one.at else {})
 
 
 def support_doubts(estimate: Estimate) -> list[Doubt]:
