@@ -21,8 +21,6 @@ from wavefoundry.problems.local_values import applied, local_values, operators_o
 from wavefoundry.problems.observables import measures_of, reference_of
 from wavefoundry.problems.strings import strings_of
 
-PAULI = {"I": np.eye(2), "X": np.array([[0, 1], [1, 0]]), "Y": np.array([[0, -1j], [1j, 0]]), "Z": np.diag([1, -1])}
-
 
 class Table(eqx.Module):
     """All amplitudes of a small space as a network: features are log |psi| and the phase."""
@@ -57,14 +55,17 @@ def wavefunction_of(system: Any, vector: np.ndarray) -> Wavefunction:
 
 
 def spin_product(system: Any, i: int, j: int) -> np.ndarray:
-    """S_i . S_j as a matrix on the space of the system."""
-    sites = system.sites
-    letters = [["".join(a if s in (i, j) else "I" for s in range(sites))] for a in "XYZ"]
-    full = nk.hilbert.Spin(0.5, sites)
+    """S_i . S_j = P_ij / 2 - 1/4, P the exchange of two spins, as a matrix on the space of the system."""
     states = exact.basis(system.hilbert)
-    place = np.asarray(full.states_to_numbers(states))
-    every = sum(nk.operator.PauliStrings(full, a, [0.25]).to_sparse() for a in letters)
-    return np.asarray(every[place][:, place].todense())
+    powers = 2 ** np.arange(system.sites)
+    codes = (states < 0) @ powers
+    order = np.argsort(codes)
+    moved = states.copy()
+    moved[:, [i, j]] = states[:, [j, i]]
+    place = order[np.searchsorted(codes[order], (moved < 0) @ powers)]
+    matrix = -0.25 * np.eye(len(states))
+    matrix[np.arange(len(states)), place] += 0.5
+    return matrix
 
 
 def exact_values(system: Any, wanted: list[str], vector: np.ndarray) -> dict[str, float]:
@@ -176,7 +177,7 @@ def test_entropies_of_known_states():
 
 @pytest.mark.parametrize("marshall", [True, False])
 def test_local_values_of_operators(marshall: bool):
-    """Real and imaginary elements, with and without a sign rule: (O psi)(x) / psi(x) of the dense product, any chunk."""
+    """Real and imaginary elements, with and without a sign rule: the dense product O psi over psi, in any chunks."""
     system = lattice.j1j2_chain(8, J2=0.2, marshall=marshall)
     vector = exact.ground_state(system.operator())[1]
     rng = np.random.default_rng(0)
@@ -194,15 +195,17 @@ def test_local_values_of_operators(marshall: bool):
 
 
 def test_what_has_no_meaning_is_refused():
-    for system, name, words in (
-        (lattice.ising_chain(8), "dimer", "exchange"),
-        (lattice.ising_chain(8), "chirality", "exchange"),
-        (lattice.j1j2_square(4, 4), "chirality", "no triangles"),
-        (lattice.build("xxz", "kagome", (2, 2)), "dimer", "kagome"),
-        (lattice.build("xxz", "triangular", (3, 6)), "dimer", "even"),
-        (lattice.ising_square(1, 4, periodic=False), "renyi-2", "no half"),
+    for name, place, words in (
+        ("dimer", ("ising", "chain", (8,), True), "exchange"),
+        ("chirality", ("ising", "triangular", (4, 4), True), "exchange"),
+        ("chirality", ("j1j2", "square", (4, 4), True), "no triangles"),
+        ("dimer", ("xxz", "kagome", (2, 6), True), "kagome"),
+        ("dimer", ("xxz", "triangular", (3, 6), True), "even"),
+        ("renyi-2", ("ising", "square", (1, 4), False), "no half"),
+        ("dimer", ("custom", "chain", (8,), True), "exchange"),
     ):
-        with pytest.raises(InputError, match=words):
-            measures_of(system, [name])
+        assert words in OBSERVABLES[name].unfit(place)
+    with pytest.raises(InputError, match="dimer cannot be measured here"):
+        measures_of(lattice.ising_chain(4), ["dimer"])
     assert [one.name for one in chosen(True)] == ["magnetisation", "correlations", "structure-peak"]
     assert chosen(False) == [] and [one.name for one in chosen(list(OBSERVABLES))] == list(OBSERVABLES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,12 +15,15 @@ from jaxtyping import Array
 
 from wavefoundry.adapt.pool import Layout, Pool, contract, sample
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.overlaps import Overlap, overlap
 from wavefoundry.core.statistics import energy_statistics
-from wavefoundry.core.types import Wavefunction
+from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.core.verdict import Verdict, observable_verdict
 from wavefoundry.engine.guided import guide_at
 from wavefoundry.problems import exact
 from wavefoundry.problems.lattice import from_netket as system_from_netket
+from wavefoundry.problems.lattice import observable_strings
+from wavefoundry.problems.local_values import local_values, operators_of
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.pretraining import chunk_size
 
@@ -41,13 +45,6 @@ class Expectation(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.value:.6g} +- {self.error:.2g} ({self.verdict}: {self.why})"
-
-
-class Overlap(NamedTuple):
-    """|<psi|phi>|^2 / (<psi|psi> <phi|phi>) with its error bar."""
-
-    fidelity: float
-    error: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +147,7 @@ class LatticeState:
         return sample(self.wavefunction, family, start, k_run, guide, Layout(chains, per_chain, WARM_UP, chunk))[0]
 
     def expect(self, operator: Any, *, samples: int = 4096, seed: int = 0) -> Expectation:
-        """Expectation value of a real Hermitian NetKet operator on the same Hilbert space.
+        """Expectation value of a Hermitian NetKet operator on the same Hilbert space; its elements may be complex.
 
         Args:
             operator: a Jax operator, or one that NetKet can convert. samples: of |psi|^2. seed: of the chains.
@@ -159,19 +156,19 @@ class LatticeState:
             Mean, error bar, and the verdict an observable of this state deserves.
 
         Raises:
-            InputError: another Hilbert space, complex matrix elements, or no operator.
+            InputError: another Hilbert space, not Hermitian, or no operator.
         """
-        term = self._term(operator)
+        local_of = self._local_values(operator)
         chains, per_chain = self._shape(samples)
         xs = self._chains(chains, per_chain, seed)
-        local = np.asarray(_local(term, self.wavefunction, self.system, xs, self._chunk)).reshape(chains, per_chain)
+        local = np.asarray(local_of(xs)).reshape(chains, per_chain)
         found = energy_statistics(local, None)
         bias = 2 * math.sqrt(max(self.record.get("v_score") or 0.0, 0.0)) * float(np.std(np.real(local)))
         word, why = observable_verdict(found.mean, found.error, None, bias, self._verdict)
         return Expectation(found.mean, found.error, found.r_hat, chains * per_chain, word, why)
 
-    def _term(self, operator: Any) -> LatticeSystem:
-        """An operator as a system whose only term it is, in the basis of the sign rule."""
+    def _local_values(self, operator: Any) -> Callable[[Array], Array]:
+        """What gives the local values of an operator on samples, (M,), in the basis of the sign rule."""
         hilbert = getattr(operator, "hilbert", None)
         if hilbert != self.system.hilbert:
             raise InputError(
@@ -181,19 +178,33 @@ class LatticeState:
                 where="state.expect: operator",
                 fix="build it on state.system.hilbert",
             )
-        rule = None if self.system.sublattice is None else np.asarray(self.system.sublattice).tolist()
+        if not getattr(operator, "is_hermitian", True):
+            raise InputError(
+                "the operator is not Hermitian",
+                where="state.expect: operator",
+                why="its expectation value is no real number with an error bar",
+                fix="measure (operator + operator.H) / 2 and -1j * (operator - operator.H) / 2 apart",
+            )
+        strings, rule = observable_strings(operator), self.system.sublattice
+        sublattice = None if rule is None else np.asarray(rule)
+        if strings is not None:
+            operators = operators_of([strings], sublattice)
+            amplitude = jax.tree_util.Partial(_amplitude, self.wavefunction, self.system)
+            return lambda xs: local_values(operators, amplitude, xs, self._chunk)[:, 0]
         extent, periodic = self.system.extent, self.system.periodic
-        return system_from_netket({"O": operator}, {"O": 1.0}, extent=extent, periodic=periodic, marshall=rule)
+        listed = None if sublattice is None else sublattice.tolist()
+        term = system_from_netket({"O": operator}, {"O": 1.0}, extent=extent, periodic=periodic, marshall=listed)
+        return lambda xs: _local(term, self.wavefunction, self.system, xs, self._chunk)
 
     def overlap(self, other: LatticeState, *, samples: int = 4096, seed: int = 0) -> Overlap:
-        """Fidelity with another state, from samples of both: <phi/psi> over |psi|^2 times <psi/phi> over |phi|^2.
+        """Fidelity with another state, from samples of both, see ``core.overlaps``.
 
         Args:
             other: on the same Hilbert space. samples: of each state. seed: of the chains.
 
         Returns:
-            The fidelity in [0, 1] up to its (jackknife) error bar. Where the states hardly overlap in configurations,
-            both ratios have heavy tails and no error bar holds.
+            The fidelity with its error bar; ``told`` is False, and ``why`` says so, where the states hardly overlap in
+            configurations: then no error bar holds.
 
         Raises:
             InputError: another Hilbert space.
@@ -202,20 +213,11 @@ class LatticeState:
             raise InputError("the other state lives on another Hilbert space", where="state.overlap: other")
         chains, per_chain = self._shape(samples)
         sides = []
-        for one, two, number in ((self, other, 2 * seed), (other, self, 2 * seed + 1)):
+        for one, number in ((self, 2 * seed), (other, 2 * seed + 1)):
             xs = one._chains(chains, per_chain, number)
-            ratio = _log_psi(two.wavefunction, two.system, xs, two._chunk)
-            sides.append((ratio - _log_psi(one.wavefunction, one.system, xs, one._chunk)).reshape(chains, -1))
-        # a common factor of one side is taken out of the other
-        shift = float(jnp.mean(sides[0].real) - jnp.mean(sides[1].real)) / 2
-        means = [
-            np.exp(np.asarray(side) - sign * shift).mean(axis=1) for side, sign in zip(sides, (1, -1), strict=True)
-        ]
-        fidelity = float(np.real(means[0].mean() * means[1].mean()))
-        left = [(m.sum() - m) / (chains - 1) for m in means]
-        spread = np.real(left[0] * left[1])
-        error = math.sqrt((chains - 1) * float(np.var(spread)))
-        return Overlap(fidelity, error)
+            logs = [_log_psi(each.wavefunction, each.system, xs, each._chunk) for each in (self, other)]
+            sides.append(np.asarray(logs[1] - logs[0]).reshape(chains, -1))
+        return overlap(*sides)
 
     def statevector(self) -> np.ndarray:
         """All amplitudes, normalised, complex, in the order of ``hilbert.all_states()``; up to 2^20 of them.
@@ -261,6 +263,10 @@ class LatticeState:
         return nk.vqs.MCState(
             sampler, apply_fun=log_psi, variables=variables, n_samples=samples, seed=seed, sampler_seed=seed
         )
+
+
+def _amplitude(wavefunction: Wavefunction, system: LatticeSystem, x: Array) -> Psi:
+    return wavefunction(system, x)
 
 
 @eqx.filter_jit
