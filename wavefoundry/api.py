@@ -38,6 +38,7 @@ from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies import run_study
 from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.adapting import adaptation
+from wavefoundry.studies.diagram.findings import Diagrammed, find_transition
 from wavefoundry.studies.diagram.mapper import Base
 from wavefoundry.studies.diagram.networks import fitted
 from wavefoundry.studies.diagram.pretraining import chunk_size
@@ -362,4 +363,6 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         done = execute(adapted, Context(lambda event: (log.append(event), emit(event))[0]))
     settings_used = {"adapt": table.model_dump(mode="json"), "evaluate": judged.model_dump(mode="json")}
     summary = diagram_study.summary_of(base.base, base.record, adapted.records(done), adapted.cost(done), settings_used)
-    return Diagram(summary, log, states_of(base.base, summary["points"], adapted.states(done)))
+    states = states_of(base.base, summary["points"], adapted.states(done))
+    summary |= find_transition(Diagrammed(adapted.records(done), states), base.record, Progress()).record
+    return Diagram(summary, log, states)

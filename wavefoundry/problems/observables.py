@@ -36,6 +36,12 @@ def _colours(system: LatticeSystem) -> tuple[np.ndarray, int]:
     return np.array(lattice.colour(lattice.cells(system.extent))), lattice.colours
 
 
+def signed_order(system: LatticeSystem) -> np.ndarray | None:
+    """Weights (sites,) of the order parameter m itself, whose sign is open; None: three sublattices give it a phase."""
+    colours, count = _colours(system)
+    return np.cos(2 * np.pi * colours / count) / system.sites if count < 3 else None
+
+
 def names(system: LatticeSystem) -> list[str]:
     """Names of what ``measure`` returns, in its order.
 

@@ -27,7 +27,7 @@ from wavefoundry.studies.diagram.records import Sampling, failed_record, point_r
 from wavefoundry.studies.progress import Progress
 from wavefoundry.studies.task import Output, Outputs, Task
 
-WALKERS = 512
+WALKERS = 1024
 """About so many configurations are kept with the state of a point."""
 POOLS = 4
 """Pools are large: so many are kept at a time; others are filled again when needed."""
@@ -87,9 +87,11 @@ class Adaptation:
     def _state(self, output: Output) -> dict[str, np.ndarray] | None:
         if output.record["energy"] is None:
             return None
-        walkers = np.asarray(output.arrays.get("walkers", self.mapper.base.x), np.int8)
+        kept = output.arrays.get("samples", output.arrays.get("walkers", self.mapper.base.x))
+        walkers = np.asarray(kept, np.int8)
         some = walkers[:: max(1, len(walkers) // WALKERS)]
-        return {name: np.asarray(value) for name, value in output.arrays.items()} | {"walkers": some}
+        rest = {name: np.asarray(value) for name, value in output.arrays.items() if name != "samples"}
+        return rest | {"walkers": some}
 
     def _point(self, index: int, done: Outputs, progress: Progress) -> Output:
         raise NotImplementedError
@@ -235,12 +237,14 @@ class FullAdaptation(Adaptation):
         system, start = self._system(index), self._start(self._wave(index).parent, done)
         try:
             params, x = self._optimise(index, *start, progress)
-            record = self._measure(system, params, x, self._key(index), progress)
+            record, samples = self._measure(system, params, x, self._key(index), progress)
         except PhysicsError as error:
             progress.warn(str(error))
             record = failed_record(system, self.mapper.adapt.method, progress.cost(), str(error))
-            params, x = start
+            (params, x), samples = start, None
         kept = {} if self._trainer is None else tree.to_arrays(params) | {"walkers": np.asarray(x)}
+        if samples is not None:  # of the state as it was measured; walkers are where a neighbour starts from
+            kept["samples"] = np.asarray(samples, np.int8)[:: max(1, len(samples) // WALKERS)]
         return self._told(index, Output(record, kept), progress)
 
     def _optimise(self, index: int, params: PyTree, x: PyTree, progress: Progress) -> tuple[PyTree, PyTree]:
@@ -259,10 +263,10 @@ class FullAdaptation(Adaptation):
 
     def _measure(
         self, system: LatticeSystem, params: PyTree, x: PyTree, key: Array, progress: Progress
-    ) -> dict[str, Any]:
-        """Fresh samples of the final weights."""
+    ) -> tuple[dict[str, Any], Array]:
+        """Record and fresh samples of the final weights."""
         static = eqx.partition(self.mapper.base.wavefunction, eqx.is_array)[1]
-        measured, acceptance = self.mapper.sampled(system, eqx.combine(params, static), x, key)
+        measured, acceptance, samples = self.mapper.sampled(system, eqx.combine(params, static), x, key)
         found = None if self._trainer is None else self._trainer.convergence(zero_of(system, system.couplings))
         record = point_record(
             system,
@@ -274,7 +278,7 @@ class FullAdaptation(Adaptation):
             doubts=self.mapper.inherited() if found is None else found.doubts(),
             sampling=Sampling(acceptance),
         )
-        return record | convergence_of(found)
+        return record | convergence_of(found), samples
 
 
 def adaptation(mapper: Mapper, points: list[dict[str, float]], after: tuple[str, ...] = ()) -> Adaptation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -31,6 +32,7 @@ class Base:
     wavefunction: Wavefunction
     x: PyTree  # (chains, sites)
     convergence: Convergence | None = None  # of its training, where that is known
+    snapshots: Mapping[int, PyTree] = dataclasses.field(default_factory=dict)  # weights on the way, by step
 
 
 class Mapper:
@@ -118,7 +120,7 @@ class Mapper:
             measured = self.tools.measure(self.estimator, self.base.wavefunction, self.base.system, pools, keys[0])
         else:
             key = jax.random.fold_in(self.key, 0)
-            measured, acceptance = self.sampled(self.base.system, self.base.wavefunction, self.base.x, key)
+            measured, acceptance, _ = self.sampled(self.base.system, self.base.wavefunction, self.base.x, key)
         found = self.base.convergence
         record = point_record(
             self.base.system,
@@ -134,8 +136,8 @@ class Mapper:
 
     def sampled(
         self, system: LatticeSystem, wavefunction: Wavefunction, x: PyTree, key: Array
-    ) -> tuple[Measured, float]:
-        """What fresh samples say about any state of the family, and their acceptance rate.
+    ) -> tuple[Measured, float, PyTree]:
+        """What fresh samples say about any state of the family, their acceptance rate, and the samples.
 
         Args:
             system: at its couplings. wavefunction: the state. x: walkers of its optimisation. key: random key.
@@ -145,7 +147,7 @@ class Mapper:
         start, guide = self.spread(x, self.layout.chains), self.guide(wavefunction, x)
         xs, acceptance = tools.samples(wavefunction, start, jax.random.fold_in(key, 1), guide)
         pool = fill(wavefunction, family, xs, self.layout.chunk)
-        return tools.measure(self.estimator, wavefunction, system, [pool], jax.random.fold_in(key, 2)), acceptance
+        return tools.measure(self.estimator, wavefunction, system, [pool], jax.random.fold_in(key, 2)), acceptance, xs
 
     def known(self, system: LatticeSystem) -> Known:
         """Reference and exact observables, where the study wants them."""

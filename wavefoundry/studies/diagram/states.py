@@ -265,6 +265,11 @@ class LatticeState:
         )
 
 
+def log_psi_of(state: LatticeState, xs: Array) -> np.ndarray:
+    """Log psi of many configurations (n, sites), complex, unchecked."""
+    return np.asarray(_log_psi(state.wavefunction, state.system, jnp.asarray(xs), state._chunk))
+
+
 def _amplitude(wavefunction: Wavefunction, system: LatticeSystem, x: Array) -> Psi:
     return wavefunction(system, x)
 

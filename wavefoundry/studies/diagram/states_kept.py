@@ -42,7 +42,7 @@ def with_arrays(wavefunction: Wavefunction, arrays: Mapping[str, np.ndarray]) ->
     """A wavefunction with the head ``weights`` of a point, with all arrays of a full training, or as it is."""
     if "weights" in arrays:
         return with_head_weights(wavefunction, jnp.asarray(arrays["weights"]))
-    changed = {name: value for name, value in arrays.items() if name != "walkers"}
+    changed = {name: value for name, value in arrays.items() if name not in ("walkers", "samples")}
     return tree.from_arrays(wavefunction, changed) if changed else wavefunction
 
 

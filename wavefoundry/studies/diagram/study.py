@@ -29,11 +29,21 @@ from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.adapting import Adaptation, adaptation
+from wavefoundry.studies.diagram.findings import (
+    FEATURES,
+    TRANSITION,
+    Diagrammed,
+    find_features,
+    find_transition,
+    transition_task,
+)
 from wavefoundry.studies.diagram.mapper import Base, Mapper
 from wavefoundry.studies.diagram.networks import NETWORKS, Fitted, described, fitted, imposed_by, system_of
-from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size
+from wavefoundry.studies.diagram.pretraining import SNAPSHOT, Trainer, Training, chunk_size, snapshot_arrays
 from wavefoundry.studies.diagram.records import zero_of
 from wavefoundry.studies.diagram.rivals import held_against
+from wavefoundry.studies.diagram.states import LatticeState
+from wavefoundry.studies.diagram.states_kept import states_of
 from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
@@ -84,6 +94,8 @@ MODEST = 1e9
 """Sites times samples times width^2 below which no array is large."""
 LARGEST = 1.0
 """No step changes log psi of a sample by more."""
+SNAPSHOTS = (20, 4)
+"""After one part in so many of the pre-training its weights are kept, to show how the features came about."""
 LISTED, FULL_SUM = 2**14, 1024
 """Up to so many configurations "auto" lists them all, which costs no more than sampling and misses none; up to so many
 rows of the metric it takes them all in every step, so that there is no noise at all."""
@@ -109,13 +121,14 @@ def pretrain(
         training = dataclasses.replace(training, options=options, listed=True, chains=1)
     params, static = eqx.partition(wavefunction, eqx.is_array)
     trainer = Trainer(static, tree.all_weights(params), training, system.sites)
-    run = trainer.run(trainer.start(key, params, family), family, progress, "pretrain")
+    keep = tuple(sorted({max(1, table.steps // part) for part in SNAPSHOTS}))
+    run = trainer.run(trainer.start(key, params, family), family, progress, "pretrain", keep)
     wavefunction = eqx.combine(run.params, static)
     rest = trainer.convergence(zero_of(system, system.couplings))
     if listed is None:
-        return Base(system, wavefunction, run.sampler.x[0], rest)
+        return Base(system, wavefunction, run.sampler.x[0], rest, trainer.snapshots)
     chosen = sample_listed(wavefunction, family, listed.states, key, table.walkers, training.options.chunk)
-    return Base(system, wavefunction, chosen, rest)
+    return Base(system, wavefunction, chosen, rest, trainer.snapshots)
 
 
 class DiagramStudy:
@@ -147,7 +160,12 @@ class DiagramStudy:
             Task(PRETRAIN, share=3.0 * table.steps * table.walkers * len(self.spec.at_list())),
             Task(BASE, (PRETRAIN,), float(self.spec.evaluate.samples)),
         ]
-        return found if PRETRAIN not in done else found + self.adaptation(done).tasks(done)
+        if PRETRAIN not in done:
+            return found
+        points = self.adaptation(done).tasks(done)
+        needs = (PRETRAIN, BASE, *(task.name for task in points))
+        last = [Task(FEATURES, (PRETRAIN, BASE)), transition_task(needs, len(points) * self.spec.evaluate.samples)]
+        return [*found, *points, *last]
 
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of them."""
@@ -156,7 +174,8 @@ class DiagramStudy:
                 self.spec.pretrain, self.system.extent, self.chunk, self.spec.output.checkpoint_every
             )
             base = pretrain(self.first, self.system, self.spec.at_list(), training, self.spec.pretrain, progress)
-            return Output({"rest": None if base.convergence is None else base.convergence.stored()}, base_arrays(base))
+            rest = None if base.convergence is None else base.convergence.stored()
+            return Output({"rest": rest}, base_arrays(base) | snapshot_arrays(base.snapshots))
         if name == BASE:
             progress.compiling("the sampler, the feature pool and head tuning")
             mapper = self.adaptation(done).mapper
@@ -164,6 +183,13 @@ class DiagramStudy:
             meta = base_meta(self.described.model, self.spec.pretrain, record)
             progress.say("adapt", f"{self.spec.adapt.method} at {len(self.spec.points_list())} points")
             return Output(record, models={"base": (base_arrays(mapper.base), meta)})
+        if name == FEATURES:
+            kept = {key: value for key, value in done[PRETRAIN].arrays.items() if key.startswith(SNAPSHOT)}
+            base = self.adaptation(done).mapper.base
+            last = LatticeState(base.system, base.wavefunction, base.x, done[BASE].record)
+            return find_features(self.first, last, kept, self.spec.pretrain.steps, self.chunk)
+        if name == TRANSITION:
+            return find_transition(diagrammed(self.adaptation(done), done), done[BASE].record, progress)
         return self.adaptation(done).perform(name, done, progress)
 
     def adaptation(self, done: Outputs) -> Adaptation:
@@ -188,7 +214,14 @@ class DiagramStudy:
         if len(spec.at_list()) > 1:
             pretrained["trained_together"] = spec.at_list()
         settings = spec.model_dump(mode="json", exclude_none=True)
-        return summary_of(points.mapper.base, pretrained, records, points.cost(done), settings)
+        found = {**done[TRANSITION].record, FEATURES: done[FEATURES].record}
+        return summary_of(points.mapper.base, pretrained, records, points.cost(done), settings) | found
+
+
+def diagrammed(points: Adaptation, done: Outputs) -> Diagrammed:
+    """Records and states of finished points."""
+    records = points.records(done)
+    return Diagrammed(records, states_of(points.mapper.base, records, points.states(done)))
 
 
 def build(spec: DiagramSpec, context: Context) -> DiagramStudy:
