@@ -29,10 +29,10 @@ def ground(system: Any, name: str, grid: np.ndarray, bars: float) -> tuple[list[
             k: {"value": exact.expectation(o, vector), "error": bars}
             for k, o in zip(here.names, here.operators, strict=True)
         }
-        moments = np.abs(vector) ** 2 @ table
-        found = {
-            k: {"value": float(v), "error": bars / 100} for k, v in zip(observables.names(system), moments, strict=True)
-        }
+        moments = dict(zip(observables.names(system), np.abs(vector) ** 2 @ table, strict=True))
+        found = {}
+        if "m2" in moments:
+            found["binder"] = {"value": 1 - moments["m4"] / (3 * moments["m2"] ** 2), "error": bars / 100}
         records.append(
             {"couplings": here.values, "energy": energy, "energy_error": bars, "verdict": "trusted", "terms": terms,
              "observables": found}

@@ -10,7 +10,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.core.errors import InputError
-from wavefoundry.reports import content, judgement, page, view
+from wavefoundry.reports import content, findings, judgement, page, view
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
 
@@ -114,6 +114,8 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         "unit": view.unit(summary),
         "flags": content.FLAGS,
         "raised": sorted({flag.rstrip("!") for row in rows for flag in row.flags}),
+        "transition": findings.transition_words(summary),
+        "learned": findings.features_words(summary),
         "one_round": _one_round(log),
         "methods": sorted({row.method for row in rows if row.method}),
         "settings": content.pairs(summary.get("settings")),
@@ -132,6 +134,11 @@ CAPTIONS = {
     "of the energy along that coupling.",
     "quality": "V-score and split R-hat of the fresh samples of every point; dashes: the plain V-score, which does not "
     "see configurations that the samples never meet.",
+    "structure": "Structure factor over the momenta in the order of summary.json; lines are exact values where known.",
+    "transition": "What every method looks at over the coupling, with error bars, and where it sees the transition of "
+    "this lattice (green; red: a level crossing). That of the infinite lattice lies beside it.",
+    "features": "First two principal components of the features z on samples of the pre-trained state, before, during "
+    "and after the pre-training; the share of the variance of the first component above.",
     "pretrain": "Pre-training. Each value comes from the samples of one step while the parameters move: a "
     "picture of convergence, not a result.",
     "rounds": "Adaptation. Energies of fresh samples (solid) and of the held-out part (dashed) of the "
@@ -154,6 +161,9 @@ def pictures(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Pi
         "diagram": figures.diagram_figure(summary) if rows else None,
         "observables": figures.observables_figure(summary),
         "correlations": figures.correlations_figure(summary),
+        "structure": figures.correlations_figure(summary, "structure"),
+        "transition": findings.transition_figure(summary),
+        "features": findings.features_figure(summary),
         "terms": figures.terms_figure(summary),
         "quality": figures.quality_figure(summary),
         "pretrain": figures.pretrain_figure(summary, log),

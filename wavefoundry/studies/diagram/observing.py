@@ -105,6 +105,9 @@ class Observer:
                 found[one.peak] = mine[top]._replace(at=one.names[top])
             else:
                 found |= dict(zip(one.names, mine, strict=True))
+            if {"m2", "m4"} <= set(one.names):
+                m2, m4 = (table[..., end - len(one.names) + one.names.index(name)] for name in ("m2", "m4"))
+                found["binder"] = _binder(m2, m4, amplitude)
         return found
 
     def _local(self, values: np.ndarray, amplitude: np.ndarray) -> dict[str, Observed]:
@@ -126,6 +129,14 @@ class Observer:
                     mean, error, _ = ratio(table[..., k], amplitude**2)
                     found[name] = Observed(mean, error, abs(mean))
         return found
+
+
+def _binder(m2: np.ndarray, m4: np.ndarray, amplitude: np.ndarray) -> Observed:
+    """1 - <m^4> / (3 <m^2>^2); both moments fluctuate together, so that its error bar is not that of either."""
+    weight = amplitude**2
+    (second, _, d2), (fourth, _, d4) = (ratio(x * weight, weight) for x in (m2, m4))
+    influence = 2 * fourth * d2 / (3 * second**3) - d4 / (3 * second**2)
+    return Observed(1 - fourth / (3 * second**2), mean_and_error(influence)[1], float(influence.std()))
 
 
 def _thinning(drawn: int, moved: int, chains: int) -> int:

@@ -26,6 +26,7 @@ from wavefoundry.engine.vmc import Options
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
+from wavefoundry.problems.measures import momenta
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.adapting import Adaptation, adaptation
@@ -310,7 +311,8 @@ def summary_of(
     records = held_against(records, [pretrained])
     usable = sum(record["energy"] is not None for record in records)
     words = [record["verdict"] for record in (pretrained, *records)]
-    return {
+    waves = momenta(system) if any("structure_zz_0" in record["observables"] for record in records) else []
+    return ({"momenta": waves} if waves else {}) | {
         "schema": SCHEMA,
         "kind": "diagram",
         "status": "complete" if usable == len(records) else "partial" if usable else "failed",

@@ -189,19 +189,14 @@ def _curvature(line: Line) -> tuple[Scan | None, Peak]:
 def _binder(line: Line, model: str) -> tuple[Scan | None, Peak]:
     """Where the Binder ratio 1 - <m^4> / (3 <m^2>^2) changes fastest: on a single lattice, no curves cross.
 
-    From the moments, which all-spin flips do not change.
+    It is made of moments that all-spin flips do not change.
     """
     if model not in MODELS or MODELS[model].order != "uniform":
         return None, Peak(math.nan, math.nan, "no order parameter is known for this model")
-    if len(line.x) < 5 or any("m4" not in record["observables"] for record in line.records):
-        return None, Peak(math.nan, math.nan, "the moments of the magnetisation were not measured at five points")
-    (m2, e2), (m4, e4) = (
-        np.array([[record["observables"][name][key] for key in ("value", "error")] for record in line.records], float).T
-        for name in ("m2", "m4")
-    )
-    ratio = 1 - m4 / (3 * m2**2)
-    # moments fluctuate together: an error bar from each alone, added up, is the larger side
-    error = np.hypot(e4 / (3 * m2**2), 2 * m4 * e2 / (3 * m2**3))
+    if len(line.x) < 5 or any("binder" not in record["observables"] for record in line.records):
+        return None, Peak(math.nan, math.nan, "the Binder ratio was not measured at five points")
+    rows = [record["observables"]["binder"] for record in line.records]
+    ratio, error = (np.array([row[key] for row in rows], float) for key in ("value", "error"))
     sign = -1.0 if ratio[-1] < ratio[0] else 1.0
     scan = slopes(line.x, sign * ratio, error)
     return scan, peak(scan)
