@@ -179,9 +179,9 @@ def test_a_study_tells_of_its_transition_and_of_its_features(tmp_path):
     stages = summary["features"]["stages"]
     assert [(one["stage"], one["step"]) for one in stages] == [
         ("before", 0),
-        ("during", 2),
-        ("during", 10),
-        ("after", 40),
+        ("during", 5),
+        ("during", 25),
+        ("after", 100),
     ]
     for one in stages:
         assert 0 < sum(one["explained"]) <= 1 + 1e-9 and set(one["correlations"]["pc1"]) >= {"log_psi", "abs_m", "m"}
