@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +28,7 @@ from wavefoundry.studies.progress import Progress
 CHAINS = 64
 
 
-def state_of(system, h: float, seed: int = 0):
+def state_of(system: Any, h: float, seed: int = 0) -> tuple[Any, Any]:
     """A network that was not trained at all, its amplitudes a little apart from each other."""
     patch = 1 if len(system.extent) > 1 else 2
     model = wf.models.vit(width=8, layers=1, heads=2, patch=patch, head="complex" if system.model == "j1j2" else "real")

@@ -19,7 +19,7 @@ def ground(system: Any, name: str, grid: np.ndarray, bars: float) -> tuple[list[
     states = exact.basis(system.hilbert)
     import jax
 
-    table = np.asarray(jax.vmap(observables.measure(system))(states))
+    table = np.asarray(jax.vmap(observables.measure(system))(jax.numpy.asarray(states)))
     vectors, records = [], []
     for value in grid:
         here = system.at(**{name: float(value)})
@@ -143,6 +143,17 @@ def test_a_bad_state_is_no_transition():
         pairs[pair] = Overlap(0.5, 0.01)
     found = by_method(records, pairs, "ising")
     assert found["fidelity"]["verdict"] == "not seen" and "end of the range" in found["fidelity"]["why"]
+
+
+def test_a_state_that_had_not_come_to_rest_widens_the_error_bar():
+    records, pairs = free_fermions(64, np.arange(0.5, 1.501, 0.1))
+    plain = by_method(records, pairs, "ising")["fidelity"]
+    records[4] |= {"flags": ["NOT-CONVERGED"]}
+    wide = by_method(records, pairs, "ising")["fidelity"]
+    assert wide["value"] == plain["value"] and wide["error"] > 0.1 > plain["error"] and "at 0.9 had" in wide["why"]
+    records[4] |= {"flags": []}
+    records[9] |= {"flags": ["NOT-CONVERGED"]}
+    assert by_method(records, pairs, "ising")["fidelity"]["error"] == plain["error"], "far away"
 
 
 def test_noise_has_no_maximum():

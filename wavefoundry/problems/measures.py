@@ -191,8 +191,8 @@ def exact_of(measure: Measure, vector: np.ndarray, states: np.ndarray) -> np.nda
         return np.abs(vector) ** 2 @ np.asarray(jax.lax.map(measure.one, jnp.asarray(states), batch_size=4096))
     images = applied(operators_of(measure.terms), vector, states)
     if measure.order == 2:
-        return np.asarray(jax.vmap(measure.combine)(images)).sum(axis=0)
-    return np.asarray(measure.combine(jnp.asarray(np.asarray(vector.conj() @ images))))
+        return np.asarray(jax.vmap(measure.combine)(jnp.asarray(images))).sum(axis=0)
+    return np.asarray(measure.combine(jnp.asarray(vector.conj() @ images)))
 
 
 def _renyi_of(vector: np.ndarray, states: np.ndarray, region: np.ndarray) -> float:

@@ -25,6 +25,8 @@ BEYOND = 12.0
 of the Ising chain of any length the factor stays below 8, whatever the grid."""
 JUMP = 5.0
 """So many times the slopes on either side is the slope of <H_k> across a level crossing (Ising chain: below 2)."""
+UNSETTLED = {"NOT-CONVERGED", "HIGH-VARIANCE", "LOWER-STATE"}
+"""Flags of states that may be off by more than their error bars say."""
 NO_SAMPLES = "no fidelity could be told: fewer than five states with samples that meet"
 
 Pairs = Mapping[tuple[int, int], Overlap]
@@ -71,12 +73,34 @@ def transitions(line: Line, pairs: Pairs, spreads: Mapping[int, tuple[float, flo
         _entry("curvature", line, *_curvature(line)),
         _entry("binder", line, *_binder(line, model)),
     ]
+    found = [_widened(one, line) for one in found]
     if crossed["verdict"] == "seen":
         for one in found[1:]:
             # a jump is no maximum: a curve over a grid of finite steps looks like one nevertheless
             if one["verdict"] == "seen" and one["method"] != "binder":
                 one |= {"value": None, "error": None, "verdict": "not seen", "why": "a level crossing is no maximum"}
     return found
+
+
+def _widened(entry: dict[str, Any], line: Line) -> dict[str, Any]:
+    """The same with a step of the grid added to the error where a state nearby is doubtful: it can move the maximum.
+
+    Resampling knows of the scatter of samples, not of what a state is off.
+    """
+    if entry["verdict"] != "seen":
+        return entry
+    order = np.argsort(np.abs(line.x - entry["value"]))[:3]
+    doubtful = sorted(float(line.x[i]) for i in order if UNSETTLED & {flag.rstrip("!") for flag in _flags(line, i)})
+    if not doubtful:
+        return entry
+    step = float(np.max(np.diff(np.sort(line.x[order]))))
+    places = ", ".join(f"{value:g}" for value in doubtful)
+    why = f"{entry['why']}, to a step of the grid: the states at {places} had not come to rest or vary too much"
+    return entry | {"error": math.hypot(entry["error"], step), "why": why}
+
+
+def _flags(line: Line, i: int) -> Sequence[str]:
+    return line.records[i].get("flags") or ()
 
 
 def best_of(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
