@@ -96,7 +96,8 @@ MODEST = 1e9
 LARGEST = 1.0
 """No step changes log psi of a sample by more."""
 SNAPSHOTS = (20, 4)
-"""After one part in so many of the pre-training its weights are kept, to show how the features came about."""
+"""After about one part in so many of the pre-training, in whole blocks, its weights are kept, to show how the features
+came about."""
 LISTED, FULL_SUM = 2**14, 1024
 """Up to so many configurations "auto" lists them all, which costs no more than sampling and misses none; up to so many
 rows of the metric it takes them all in every step, so that there is no noise at all."""
@@ -122,7 +123,8 @@ def pretrain(
         training = dataclasses.replace(training, options=options, listed=True, chains=1)
     params, static = eqx.partition(wavefunction, eqx.is_array)
     trainer = Trainer(static, tree.all_weights(params), training, system.sites)
-    keep = tuple(sorted({max(1, table.steps // part) for part in SNAPSHOTS}))
+    blocks = {max(1, round(table.steps / part / training.block)) for part in SNAPSHOTS}
+    keep = tuple(sorted(training.block * count for count in blocks if training.block * count < table.steps))
     run = trainer.run(trainer.start(key, params, family), family, progress, "pretrain", keep)
     wavefunction = eqx.combine(run.params, static)
     rest = trainer.convergence(zero_of(system, system.couplings))
