@@ -90,7 +90,7 @@ def test_samples_follow_the_amplitudes_and_expectation_values_the_full_sum(diagr
 
 
 def test_complex_and_large_operators_are_measured_and_others_refused(diagram):
-    """A current (imaginary elements) and exchanges of all pairs with random weights, against the vector; false alarm 6e-5 each."""
+    """A current (imaginary elements), and random exchanges of all pairs, against the vector; false alarm 6e-5 each."""
     state = diagram[0].state(J2=0.3)
     psi, hilbert, build = state.statevector(), state.system.hilbert, nk.operator.PauliStringsJax
     current = build(hilbert, ["XIYIIIII", "YIXIIIII"], [0.5, -0.5])
