@@ -440,4 +440,4 @@ def _references(
     for problem in reference_problems(table, judged):
         raise InputError(problem.what, where=f"wf.map: {'.'.join(problem.path)}", why=problem.why, fix=problem.fix)
     check_file(table, systems[0], points)
-    return References(table, systems, points, judged.exact == "auto")
+    return References(table, systems, points, judged.exact == "auto", judged.observables)

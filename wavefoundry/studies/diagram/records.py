@@ -15,7 +15,7 @@ from jaxtyping import Array
 from wavefoundry.adapt.pool import Pool, contract
 from wavefoundry.core.devices import mapped, on_devices, shared
 from wavefoundry.core.meter import Cost
-from wavefoundry.core.mixtures import mixed_estimate, mixed_mean, ratio
+from wavefoundry.core.mixtures import mixed_estimate, ratio
 from wavefoundry.core.statistics import Estimate, energy_statistics, z_score
 from wavefoundry.core.types import Head
 from wavefoundry.core.verdict import (
@@ -33,6 +33,7 @@ from wavefoundry.engine.one_move import image, move
 from wavefoundry.problems import observables
 from wavefoundry.problems.references.found import Found
 from wavefoundry.problems.spins import LatticeSystem, sign_free
+from wavefoundry.studies.diagram.observing import Amplitude, Drawn, Observed, Observer
 
 MOVED = 4
 """One of so many samples is moved on for the one-move variance: a quarter more local energies, a bounded estimate."""
@@ -54,23 +55,9 @@ def _images(system: LatticeSystem, head: Head, pool: Pool, stay: Array) -> tuple
 
 @eqx.filter_jit
 @on_devices
-def _observables(system: LatticeSystem, x: Array) -> Array:
-    return mapped(observables.measure(system), x, 1024)
-
-
-@eqx.filter_jit
-@on_devices
 def moved_on(system: LatticeSystem, x: Array, key: Array) -> Array:
     """Every configuration (M, sites) moved once by the Hamiltonian, see ``engine.one_move``."""
     return shared(jax.vmap(lambda a: move(system, a[0], a[1])), (jax.random.split(key, x.shape[0]), x))
-
-
-class Observed(NamedTuple):
-    """A sampled expectation value; deviation: standard deviation of the observable in |psi|^2."""
-
-    value: float
-    error: float
-    deviation: float
 
 
 class Measured(NamedTuple):
@@ -87,24 +74,29 @@ class Estimator:
     Args:
         system: any member of the family.
         chains: chains of a pool.
-        with_observables: measure them as well.
+        wanted: observables that are measured as well, by name, or True or False.
+
+    Raises:
+        InputError: one of them has no meaning for this system.
     """
 
-    def __init__(self, system: LatticeSystem, chains: int, with_observables: bool):
+    def __init__(self, system: LatticeSystem, chains: int, wanted: bool | Sequence[str]):
         self.system, self.chains = system, chains
-        self.names = observables.names(system) if with_observables else []
+        self.observer = Observer(system, chains, wanted)
 
     def energy(self, head: Head, couplings: np.ndarray, pool: Pool) -> Estimate:
         """Energy statistics of the samples of one pool: what guides an adaptation."""
         terms = self._chains([np.asarray(_terms(self.system, head, pool))])
         return energy_statistics(terms @ couplings, self.system.sites, e_inf=self._zero(couplings))
 
-    def measure(self, head: Head, couplings: np.ndarray, pools: Sequence[Pool], moved: Sequence[Pool]) -> Measured:
+    def measure(
+        self, head: Head, couplings: np.ndarray, pools: Sequence[Pool], moved: Sequence[Pool], state: Amplitude
+    ) -> Measured:
         """Energy, terms and observables from pools of |psi|^2 together with pools of moved samples.
 
         Args:
             head: of the wavefunction. couplings: (terms,). pools: drawn from |psi|^2. moved: what ``moved_on`` made of
-                some of their samples, chain by chain.
+                some of their samples, chain by chain. state: the same state, where observables need its amplitudes.
         """
         system = eqx.tree_at(lambda s: s.couplings, self.system, jnp.asarray(couplings))
         every = [*pools, *moved]
@@ -122,10 +114,8 @@ class Estimator:
             mean, error, _ = ratio(np.real(values[..., k]) * amplitude, amplitude**2)
             square = float(np.sum(np.abs(values[..., k]) ** 2) / np.sum(amplitude**2))
             terms[name] = Observed(mean, error, math.sqrt(max(square - mean**2, 0.0)))
-        found = {}
-        if self.names:
-            table = self._chains([np.asarray(_observables(system, pool.x)) for pool in every])
-            found = {name: Observed(*mixed_mean(table[..., k], amplitude)) for k, name in enumerate(self.names)}
+        xs = self._chains([np.asarray(pool.x) for pool in every])
+        found = self.observer.measure(state, Drawn(xs, drawn, amplitude, values @ couplings))
         return Measured(estimate, terms, found)
 
     def _zero(self, couplings: np.ndarray) -> float:
@@ -155,9 +145,9 @@ class Known(NamedTuple):
     method: str | None = None
 
 
-def known_of(system: LatticeSystem) -> Known:
-    """Reference energy and exact observables of a system, as far as they are known."""
-    return Known(*observables.reference_of(system))
+def known_of(system: LatticeSystem, wanted: bool | Sequence[str] = True) -> Known:
+    """Reference energy and exact values of the observables ``wanted``, as far as they are known."""
+    return Known(*observables.reference_of(system, wanted))
 
 
 class Sampling(NamedTuple):
@@ -257,7 +247,8 @@ def observed(one: Observed, exact: float | None, estimate: Estimate, verdict: Ve
     bias = bias_of(one, estimate)
     word, why = observable_verdict(one.value, one.error, exact, bias, verdict)
     z = None if exact is None else z_score(one.value - exact, one.error, max(abs(exact), 1e-6))
-    return {"value": one.value, "error": one.error, "exact": exact, "z": z, "bias": bias, "verdict": word, "why": why}
+    found = {"value": one.value, "error": one.error, "exact": exact, "z": z, "bias": bias, "verdict": word, "why": why}
+    return found | ({"at": one.at} if one.at else {})
 
 
 def bias_of(one: Observed, estimate: Estimate) -> float:

@@ -63,7 +63,8 @@ class References:
 
     Args:
         table: of the study file. bases: the systems at the pre-training points, one for every base. points: couplings
-            of the points. wanted: False where ``[evaluate] exact`` says that there should be none.
+            of the points. wanted: False where ``[evaluate] exact`` says that there should be none. measured:
+            observables, as there.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class References:
         bases: Sequence[LatticeSystem],
         points: Sequence[Mapping[str, float]],
         wanted: bool = True,
+        measured: bool | Sequence[str] = True,
     ):
+        self._measured = measured
         self.table, self.wanted = table, wanted and table.methods != []
         self._points, self._bases = [bases[0].at(**point) for point in points], list(bases)
         self._systems: dict[tuple[float, ...], LatticeSystem] = {}
@@ -111,7 +114,8 @@ class References:
             progress.say(KIND, f"{method} at {at}")
         hooks = lattices.Hooks(lambda: progress.stopping, lambda text: progress.say(KIND, f"{method} at {at}: {text}"))
         try:
-            found = lattices.find(system, method, settings_of(self.table, system), hooks)
+            settings = settings_of(self.table, system)._replace(observables=self._measured)
+            found = lattices.find(system, method, settings, hooks)
         except InputError as error:  # the file was there when the study began
             found = failed(" ".join(str(error).split()))
         if found is None:
@@ -135,9 +139,8 @@ class References:
         if not self.wanted:
             return Known()
         if _key(system) not in self._known:
-            found = {
-                m: lattices.find(system, m, lattices.Settings(), lattices.Hooks()) for m in lattices.automatic(system)
-            }
+            settings = lattices.Settings(observables=self._measured)
+            found = {m: lattices.find(system, m, settings, lattices.Hooks()) for m in lattices.automatic(system)}
             kept = {m: one for m, one in found.items() if one and (m != "literature" or not one.why)}
             self._known[_key(system)] = known_from(kept, system)
         return self._known[_key(system)]
