@@ -20,8 +20,9 @@ from wavefoundry.core.verdict import judge
 from wavefoundry.problems import exact, lattice, measures
 from wavefoundry.problems.observables import measures_of
 from wavefoundry.studies.diagram.observing import Amplitude, Observed
-from wavefoundry.studies.diagram.records import MOVED, Estimator, moved_on, observed
+from wavefoundry.studies.diagram.records import MOVED, Estimator, Known, moved_on, observed
 from wavefoundry.studies.diagram.states import LatticeState
+from wavefoundry.studies.diagram.trust import judged
 
 CHAINS = 64
 
@@ -51,6 +52,26 @@ def measured(system, wave, wanted: list[str], per_chain: int, seed: int = 1):
     return estimator.measure(wave.head, np.asarray(system.couplings), pools[:1], pools[1:], state).observables, psi
 
 
+def relaxation(system, wanted: list[str], psi: np.ndarray) -> dict[str, tuple[float, float]]:
+    """d<O>/dtau by a small step of imaginary time, and the deviation of what is averaged, for what has one."""
+    h, states = system.operator().to_sparse(), exact.basis(system.hilbert)
+    force, step, found = h @ psi - np.vdot(psi, h @ psi).real * psi, 1e-5, {}
+    for one in measures_of(system, wanted):
+        if getattr(one, "order", 1) == 2 or getattr(one, "peak", ""):
+            continue
+        after = [psi - sign * step * force for sign in (1, -1)]
+        values = [measures.exact_of(one, v / np.linalg.norm(v), states) for v in after]
+        if isinstance(one, measures.Diagonal):
+            table = np.asarray(jax.vmap(one.one)(jnp.asarray(states)))
+            centred = table - np.abs(psi) ** 2 @ table
+            spread = np.sqrt(np.abs(force) ** 2 @ centred**2)
+        else:  # of the order of the values themselves
+            spread = np.full(len(one.names), np.linalg.norm(force) * (1.0 + np.abs(values[0]).max()))
+        drifts = (values[0] - values[1]) / (2 * step)
+        found |= {name: (d, 2 * s) for name, d, s in zip(one.names, drifts, spread, strict=True)}
+    return found
+
+
 @pytest.mark.parametrize(
     ("build", "wanted"),
     [
@@ -73,6 +94,9 @@ def test_all_observables_agree_with_full_sums(build, wanted):
         one = found[name]
         assert abs(one.value - value) < 4.5 * one.error + 1e-9, (name, one, value)
         assert not one.why
+    drifts = relaxation(system, wanted, psi)
+    for name, (drift, spread) in drifts.items():
+        assert abs(found[name].drift - drift) < 4.5 * spread / np.sqrt(2048) + 1e-6, (name, found[name].drift, drift)
     if "magnetisation" in wanted:
         one, moments = found["binder"], [truth["m2"], truth["m4"]]
         assert abs(one.value - (1 - moments[1] / (3 * moments[0] ** 2))) < 4.5 * one.error
@@ -86,8 +110,12 @@ def test_an_entropy_without_enough_samples_is_refused():
     one = found["renyi2"]
     assert "too few samples" in one.why or one.error < 0.25
     estimate = energy_statistics(np.random.default_rng(0).normal(size=(64, 8)), 8)
-    shown = observed(Observed(np.nan, np.inf, np.nan, why="too few samples"), 1.0, estimate, judge([]))
-    assert shown["verdict"] == "refused" and shown["why"] == "too few samples"
+    entry = observed(
+        Observed(np.nan, np.inf, np.nan, why="too few samples"), "renyi2", Known(None, {"renyi2": 1.0}), estimate
+    )
+    record = {"energy": -1.0, "energy_scale": 1.0, "observables": {"renyi2": entry}} | judge([]).fields()
+    shown = judged(record)["observables"]["renyi2"]
+    assert shown["verdict"] == "refused" and shown["why"] == "too few samples" and shown["z"] is None
 
 
 def test_components_against_numpy():

@@ -56,6 +56,11 @@ class Drawn(NamedTuple):
     amplitude: np.ndarray
     energy: np.ndarray
 
+    def residual(self) -> np.ndarray:
+        """Psi (H - E) psi / q of all samples, of mean zero, over the mean of the weights."""
+        mean, _, _ = ratio(np.real(self.energy) * self.amplitude, self.amplitude**2)
+        return self.amplitude * (self.energy - mean * self.amplitude) / np.mean(self.amplitude**2)
+
     def thinned(self, enough: int) -> Drawn:
         """Every so many samples of a chain, with the same share of moved ones; at least ``enough`` in all."""
         chains, n = self.amplitude.shape
@@ -70,12 +75,14 @@ class Drawn(NamedTuple):
 class Observed(NamedTuple):
     """A sampled expectation value; deviation: standard deviation of the observable in |psi|^2.
 
+    drift: -2 Cov(O, H), its rate of change in imaginary time, nan where samples do not tell it, see ``trust``.
     at: where a largest value was found. why: what makes the number useless, empty where nothing does.
     """
 
     value: float
     error: float
     deviation: float
+    drift: float = math.nan
     at: str = ""
     why: str = ""
 
@@ -108,54 +115,61 @@ class Observer:
         if self.diagonal:
             flat = jnp.asarray(drawn.x.reshape(-1, drawn.x.shape[-1]))
             table = np.asarray(_diagonal(state.system, self.wanted, flat)).reshape(*drawn.amplitude.shape, -1)
-            found |= self._diagonal(table, drawn.amplitude)
+            found |= self._diagonal(table, drawn.amplitude, np.real(drawn.residual()))
         if self.operators is not None:
             some = drawn.thinned(ENOUGH)
             xs = jnp.asarray(some.x.reshape(-1, some.x.shape[-1]))
             values = np.asarray(local_values(self.operators, state.partial(), xs, state.chunk))
-            found |= self._local(values.reshape(*some.amplitude.shape, -1), some.amplitude)
+            found |= self._local(values.reshape(*some.amplitude.shape, -1), some)
         for one in self.swap:
-            found[one.names[0]] = _entropy(one, state, drawn.x[:, : drawn.count])
+            found[one.names[0]] = _entropy(one, state, drawn)
         return found
 
-    def _diagonal(self, table: np.ndarray, amplitude: np.ndarray) -> dict[str, Observed]:
-        found, start = {}, 0
+    def _diagonal(self, table: np.ndarray, amplitude: np.ndarray, residual: np.ndarray) -> dict[str, Observed]:
+        found: dict[str, Observed] = {}
+        start = 0
         for one in self.diagonal:
             end = start + len(one.names)
             mine = table[..., start:end]
             start = end
             if one.peak:
-                found[one.peak] = _peak(one.names, mine, amplitude)
+                found[one.peak] = _peak(one.names, mine, amplitude, residual)
                 continue
-            found |= {name: Observed(*mixed_mean(mine[..., k], amplitude)) for k, name in enumerate(one.names)}
+            drifts = -2 * np.mean(mine * residual[..., None], axis=(0, 1))
+            for k, name in enumerate(one.names):
+                found[name] = Observed(*mixed_mean(mine[..., k], amplitude), float(drifts[k]))
             second = next((name for name in one.names if name.endswith("m2")), None)
             if second is not None:
                 m2, m4 = (mine[..., one.names.index(name)] for name in (second, second.replace("m2", "m4")))
-                found[second.replace("m2", "binder")] = _binder(m2, m4, amplitude)
+                found[second.replace("m2", "binder")] = _binder(m2, m4, amplitude, residual)
         return found
 
-    def _local(self, values: np.ndarray, amplitude: np.ndarray) -> dict[str, Observed]:
+    def _local(self, values: np.ndarray, drawn: Drawn) -> dict[str, Observed]:
         """From local values (chains, samples, T): of linear observables, and of products of two operators.
 
         Of squares of an order the deviation is about their mean; local values do not tell it.
         """
-        found, start = {}, 0
+        found: dict[str, Observed] = {}
+        start, amplitude = 0, drawn.amplitude
+        forces = np.conj(values) * drawn.residual()[..., None]
         for one in self.local:
-            mine = values[..., start : start + len(one.terms)]
+            mine, force = (table[..., start : start + len(one.terms)] for table in (values, forces))
             start += len(one.terms)
+            nothing = np.asarray(one.combine(jnp.zeros(len(one.terms), complex)))  # a linear one may have a constant
+            drifts = -2 * (np.asarray(one.combine(jnp.asarray(force.mean(axis=(0, 1))))) - nothing)
             scaled = mine if one.order == 1 else mine * amplitude[..., None]
             flat = jnp.asarray(scaled.reshape(-1, scaled.shape[-1]))
             table = np.asarray(jax.vmap(one.combine)(flat)).reshape(*amplitude.shape, -1)
             for k, name in enumerate(one.names):
                 if one.order == 1:
-                    found[name] = Observed(*mixed_mean(table[..., k], amplitude))
+                    found[name] = Observed(*mixed_mean(table[..., k], amplitude), float(drifts[k]))
                 else:
                     mean, error, _ = ratio(table[..., k], amplitude**2)
                     found[name] = Observed(mean, error, abs(mean))
         return found
 
 
-def _peak(names: Sequence[str], table: np.ndarray, amplitude: np.ndarray) -> Observed:
+def _peak(names: Sequence[str], table: np.ndarray, amplitude: np.ndarray, residual: np.ndarray) -> Observed:
     """The largest of several means; each half of the chains is measured where the other half sees the largest.
 
     The largest of means over the same samples would lie too high.
@@ -164,15 +178,18 @@ def _peak(names: Sequence[str], table: np.ndarray, amplitude: np.ndarray) -> Obs
     tops = [int(np.argmax(means[1 - half :: 2].mean(axis=0))) for half in (0, 1)]
     chosen = table[..., tops[0]].copy()
     chosen[1::2] = table[1::2, :, tops[1]]
-    return Observed(*mixed_mean(chosen, amplitude), at=names[int(np.argmax(means.mean(axis=0)))])
+    drift = -2 * float(np.mean(chosen * residual))
+    return Observed(*mixed_mean(chosen, amplitude), drift, names[int(np.argmax(means.mean(axis=0)))])
 
 
-def _binder(m2: np.ndarray, m4: np.ndarray, amplitude: np.ndarray) -> Observed:
+def _binder(m2: np.ndarray, m4: np.ndarray, amplitude: np.ndarray, residual: np.ndarray) -> Observed:
     """1 - <m^4> / (3 <m^2>^2); both moments fluctuate together, so that its error bar is not that of either."""
     weight = amplitude**2
     (second, _, d2), (fourth, _, d4) = (ratio(x * weight, weight) for x in (m2, m4))
-    influence = 2 * fourth * d2 / (3 * second**3) - d4 / (3 * second**2)
-    return Observed(1 - fourth / (3 * second**2), mean_and_error(influence)[1], float(influence.std()))
+    along = 2 * fourth / (3 * second**3), -1 / (3 * second**2)
+    drift = -2 * float(np.mean((along[0] * m2 + along[1] * m4) * residual))
+    influence = along[0] * d2 + along[1] * d4
+    return Observed(1 - fourth / (3 * second**2), mean_and_error(influence)[1], float(influence.std()), drift)
 
 
 def _amplitude(wavefunction: Wavefunction, system: LatticeSystem, x: Array) -> Psi:
@@ -204,13 +221,17 @@ def _swapped(amplitude: Any, system: LatticeSystem, x: Array, y: Array, region: 
     return mapped(lambda ab: pair(*ab), (x, y), chunk)
 
 
-def _entropy(one: Swap, state: Amplitude, drawn: np.ndarray) -> Observed:
-    """Renyi-2 entropy from pairs of independent chains, (chains, n, sites)."""
-    half, count = drawn.shape[0] // 2, drawn.shape[1]
-    first, second = drawn[:half], drawn[half : 2 * half]
-    shifts = sorted({s * count // SHIFTS for s in range(SHIFTS)})
-    x = np.concatenate([first] * len(shifts), axis=1)
-    y = np.concatenate([np.roll(second, s, axis=1) for s in shifts], axis=1)
+def _entropy(one: Swap, state: Amplitude, drawn: Drawn) -> Observed:
+    """Renyi-2 entropy from pairs of independent chains."""
+    count = drawn.count
+    half, shifts = len(drawn.x) // 2, sorted({s * count // SHIFTS for s in range(SHIFTS)})
+
+    def paired(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        first, second = table[:half, :count], table[half : 2 * half, :count]
+        second = [np.roll(second, s, axis=1) for s in shifts]
+        return np.concatenate([first] * len(shifts), axis=1), np.concatenate(second, axis=1)
+
+    x, y = paired(drawn.x)
     flat_x, flat_y = (jnp.asarray(a.reshape(-1, a.shape[-1])) for a in (x, y))
     terms = np.asarray(_swapped(state.partial(), state.system, flat_x, flat_y, jnp.asarray(one.region), state.chunk))
     terms = terms.reshape(half, -1)
@@ -218,4 +239,7 @@ def _entropy(one: Swap, state: Amplitude, drawn: np.ndarray) -> Observed:
     if not mean > 0 or error > VAGUE * mean:
         why = f"Tr rho^2 = {mean:.2g} +- {error:.1g}: too few samples for its logarithm"
         return Observed(-math.log(mean) if mean > 0 else math.nan, math.inf, math.nan, why=why)
-    return Observed(-math.log(mean), error / mean, float(terms.std()) / mean)
+    local = np.real(drawn.energy[:, :count] / drawn.amplitude[:, :count])
+    a, b = paired(local - local.mean())
+    drift = 2 * float(np.mean((terms - mean) * (a + b))) / mean
+    return Observed(-math.log(mean), error / mean, float(terms.std()) / mean, drift)

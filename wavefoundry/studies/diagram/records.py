@@ -22,18 +22,16 @@ from wavefoundry.core.verdict import (
     VARIANCE_WARN,
     Doubt,
     Reference,
-    Verdict,
     graded,
-    observable_verdict,
     reference_doubts,
     refused,
     verdict_of,
 )
 from wavefoundry.engine.one_move import image, move
-from wavefoundry.problems import observables
 from wavefoundry.problems.references.found import Found
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies.diagram.observing import Amplitude, Drawn, Observed, Observer
+from wavefoundry.studies.diagram.trust import judged
 
 MOVED = 4
 """One of so many samples is moved on for the one-move variance: a quarter more local energies, a bounded estimate."""
@@ -135,7 +133,7 @@ class Known(NamedTuple):
     """What is known independently of a point: energy and observables, why where there is none, and by which methods.
 
     references: what every method gave, see ``problems.references.found``. method: the one that the energy is held
-    against.
+    against. near: observables of methods that are not exact, with their source.
     """
 
     reference: Reference | None = None
@@ -143,11 +141,7 @@ class Known(NamedTuple):
     why: str | None = None
     references: dict[str, Found] = {}
     method: str | None = None
-
-
-def known_of(system: LatticeSystem, wanted: bool | Sequence[str] = True) -> Known:
-    """Reference energy and exact values of the observables ``wanted``, as far as they are known."""
-    return Known(*observables.reference_of(system, wanted))
+    near: dict[str, tuple[float, str]] = {}
 
 
 class Sampling(NamedTuple):
@@ -176,7 +170,8 @@ def point_record(
         further.append(sign_doubt(estimate, agrees))
     verdict = verdict_of(estimate, reference, further, known.why)
     energy = None if reference is None else reference.energy
-    return {
+    zero = zero_of(system, system.couplings)
+    record = {
         "couplings": system.values,
         "method": method,
         "energy": estimate.mean,
@@ -198,10 +193,7 @@ def point_record(
         "references": {name: _found_fields(one, estimate, system) for name, one in known.references.items()},
         "exact_energy": energy if reference is not None and reference.exact else None,
         **distance(estimate, reference),
-        "observables": {
-            name: observed(one, known.observables.get(name), estimate, verdict)
-            for name, one in measured.observables.items()
-        },
+        "observables": {name: observed(one, name, known, estimate) for name, one in measured.observables.items()},
         "exact_observables": {k: v for k, v in known.observables.items() if k in measured.observables},
         "terms": {
             name: {"value": one.value, "error": one.error, "bias": bias_of(one, estimate)}
@@ -209,7 +201,9 @@ def point_record(
         },
         **verdict.fields(),
         "cost": cost.to_dict(),
+        "energy_scale": abs(estimate.mean - zero) / system.sites,
     }
+    return judged(record)
 
 
 def _reference_fields(known: Known) -> dict[str, Any] | None:
@@ -242,13 +236,18 @@ def distance(estimate: Estimate, reference: Reference | None) -> dict[str, float
     return {"relative_error": relative, "z": z_score(difference, estimate.error, scale or abs(estimate.mean))}
 
 
-def observed(one: Observed, exact: float | None, estimate: Estimate, verdict: Verdict) -> dict[str, Any]:
-    """An observable with its own verdict; ``bias``: what the state itself may be off, 2 sqrt(V) deviations."""
-    bias = bias_of(one, estimate)
-    word, why = observable_verdict(one.value, one.error, exact, bias, verdict)
-    z = None if exact is None else z_score(one.value - exact, one.error, max(abs(exact), 1e-6))
-    found = {"value": one.value, "error": one.error, "exact": exact, "z": z, "bias": bias, "verdict": word, "why": why}
-    return found | ({"at": one.at} if one.at else {})
+def observed(one: Observed, name: str, known: Known, estimate: Estimate) -> dict[str, Any]:
+    """An observable before its verdict; ``bias``: where it has no drift, 2 sqrt(V) deviations, see ``trust``."""
+    exact, near = known.observables.get(name), known.near.get(name)
+    held = exact if exact is not None else None if near is None else near[0]
+    z = None
+    if held is not None and math.isfinite(one.error):
+        z = z_score(one.value - held, one.error, max(abs(held), 1e-6))
+    drift = one.drift if math.isfinite(one.drift) else None
+    found = {"value": one.value, "error": one.error, "exact": exact, "z": z, "drift": drift}
+    found |= {"bias": bias_of(one, estimate), "verdict": "refused", "why": one.why}
+    found |= {"at": one.at} if one.at else {}
+    return found if exact is not None or near is None else found | {"reference": {"value": near[0], "source": near[1]}}
 
 
 def bias_of(one: Observed, estimate: Estimate) -> float:
@@ -281,7 +280,7 @@ def failed_record(system: LatticeSystem, method: str, cost: Cost, why: str) -> d
     """A point without a usable number: local energies were not finite."""
     nothing = ("energy", "energy_error", "energy_per_site", "variance", "v_score", "v_score_error", "v_score_plain")
     nothing += ("v_score_plain_error", "r_hat", "r_hat_limit", "tau", "ess", "samples", "acceptance", "pool")
-    nothing += ("reference", "exact_energy", "relative_error", "z")
+    nothing += ("reference", "exact_energy", "relative_error", "z", "energy_scale", "gap")
     record = {"couplings": system.values, "method": method} | dict.fromkeys(nothing)
     rest = {"observables": {}, "exact_observables": {}, "terms": {}, "references": {}} | refused(
         "NOT-FINITE", "sampled", why

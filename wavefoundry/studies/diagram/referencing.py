@@ -210,7 +210,11 @@ def known_from(found: Mapping[str, Found], system: LatticeSystem) -> Known:
     known = next((one.observables for one in exact if one.observables), {})
     reference = None if method is None else found[method].reference(zero)
     why = reasons(found) if method is None else None
-    return Known(reference, known, why, dict(found), method)
+    near: dict[str, tuple[float, str]] = {}
+    for name, one in found.items():
+        if one.energy is not None and one.kind != "exact":
+            near |= {what: (value, one.source or name) for what, value in one.observables.items() if what not in near}
+    return Known(reference, known, why, dict(found), method, near)
 
 
 def _key(system: LatticeSystem) -> tuple[float, ...]:
