@@ -82,7 +82,7 @@ def exact_values(system: Any, wanted: list[str], vector: np.ndarray) -> dict[str
 def test_published_values_of_the_frustrated_chain(J2: float, peak: float, squared: float):
     """S(pi) / N and D^2 on eight sites."""
     system = lattice.j1j2_chain(8, J2=J2)
-    known = reference_of(system, ["structure-factor", "dimer"])[1]
+    known = reference_of(system, ["structure-factor", "spin-structure-factor", "dimer"])[1]
     assert known["structure_spin_4"] / 8 == pytest.approx(peak, abs=1e-9)
     assert known["dimer2"] == pytest.approx(squared, abs=1e-9)
     assert known["structure_spin_0"] == pytest.approx(0, abs=1e-9), "a singlet"
@@ -97,7 +97,7 @@ def test_published_values_of_the_frustrated_chain(J2: float, peak: float, square
 def test_structure_factors_against_sums_over_pairs(system: Any):
     """On a square, on honeycomb and kagome lattices with their true positions, at every momentum."""
     vector = exact.ground_state(system.operator())[1]
-    found = exact_values(system, ["structure-factor"], vector)
+    found = exact_values(system, ["structure-factor", "spin-structure-factor"], vector)
     table = LATTICES[system.geometry]
     cells = table.cells(system.extent)
     places = np.array(table.places(cells)) / table.fine
@@ -202,6 +202,7 @@ def test_what_has_no_meaning_is_refused():
         ("dimer", ("xxz", "kagome", (2, 6), True), "kagome"),
         ("dimer", ("xxz", "triangular", (3, 6), True), "even"),
         ("renyi-2", ("ising", "square", (1, 4), False), "no half"),
+        ("spin-structure-factor", ("ising", "chain", (8,), True), "exchange"),
         ("dimer", ("custom", "chain", (8,), True), "exchange"),
     ):
         assert words in OBSERVABLES[name].unfit(place)

@@ -128,7 +128,7 @@ def test_the_summary_has_every_promised_name(finished: Any, method: str):
         assert set(point["couplings"]) == {"J", "h"} and point["couplings"]["J"] == 1.0
         assert set(point["terms"]) == {"J", "h"} and {"m2", "correlation_1"} <= set(point["observables"])
         assert all(set(entry) == {"value", "error", "bias"} for entry in point["terms"].values())
-        own = {"value", "error", "exact", "z", "bias", "verdict", "why"}
+        own = {"value", "error", "exact", "z", "drift", "bias", "verdict", "why"}
         assert all(set(entry) - {"at"} == own for entry in point["observables"].values())
         if method == "head":
             assert point["pool"]["draws"] >= 1 and 0.0 < point["pool"]["ess_min"] <= 1.0

@@ -75,7 +75,7 @@ def relaxation(system, wanted: list[str], psi: np.ndarray) -> dict[str, tuple[fl
 @pytest.mark.parametrize(
     ("build", "wanted"),
     [
-        (lambda: lattice.j1j2_chain(8, J2=0.3), ["structure-factor", "structure-peak", "dimer", "renyi-2"]),
+        (lambda: lattice.j1j2_chain(8, J2=0.3), ["spin-structure-factor", "structure-peak", "dimer", "renyi-2"]),
         (lambda: lattice.build("j1j2", "triangular", (4, 3), J2=0.2), ["chirality"]),
         (lambda: lattice.ising_chain(8), ["magnetisation", "correlations", "structure-factor", "renyi-2"]),
     ],

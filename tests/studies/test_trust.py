@@ -63,9 +63,8 @@ def wrong_states(chain: Any, h: float, rng: np.random.Generator) -> list[np.ndar
     found += [vectors @ (np.exp(-time * (values - energy)) * (vectors.T @ far)) for time in (1.0, 2.0, 4.0)]
     spins = exact.basis(lattice.ising_chain(SITES).hilbert).astype(float)
     for size in (0.01, 0.02, 0.05):
-        noise: Any = sum(
-            rng.normal() * (spins * np.roll(spins, -r, axis=1)).sum(axis=1) for r in range(1, SITES // 2 + 1)
-        )
+        pairs = [(spins * np.roll(spins, -r, axis=1)).sum(axis=1) for r in range(1, SITES // 2 + 1)]
+        noise = rng.normal(size=len(pairs)) @ np.array(pairs)
         found.append(true * np.exp(size * noise / noise.std()))
         found.append(true * np.exp(size * rng.normal(size=len(true))))
     return [one / np.linalg.norm(one) for one in found]

@@ -36,10 +36,15 @@ class Observable:
         return getattr(importlib.import_module(module), name)(system)
 
 
+def _exchange(place: Place) -> str:
+    exchange = place[0] in MODELS and MODELS[place[0]].sector
+    return "" if exchange else "S_i . S_j belongs to spins with exchange (j1j2, xxz)"
+
+
 def _dimers(place: Place) -> str:
-    model, lattice, extent, periodic = place
-    if model not in MODELS or not MODELS[model].sector:
-        return "dimers are of spins with exchange (j1j2, xxz)"
+    _, lattice, extent, periodic = place
+    if why := _exchange(place):
+        return why
     if LATTICES[lattice].basis > 1:
         return f"columns of dimers are not defined on a {lattice} lattice"
     if periodic and (any(edge % 2 for edge in extent) or min(extent) < 4):
@@ -48,9 +53,9 @@ def _dimers(place: Place) -> str:
 
 
 def _chirality(place: Place) -> str:
-    model, lattice, extent, periodic = place
-    if model not in MODELS or not MODELS[model].sector:
-        return "chirality is that of spins with exchange (j1j2, xxz)"
+    _, lattice, extent, periodic = place
+    if why := _exchange(place):
+        return why
     if not LATTICES[lattice].triangles:
         return f"a {lattice} lattice has no triangles of nearest neighbours"
     cells = LATTICES[lattice].cells(extent)
@@ -69,10 +74,12 @@ OBSERVABLES: dict[str, Observable] = {
             "correlations", "<Z_0 Z_r> along the first axis", "wavefoundry.problems.observables:correlations", True
         ),
         Observable("structure-peak", "largest S_zz(q)", "wavefoundry.problems.measures:structure_peak", True),
+        Observable("structure-factor", "S_zz(q) at all q", "wavefoundry.problems.measures:structure"),
         Observable(
-            "structure-factor",
-            "S(q) at all q: zz, and S.S of exchange models",
-            "wavefoundry.problems.measures:structure",
+            "spin-structure-factor",
+            "S(q) of S_i . S_j at all q",
+            "wavefoundry.problems.measures:spin_structure",
+            unfit=_exchange,
         ),
         Observable(
             "dimer", "squared dimer order, dimer correlations", "wavefoundry.problems.measures:dimer", unfit=_dimers

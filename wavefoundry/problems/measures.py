@@ -86,23 +86,23 @@ def structure_peak(system: LatticeSystem) -> list[Measure]:
 
 
 def structure(system: LatticeSystem) -> list[Measure]:
-    """S_zz(q) in spins Z = +-1 and, of exchange models, S(q) = (1/N) sum_ij exp(i q (r_i - r_j)) <S_i . S_j>."""
-    count = len(momenta(system))
-    found: list[Measure] = [_zz(system, [f"structure_zz_{k}" for k in range(count)])]
-    if system.hilbert.constrained and type(system.hilbert.constraint).__name__ == "SumConstraint":
-        pairs = list(itertools.combinations(range(system.sites), 2))
-        lattice, cells = _lattice(system)
-        places = np.array(lattice.places(cells)) / lattice.fine
-        waves = 2 * np.pi * np.array(momenta(system))
-        phases = np.cos(waves @ np.array([places[i] - places[j] for i, j in pairs]).T)
+    """S_zz(q) in spins Z = +-1, at all momenta."""
+    return [_zz(system, [f"structure_zz_{k}" for k in range(len(momenta(system)))])]
 
-        def combine(values: Array) -> Array:
-            return 0.75 + 2 / system.sites * (jnp.asarray(phases) @ jnp.real(values))
 
-        found.append(
-            Local([f"structure_spin_{k}" for k in range(count)], [spins(system.sites, p) for p in pairs], combine, 1)
-        )
-    return found
+def spin_structure(system: LatticeSystem) -> list[Measure]:
+    """S(q) = (1/N) sum_ij exp(i q (r_i - r_j)) <S_i . S_j>, at all momenta."""
+    pairs = list(itertools.combinations(range(system.sites), 2))
+    lattice, cells = _lattice(system)
+    places = np.array(lattice.places(cells)) / lattice.fine
+    waves = 2 * np.pi * np.array(momenta(system))
+    phases = np.cos(waves @ np.array([places[i] - places[j] for i, j in pairs]).T)
+
+    def combine(values: Array) -> Array:
+        return 0.75 + 2 / system.sites * (jnp.asarray(phases) @ jnp.real(values))
+
+    names = [f"structure_spin_{k}" for k in range(len(waves))]
+    return [Local(names, [spins(system.sites, pair) for pair in pairs], combine, 1)]
 
 
 def spins(sites: int, pair: tuple[int, int]) -> Strings:

@@ -110,6 +110,14 @@ def measures_of(system: LatticeSystem, wanted: bool | Sequence[str]) -> list[Mea
     return [each for one in chosen(wanted) for each in one.estimators(system)]
 
 
+def measured(system: LatticeSystem, wanted: bool | Sequence[str]) -> list[str]:
+    """Names of what is measured where ``wanted`` is asked for, and of moments and correlations in any case."""
+    every = names(system)
+    for one in measures_of(system, wanted):
+        every += [one.peak] if isinstance(one, Diagonal) and one.peak else one.names
+    return list(dict.fromkeys([*every, every[0].replace("m2", "binder")]))
+
+
 def reference_of(
     system: LatticeSystem, wanted: bool | Sequence[str] = True
 ) -> tuple[Reference | None, dict[str, float], str | None]:

@@ -45,6 +45,12 @@ OBSERVABLE_NAMES = {
     "mz": r"$\langle m_z\rangle$",
     "mx": r"$\langle m_x\rangle$",
     "binder": "Binder cumulant",
+    "structure_peak": r"max $S_{zz}(q)$",
+    "renyi2": "Renyi-2 entropy",
+    "dimer2": r"dimers $D^2$",
+    "dimer2_x": r"dimers $D_x^2$",
+    "dimer2_y": r"dimers $D_y^2$",
+    "chirality2": r"chirality $\chi^2$",
 }
 
 

@@ -26,8 +26,10 @@ SHARES = {"ed": 2e6, "dmrg": 2e6, "lanczos": 2e5}
 """Work of a value, guessed, in samples of a training."""
 
 
-def settings_of(table: ReferenceTable, system: LatticeSystem) -> lattices.Settings:
-    """How references are computed, the file of the user's read.
+def settings_of(
+    table: ReferenceTable, system: LatticeSystem, measured: bool | Sequence[str] = True
+) -> lattices.Settings:
+    """How references are computed, the file of the user's read; ``measured``: observables, as in ``[evaluate]``.
 
     Raises:
         InputError: the file cannot be used.
@@ -37,18 +39,23 @@ def settings_of(table: ReferenceTable, system: LatticeSystem) -> lattices.Settin
     values = None
     if table.file is not None and "file" in (table.methods or []):
         scale = float(system.sites) if table.per == "site" else 1.0
-        values = given.read(table.file, system.names, observables.names(system), scale)
+        values = given.read(table.file, system.names, observables.measured(system, measured), scale)
     bonds = lattices.stages(table.bond_dimension)
-    return lattices.Settings(bonds, table.sweeps, memory, 60.0 * table.minutes, values, table.exact)
+    return lattices.Settings(bonds, table.sweeps, memory, 60.0 * table.minutes, values, table.exact, measured)
 
 
-def check_file(table: ReferenceTable, system: LatticeSystem, points: Sequence[Mapping[str, float]]) -> None:
+def check_file(
+    table: ReferenceTable,
+    system: LatticeSystem,
+    points: Sequence[Mapping[str, float]],
+    measured: bool | Sequence[str] = True,
+) -> None:
     """Refuse a file of references that cannot be read, or that has no row for any point.
 
     Raises:
         InputError: see above.
     """
-    values = settings_of(table, system).values
+    values = settings_of(table, system, measured).values
     if values is None:
         return
     rows = [given.lookup(values, system.at(**point).values, table.exact) for point in points]
@@ -114,8 +121,7 @@ class References:
             progress.say(KIND, f"{method} at {at}")
         hooks = lattices.Hooks(lambda: progress.stopping, lambda text: progress.say(KIND, f"{method} at {at}: {text}"))
         try:
-            settings = settings_of(self.table, system)._replace(observables=self._measured)
-            found = lattices.find(system, method, settings, hooks)
+            found = lattices.find(system, method, settings_of(self.table, system, self._measured), hooks)
         except InputError as error:  # the file was there when the study began
             found = failed(" ".join(str(error).split()))
         if found is None:

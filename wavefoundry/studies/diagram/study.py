@@ -260,7 +260,7 @@ def check(spec: DiagramSpec) -> None:
     """
     spec = spec.of_bases()[0]
     if spec.reference.file is not None:
-        check_file(spec.reference, build_system(spec).system, spec.points_list())
+        check_file(spec.reference, build_system(spec).system, spec.points_list(), spec.evaluate.observables)
     sites, walkers = spec.system.lattice.sites, spec.pretrain.walkers
     if spec.adapt.symmetry != "none" or isinstance(spec.wavefunction.symmetry, list):
         _require_sector(spec)
@@ -385,7 +385,8 @@ def summary_of(
     records = held_against(records, [pretrained, *others])
     usable = sum(record["energy"] is not None for record in records)
     words = [record["verdict"] for record in (pretrained, *others, *records)]
-    waves = momenta(system) if any("structure_zz_0" in record["observables"] for record in records) else []
+    numbered = {"structure_zz_0", "structure_spin_0"}
+    waves = momenta(system) if any(numbered & record["observables"].keys() for record in records) else []
     return ({"momenta": waves} if waves else {}) | {
         "schema": SCHEMA,
         "kind": "diagram",
