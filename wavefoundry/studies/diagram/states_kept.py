@@ -12,6 +12,7 @@ import numpy as np
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
+from wavefoundry.models.conditioning import fixed
 from wavefoundry.models.heads import with_head_weights
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.states import LatticeState
@@ -34,7 +35,9 @@ def states_of(
             if arrays is None
             else LatticeState(
                 base.system.at(**record["couplings"]),
-                with_arrays(base.wavefunction, arrays),
+                with_arrays(
+                    fixed(base.wavefunction, base.system) if "weights" in arrays else base.wavefunction, arrays
+                ),
                 jnp.asarray(arrays["walkers"]),
                 record,
             )
