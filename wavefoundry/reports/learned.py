@@ -73,7 +73,11 @@ def words(summary: dict[str, Any]) -> list[str]:
     for base in found:
         stages = _stages(base)
         place = f"At {view.label(view.couplings_of(base), view.axes(summary))}: " if len(found) > 1 else ""
-        ends = [("Before the training", stages[0]), ("After it", stages[-1])] if len(stages) > 1 else [("", stages[0])]
+        ends = (
+            [("Before the training", stages[0]), ("After it", stages[-1])]
+            if len(stages) > 1
+            else [("As it is", stages[0])]
+        )
         texts = [f"{when} the first component has {_shares(one)}{_goes_with(one)}." for when, one in ends]
         said.append(place + " ".join(texts))
     return said

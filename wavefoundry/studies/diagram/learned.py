@@ -84,7 +84,7 @@ def features_of(study: DiagramStudy, done: Outputs) -> dict[str, Any]:
     state = LatticeState(system, base.wavefunction, xs, done[BASE].record)
     quantities = {"log_psi": np.real(state.log_amplitude(xs)), **orders(system, xs)}
     steps = sorted({int(name.split("/")[1]) for name in stored if name.startswith(SNAPSHOT)})
-    networks = [("before", 0, study.first)]
+    networks = [("before", 0, study.first)] if study.spec.pretrain.steps else []  # none: a model taken as it is
     networks += [("during", step, _at(study.first, stored, step)) for step in steps]
     networks += [("after", study.spec.pretrain.steps, base.wavefunction)]
     found = [
