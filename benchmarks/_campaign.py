@@ -10,12 +10,14 @@ import contextlib
 import functools
 import io
 import json
+import math
 import os
 import random
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -172,11 +174,20 @@ checkpoint_every = 10
 
 
 class Ended(NamedTuple):
-    """How a process ended. seconds: from its first line of log to its end, what it took before left out."""
+    """How a process ended. seconds: of its processors, from its first line of log to its end."""
 
     code: int
     seconds: float
     error: str
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has had of the processors, which does not depend on who else uses them; wall seconds elsewhere."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return time.monotonic()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def prepare(kind: str, folder: Path, longer: int = 1) -> Path:
@@ -187,22 +198,24 @@ def prepare(kind: str, folder: Path, longer: int = 1) -> Path:
     return path
 
 
-def run(study: Path, out: Path, *, after: float | None = None, signum: int = signal.SIGKILL) -> Ended:
-    """Start or resume a run; send it a signal so many seconds after the first event of this session."""
+def run(study: Path, out: Path, *, after: float = math.inf, signum: int = signal.SIGKILL) -> Ended:
+    """Start or resume a run; send it a signal so many processor seconds after the first event of this session."""
     log, begun = out / "log.jsonl", out.exists()
     size = log.stat().st_size if log.exists() else 0
     command = [*COMMAND, "run", str(study), "--out", str(out), "--quiet", *(["--resume"] if begun else [])]
-    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        while process.poll() is None and not (log.exists() and log.stat().st_size != size):
+    begin = spent = 0.0
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=errors)
+        while process.poll() is None:
             time.sleep(0.02)
-        begin = time.monotonic()
-        if after is not None:
-            try:
-                process.wait(after)
-            except subprocess.TimeoutExpired:
+            spent = processor_seconds(process.pid)
+            if not begin and log.exists() and log.stat().st_size != size:
+                begin = spent
+            if begin and spent - begin > after:
                 process.send_signal(signum)
-        error = process.communicate()[1].decode()
-    return Ended(process.returncode, time.monotonic() - begin, error)
+                process.wait()
+        errors.seek(0)
+        return Ended(process.returncode, spent - begin, errors.read().decode())
 
 
 def results(out: Path) -> dict[str, Any]:
@@ -240,7 +253,7 @@ def killed(study: Path, out: Path, seconds: float, rng: random.Random, most: int
 
 
 def leased(study: Path, out: Path, lease: float, most: int = 60) -> int:
-    """Run in short leases, each stopped so many seconds after its first event; gives their number."""
+    """Run in short leases, each stopped so many processor seconds after its first event; gives their number."""
     for leases in range(1, most + 1):
         ended = run(study, out, after=lease, signum=signal.SIGTERM)
         if ended.code in OVER:

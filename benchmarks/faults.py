@@ -230,7 +230,9 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(campaign.STUDIES), help="of studies (default all)")
     parser.add_argument("--kills", type=int, default=25, help="of each kind, and of each program (default 25)")
     parser.add_argument("--flips", type=int, default=100, help="of each kind, and of each program (default 100)")
-    parser.add_argument("--lease", type=float, default=2.0, help="seconds from the first event to the stop (default 2)")
+    parser.add_argument(
+        "--lease", type=float, default=4.0, help="CPU seconds from the first event to the stop (default 4)"
+    )
     parser.add_argument("--leases", type=int, default=60, help="in which a study has to end (default 60)")
     parser.add_argument("--longer", type=int, default=1, help="steps of the studies, times this (default 1)")
     for hidden in ("--write", "--folder"):

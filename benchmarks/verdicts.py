@@ -314,6 +314,7 @@ class Bare(eqx.Module):
         return self
 
     def __call__(self, z: Any) -> Psi:
+        """What the backbone gave."""
         return Psi(z[0], z[1])
 
 

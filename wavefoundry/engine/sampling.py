@@ -1,6 +1,4 @@
-"""Samples with weights: Metropolis walkers of a family of systems, the full sum over small Hilbert spaces, or draws
-from a list.
-"""
+"""Samples with weights: Metropolis walkers of a family of systems, full sums over small Hilbert spaces, draws."""
 
 from __future__ import annotations
 
