@@ -27,8 +27,8 @@ import _common
 import numpy as np
 from _common import say, table
 
-SITES, ALPHA = 64, 128
-"""Of the network whose state is saved: 4 MiB."""
+SITES, ALPHA = 64, 512
+"""Of the network whose state is saved: 16 MiB."""
 OURS = "wavefoundry"
 
 
@@ -171,7 +171,7 @@ def flips_of_files(program: str, flips: int, folder: Path, rng: random.Random) -
 def beside(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Kills and flips of the files of all programs."""
     results = {}
-    for program in PROGRAMS:
+    for program in arguments.programs:
         say(f"files of {program}")
         rng = random.Random(arguments.seed)
         killed = kills_of_files(program, arguments.kills, folder, rng)
@@ -228,6 +228,7 @@ def main() -> None:
     """Print the tables and write the result."""
     parser = _common.parser(__doc__)
     parser.add_argument("--kinds", nargs="*", default=list(campaign.STUDIES), help="of studies (default all)")
+    parser.add_argument("--programs", nargs="*", default=list(PROGRAMS), help="whose files are looked at (default all)")
     parser.add_argument("--kills", type=int, default=25, help="of each kind, and of each program (default 25)")
     parser.add_argument("--flips", type=int, default=100, help="of each kind, and of each program (default 100)")
     parser.add_argument(
