@@ -11,7 +11,7 @@ test test-slow test-faults: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache
 # Fast tests compile for longer than they run: less optimisation takes a third off the one and adds little to the other.
 test test-faults: export XLA_FLAGS ?= --xla_backend_optimization_level=1
 
-.PHONY: help setup demo test test-slow test-faults bench lint format clean
+.PHONY: help setup demo docs test test-slow test-faults bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -34,6 +34,14 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup  ## map the phase diagram of the transverse-field Ising chain into demo/
 	$(BIN)/wavefoundry demo diagram --out demo --overwrite
+
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/.docs  ## build the documentation site into build/site
+	$(BIN)/mkdocs build --quiet
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]' -c constraints.txt
+	@touch $@
 
 test: setup  ## run the fast tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope

@@ -14,6 +14,7 @@ from wavefoundry.core.meter import Cost
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.studies.diagram.baselines import Kit, Rivals
 from wavefoundry.studies.diagram.comparison import TRANSITION, compared
+from wavefoundry.studies.diagram.networks import conditioned
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.referencing import References
 from wavefoundry.studies.diagram.study import base_arrays
@@ -66,7 +67,8 @@ def comparison(
         return build(base.model, system, settings.model_copy(update={"seed": seed}))
 
     chunk = chunk_size(base.wavefunction, system, 512)
-    kit = Kit(system, network, settings, adapt, evaluate, grid(adapt.points), at, chunk, references)
+    given = conditioned(base.model, system, base.wavefunction.real, list(adapt.points))
+    kit = Kit(system, network, settings, adapt, evaluate, grid(adapt.points), at, chunk, references, given)
     rest = base.base.convergence
     given = Output({"rest": None if rest is None else rest.stored()}, base_arrays(base.base))
     rivals = Rivals(kit, table, None, given)

@@ -170,6 +170,28 @@ def test_both_sectors_of_an_ordered_phase_are_visited():
     assert abs(share_down(system) - 0.5) < 5 * 0.5 / np.sqrt(chains)
 
 
+class Kinked(eqx.Module):
+    """log psi = 0.3 sum_i z_i z_i+1 where that is positive, constant below: no pair model says so."""
+
+    def __call__(self, condition: Any, x: jax.Array) -> jax.Array:
+        return 0.3 * jnp.maximum(jnp.sum(x * jnp.roll(x, 1)).astype(jnp.float64), 0.0)[None]
+
+
+def test_chains_where_the_model_is_wrong_are_not_left_behind():
+    """The model puts e^-19 on alternating spins, which weigh 1: its proposals alone would never let go of them."""
+    system, wavefunction = lattice.ising_chain(32), Wavefunction(Kinked(), Straight())  # type: ignore[arg-type]
+    family, chains = system.family([{}]), 128
+    x = sample(family, wavefunction, chains, 500).x
+    x = x.at[:, :16].set(jnp.where(jnp.arange(32) % 2, 1, -1).astype(x.dtype))
+    assert int(guided.guides_at(wavefunction, family, x[:, 64:], system.extent, 512, 32, 2).rounds[0]) > 0, "in use"
+    walkers = Walkers(x, jax.random.key(0), jnp.array(1.0), jnp.array(0.0))
+    step = eqx.filter_jit(lambda w: guided.crossed(wavefunction, family, w, system.extent, 32, 512))
+    for _ in range(10):
+        walkers = step(walkers)
+    bonds = np.sum(np.asarray(walkers.x[0]) * np.roll(np.asarray(walkers.x[0]), 1, axis=-1), axis=-1)
+    assert bonds.min() > -16, "three in 10^3 of such ensembles have a chain there"
+
+
 class Hole(eqx.Module):
     """log psi = NaN whenever the first spin is down, -infinity when the second one is."""
 

@@ -110,6 +110,15 @@ def test_a_small_bond_dimension_says_so():
     assert 1e-6 < above < 3 * found["error"] < 300 * above
 
 
+@pytest.mark.parametrize(("bonds", "sweeps"), [((8, 16), 2), ((4, 8), 1)])
+def test_a_state_that_is_stuck_says_so(bonds: tuple[int, ...], sweeps: int):
+    """4x4 J1-J2 with a bond dimension far too small: the energy hardly changes any more, and is 2 or 4 % too high."""
+    found = dmrg.solve(spins_of(SQUARE()), bonds, sweeps, GIB, 200.0, lambda text: None)
+    above = found["energy"] + 0.528620209462 * 16
+    assert 0.1 < above < found["error"] < 3 * above
+    assert found["details"]["variance"] > 0.1
+
+
 def test_degenerate_ground_states_have_no_observables_of_one():
     """Majumdar-Ghosh: two ground states of different momenta; the free spins of h = 0 as well."""
     found = ed.solve(spins_of(lattice.j1j2_chain(12, J2=0.5)), GIB, 100.0, lambda text: None)

@@ -14,7 +14,7 @@ from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.reports import html, rivals
 from wavefoundry.studies import perform, run_study
-from wavefoundry.studies.diagram.baselines import curve, farthest
+from wavefoundry.studies.diagram.baselines import curve, farthest, spread
 from wavefoundry.studies.diagram.comparison import compared
 
 STUDY = """
@@ -115,6 +115,28 @@ def test_the_diagram_itself_is_what_it_is_without_rivals(run: tuple[Path, dict[s
     alone = run_study(spec_of(text=STUDY.partition("[baselines]")[0]), tmp_path / "out")
     for one, two in zip(alone["points"], summary["points"], strict=True):
         assert {k: v for k, v in one.items() if k != "cost"} == {k: v for k, v in two.items() if k != "cost"}
+
+
+def test_one_network_for_all_couplings(tmp_path: Path):
+    """Trained at both points and at the transition together: as it is, and with heads that are no worse."""
+    summary = run_study(
+        spec_of('baselines.kinds=["foundation", "foundation-head"]', "baselines.seeds=1", "pretrain.steps=80"),
+        tmp_path / "out",
+    )
+    ours, given, tuned = summary["baselines"]["methods"]
+    assert given["cost"]["start"] == tuned["cost"]["start"], "trained once"
+    assert max(entry["mean"] for entry in given["relative_error"]) < 1e-2, "as it is, at points it was trained at"
+    for before, after, *bars in zip(
+        given["energy"], tuned["energy"], given["energy_error"], tuned["energy_error"], strict=True
+    ):
+        assert after < before + 4 * np.hypot(*bars)
+    assert ours["kind"] == "transition" and "one network for all couplings" in summary["baselines"]["words"][0]
+
+
+def test_couplings_are_spread():
+    points = [{"h": float(h)} for h in np.linspace(0, 4, 9)]
+    assert [p["h"] for p in spread(points, {"h": 1.0})] == [1.0, 4.0, 2.5, 0.0, 0.5]
+    assert spread(points[:1], {"h": 1.0}) == [{"h": 1.0}, {"h": 0.0}]
 
 
 def test_python_holds_a_map_against_rivals():

@@ -17,6 +17,7 @@ import pytest
 from scipy import stats
 
 import wavefoundry as wf
+from wavefoundry.adapt.head import tune_many
 from wavefoundry.artifacts import signals
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.artifacts.bundles import read_bundle
@@ -167,6 +168,22 @@ def test_adaptation_lowers_the_energy(finished: Any):
             assert after["energy"] < before["energy"] + 4 * error
         gains = [b["energy"] - a["energy"] for b, a in zip(start, finished(*overrides).points, strict=True)]
         assert max(gains) > 0.05, "and somewhere by a lot"
+
+
+def test_a_head_that_fresh_samples_show_worse_is_given_up(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Heads spoilt after tuning: the untuned state is reported instead, and that more was to be gained."""
+
+    def spoilt(*args: Any) -> Any:
+        tuned = tune_many(*args)
+        return tuned._replace(weights=3 * tuned.weights, gain=tuned.gain + 1.0)
+
+    monkeypatch.setattr("wavefoundry.studies.diagram.points.tune_many", spoilt)
+    points = run_study(study(), tmp_path / "out")["points"]
+    for before, after in zip(finished(ZERO).points, points, strict=True):
+        assert after["energy"] < before["energy"] + 5 * np.hypot(before["energy_error"], after["energy_error"])
+        assert "NOT-CONVERGED" in after["flags"]
 
 
 def test_files_of_a_run(finished: Any):

@@ -87,7 +87,7 @@ class AdaptTable(Table):
     )
 
 
-RivalKind = Literal["scratch", "warm-chain", "random-backbone", "deep"]
+RivalKind = Literal["scratch", "warm-chain", "random-backbone", "deep", "foundation", "foundation-head"]
 
 
 class BaselinesTable(Table):
@@ -96,9 +96,10 @@ class BaselinesTable(Table):
     kinds: list[RivalKind] = Field(
         default=["scratch", "warm-chain", "random-backbone", "deep"],
         min_length=1,
-        max_length=4,
+        max_length=6,
         description="scratch: all weights at every point, as long as the pre-training; warm-chain: all weights from "
-        "the neighbour's, full_steps each; random-backbone: heads on an untrained network; deep: pre-trained far away",
+        "the neighbour's, full_steps each; random-backbone: heads on an untrained network; deep: pre-trained far away; "
+        "foundation: one network that is given the couplings, trained at up to five; foundation-head: then its heads",
     )
     seeds: int = Field(
         default=1, ge=1, le=100, description="repetitions, also of the pre-training they are held against"

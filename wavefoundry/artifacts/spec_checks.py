@@ -87,7 +87,7 @@ def rivals(table: BaselinesTable, couplings: list[str], tunable: bool) -> Iterat
     path = ("baselines", "kinds")
     if twice := [kind for kind in table.kinds if table.kinds.count(kind) > 1]:
         yield Problem(path, f"{twice[0]} is named twice")
-    heads = [kind for kind in table.kinds if kind in ("random-backbone", "deep")]
+    heads = [kind for kind in table.kinds if kind in ("random-backbone", "deep") or "foundation" in kind]
     if heads and not tunable:
         yield Problem(path, f"{heads[0]} needs a head that can be tuned", 'only networks of kind "vit" have one')
     if table.deep is not None and set(table.deep) != set(couplings):

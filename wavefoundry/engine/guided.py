@@ -23,6 +23,11 @@ PROPOSALS = 4
 """Accepted proposals, each of a sweep of the model's moves, between two samples of a pool."""
 STEP_PROPOSALS = 2
 """The same between two steps of a training, whose samples need not be independent of those of the step before."""
+LEAST_ACCEPTANCE = 0.3
+"""Of a model's proposals, for the model to be used: one that knows less leaves chains behind, unlike the rest."""
+PLAIN = 8
+"""One in so many moves is an ordinary one beside a model: chains that the model holds fast leave by these. A chain left
+behind is a sample with a huge residual at every step, and what it teaches a network about its surroundings ruins it."""
 
 
 class Guide(NamedTuple):
@@ -156,14 +161,14 @@ def fit_guide(
     left = left / jnp.maximum(1 - (sites // 2) * jnp.sum(weight**2), 0.1)  # the fit has taken its share
     acceptance = jax.lax.erfc(0.5 * jnp.sqrt(left))
     rounds = jnp.ceil(proposals * (moves / sites) / jnp.maximum(acceptance, 1e-3)).astype(int)
-    good = jnp.isfinite(left) & (2 * rounds < moves)
+    good = jnp.isfinite(left) & (2 * rounds < moves) & (acceptance > LEAST_ACCEPTANCE)
     place = np.stack(np.unravel_index(np.arange(sites), extent), axis=-1)
     apart = (place[None] - place[:, None]) % np.array(extent)
     displacement = np.ravel_multi_index(tuple(np.moveaxis(apart, -1, 0)), extent)
     return Guide(
         jnp.where(good, coefficients[displacement], 0.0).astype(jnp.float32),
         jnp.where(good, rounds, 0),
-        jnp.where(good, max(1, moves // 64), moves),
+        jnp.where(good, max(1, moves // PLAIN), moves),
     )
 
 

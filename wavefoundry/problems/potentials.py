@@ -296,7 +296,10 @@ def as_array(value: Any, name: str) -> np.ndarray:
 def from_dict(table: Mapping[str, Any], where: str = "potential") -> Potential:
     """A potential of a study file: ``{ kind = "barrier", height = 5, width = 7 }``."""
     values = {key: value for key, value in table.items() if key != "kind" and value is not None}
-    check_shape(str(table.get("kind")), values, where)
+    if "kind" not in table:
+        given, fix = ", ".join(map(str, table)), '{ kind = "barrier", height = 5, width = 7 }'
+        raise InputError("a table of a potential has no kind", where=where, why=f"it has {given or 'no keys'}", fix=fix)
+    check_shape(str(table["kind"]), values, where)
     return shape(str(table["kind"]), **values)
 
 

@@ -32,6 +32,8 @@ def title(kind: str, found: dict[str, Any]) -> str:
         "scratch": "from scratch",
         "warm-chain": "warm starts, all weights",
         "random-backbone": "head, untrained",
+        "foundation": "one network for all couplings",
+        "foundation-head": "the same, then heads",
     }.get(kind, kind)
 
 
@@ -84,7 +86,8 @@ def rivals_figure(summary: dict[str, Any]) -> Figure | None:
     figure, (left, right) = new_figure(7.2, 3.6, ncols=2, width_ratios=[1.35, 1])
     place = [point[varied[0]] for point in points] if len(varied) == 1 else list(range(len(points)))
     for index, one in enumerate(found["methods"]):
-        style: dict[str, Any] = {"color": COLOURS[SERIES[index % len(SERIES)]], "marker": MARKERS[index % len(MARKERS)]}
+        again, colour = divmod(index, len(SERIES))
+        style: dict[str, Any] = {"color": COLOURS[SERIES[colour]], "marker": MARKERS[(index + again) % len(MARKERS)]}
         rows = [(x, e) for x, e in zip(place, one[name], strict=True) if e is not None and e["mean"] > 0]
         if not rows:
             continue

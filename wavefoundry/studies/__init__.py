@@ -36,7 +36,7 @@ def run_study(
     """Run a study into a run directory and return its summary (also written as summary.json, with a CSV table).
 
     Args:
-        spec: an accepted study file (``wavefoundry.artifacts.spec.load``).
+        spec: the path of a study file, or what ``wavefoundry.artifacts.spec.load`` made of one.
         out: run directory.
         resume: go on from the last checkpoint in ``out``.
         overwrite: replace an older run in ``out``.
@@ -50,7 +50,8 @@ def run_study(
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.core.expect import expect, path_of
 
-    fix = "wavefoundry.artifacts.spec.load(path)"
+    fix = 'wf.run_study("study.toml", out)'
+    spec = study_file.load(spec) if isinstance(spec, str | Path) else spec
     expect(spec, tuple(study_file.KINDS.values()), "accepted study", where="wf.run_study: spec", fix=fix)
     crew, devices = crew or Crew(), devices_of(spec)
     if not crew.alone and crew.scheduler is None and devices not in (None, "auto", 1):

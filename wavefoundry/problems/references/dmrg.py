@@ -1,7 +1,7 @@
 """The density-matrix renormalisation group by TeNPy: chains and small two-dimensional lattices along a chain.
 
 The energy is that of a state, hence an upper bound. Bond dimensions grow in stages; how the energy falls with the
-truncation error says how far it may still be from the ground state.
+truncation error, and the variance of the energy, say how far it may still be from the ground state.
 """
 
 from __future__ import annotations
@@ -160,15 +160,19 @@ def solve(
     last = stages[-1]
     final = last.rest and (last.bond_dimension == bonds[-1] or last.truncation_error < 1e-12)
     observed, terms = _values(chain, psi)
-    return _result(chain, stages, len(runs), final) | {"observables": observed, "terms": terms}
+    result = _result(chain, stages, len(runs), final, variance_of(chain, psi, memory))
+    return result | {"observables": observed, "terms": terms}
 
 
-def _result(chain: Chain, stages: list[Stage], sectors: int, converged: bool) -> dict[str, Any]:
-    """Energy, its own error, and details, from the stages of a run."""
+def _result(
+    chain: Chain, stages: list[Stage], sectors: int, converged: bool, variance: float | None = None
+) -> dict[str, Any]:
+    """Energy, its own error, and details, from the stages of a run and the variance of its state."""
     last = stages[-1]
     details = {
         "bond_dimension": last.bond_dimension,
         "truncation_error": last.truncation_error,
+        "variance": variance,
         "sweeps": sum(stage.sweeps for stage in stages),
         "converged": converged,
         "conserved": {"Sz": "magnetisation", "parity": "parity", "None": "nothing"}[chain.conserve],
@@ -176,6 +180,8 @@ def _result(chain: Chain, stages: list[Stage], sectors: int, converged: bool) ->
         "stages": [stage._asdict() for stage in stages],
     }
     error = own_error(stages, chain.spins.scale)
+    if variance is not None:
+        error = max(error, 2 * variance * chain.spins.sites / chain.spins.scale)
     return {"energy": last.energy, "error": error, "kind": "upper bound", "details": details}
 
 
@@ -189,7 +195,8 @@ def own_error(stages: Sequence[Stage], scale: float) -> float:
     """How far the last energy may lie above the ground state.
 
     The energy is extrapolated linearly in the truncation error of the last two stages; where that cannot be done, it is
-    what the last stage has gained. A change that was still going on counts too.
+    what the last stage has gained. Of stages that were broken off neither holds: twice as much, and at least what the
+    last stage would have gained again at its last pace.
     """
     last = stages[-1]
     gained = abs(stages[-2].energy - last.energy) if len(stages) > 1 else np.inf
@@ -198,8 +205,21 @@ def own_error(stages: Sequence[Stage], scale: float) -> float:
     left = gained * last.truncation_error / (before - last.truncation_error) if falling else gained
     if last.truncation_error < 1e-12 and last.rest:
         left = 0.0
+    if not all(stage.rest for stage in stages[-2:]):
+        left = max(2 * left, last.change * last.sweeps)
     floor = ACCURACY * scale
-    return float(max(min(left, scale), last.change if not last.rest else 0.0, floor))
+    return float(max(min(left, scale), floor))
+
+
+def variance_of(chain: Chain, psi: Any, memory: float) -> float | None:
+    """<H^2> - <H>^2 of a state, which no local minimum hides; None where it takes more than ``memory`` bytes.
+
+    Excitations cost about the weight of a site or more, so an energy is too high by no more than some variance over it.
+    """
+    mpo = _mpo(chain.along(chain.spins.strings()), psi.sites)
+    if 4 * 8.0 * (max(psi.chi) * max(mpo.chi)) ** 2 > memory:
+        return None
+    return max(0.0, float(np.real(mpo.variance(psi))))
 
 
 def _run(

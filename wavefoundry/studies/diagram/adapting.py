@@ -21,7 +21,7 @@ from wavefoundry.core.verdict import Doubt
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.mapper import Mapper, convergence_of
 from wavefoundry.studies.diagram.plan import BASE, Wave, waves
-from wavefoundry.studies.diagram.points import WIDTH, Outcome, WarmStart, adapt_point
+from wavefoundry.studies.diagram.points import WIDTH, Outcome, Start, WarmStart, adapt_point
 from wavefoundry.studies.diagram.pretraining import Trainer
 from wavefoundry.studies.diagram.records import Sampling, failed_record, point_record, zero_of
 from wavefoundry.studies.progress import Progress
@@ -211,7 +211,9 @@ class HeadAdaptation(Adaptation):
         warm, pool = self.parent(wave.parent, done)
         found = tuning.record["tuned"][str(index)]
         row = {name: jnp.asarray(math.nan if value is None else value) for name, value in found.items()}
-        start = Tuned(jnp.asarray(tuning.arrays[f"weights/{index}"]), **row)
+        tuned = Tuned(jnp.asarray(tuning.arrays[f"weights/{index}"]), **row)
+        before = None if wave.parent == BASE else done[f"point/{wave.parent}"].record["acceptance"]
+        start = Start(tuned, warm, pool, before)
         event = {"point": system.values, **self.place(progress)}
         tools = self.mapper.tools
 
@@ -219,9 +221,7 @@ class HeadAdaptation(Adaptation):
             return progress.cost() + tuning.cost.share(len(wave.points))
 
         try:
-            outcome = adapt_point(
-                tools, self.mapper.estimator, system, (start, pool), self._key(index), progress, event
-            )
+            outcome = adapt_point(tools, self.mapper.estimator, system, start, self._key(index), progress, event)
         except PhysicsError as error:
             progress.warn(str(error))
             output = Output(failed_record(system, "head", cost(), str(error)), warm.arrays())

@@ -4,6 +4,8 @@
 * ``warm-chain``: all weights at every point from those of its neighbour, outward from the pre-training, ``full_steps``.
 * ``random-backbone``: heads on the features of a network that was never trained.
 * ``deep``: the method of the study from a pre-training far away.
+* ``foundation``: one network that is given the couplings, trained at several of them together, as it is at every point;
+  ``foundation-head``: then its head at every point. Its samples in a step are as many as those of the pre-training.
 
 ``transition`` is the pre-training of the study itself; over several seeds it is repeated like its rivals.
 """
@@ -20,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.adapt.pool import sample_listed
-from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
+from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable, TargetTable
 from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
@@ -47,6 +49,11 @@ BURN_IN = 50
 """Sweeps from random configurations to samples of an untrained network."""
 CURVE = 50
 """Points of a stored curve of training, at most."""
+TOGETHER, FEWEST = 5, 32
+"""Couplings that one network is trained at together, at most; walkers of each, at least."""
+OUT_OF_REACH = TargetTable(v_score=1e-300)
+"""A target that lets method auto climb all its rungs and keep the best."""
+FOUNDATION = "foundation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +69,15 @@ class Kit:
     at: list[dict[str, float]]
     chunk: int
     references: References | None = None
+    conditioned: Callable[[int], Wavefunction] | None = None
+
+    def foundation(self) -> Kit:
+        """The same with a network that is given the couplings, to be trained at several of them together."""
+        assert self.conditioned is not None
+        at = spread(self.points, self.at[0])
+        table = self.table.model_copy(update={"walkers": max(FEWEST, self.table.walkers // len(at))})
+        adapt = self.adapt.model_copy(update={"rungs": ["zero-shot", "head"], "target": OUT_OF_REACH})
+        return dataclasses.replace(self, network=self.conditioned, at=at, table=table, adapt=adapt)
 
     def of_seed(self, index: int, at: list[dict[str, float]] | None = None) -> Kit:
         """The same with another seed, and another place of the pre-training."""
@@ -195,13 +211,26 @@ def untrained(kit: Kit) -> Base:
 
 
 def farthest(points: list[dict[str, float]], at: dict[str, float]) -> dict[str, float]:
-    """The point farthest from the pre-training, every coupling in units of its range."""
+    """The point farthest from the pre-training."""
+    return points[int(np.argmax(distances(points, at)))]
+
+
+def distances(points: list[dict[str, float]], at: dict[str, float]) -> np.ndarray:
+    """Of all points from a place, every coupling in units of its range."""
     names = list(points[0])
     values = np.array([[point[name] for name in names] for point in points])
     origin = np.array([at[name] for name in names])
-    spread = np.ptp(np.vstack([values, origin]), axis=0)
-    distance = np.linalg.norm((values - origin) / np.where(spread > 0, spread, 1.0), axis=1)
-    return points[int(np.argmax(distance))]
+    width = np.ptp(np.vstack([values, origin]), axis=0)
+    return np.linalg.norm((values - origin) / np.where(width > 0, width, 1.0), axis=1)
+
+
+def spread(points: list[dict[str, float]], at: dict[str, float]) -> list[dict[str, float]]:
+    """The place of the pre-training and up to four points, each as far as can be from those before it."""
+    found = [at]
+    while len(found) < TOGETHER and (rest := [point for point in points if point not in found]):
+        nearest = [min(distances(points, one)[points.index(point)] for one in found) for point in rest]
+        found.append(rest[int(np.argmax(nearest))])
+    return found
 
 
 class Rivals:
@@ -231,11 +260,13 @@ class Rivals:
             return Rival(kit, "full")
         if kind == "deep":
             return Rival(dataclasses.replace(kit, at=[self.deep]), method)
+        if kind.startswith(FOUNDATION):
+            return Rival(kit.foundation(), "zero-shot" if kind == FOUNDATION else "auto")
         return Rival(kit, method, trained=False)
 
     def _add(self, kind: str, seed: int, plan: Any) -> None:
         prefix = f"baseline/{kind}/{seed}/"
-        shared = self._shared(seed) if kind == "warm-chain" else None
+        shared = self._shared(kind, seed)
 
         def outer(name: str) -> str:
             return shared if shared and name == PRETRAIN else prefix + name
@@ -253,9 +284,13 @@ class Rivals:
 
         self.parts[kind, seed] = Part(plan, outer, inner, tell, lambda model: None)
 
-    def _shared(self, seed: int) -> str:
-        """Name of the task that gives the pre-training of a seed."""
-        return f"baseline/{TRANSITION}/{seed}/{PRETRAIN}" if seed else self.start or GIVEN
+    def _shared(self, kind: str, seed: int) -> str | None:
+        """Name of the task that gives the start of a rival, where it is that of another one."""
+        if kind == "warm-chain":
+            return f"baseline/{TRANSITION}/{seed}/{PRETRAIN}" if seed else self.start or GIVEN
+        if kind == f"{FOUNDATION}-head" and FOUNDATION in self.table.kinds:
+            return f"baseline/{FOUNDATION}/{seed}/{PRETRAIN}"
+        return None
 
     def _all(self, done: Outputs) -> Outputs:
         return done if self.given is None else {**done, GIVEN: self.given}

@@ -16,6 +16,8 @@ NAMES = {
     "warm-chain": "full warm starts along the coupling",
     "random-backbone": "heads on an untrained network",
     "deep": "pre-training at",
+    "foundation": "one network for all couplings",
+    "foundation-head": "heads on one network for all couplings",
 }
 Record = Mapping[str, Any]
 

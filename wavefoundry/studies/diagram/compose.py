@@ -11,7 +11,7 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.studies.diagram.baselines import Kit, Rivals
 from wavefoundry.studies.diagram.checks import check
 from wavefoundry.studies.diagram.comparison import TRANSITION, compared
-from wavefoundry.studies.diagram.networks import build_network
+from wavefoundry.studies.diagram.networks import build_network, conditioned
 from wavefoundry.studies.diagram.overlapping import Overlapped
 from wavefoundry.studies.diagram.referencing import Referenced, References
 from wavefoundry.studies.diagram.several import SeveralBases
@@ -74,17 +74,9 @@ def kit_of(study: DiagramStudy) -> Kit:
         return build_network(model, key, system, spec.sign_free(), varied)
 
     table = spec.pretrain.model_copy(update={"warm_start": None})
-    return Kit(
-        system,
-        network,
-        table,
-        spec.adapt,
-        spec.evaluate,
-        spec.points_list(),
-        spec.at_list(),
-        study.chunk,
-        study.references,
-    )
+    points, at = spec.points_list(), spec.at_list()
+    given = conditioned(model, system, spec.sign_free(), list(spec.adapt.points))
+    return Kit(system, network, table, spec.adapt, spec.evaluate, points, at, study.chunk, study.references, given)
 
 
 def build(spec: DiagramSpec, context: Context) -> Study:

@@ -20,6 +20,7 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import Doubt
 from wavefoundry.models.transformer import last_blocks
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.studies.diagram import points
 from wavefoundry.studies.diagram.adapting import UNFINISHED, Adaptation, FullAdaptation, HeadAdaptation, optimised
 from wavefoundry.studies.diagram.choice import best
 from wavefoundry.studies.diagram.mapper import Mapper, convergence_of
@@ -235,13 +236,15 @@ class LadderAdaptation(Adaptation):
         tools, head = self.mapper.tools_of(system, wavefunction), wavefunction.head
         weights = head.weights()  # type: ignore[attr-defined]
         if len(start.x) == tools.layout.chains * tools.layout.samples:  # samples of this state
-            pool = tools.pool_of(WarmStart(weights, start.x))
+            warm, acceptance = WarmStart(weights, start.x), None
+            pool = tools.pool_of(warm)
         else:
             x, guide = self.mapper.spread(start.x, tools.layout.chains), self.mapper.guide(wavefunction, start.x)
-            _, pool, _ = tools.draw(weights, x, jax.random.fold_in(key, 10**6 + 1), guide)
+            warm, pool, acceptance = tools.draw(weights, x, jax.random.fold_in(key, 10**6 + 1), guide)
         (tuned,) = tools.tune(system, [weights], [system.couplings], pool)
         event = {"point": system.values, **self.place(progress)}
-        outcome = adapt_point(tools, self.mapper.estimator, system, (tuned, pool), key, progress, event)
+        begin = points.Start(tuned, warm, pool, acceptance)
+        outcome = adapt_point(tools, self.mapper.estimator, system, begin, key, progress, event)
         doubts = self._inherited(start.rest)
         if not outcome.converged:
             doubts.append(UNFINISHED)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 from jaxtyping import PRNGKeyArray
 
 from wavefoundry import models
@@ -90,6 +91,19 @@ def build_network(
         within = build_network(model.model, key, system, sign_free, couplings)
         return symmetrised(within, system, Symmetry(model.parts, model.form, model.sector))
     return model.build(key, system.extent, sign_free=sign_free, couplings=couplings)
+
+
+def conditioned(
+    model: Any, system: LatticeSystem, sign_free: bool, names: list[str]
+) -> Callable[[int], Wavefunction] | None:
+    """The same network, given the couplings ``names`` as input: from a seed; None where it cannot be given them."""
+    inner = model.model if isinstance(model, SymmetricSpec) else model
+    if not hasattr(inner, "conditioned"):
+        return None
+    inner = dataclasses.replace(inner, conditioned=True)
+    given = dataclasses.replace(model, model=inner) if isinstance(model, SymmetricSpec) else inner
+    varied = tuple(system.names.index(name) for name in names)
+    return lambda seed: build_network(given, jax.random.fold_in(jax.random.key(seed), 0), system, sign_free, varied)
 
 
 def imposed_by(wavefunction: Wavefunction) -> str:

@@ -141,6 +141,15 @@ class HeadTools:
         return [tree.take(tuned, i) for i in range(len(starts))]
 
 
+class Start(NamedTuple):
+    """A head tuned for a point, and what it was tuned on: another state with its samples and their acceptance."""
+
+    tuned: Tuned
+    warm: WarmStart
+    pool: Pool
+    acceptance: float | None = None
+
+
 class Outcome(NamedTuple):
     """An adapted point: measured numbers, the warm start it leaves behind, and how it went."""
 
@@ -149,7 +158,7 @@ class Outcome(NamedTuple):
     pool: Pool
     draws: int
     ess_min: float
-    acceptance: float
+    acceptance: float | None
     converged: bool
 
 
@@ -160,14 +169,14 @@ class Drawn(NamedTuple):
     pool: Pool
     energy: float
     error: float
-    acceptance: float
+    acceptance: float | None
 
-    def stored(self) -> tuple[dict[str, np.ndarray], list[float]]:
+    def stored(self) -> tuple[dict[str, np.ndarray], list[float | None]]:
         """Arrays and numbers for a checkpoint; the pool is filled again."""
         return self.warm.arrays(), [self.energy, self.error, self.acceptance]
 
     @classmethod
-    def restored(cls, tools: HeadTools, arrays: Mapping[str, np.ndarray], numbers: Sequence[float]) -> Self:
+    def restored(cls, tools: HeadTools, arrays: Mapping[str, np.ndarray], numbers: Sequence[Any]) -> Self:
         """What ``stored`` gave."""
         warm = WarmStart.of(arrays)
         return cls(warm, tools.pool_of(warm), *numbers)
@@ -186,12 +195,11 @@ class Rounds:
     last: Drawn | None = None
 
     @classmethod
-    def of(cls, tools: HeadTools, start: tuple[Tuned, Pool], progress: Progress) -> Self:
+    def of(cls, tools: HeadTools, start: Start, progress: Progress) -> Self:
         """From the newest checkpoint of the task, or the start."""
-        tuned, pool = start
-        found = progress.restore()
+        tuned, found = start.tuned, progress.restore()
         if found is None:
-            return cls(tuned.weights, pool, [float(tuned.ess)], float(tuned.held_out))
+            return cls(tuned.weights, start.pool, [float(tuned.ess)], float(tuned.held_out))
         draws, arrays, meta = found
         last, best = (
             Drawn.restored(tools, {k: arrays[f"{name}/{k}"] for k in ("weights", "walkers")}, meta[name])
@@ -213,7 +221,7 @@ def adapt_point(
     tools: HeadTools,
     estimator: Estimator,
     system: LatticeSystem,
-    start: tuple[Tuned, Pool],
+    start: Start,
     key: Array,
     progress: Progress,
     event: dict[str, Any],
@@ -221,19 +229,25 @@ def adapt_point(
     """Measure a tuned head on fresh samples, and keep tuning on them for as long as held-out evidence says so.
 
     A head is final when tuning it further on its own fresh samples does not lower the held-out energy by more than
-    twice the (paired) error or the tolerance. The reported numbers come from samples drawn after the head was fixed.
+    twice the (paired) error or the tolerance. A head whose fresh samples are worse than the state before it, the
+    untuned one included, is given up for that one. The reported numbers come from samples drawn after the head was
+    fixed.
 
     Args:
-        tools, estimator: compiled programs. system: the family at this coupling.
-        start: tuned head and the pool it was tuned on.
+        tools, estimator: compiled programs. system: the family at this coupling. start: tuned head, and what it was
+            tuned on.
         key: random key of this point. progress: of the task. event: fields added to the events.
     """
-    rounds, converged, couplings = Rounds.of(tools, start, progress), False, np.asarray(system.couplings)
+    couplings, converged = np.asarray(system.couplings), False
+    rounds = Rounds.of(tools, start, progress)
+    if rounds.best is None:
+        rounds.best = _untuned(tools, estimator, couplings, start)
     while True:
         now = _drawn(tools, estimator, couplings, rounds, jax.random.fold_in(key, rounds.draws))
         rounds.draws += 1
         best = rounds.best
-        worse = best is not None and now.energy > best.energy + 2 * np.hypot(now.error, best.error)
+        limit = best.energy + 2 * np.hypot(now.error, best.error)
+        worse = bool(np.isfinite(limit)) and not now.energy <= limit
         rounds.last, rounds.pool = now, now.pool
         if not worse:
             rounds.best = now
@@ -259,6 +273,12 @@ def adapt_point(
     pools = [pool, *(tools.more(warm, pool, k) for k in keys[1:])]
     measured = tools.measure(estimator, tools.with_weights(warm.weights), system, pools, keys[0])
     return Outcome(measured, warm, pool, rounds.draws, min(rounds.ess), rounds.best.acceptance, converged)
+
+
+def _untuned(tools: HeadTools, estimator: Estimator, couplings: np.ndarray, start: Start) -> Drawn:
+    """The state that a head was tuned from, on the samples that it was tuned on."""
+    estimate = estimator.energy(tools.with_weights(start.warm.weights).head, couplings, start.pool)  # type: ignore[arg-type]
+    return Drawn(start.warm, start.pool, estimate.mean, estimate.error, start.acceptance)
 
 
 def _drawn(tools: HeadTools, estimator: Estimator, couplings: np.ndarray, rounds: Rounds, key: Array) -> Drawn:
