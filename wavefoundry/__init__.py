@@ -25,6 +25,7 @@ _NAMES = {
     **dict.fromkeys(("molecules", "MoleculeMap", "MoleculeModel"), "api"),
     **dict.fromkeys(("prune", "isolate", "compact", "explain", "collapse", "Tickets", "Collapse"), "api"),
     **dict.fromkeys(("open", "from_netket_state"), "api_states"),
+    "Calculator": "calculator",
     "use_devices": "core.devices",
     **dict.fromkeys(("Suggestion", "suggest_pretraining"), "studies.diagram.suggest"),
     **dict.fromkeys(("InputError", "IntegrityError", "Interrupted", "LockedError", "PhysicsError"), "core.errors"),
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
     from wavefoundry.api_states import from_netket_state, open
     from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
+    from wavefoundry.calculator import Calculator
     from wavefoundry.core.devices import use_devices
     from wavefoundry.core.errors import (
         InputError,
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "Calculator",
     "Collapse",
     "Curriculum",
     "Diagram",

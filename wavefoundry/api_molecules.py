@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import jax
 
 from wavefoundry.artifacts import spec_geometry
+from wavefoundry.artifacts.given_molecules import entry_from
 from wavefoundry.artifacts.spec_geometry import MoleculeTable
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
 from wavefoundry.core import tree
@@ -28,16 +29,17 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-Source = str | Path | Molecule | Mapping[str, Any]
+Source = Any
+"""Text, a path, a ``Molecule``, a table, ``ase.Atoms`` or ``pyscf.gto.Mole``."""
 
 
 def molecules(*sources: Source, unit: Literal["bohr", "angstrom"] = "bohr", **settings: Any) -> list[Molecule]:
     """Molecules by any of the ways a study file knows.
 
     Args:
-        sources: atoms (``"Li 0 0 0; H 0 0 3.015"``), paths of XYZ files (``"more/*.xyz"``), molecules, or tables as in
-            a study file (``{"chain": 4, "spacing": 1.8}``).
-        unit: of positions and lengths; XYZ files are in Angstrom.
+        sources: atoms (``"Li 0 0 0; H 0 0 3.015"``), paths of XYZ files (``"more/*.xyz"``), molecules, tables as in a
+            study file (``{"chain": 4, "spacing": 1.8}``), ``ase.Atoms`` or ``pyscf.gto.Mole``.
+        unit: of positions and lengths; XYZ files and ASE are in Angstrom, molecules of PySCF know their unit.
         settings: keys for all sources: ``scan``, ``charge``, ``spin``, ``distort``, ``seed``, ... Without a source they
             name the molecules themselves: ``wf.molecules(chain=4, spacing=[1.6, 1.8])``.
 
@@ -57,6 +59,8 @@ def _entry(source: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
         return spec_geometry.entry_of(spec_geometry.Named(source)) | dict(settings)
     if isinstance(source, Mapping):
         return dict(source) | dict(settings)
+    if (entry := entry_from(source, "wf.molecules")) is not None:
+        return entry | dict(settings)
     if isinstance(source, Path) or (isinstance(source, str) and source.strip().lower().endswith(".xyz")):
         return {"xyz": str(source)} | dict(settings)
     if isinstance(source, str):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
+from wavefoundry import cli_models
 from wavefoundry.artifacts import spec as studies_file
 from wavefoundry.artifacts.target import check_early
 from wavefoundry.core.cores import ask_for
@@ -38,6 +39,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(cli_models.app)
 
 
 def _kinds(start: str) -> list[str]:

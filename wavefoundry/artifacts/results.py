@@ -10,6 +10,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.bundles import is_bundle
 from wavefoundry.artifacts.layout import ARTIFACTS, SUMMARY
 from wavefoundry.artifacts.manifest import check_schema
+from wavefoundry.artifacts.named import MODEL, find, is_named
 from wavefoundry.artifacts.seal import is_run_folder, is_sealed, require_intact
 from wavefoundry.core.errors import IntegrityError
 
@@ -48,9 +49,13 @@ def read_results(folder: Path) -> dict[str, Any] | None:
 def model_folder(path: str | os.PathLike[str], name: str = "base") -> Path:
     """Folder of a stored model: ``artifacts/NAME`` of a run directory, every file of which is checked, or the path.
 
+    ``zoo:NAME`` stands for a model by name.
+
     Raises:
-        IntegrityError: the run is damaged.
+        InputError: no model has this name. IntegrityError: the run is damaged.
     """
+    if is_named(path):
+        return find(str(path)) / MODEL
     folder = Path(path).expanduser()
     if not is_run_folder(folder) or is_bundle(folder):
         return folder

@@ -19,6 +19,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from wavefoundry.artifacts import overrides as overrides_of
+from wavefoundry.artifacts.named import find, is_named
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.artifacts.spec_emulation import EmulationSpec
 from wavefoundry.artifacts.spec_errors import short, short_line, to_input_error
@@ -87,13 +88,16 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
         _require_files(spec, where)
         return spec
     table = "pretrain" if hasattr(spec, "pretrain") else "train"
-    start = getattr(getattr(spec, table, None), "warm_start", None)
-    if start is not None and not os.path.exists(os.path.expanduser(start)):
-        raise InputError(
-            f"{table}.warm_start: no such file or directory: {short(start, 200)}",
-            where=f"{where((table, 'warm_start'))}, key {table}.warm_start",
-            fix="a path, seen from the current directory",
-        )
+    given = getattr(getattr(spec, table, None), "warm_start", None)
+    for start in given if isinstance(given, list) else [given] if given is not None else []:
+        if is_named(start):
+            find(start)
+        elif not os.path.exists(os.path.expanduser(start)):
+            raise InputError(
+                f"{table}.warm_start: no such file or directory: {short(start, 200)}",
+                where=f"{where((table, 'warm_start'))}, key {table}.warm_start",
+                fix="a path, seen from the current directory, or zoo:NAME",
+            )
     if isinstance(spec, MoleculesSpec):
         return self_contained(spec, lambda key: where(key) if where.set_here(key) else str(path))
     return spec

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
-from wavefoundry.artifacts.spec_checks import problems, rivals
+from wavefoundry.artifacts.spec_checks import Problem, problems, rivals
 from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
 from wavefoundry.artifacts.spec_tables import (
     EvaluateTable,
@@ -65,9 +65,11 @@ class DiagramSpec(Table):
         if self.one_base:
             return [self]
         found = []
+        start = self.pretrain.warm_start
         for index, at in enumerate(self.at_list()):
             seed = (self.pretrain.seed + APART * index) % 2**32
-            table = self.pretrain.model_copy(update={"at": at, "together": True, "seed": seed})
+            own = start[index] if isinstance(start, list) else start
+            table = self.pretrain.model_copy(update={"at": at, "together": True, "seed": seed, "warm_start": own})
             found.append(self.model_copy(update={"pretrain": table}))
         return found
 
@@ -81,12 +83,30 @@ class DiagramSpec(Table):
         gauges = [self.system.entry.gauges(values, self.system.use_marshall) for values in everywhere]
         return bool(set.intersection(*gauges))
 
+    def _starts(self) -> Iterator[Problem]:
+        """What warm starts and trainings of no steps ask for."""
+        start, steps, key = self.pretrain.warm_start, self.pretrain.steps, ("pretrain", "warm_start")
+        bases = 1 if self.one_base else len(self.at_list())
+        if isinstance(start, list) and (len(start) != bases or self.one_base):
+            why = f"there {'is one base' if bases == 1 else f'are {bases} bases'}"
+            yield Problem(
+                key, f"warm_start names {len(start)} models", why, "one path, or a list with one for each base"
+            )
+        if steps == 0 and start is None:
+            yield Problem(("pretrain", "steps"), "no steps from random weights", "", 'warm_start = "runs/other", too')
+        if steps == 0 and bases == 1 and len(self.at_list()) > 1:
+            yield Problem(("pretrain", "steps"), "a model that exists is taken at one coupling", "", "one value in at")
+        if steps == 0 and self.baselines is not None:
+            why = "rivals are trained as long as the pre-training"
+            yield Problem(("baselines",), "baselines need a pre-training of some steps", why, "steps = 300")
+
     @model_validator(mode="after")
     def _fits_together(self) -> DiagramSpec:
         found = problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate)
         found = [*found, *reference_problems(self.reference, self.evaluate)]
         if self.baselines is not None and not found:
             found = list(rivals(self.baselines, list(self.pretrain.at), self.wavefunction.kind == "vit"))
+        found = [*found, *self._starts()]
         if found:
             raise PydanticCustomError("together", "keys do not fit together", {"problems": found})
         return self

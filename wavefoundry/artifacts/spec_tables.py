@@ -284,7 +284,9 @@ class PretrainTable(Table):
         description="at with several values: one network for all of them, or (false) a base for each, of which every "
         "point takes the one that gives the lower energy",
     )
-    steps: int = Field(default=300, ge=1, le=1_000_000, description="optimisation steps")
+    steps: int = Field(
+        default=300, ge=0, le=1_000_000, description="optimisation steps; 0: what warm_start gives, as it is"
+    )
     walkers: int = Field(default=512, ge=1, le=1_000_000, description="Markov chains, one sample each per step")
     learning_rate: float = Field(
         default=0.05, gt=0, le=10, description="natural-gradient step; falls to 0 towards the end"
@@ -313,7 +315,10 @@ class PretrainTable(Table):
         default=10, ge=1, le=10_000, description="steps per compiled block; also how often numbers appear"
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random number of the study")
-    warm_start: PathText | None = Field(default=None, description="run directory or artifact to start from (path)")
+    warm_start: PathText | list[PathText] | None = Field(
+        default=None,
+        description="model to start from: a run directory, a saved model, or zoo:NAME; a list: one for every base",
+    )
 
 
 class EvaluateTable(Table):

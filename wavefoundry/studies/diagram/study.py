@@ -19,7 +19,7 @@ from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
-from wavefoundry.core.errors import InputError
+from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.lattices import plain
 from wavefoundry.core.meter import Cost
@@ -34,6 +34,7 @@ from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.adapting import Adaptation
 from wavefoundry.studies.diagram.base import Base
+from wavefoundry.studies.diagram.given import taken
 from wavefoundry.studies.diagram.ladder import adaptation
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import (
@@ -160,7 +161,7 @@ class DiagramStudy:
             context.warn(self.described.note)
         self.first = build_wavefunction(spec, self.system)
         if spec.pretrain.warm_start is not None:
-            self.first = warm_start(self.first, spec.pretrain.warm_start)
+            self.first = warm_start(self.first, str(spec.pretrain.warm_start))
         self.chunk = chunk_size(self.first, self.system, spec.output.memory_mib)
         self._adaptation: Adaptation | None = None
         self.references: References | None = None  # by default what costs little
@@ -169,7 +170,7 @@ class DiagramStudy:
         """Pre-training and base; the points (``only`` some of them) once the base is there."""
         table = self.spec.pretrain
         found = [
-            Task(PRETRAIN, share=3.0 * table.steps * table.walkers * len(self.spec.at_list())),
+            Task(PRETRAIN, share=3.0 * max(table.steps, 1) * table.walkers * len(self.spec.at_list())),
             Task(BASE, (PRETRAIN,), float(self.spec.evaluate.samples)),
         ]
         ready = set(self._after) <= done.keys()
@@ -177,6 +178,8 @@ class DiagramStudy:
 
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of them."""
+        if name == PRETRAIN and self.spec.pretrain.steps == 0:
+            return taken(str(self.spec.pretrain.warm_start), self.first, self.system)
         if name == PRETRAIN:
             training = training_of(
                 self.spec.pretrain, self.system.extent, self.chunk, self.spec.output.checkpoint_every
@@ -288,12 +291,21 @@ def full_settings(adapt: AdaptTable, table: PretrainTable) -> dict[str, Any]:
 
 
 def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
-    """Weights of an earlier run or saved model, for a network of the same shape."""
+    """Weights of an earlier run or saved model, for a network of the same shape.
+
+    Raises:
+        InputError: it has another shape. IntegrityError: damaged.
+    """
     from wavefoundry.artifacts.bundles import read_bundle
     from wavefoundry.artifacts.results import model_folder
 
     arrays, _ = read_bundle(model_folder(path))
-    return tree.from_arrays(wavefunction, arrays, "wavefunction")
+    try:
+        return tree.from_arrays(wavefunction, arrays, "wavefunction")
+    except IntegrityError as error:  # its sums are right: it is another network
+        fix = "the [wavefunction] of the study it comes from"
+        what = f"the network of {path} has other sizes"
+        raise InputError(what, where="warm_start", why=str(error), fix=fix) from None
 
 
 def base_arrays(base: Base) -> dict[str, np.ndarray]:

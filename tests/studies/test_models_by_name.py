@@ -1,0 +1,123 @@
+"""Models that are handed on: exported from a run, imported, and the start of other studies without a step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wavefoundry.artifacts import named, zoo
+from wavefoundry.artifacts import spec as study_file
+from wavefoundry.cli import main
+from wavefoundry.core.errors import InputError, IntegrityError, StorageError
+from wavefoundry.studies import run_study
+
+STUDY = """
+kind = "diagram"
+[system]
+model = "ising"
+lattice = { kind = "chain", size = 8 }
+[wavefunction]
+patch = 2
+width = 8
+layers = 1
+heads = 2
+[pretrain]
+at = { h = 1.0 }
+steps = 10
+walkers = 64
+sampling = "metropolis"
+[adapt]
+points = { h = [0.8, 1.2] }
+samples = 256
+rounds = 2
+[evaluate]
+samples = 256
+chains = 32
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("models") / "run"
+    return folder, run_study(study_file.loads(STUDY), folder)
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder of models, empty."""
+    monkeypatch.setenv("WAVEFOUNDRY_MODELS", str(tmp_path / "own"))
+    return tmp_path / "own"
+
+
+def test_a_model_travels(run: tuple[Path, dict[str, Any]], own: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """Exported, imported, listed, shown, copied; and a study from it gives the numbers of its run."""
+    folder, summary = run
+    assert main(["models", "export", str(folder), "--name", "small", "--out", str(tmp_path)]) == 0
+    assert main(["models", "import", str(tmp_path / "small")]) == 0
+    assert "small" in named.names() and (own / "small" / "README.md").is_file()
+    capsys.readouterr()
+    assert main(["models", "list", "--json"]) == 0
+    row = next(row for row in json.loads(capsys.readouterr().out) if row["name"] == "small")
+    assert row["verdict"] == summary["pretrain"]["verdict"] and "chain 8" in row["title"] and not row["shipped"]
+    assert main(["models", "show", "small"]) == 0
+    assert row["sha256"] in capsys.readouterr().out
+    assert main(["models", "get", "small", "--out", str(tmp_path / "copy")]) == 0
+    assert zoo.read(tmp_path / "copy" / "small").checksum == row["sha256"]
+
+    given = study_file.loads(STUDY, overrides=["pretrain.steps=0", 'pretrain.warm_start="zoo:small"'])
+    again = run_study(given, tmp_path / "again")
+    without = lambda record: {key: value for key, value in record.items() if key != "cost"}  # noqa: E731
+    assert [without(one) for one in again["points"]] == [without(one) for one in summary["points"]]
+    assert again["pretrain"]["steps"] == 0 and again["pretrain"]["energy"] == summary["pretrain"]["energy"]
+
+
+def test_mistakes_with_models(run: tuple[Path, dict[str, Any]], own: Path, tmp_path: Path):
+    folder, _ = run
+    zoo.take(zoo.export(folder, "small", tmp_path).folder)
+    with pytest.raises(StorageError, match="there already"):
+        zoo.export(folder, "small", tmp_path)
+    with pytest.raises(InputError, match="did you mean 'small'"):
+        zoo.entry("zoo:smal")
+    with pytest.raises(InputError, match="no name of a model"):
+        zoo.export(folder, "../x", tmp_path)
+    with pytest.raises(InputError, match="no model"):
+        zoo.export(tmp_path, "other", tmp_path)
+    with pytest.raises(InputError, match="is no model"):
+        zoo.take(folder)
+    arrays = own / "small" / "model" / "arrays.safetensors"
+    data = bytearray(arrays.read_bytes())
+    data[len(data) // 2] ^= 1
+    arrays.write_bytes(bytes(data))
+    with pytest.raises(IntegrityError):
+        zoo.entry("small")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (["pretrain.steps=0"], "no steps from random weights"),
+        (["pretrain.steps=0", 'pretrain.warm_start="RUN"', "pretrain.at={ h = 0.9 }"], "trained at J = 1, h = 1"),
+        (["pretrain.steps=0", 'pretrain.warm_start="RUN"', "wavefunction.width=16"], "size|shape"),
+        (['pretrain.warm_start=["RUN", "RUN"]'], "names 2 models"),
+        (["pretrain.steps=0", 'pretrain.warm_start="RUN"', 'baselines=["scratch"]'], "need a pre-training"),
+        (['pretrain.warm_start="zoo:none"'], "no model 'none'"),
+    ],
+)
+def test_starts_that_cannot_be(
+    run: tuple[Path, dict[str, Any]], own: Path, tmp_path: Path, changes: list[str], words: str
+):
+    text = tmp_path / "study.toml"
+    text.write_text(STUDY)
+    with pytest.raises(InputError, match=words):
+        spec = study_file.load(text, [change.replace("RUN", str(run[0])) for change in changes])
+        run_study(spec, tmp_path / "out")
+
+
+def test_a_base_for_every_coupling_from_runs(run: tuple[Path, dict[str, Any]]):
+    """A list of models: one for each base of the study."""
+    changes = ["pretrain.at={ h = [0.9, 1.1] }", "pretrain.together=false", 'pretrain.warm_start=["a", "b"]']
+    spec = study_file.loads(STUDY, overrides=changes)
+    assert [one.pretrain.warm_start for one in spec.of_bases()] == ["a", "b"]

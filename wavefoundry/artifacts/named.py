@@ -1,0 +1,49 @@
+"""Where models lie that have a name: in the package, or in the user's folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from wavefoundry.artifacts.bundles import is_bundle
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.words import near
+
+SHIPPED = Path(__file__).parents[1] / "zoo"
+PREFIX = "zoo:"
+MODEL = "model"
+"""Folder of weights and description within that of a model."""
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def own_folder() -> Path:
+    """Where imported models lie: ``WAVEFOUNDRY_MODELS``, by default in the user's folder of data."""
+    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return Path(os.environ.get("WAVEFOUNDRY_MODELS") or home / "wavefoundry" / "models")
+
+
+def names() -> list[str]:
+    """All models, imported ones last."""
+    roots = [root for root in (SHIPPED, own_folder()) if root.is_dir()]
+    found = [sorted(path.name for path in root.iterdir() if is_bundle(path / MODEL)) for root in roots]
+    return list(dict.fromkeys(name for one in found for name in one))
+
+
+def find(name: str) -> Path:
+    """The folder of a model by its name, with or without ``zoo:``.
+
+    Raises:
+        InputError: no model has this name.
+    """
+    name = name.removeprefix(PREFIX)
+    for root in (SHIPPED, own_folder()):
+        if NAME.fullmatch(name) and is_bundle(root / name / MODEL):
+            return root / name
+    there, fix = ", ".join(names()) or "none", near(name, names()) or "wavefoundry models list"
+    raise InputError(f"there is no model '{name}'", where="models", why=f"there are: {there}", fix=fix)
+
+
+def is_named(path: object) -> bool:
+    """Whether a path is the name of a model."""
+    return str(path).startswith(PREFIX)

@@ -1,0 +1,74 @@
+"""A model of molecules as a calculator of ASE: energies and forces with error bars, for relaxations and vibrations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wavefoundry.api_molecules import MoleculeModel, map_molecules, molecules
+from wavefoundry.core.errors import InputError, PhysicsError
+from wavefoundry.core.expect import expect
+
+try:
+    from ase.calculators.calculator import Calculator as AseCalculator
+    from ase.calculators.calculator import all_changes
+    from ase.units import Bohr, Debye, Hartree
+except ImportError as error:
+    raise InputError(
+        "a calculator needs ASE", where="wf.Calculator", why=str(error), fix="pip install '.[molecules]'"
+    ) from None
+
+
+class Calculator(AseCalculator):
+    """Energies, forces and dipoles of a trained model, in the units of ASE (eV, angstrom).
+
+    Args:
+        model: from ``wf.pretrain`` or ``wf.load``. steps: of tuning all weights at every geometry, from the last one's;
+            0: the model as it is. samples: of every evaluation.
+        settings: keys of the ``[adapt]`` table.
+
+    ``results`` also holds ``energy_error`` and ``forces_error`` (standard errors), ``verdict`` and ``record``, the
+    whole record in atomic units. Forces are noisy: a relaxation comes to rest where they are within a few error bars of
+    zero, so ``fmax`` should not lie below them.
+
+    Raises:
+        InputError: no model of molecules, or settings out of bounds. PhysicsError (on calculation): a number that must
+            not be used, with the reasons.
+    """
+
+    implemented_properties: list[str] = ["energy", "forces", "dipole"]
+
+    def __init__(self, model: MoleculeModel, *, steps: int = 0, samples: int = 4096, **settings: Any):
+        expect(model, (MoleculeModel,), "model of molecules", where="wf.Calculator: model", fix="wf.load(path)")
+        super().__init__()
+        self.model, self.steps, self.samples, self.settings = model, steps, samples, settings
+
+    def calculate(self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:
+        """Called by ASE where something has changed."""
+        super().calculate(atoms, properties, system_changes)
+        method = {"method": "full", "steps": self.steps} if self.steps else {"method": "zero-shot"}
+        forces = "forces" in properties
+        evaluate = {"samples": self.samples, "forces": forces, "dipole": "dipole" in properties}
+        found = map_molecules(
+            self.model, molecules(self.atoms), evaluate=evaluate, reference={"basis": "none"}, **method, **self.settings
+        )
+        record = found.molecules[-1]
+        if record["energy"] is None or record["verdict"] == "refused":
+            raise PhysicsError(f"the energy of {record['name']} must not be used: {'; '.join(record['reasons'])}")
+        if self.steps:
+            self.model = found.models[record["name"]]
+        self.results = {
+            "energy": record["energy"] * Hartree,
+            "energy_error": record["energy_error"] * Hartree,
+            "verdict": record["verdict"],
+            "record": record,
+        }
+        seen = record["observables"]
+        if forces:
+            if seen["forces"]["value"] is None:
+                raise PhysicsError(f"no forces: {seen['forces']['why']}")
+            self.results["forces"] = np.array(seen["forces"]["value"]) * Hartree / Bohr
+            self.results["forces_error"] = np.array(seen["forces"]["error"]) * Hartree / Bohr
+        if "dipole" in properties:
+            self.results["dipole"] = np.array(seen["dipole"]["vector"]) * Debye

@@ -1,0 +1,88 @@
+"""The commands ``wavefoundry models ...``: models by name, without a network."""
+
+from __future__ import annotations
+
+import json as json_text
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wavefoundry.artifacts import files, named, zoo
+from wavefoundry.core.errors import StorageError
+
+app = typer.Typer(
+    name="models",
+    help="Trained models by name: those shipped, and your own.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def _names(start: str) -> list[str]:
+    """Completions of a name."""
+    return [name for name in named.names() if name.startswith(start)]
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as 'list' shows it.", autocompletion=_names)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
+
+
+@app.command("list")
+def list_models(json: Json = False) -> None:
+    """List all models with their verdicts."""
+    rows = [zoo.entry(name).row() for name in named.names()]
+    if json:
+        typer.echo(json_text.dumps(rows, indent=1))
+        return
+    width = max((len(row["name"]) for row in rows), default=4)
+    for row in rows:
+        energy = "" if row["energy_per_site"] is None else f"  E/site {row['energy_per_site']:.6f}"
+        where = "" if row["shipped"] else "  (imported)"
+        typer.echo(f"{row['name']:<{width}}  {row['title']}{energy}  {row['verdict'] or ''}{where}")
+
+
+@app.command()
+def show(name: Name, json: Json = False) -> None:
+    """Show the card of a model; --json gives its whole record."""
+    one = zoo.entry(name)
+    if json:
+        typer.echo(json_text.dumps(files.plain(one.row() | {"record": one.record}), indent=1))
+    else:
+        typer.echo((one.folder / zoo.CARD).read_text(encoding="utf-8"), nl=False)
+
+
+@app.command()
+def get(
+    name: Name, out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where its folder goes.")] = Path()
+) -> None:
+    """Copy a model into a folder of its own, with the study that makes it again."""
+    one = zoo.entry(name)
+    target = out / one.name
+    if target.exists():
+        raise StorageError(f"{target} is there already")
+    with files.storage("write", target):
+        shutil.copytree(one.folder, target)
+    typer.echo(str(target))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a finished run.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the model.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where its folder goes.")] = Path(),
+    base: Annotated[str, typer.Option(metavar="base-N", help="Which one, of several pre-trainings.")] = "base",
+) -> None:
+    """Make a folder of a run's model, with its card, to be handed on."""
+    typer.echo(str(zoo.export(run, name, out, base).folder))
+
+
+@app.command("import")
+def import_model(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that 'export' or 'get' made.")],
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Another name for it.")] = None,
+) -> None:
+    """Keep a model, so that zoo:NAME stands for it."""
+    one = zoo.take(folder, name)
+    typer.echo(f"{named.PREFIX}{one.name}: {one.folder}")

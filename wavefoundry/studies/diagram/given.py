@@ -1,0 +1,45 @@
+"""A pre-training that exists already: the model of another run, or one with a name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wavefoundry.artifacts.bundles import read_bundle
+from wavefoundry.artifacts.results import model_folder
+from wavefoundry.core import tree
+from wavefoundry.core.convergence import Convergence
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.types import Wavefunction
+from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.studies.task import Output
+
+WHERE = "pretrain.warm_start"
+
+
+def taken(path: str, wavefunction: Wavefunction, system: LatticeSystem) -> Output:
+    """What a pre-training of no steps gives: the model as it is, with its walkers.
+
+    Args:
+        path: of a model, a run, or ``zoo:NAME``. wavefunction: of the same shape. system: at its couplings, with its
+            sign rule.
+
+    Raises:
+        InputError: the model belongs to other couplings, another sign rule or another network.
+    """
+    arrays, meta = read_bundle(model_folder(path))
+    record = meta.get("record", {})
+    tree.from_arrays(wavefunction, arrays, "wavefunction")
+    if (at := record.get("couplings")) != system.values:
+        fix = f"at = {{ {', '.join(f'{name} = {value:g}' for name, value in (at or {}).items())} }}"
+        raise InputError(f"{path} was trained at {_words(at)}, not at {_words(system.values)}", where=WHERE, fix=fix)
+    rule = None if system.sublattice is None else np.asarray(system.sublattice, np.uint8)
+    if not np.array_equal(arrays.get("sign_rule", ()), () if rule is None else rule):
+        raise InputError(f"{path} was trained with another sign rule", where=WHERE, fix="system.marshall")
+    rest = Convergence.of(record.get("convergence"))
+    return Output({"rest": None if rest is None else rest.stored()}, arrays)
+
+
+def _words(couplings: Any) -> str:
+    return ", ".join(f"{name} = {value:g}" for name, value in (couplings or {}).items()) or "unknown couplings"
