@@ -57,7 +57,7 @@ class Case:
 
 
 def case_of(name: str, samples: int | None) -> Case:
-    """ "ising-64": chain of 64 sites at h = 1, real head; "j1j2-20": J2 = 0.4 with the sign rule, complex head."""
+    """As "ising-64": chain of 64 sites at h = 1, real head; "j1j2-20": J2 = 0.4 with the sign rule, complex head."""
     model, _, size = name.partition("-")
     if model not in ("ising", "j1j2") or not size.isdigit():
         raise SystemExit(f"error: {name!r} is no case; write ising-<sites> or j1j2-<sites>")

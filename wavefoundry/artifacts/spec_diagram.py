@@ -77,19 +77,11 @@ class DiagramSpec(Table):
         """All couplings of the model at a point, in the order of the model's terms."""
         return self.system.values | dict(point)
 
-    def patch_edge(self) -> int | tuple[int, ...]:
-        """Patch size with "auto" resolved, see ``auto_patch``."""
-        return self.wavefunction.patch_on(self.system.lattice, self.sign_free())
-
     def sign_free(self) -> bool:
         """Whether the ground state is positive, in one basis, at every coupling of the study."""
         everywhere = [self.couplings(point) for point in self.at_list() + self.points_list()]
         gauges = [self.system.entry.gauges(values, self.system.use_marshall) for values in everywhere]
         return bool(set.intersection(*gauges))
-
-    def head_kind(self) -> Literal["real", "complex"]:
-        """Output layer with "auto" resolved."""
-        return self.wavefunction.head_for(self.sign_free())
 
     def _starts(self) -> Iterator[Problem]:
         """What warm starts and trainings of no steps ask for."""

@@ -29,7 +29,6 @@ SHAPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Shapes of potentials: numbers they need, numbers they take."""
 
-PRIORS = ("norm", "mirror", "time_reversal", "gauge", "phase", "amplitude", "renormalise")
 _WINDOWED = ("window", "frames", "hidden", "sigma", "potential_scale", "phase", "amplitude", "mirror")
 _ALWAYS = ("precision", "renormalise")
 OPTIONS: dict[str, tuple[str, ...]] = {
@@ -42,7 +41,6 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 """Options of every kind of student."""
 
-PROCESSES = ("tunnelling", "over-barrier", "high barriers", "fast packets", "narrow packets", "low barriers")
 Process = Literal["tunnelling", "over-barrier", "high barriers", "fast packets", "narrow packets", "low barriers"]
 Height = Annotated[float, Field(ge=-1e4, le=1e4)]
 

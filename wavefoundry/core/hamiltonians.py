@@ -74,8 +74,10 @@ def _field(values: Values, rule: bool) -> set[str]:
 
 
 def _exchange(first: str, second: str | None) -> Callable[[Values, bool], set[str]]:
-    """Of exchange between spins: antiferromagnetic first neighbours with the Marshall rule, ferromagnetic ones
-    without; second neighbours ferromagnetic.
+    """Of exchange between spins.
+
+    Antiferromagnetic first neighbours with the Marshall rule, ferromagnetic ones without; second neighbours
+    ferromagnetic.
     """
 
     def gauges(values: Values, rule: bool) -> set[str]:

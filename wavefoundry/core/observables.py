@@ -20,7 +20,9 @@ Place = tuple[str, str, tuple[int, ...], bool]
 
 @dataclasses.dataclass(frozen=True)
 class Observable:
-    """One entry: what it is, the function (``module:name``) that takes a system and gives its estimators, a list of
+    """One entry.
+
+    What it is, the function (``module:name``) that takes a system and gives its estimators, a list of
     ``problems.measures.Measure``; default: measured where nothing is said; unfit: why it has no meaning, or empty.
     """
 

@@ -31,6 +31,7 @@ from wavefoundry.engine.sampling import (
     members,
     metropolis,
     over_family,
+    systematic,
 )
 
 LEAST = 0.05
@@ -196,29 +197,6 @@ def drawn(wavefunction: Wavefunction, family: System, key: PRNGKeyArray, options
     keys = jax.random.split(key, members(family))
     x, root, residual, energy, variance = over_family(one, family, keys)
     return Sampled(Batch(x, root**2), root, residual, energy, variance)
-
-
-def systematic(key: PRNGKeyArray, share: Float[Array, " D"], count: int) -> tuple[Array, Array]:
-    """``count`` different indices, each with a probability in proportion to its share, but never above one.
-
-    Returns:
-        The indices, and the probabilities with which they had to be there.
-    """
-    share = jnp.maximum(share, 1e-12 * jnp.max(share))
-
-    def raised(_: int, scale: Array) -> Array:
-        sure = scale * share >= 1
-        rest = jnp.sum(jnp.where(sure, 0.0, share))
-        return jnp.maximum(count - jnp.sum(sure), 1e-9) / jnp.maximum(rest, 1e-300)
-
-    scale = jax.lax.fori_loop(0, 30, raised, count / jnp.sum(share))
-    probability = jnp.minimum(1.0, scale * share)
-    k_order, k_start = jax.random.split(key)
-    order = jax.random.permutation(k_order, len(share))
-    cumulated = jnp.cumsum(probability[order])
-    marks = (jnp.arange(count) + jax.random.uniform(k_start)) * cumulated[-1] / count
-    chosen = order[jnp.minimum(jnp.searchsorted(cumulated, marks), len(share) - 1)]
-    return chosen, probability[chosen]
 
 
 def finite(residual: Array, root: Array, time: Array) -> Array:

@@ -90,22 +90,6 @@ def _block_entropy(toeplitz: np.ndarray) -> float:
     return float(-np.log((1 + nu**2) / 2).sum())
 
 
-def fidelity_susceptibility_ising(n: int, h: float, J: float = 1.0) -> float:
-    """chi_F = -d^2 ln F / dh^2 of the Ising chain's ground state, F(h, h + d) the squared overlap.
-
-    Twice the variance of the log-derivative of the normalised state; n (n - 1) / 16 at h = J = 1.
-
-    Args:
-        n: number of sites, as for ``ising_chain``.
-        h: transverse field.
-        J: coupling of neighbours.
-
-    Source: arXiv 1308.5917, eq. 9 (which defines it with the unsquared overlap: half of this value).
-    """
-    k, eps = _fermions(n, h, J)
-    return float(((J * np.sin(k)) ** 2 / eps**4).sum() / 4.0)
-
-
 def _fermions(n: int, h: float, J: float) -> tuple[np.ndarray, np.ndarray]:
     """Momenta and energies of the even-parity sector, each of shape [n]."""
     if n < 3 or J == 0 or (J < 0 and n % 2) or not np.isfinite([h, J]).all():

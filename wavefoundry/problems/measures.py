@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 
 class Diagonal(NamedTuple):
-    """Means over configurations: one(x) gives (names,). peak: only the largest is reported, under this name, together
-    with its own name.
+    """Means over configurations: one(x) gives (names,).
+
+    peak: only the largest is reported, under this name, together with its own name.
     """
 
     names: list[str]

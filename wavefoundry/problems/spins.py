@@ -27,7 +27,7 @@ class LatticeSystem(System):
     another constraint; now and then all spins are flipped, so that both sectors of an ordered phase are visited.
     """
 
-    couplings: Float[Array, " terms"]
+    couplings: Float[Array, " terms"]  # pyright: ignore[reportIncompatibleMethodOverride]
     operators: tuple[Any, ...]  # NetKet Jax operators: pytrees, their data are leaves
     sublattice: Array | None  # (sites,) bool: sites rotated by the Marshall sign rule
     pairs: Int[Array, "pairs 2"] | None  # exchange moves; None: single flips
@@ -84,8 +84,9 @@ class LatticeSystem(System):
 
     @property
     def trace(self) -> Float[np.ndarray, " terms"]:
-        """Tr H_k / dim of each term over all 2^sites configurations: the energy of infinite temperature is
-        ``trace @ couplings``.
+        """Tr H_k / dim of each term over all 2^sites configurations.
+
+        The energy of infinite temperature is ``trace @ couplings``.
         """
         return np.array([identity_part(operator) for operator in self.operators])
 

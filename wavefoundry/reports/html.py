@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,26 +81,25 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         summary: content of ``summary.json``; any part may be missing or null.
         log: events of ``log.jsonl``, or an empty list.
     """
-    if summary.get("kind") == "emulation":
-        from wavefoundry.reports import emulation
+    kind = str(summary.get("kind"))
+    if kind not in OTHERS:
+        kind, context = "report", _diagram(summary, log)
+    else:
+        context = import_module(f"wavefoundry.reports.{OTHERS[kind]}").context(summary)
+    finished = str(summary.get("finished") or "")
+    return page.render(f"{kind}.html.j2", context | {"finished": finished[:16].replace("T", " ")})
 
-        return page.render("emulation.html.j2", emulation.context(summary))
-    if summary.get("kind") == "seeds":
-        from wavefoundry.reports import seeds
 
-        return page.render("seeds.html.j2", seeds.context(summary))
-    if summary.get("kind") == "tickets":
-        from wavefoundry.reports import tickets_html
+OTHERS = {"emulation": "emulation", "seeds": "seeds", "tickets": "tickets_html", "molecules": "molecules_html"}
+"""Modules that know what stands in the reports of other kinds of study than diagrams."""
 
-        return page.render("tickets.html.j2", tickets_html.context(summary))
-    if summary.get("kind") == "molecules":
-        from wavefoundry.reports import molecules_html
 
-        return page.render("molecules.html.j2", molecules_html.context(summary))
+def _diagram(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Any]:
+    """What stands in the report of a phase diagram."""
     rows = view.rows(summary)
     names = view.axes(summary, rows)
     observables = judgement.observable_table(rows, names)
-    context = {
+    return {
         "title": content.title(summary),
         "verdict": judgement.verdict(summary, rows, names),
         "why": judgement.why_table(rows, view.base(summary), names),
@@ -131,7 +131,6 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         "hardware": content.pairs(summary.get("hardware")),
         "command": str(summary.get("command") or ""),
     }
-    return page.render("report.html.j2", context)
 
 
 CAPTIONS = {

@@ -9,13 +9,14 @@ import jax
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.studies.diagram.baselines import Kit, Rivals
+from wavefoundry.studies.diagram.checks import check
 from wavefoundry.studies.diagram.comparison import TRANSITION, compared
 from wavefoundry.studies.diagram.learned import Learned
 from wavefoundry.studies.diagram.networks import build_network, conditioned
 from wavefoundry.studies.diagram.overlapping import Overlapped
 from wavefoundry.studies.diagram.referencing import Referenced, References
 from wavefoundry.studies.diagram.several import SeveralBases
-from wavefoundry.studies.diagram.study import BASE, PRETRAIN, DiagramStudy, check
+from wavefoundry.studies.diagram.study import BASE, PRETRAIN, DiagramStudy
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.study import Study
 from wavefoundry.studies.task import Output, Outputs, Task

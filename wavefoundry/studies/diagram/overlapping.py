@@ -29,8 +29,13 @@ class Points(Protocol):
 
     points: list[dict[str, float]]
 
-    def records(self, done: Outputs) -> list[dict[str, Any]]: ...
-    def states(self, done: Outputs) -> list[dict[str, np.ndarray] | None]: ...
+    def records(self, done: Outputs) -> list[dict[str, Any]]:
+        """One of every point."""
+        ...
+
+    def states(self, done: Outputs) -> list[dict[str, np.ndarray] | None]:
+        """Weights of every point; None where they are those of the base."""
+        ...
 
     def mappers(self, done: Outputs) -> list[Mapper]:
         """What each of the bases is adapted with."""
