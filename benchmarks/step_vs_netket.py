@@ -93,8 +93,7 @@ class Ours:
         self.family: Any = case.system.family([{}])
         params, self.static = eqx.partition(rounded(wavefunction, dtype), eqx.is_array)
         self.chunk = chunk_size(eqx.combine(params, self.static), case.system, 512)
-        sites, extent = case.system.sites, case.system.extent
-        self.options = Options(moves=sites, chunk=self.chunk, solver="kernel", momentum=MOMENTUM[dtype], extent=extent)
+        self.options = Options(moves=case.system.sites, chunk=self.chunk, solver="kernel", momentum=MOMENTUM[dtype])
         process = variational(self.static, tree.all_weights(params), self.options)
         self._init, self._block = jax.jit(process.init, static_argnums=3), block_of(process)
         self.compiled: float | None = None

@@ -39,7 +39,7 @@ from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.referencing import References
 
-SMALL = {"width": 16, "layers": 1, "heads": 2}
+SMALL: Any = {"width": 16, "layers": 1, "heads": 2}
 WRONG, RIGHT = 1e-2, 1e-3
 
 
@@ -99,7 +99,8 @@ def held(
     ``sampling = "metropolis"`` is what a system too large for a list would get.
     """
     try:
-        base = wf.pretrain(system, model, **({"steps": 120, "walkers": 256} | settings))
+        chosen: Any = {"steps": 120, "walkers": 256} | settings
+        base = wf.pretrain(system, model, **chosen)
     except (InputError, PhysicsError) as error:
         print(f"  {name}: refused, {str(error).splitlines()[0]}", flush=True)
         return

@@ -46,11 +46,14 @@ class Own:
         return Wavefunction(Jastrow(0.01 * jax.random.normal(key, (sites, sites), jnp.float32)), Sum())
 
 
+VIT = wf.models.vit(patch=2, width=8, layers=1, heads=2)
 NETWORKS: dict[str, Any] = {
-    "vit": wf.models.vit(patch=2, width=8, layers=1, heads=2),
+    "vit": VIT,
     "dense": wf.models.dense(alpha=1.0),
     "conv": wf.models.conv(),
     "resnet": wf.models.resnet(channels=2, blocks=1),
+    "averaged": wf.models.symmetric(VIT, parts=["translations", "spin-flip"]),
+    "projected": wf.models.symmetric(VIT, parts=["translations", "spin-flip"], form="amplitude"),
     "own": Own(),
     "electrons": wf.models.electrons(preset="small"),
 }
@@ -75,7 +78,7 @@ def base_of() -> Callable[[str], Any]:
     @functools.cache
     def get(name: str) -> Any:
         if isinstance(NETWORKS[name], ElectronsSpec):
-            settings = {"steps": 2, "hf_steps": 2, "walkers": 16, "burn_in": 4, "block": 2}
+            settings: Any = {"steps": 2, "hf_steps": 2, "walkers": 16, "burn_in": 4, "block": 2}
             return wf.pretrain(wf.molecules("H 0 0 0; H 0 0 1.4"), NETWORKS[name], **settings)
         return wf.pretrain(wf.lattice.ising_chain(6, h=1.2), NETWORKS[name], steps=4, walkers=32, block=2)
 
@@ -89,8 +92,8 @@ def do(verb: str, base: Any, tmp_path: Any) -> Any:
         return base.parameters if molecules else np.isfinite(base.energy)
     if verb in ("head", "full", "zero-shot"):
         if molecules:
-            few = {"samples": 256, "chains": 32, "burn_in": 4}
-            steps = {"steps": 2} if verb == "full" else {}
+            few: Any = {"samples": 256, "chains": 32, "burn_in": 4}
+            steps: Any = {"steps": 2} if verb == "full" else {}
             found = wf.map(base, wf.molecules("H 0 0 0; H 0 0 1.5"), verb, evaluate=few, **steps)
             return np.isfinite(found.molecules[0]["energy"])
         found = wf.map(base, {"h": [1.0, 1.5]}, verb, full_steps=2, samples=256, evaluate={"samples": 256})

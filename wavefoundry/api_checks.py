@@ -15,6 +15,8 @@ from wavefoundry.artifacts.spec_tables import Table
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect
 from wavefoundry.core.molecule import Molecule
+from wavefoundry.core.words import near
+from wavefoundry.models import ElectronsSpec, EmulatorSpec, SymmetricSpec
 from wavefoundry.problems.spins import LatticeSystem
 
 
@@ -44,6 +46,40 @@ def checked(kind: type[Table], where: str, fields: Mapping[str, Any]) -> Any:
         return kind(**fields)
     except ValidationError as error:
         raise to_input_error(error, kind, lambda path: where) from None
+
+
+HOW = ("optimiser", "preconditioner", "sampler")
+"""Settings that are functions, and belong to Python alone."""
+
+
+def optimisation_of(settings: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What stands in place of the natural gradient, and the other settings.
+
+    Raises:
+        InputError: no optimiser of Optax, or no function.
+    """
+    how = {name: settings[name] for name in HOW if settings.get(name) is not None}
+    rest = {name: value for name, value in settings.items() if name not in HOW}
+    for name in rest:
+        if (fix := near(name, HOW)) and name not in ("samples",):
+            raise InputError(f"unknown setting {name}", where=where, fix=fix)
+    optimiser = how.get("optimiser")
+    if optimiser is not None and not all(callable(getattr(optimiser, part, None)) for part in ("init", "update")):
+        what = f"{optimiser!r:.60} is no optimiser of Optax"
+        raise InputError(what, where=f"{where}: optimiser", fix="optimiser=optax.adam(1e-3), for example")
+    for name in ("preconditioner", "sampler"):
+        if name in how and not callable(how[name]):
+            raise InputError(f"{how[name]!r:.60} is no function", where=f"{where}: {name}", fix="see wf.pretrain")
+    return how, rest
+
+
+def check_network(model: Any, where: str, *, symmetric: bool = False) -> None:
+    """Refuse what describes no network for a lattice; symmetric: those made of images count."""
+    if symmetric and isinstance(model, SymmetricSpec):
+        return
+    if isinstance(model, ElectronsSpec | EmulatorSpec | type) or not hasattr(model, "build"):
+        name = model.__name__ if isinstance(model, type) else type(model).__name__
+        raise InputError(f"{name} is no network for a lattice", where=where, fix="wf.models.dense(), wf.models.vit()")
 
 
 def points_at(at: Any) -> list[dict[str, float]]:

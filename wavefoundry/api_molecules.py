@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import jax
 
+from wavefoundry.api_settings import MoleculeAdaptSettings, MoleculeSettings, TrainSettings, shows
 from wavefoundry.artifacts import spec_geometry
 from wavefoundry.artifacts.given_molecules import entry_from
 from wavefoundry.artifacts.spec_geometry import MoleculeTable
@@ -33,7 +34,10 @@ Source = Any
 """Text, a path, a ``Molecule``, a table, ``ase.Atoms`` or ``pyscf.gto.Mole``."""
 
 
-def molecules(*sources: Source, unit: Literal["bohr", "angstrom"] = "bohr", **settings: Any) -> list[Molecule]:
+@shows(MoleculeTable, leave_out=("atoms", "xyz", "unit"))
+def molecules(
+    *sources: Source, unit: Literal["bohr", "angstrom"] = "bohr", **settings: Unpack[MoleculeSettings]
+) -> list[Molecule]:
     """Molecules by any of the ways a study file knows.
 
     Args:
@@ -163,7 +167,7 @@ def pretrain(
     model: ElectronsSpec | None = None,
     *,
     progress: bool = False,
-    **settings: Any,
+    **settings: Unpack[TrainSettings],
 ) -> MoleculeModel:
     """Train one model on all molecules together: Hartree-Fock orbitals first, then natural gradient.
 
@@ -195,7 +199,7 @@ def map_molecules(
     evaluate: Mapping[str, Any] | None = None,
     reference: Mapping[str, Any] | None = None,
     progress: bool = False,
-    **settings: Any,
+    **settings: Unpack[MoleculeAdaptSettings],
 ) -> MoleculeMap:
     """Energies of other molecules from a trained model.
 

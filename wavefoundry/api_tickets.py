@@ -5,23 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import jax
 import numpy as np
 
 from wavefoundry.adapt.compact import with_vector
 from wavefoundry.adapt.explain import explain as explain_kernel
-from wavefoundry.api_checks import check_system, checked
-from wavefoundry.artifacts.spec_tickets import TicketsSpec
+from wavefoundry.api_checks import check_network, check_system, checked
+from wavefoundry.api_settings import PruneSettings, TicketTrainSettings, shows
+from wavefoundry.artifacts.spec_tickets import PruneTable, TicketsSpec
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect, path_of, table_of
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.models import DenseSpec, ElectronsSpec
+from wavefoundry.models import DenseSpec
 from wavefoundry.models.shrink import without_dead
 from wavefoundry.problems.spins import LatticeSystem
-from wavefoundry.studies.diagram.networks import fitted
+from wavefoundry.studies.diagram.networks import build_network, fitted
 from wavefoundry.studies.execute import execute
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.tickets import checks
@@ -91,15 +92,16 @@ class Tickets:
         return Path(path)
 
 
+@shows(PruneTable, PruneSettings)
 def prune(
     source: Any,
     system: LatticeSystem | None = None,
     *,
     fraction: float = 0.12,
     steps: int = 100,
-    train: Mapping[str, Any] | None = None,
+    train: TicketTrainSettings | Mapping[str, Any] | None = None,
     progress: bool = False,
-    **settings: Any,
+    **settings: Unpack[PruneSettings],
 ) -> Tickets:
     """Train a network densely and prune it round by round; or open a finished run.
 
@@ -129,15 +131,16 @@ def prune(
     check_system(system, "wf.prune: system")
     _check_network(model, settings)
     keep_programs()
-    reference = settings.pop("reference", None)
+    keys = dict(settings)
+    reference = keys.pop("reference", None)
     training = table_of(train, "wf.prune: train", 'train={"steps": 300}')
-    spec = _spec(fraction, steps, training, settings, reference, system)
+    spec = _spec(fraction, steps, training, keys, reference, system)
     free = _sign_free(system)
     if weights is None:
         model = fitted(model, system, free).model
 
     def build(key: jax.Array) -> Wavefunction:
-        return model.build(key, system.extent, sign_free=free)
+        return build_network(model, key, system, free)
 
     network = weights if weights is not None else build(jax.random.fold_in(jax.random.key(spec.train.seed), 0))
     study = PruningStudy(make_setup(spec, system, network, build), spec)
@@ -154,9 +157,7 @@ def prune(
 
 def _check_network(model: Any, settings: Mapping[str, Any]) -> None:
     """What a study file refuses for a network of this kind is refused here as well."""
-    if isinstance(model, ElectronsSpec) or not hasattr(model, "build"):
-        fix = "wf.models.dense(), for example"
-        raise InputError(f"{type(model).__name__} is no network for a lattice", where="wf.prune", fix=fix)
+    check_network(model, "wf.prune", symmetric=True)
     if settings.get("fan_in") and not isinstance(model, DenseSpec):
         why = "it bounds the inputs of every unit of that layer"
         fix = "leave it out, or wf.models.dense()"

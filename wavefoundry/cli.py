@@ -7,27 +7,22 @@ Exit codes: 0 done, 1 internal error, 2 wrong input, 3 a run that is not complet
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import logging
 import os
 import sys
-import tempfile
-import traceback
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich.console import Console
 
 from wavefoundry import cli_models
 from wavefoundry.artifacts import spec as studies_file
 from wavefoundry.artifacts.target import check_early
+from wavefoundry.cli_output import console, echo_json, hush, inspect_bundle, internal_error, output_failed, read_run
 from wavefoundry.core.cores import ask_for
-from wavefoundry.core.errors import InputError, Interrupted, StorageError, WavefoundryError
+from wavefoundry.core.errors import InputError, Interrupted, WavefoundryError
 
 if TYPE_CHECKING:
     from wavefoundry.studies.workers import Crew
@@ -89,12 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    _hush()
+    hush()
     code = _run(argv)
     try:
         sys.stdout.flush()
     except OSError as error:
-        return _output_failed(error)
+        return output_failed(error)
     if (joined := sys.modules.get("wavefoundry.core.hosts")) is not None:
         joined.leave(code)
     return code
@@ -117,9 +112,9 @@ def _run(argv: Sequence[str] | None) -> int:
     except OSError as error:
         # files are named in what they raise, and are storage errors; this is the output itself
         full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
-        return _output_failed(error) if full else _internal_error(error)
+        return output_failed(error) if full else internal_error(error)
     except Exception as error:
-        return _internal_error(error)
+        return internal_error(error)
     return 0
 
 
@@ -209,7 +204,7 @@ def suggest(
     from wavefoundry.studies.diagram.suggest import of_study
 
     found = of_study(spec, bases)
-    _echo_json(found.to_dict()) if json else typer.echo(str(found))
+    echo_json(found.to_dict()) if json else typer.echo(str(found))
 
 
 @app.command()
@@ -249,17 +244,17 @@ def inspect(
     from wavefoundry.reports.live import final_table
 
     if is_bundle(path):
-        return _inspect_bundle(path, json)
-    summary, notes = _read_run(path)
+        return inspect_bundle(path, json)
+    summary, notes = read_run(path)
     if json:
-        _echo_json(summary)
+        echo_json(summary)
     else:
-        console = _console()
-        console.print(final_table(summary))
+        screen = console()
+        screen.print(final_table(summary))
         if last := event_line(summary.get("last_event") or {}):
-            console.print(f"last: {last}", markup=False)
+            screen.print(f"last: {last}", markup=False)
         for note in notes:
-            console.print(f"warning: {note}", style="yellow", markup=False)
+            screen.print(f"warning: {note}", style="yellow", markup=False)
     _leave_if_unusable(summary)
 
 
@@ -299,11 +294,11 @@ def _execute(spec: Any, mode: Mode) -> None:
         return
     page = _write_report(mode.out) if spec.output.report else None
     if mode.json:
-        _echo_json(summary)
+        echo_json(summary)
     elif mode.quiet:
         typer.echo(f"{final_line(summary)}: {mode.out}")
     else:
-        _console().print(live.final_table(summary))
+        console().print(live.final_table(summary))
         typer.echo(f"results: {mode.out}" + (f", report: {page}" if page else ""))
     _leave_if_unusable(summary)
     if summary.get("status") != "complete":
@@ -335,87 +330,3 @@ def _write_report(folder: Path) -> Path:
     with RunDirectory.open(folder, write=True) as directory:
         directory.write_text("report.html", page)
     return folder / "report.html"
-
-
-def _read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Summary of a run, or what can be said about one that has none yet, and warnings."""
-    from wavefoundry.artifacts.results import is_copy, read_results
-    from wavefoundry.artifacts.store import RunDirectory
-
-    if is_copy(path) and (summary := read_results(path)) is not None:
-        return summary, ["this is a copy of results without their run: no sum vouches for it"]
-    directory = RunDirectory.open(path)
-    summary = read_results(path)
-    events = directory.read_log()
-    notes = list(directory.warnings)
-    if summary is not None:
-        return summary, notes
-    points = {event.get("index"): event for event in events if event.get("event") == "point"}
-    last = events[-1] if events else None
-    rounds = {event.get("round"): event for event in events if event.get("event") == "ticket"}
-    if rounds:
-        return {"kind": "tickets", "status": "unfinished", "rounds": list(rounds.values()), "last_event": last}, notes
-    molecules = [event for event in events if event.get("event") == "molecule"]
-    if molecules:
-        return {"kind": "molecules", "status": "unfinished", "molecules": molecules, "last_event": last}, notes
-    return {"status": "unfinished", "points": list(points.values()), "last_event": last}, notes
-
-
-def _inspect_bundle(path: Path, json: bool) -> None:
-    """Show the description and the arrays of a checkpoint or model."""
-    from wavefoundry.artifacts.bundles import read_bundle
-
-    arrays, meta = read_bundle(path)
-    shapes = {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in arrays.items()}
-    if json:
-        _echo_json({"meta": meta, "arrays": shapes})
-        return
-    for name, array in arrays.items():
-        typer.echo(f"{name}  {array.dtype}{list(array.shape)}")
-    typer.echo(f"{len(arrays)} arrays, {sum(array.size for array in arrays.values())} numbers")
-    _echo_json(meta)
-
-
-def _echo_json(value: Any) -> None:
-    """Print JSON; what JSON cannot hold (NaN, infinities) becomes null."""
-    from wavefoundry.artifacts.files import encode_json
-
-    typer.echo(encode_json(value, indent=2).decode())
-
-
-def _console() -> Console:
-    """Standard output; wide enough for the whole table where it is no terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
-
-
-def _hush() -> None:
-    """Keep notices of dependencies off the screen; PYTHONWARNINGS and the variables below bring them back."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("NETKET_NO_TIPS", "1")
-    for name in ("jax", "jax._src.xla_bridge", "absl", "netket", "matplotlib"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
-
-
-def _output_failed(error: OSError) -> int:
-    """One line for an output that cannot be written; the rest of it goes nowhere, or Python would complain again."""
-    print(f"error: cannot write to standard output: {error.strerror or error}", file=sys.stderr)
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return StorageError.exit_code
-
-
-def _internal_error(error: Exception) -> int:
-    """One line for the user; the traceback goes to a file that can be sent along with a bug report."""
-    text = "".join(traceback.format_exception(error))
-    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    try:
-        handle, name = tempfile.mkstemp(prefix="wavefoundry-", suffix=".log")
-        with open(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-    except OSError:
-        name = "(nowhere: no temporary file could be written)"
-    print(f"internal error ({what}); the traceback is in {name}", file=sys.stderr)
-    return 1

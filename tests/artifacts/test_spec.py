@@ -20,6 +20,7 @@ from wavefoundry.artifacts.spec import (
 from wavefoundry.artifacts.spec_tables import SystemTable
 from wavefoundry.artifacts.toml_text import parse_value
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.networks import NETWORKS
 
 MINIMAL = """\
 kind = "diagram"
@@ -186,8 +187,11 @@ def test_the_template_shows_every_key_with_its_default():
     free["output"], free["baselines"] = ("dir", "title"), ("deep",)
     opened = tomllib.loads(re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE))
     for name, table in tables(DiagramSpec).items():
-        assert set(opened[name]) == set(table.model_fields), name
-        for key, field in table.model_fields.items():
+        fields = dict(table.model_fields)
+        if name == "wavefunction":  # every network has keys of its own
+            fields |= {key: field for network in NETWORKS.values() for key, (_, field) in network.keys.items()}
+        assert set(opened[name]) == set(fields), name
+        for key, field in fields.items():
             if key not in free.get(name, ()):
                 plain = getattr(field.default, "model_dump", lambda default=field.default, **_: default)
                 assert opened[name][key] == plain(exclude_none=True), f"{name}.{key}"
@@ -209,6 +213,8 @@ def test_every_field_is_described():
         SystemTable.model_fields["lattice"].annotation,
     ):
         assert all(field.description for field in table.model_fields.values()), table
+    for network in NETWORKS.values():
+        assert network.title and all(field.description for _, field in network.keys.values()), network.name
 
 
 def test_the_demonstration_is_a_study_worth_showing():
@@ -230,6 +236,8 @@ def test_precedence_is_default_preset_file_override():
 
 def test_a_width_from_the_file_keeps_its_own_heads():
     assert loads(MINIMAL, preset="paper").wavefunction.heads == 10
+    dense = loads(MINIMAL, preset="paper", overrides=["wavefunction.kind=dense", "adapt.method=full"])
+    assert dense.wavefunction.alpha == 4.0
     assert loads(MINIMAL, preset="paper", overrides=["wavefunction.width=48"]).wavefunction.heads == 4
 
 

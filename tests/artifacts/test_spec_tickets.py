@@ -82,7 +82,6 @@ def test_a_study_with_its_own_system_takes_no_couplings_and_no_reference_from_a_
         ("system.couplings={ g = 1.0 }", "no coupling 'g'"),
         ("system.couplings={ J = 0.0, h = 0.0 }", "vanishes"),
         ("train.samples=1000", "cannot come from"),
-        ("train.warm_start=somewhere", "vision transformers"),
         ("transfer.train=head", "no head"),
         ("isolate.variants=['nothing']", "variants"),
         ("isolate.at=[0]", "isolate.at"),

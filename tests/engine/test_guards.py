@@ -9,8 +9,9 @@ import pytest
 
 import wavefoundry as wf
 from wavefoundry.core.errors import PhysicsError
+from wavefoundry.engine.drawing import drawn
 from wavefoundry.engine.sampling import systematic
-from wavefoundry.engine.vmc import Info, Options, drawn, finite, risen
+from wavefoundry.engine.vmc import Info, Options, finite, risen
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.studies.diagram.pretraining import Trainer, energy_bound, energy_unit
 
@@ -145,8 +146,8 @@ def test_a_removable_sign_is_removed(sites):
 
 def test_moved_samples_change_nothing_on_average():
     """Energy and variance of a fixed state with and without moved samples: four error bars, false alarm 1e-4."""
+    from wavefoundry.engine.drawing import mixed_energies, moved_on
     from wavefoundry.engine.sampling import Walkers, metropolis
-    from wavefoundry.engine.vmc import _moved, mixed_energies
     from wavefoundry.models.transformer import vit
 
     system = wf.lattice.j1j2_chain(8, J2=0.3)
@@ -156,7 +157,7 @@ def test_moved_samples_change_nothing_on_average():
     walkers = metropolis(wavefunction, family, Walkers(x, jax.random.key(2), jnp.ones(()), jnp.zeros(())), 100, 256)
 
     def energies(count):
-        moved = walkers.x if count == 0 else _moved(family, walkers.x, jax.random.key(3), count)
+        moved = walkers.x if count == 0 else moved_on(family, walkers.x, jax.random.key(3), count)
         found = mixed_energies(wavefunction, family, moved, 1 - count / 2000, 256)
         root, residual, energy = np.asarray(found.root)[0], np.asarray(found.residual)[0], complex(found.energy[0])
         assert np.sum(root**2) == pytest.approx(1)

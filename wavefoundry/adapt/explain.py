@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from wavefoundry.core.hamiltonians import MODELS
+
 LARGEST_SUPPORT = 12
 """Sites of a unit up to which its couplings are worked out (2^12 sign patterns)."""
 
@@ -17,14 +19,11 @@ def geometry(model: str, extent: tuple[int, ...], periodic: bool) -> dict[str, l
     """Named sets of sites: "bond" and "plaquette" of a spin lattice, "plaquette" and "star" of the toric code.
 
     Args:
-        model: "toric", or any spin model. extent: edges; (2 rows, columns) for the toric code. periodic: boundary.
+        model: name; its entry may have sets of its own. extent: edges, in spins. periodic: boundary.
     """
-    if model == "toric":
-        from wavefoundry.core.torus import plaquettes, stars
-
-        rows, columns = extent[0] // 2, extent[1]
-        quads = {"plaquette": plaquettes(rows, columns), "star": stars(rows, columns)}
-        return {name: [tuple(sorted(map(int, quad))) for quad in found] for name, found in quads.items()}
+    entry = MODELS.get(model)
+    if entry is not None and entry.sets is not None:
+        return entry.sets(entry.place(extent, "", periodic))
     return {name: _cells(extent, periodic, cell) for name, cell in (("bond", 1), ("plaquette", 2))}
 
 

@@ -27,6 +27,7 @@ from wavefoundry.artifacts.spec_molecules import PAPER as PAPER_MOLECULES
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
 from wavefoundry.artifacts.spec_tickets import DESK, PAPER, TicketsSpec, preset_for
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.networks import COMMON, NETWORKS
 from wavefoundry.core.reading import read_file
 from wavefoundry.core.words import near
 
@@ -322,6 +323,10 @@ def _preset(name: str | None, written: dict[str, Any]) -> dict[str, Any]:
     if isinstance(network, dict) and not {"width", "heads"}.isdisjoint(network):
         for key in ("width", "heads"):
             values.get("wavefunction", {}).pop(key, None)
+    kind = network.get("kind") if isinstance(network, dict) else None
+    if isinstance(kind, str) and kind in NETWORKS:  # what a preset says of another network
+        known = {*COMMON, *NETWORKS[kind].keys}
+        values["wavefunction"] = {key: v for key, v in values.get("wavefunction", {}).items() if key in known}
     return preset_for(values, written) if written["kind"] == "tickets" else values
 
 

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from wavefoundry.artifacts.spec_adapt import RUNGS, AdaptTable, BaselinesTable
-from wavefoundry.artifacts.spec_tables import (
-    OWN_KEYS,
-    PARTS,
-    EvaluateTable,
-    LatticeTable,
-    PretrainTable,
-    SystemTable,
-    WavefunctionTable,
-    grid,
-)
+from wavefoundry.artifacts.spec_networks import WavefunctionTable
+from wavefoundry.artifacts.spec_tables import PARTS, EvaluateTable, PretrainTable, SystemTable, grid
+from wavefoundry.core.expect import Problem
 from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.observables import chosen
 from wavefoundry.core.words import near
 
@@ -25,21 +18,6 @@ MAX_SITES = 4096
 MAX_POINTS = 10_000
 FULL_SUM_SITES = 18
 _LATTICE = ("system", "lattice")
-
-
-class Problem(NamedTuple):
-    """One broken rule: the key path it is about, what is wrong, why, and what to write instead."""
-
-    path: tuple[str, ...]
-    what: str
-    why: str = ""
-    fix: str = ""
-
-
-def divisors(number: int) -> str:
-    """The divisors of a number as text, the first and last few when there are many."""
-    found = [str(value) for value in range(1, number + 1) if number % value == 0]
-    return ", ".join(found if len(found) <= 12 else [*found[:6], "...", *found[-3:]])
 
 
 def problems(
@@ -90,8 +68,9 @@ def rivals(table: BaselinesTable, couplings: list[str], tunable: bool) -> Iterat
     if twice := [kind for kind in table.kinds if table.kinds.count(kind) > 1]:
         yield Problem(path, f"{twice[0]} is named twice")
     heads = [kind for kind in table.kinds if kind in ("random-backbone", "deep") or "foundation" in kind]
+    named = " or ".join(f'kind = "{name}"' for name, network in NETWORKS.items() if network.tunable)
     if heads and not tunable:
-        yield Problem(path, f"{heads[0]} needs a head that can be tuned", 'only networks of kind "vit" have one')
+        yield Problem(path, f"{heads[0]} needs a head that can be tuned", "only some networks have one", named)
     if table.deep is not None and set(table.deep) != set(couplings):
         fix = f"deep = {{ {', '.join(f'{name} = ...' for name in couplings)} }}"
         yield Problem(("baselines", "deep"), "deep does not name the couplings of pretrain.at", "", fix)
@@ -115,22 +94,26 @@ def _sizes(system: SystemTable) -> Iterator[Problem]:
         why = f"it is built in for {', '.join(model.lattices)}"
         yield Problem((*_LATTICE, "kind"), f"{system.model} is not known on a {lattice.kind} lattice", why)
         return
-    if lattice.sites < 2 or lattice.sites > MAX_SITES:
+    if lattice.periodic not in model.boundaries:
+        only = str(model.boundaries[0]).lower()
+        what = f"the {model.title} lives on a {model.home or 'lattice of one boundary'}"
+        yield Problem((*_LATTICE, "periodic"), what, fix=f"periodic = {only}")
+        return
+    if system.sites < 2 or system.sites > MAX_SITES:
         yield Problem(
             path,
-            f"{lattice.sites} sites are too {'few' if lattice.sites < 2 else 'many'}",
+            f"{system.sites} sites are too {'few' if system.sites < 2 else 'many'}",
             f"a lattice has 2 to {MAX_SITES} sites",
         )
         return
-    if model.sector and lattice.sites % 2:
+    if model.sector and system.sites % 2:
         yield Problem(
             path,
-            f"{system.model} needs an even number of sites, not {lattice.sites}",
+            f"{system.model} needs an even number of sites, not {system.sites}",
             "the ground state has total magnetisation 0",
         )
-    smallest = model.least_edge(lattice.lattice, lattice.periodic)
+    smallest, why = model.least_edge(lattice.lattice, lattice.periodic)
     if min(lattice.cells) < smallest:
-        why = "a smaller periodic lattice counts bonds twice" if lattice.periodic else "there is no second neighbour"
         unit = "sites" if lattice.lattice.basis == 1 else "cells"
         yield Problem(
             path,
@@ -144,12 +127,12 @@ def _sizes(system: SystemTable) -> Iterator[Problem]:
 
 
 def _marshall(system: SystemTable) -> Iterator[Problem]:
-    lattice = system.lattice
+    lattice, antiferromagnets = system.lattice, ", ".join(name for name, model in MODELS.items() if model.sector)
     if system.marshall is True and not system.entry.sector:
         yield Problem(
             ("system", "marshall"),
             f"{system.model} has no Marshall sign rule",
-            "the rule belongs to antiferromagnets (j1j2, xxz)",
+            f"the rule belongs to antiferromagnets ({antiferromagnets})",
             "leave the key out",
         )
     elif system.marshall is True and not system.entry.marshall(lattice.lattice, lattice.cells, lattice.periodic):
@@ -227,36 +210,22 @@ def _values(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> 
         if twice := next((base for base in bases if bases.count(base) > 1), None):
             where = ", ".join(f"{name} = {value:g}" for name, value in twice.items())
             yield Problem(path, f"{where} is named twice", "every base stands at a coupling of its own")
+        outside = (found for point in grid(table) if (found := system.entry.outside(fixed | point)) is not None)
+        if (beyond := next(outside, None)) is not None:
+            home = path if beyond[0] in table else ("system", "couplings")
+            yield Problem((*home, beyond[0]), beyond[1])
         zero = next((point for point in grid(table) if not any((fixed | point).values())), None)
         if zero is not None:
             where = ", ".join(f"{name} = {value:g}" for name, value in zero.items())
             yield Problem(path, f"the Hamiltonian vanishes at {where}", "every coupling is zero there")
 
 
-def foreign_keys(table: WavefunctionTable) -> Iterator[Problem]:
-    """Keys of another kind of network."""
-    fields = type(table).model_fields
-    for key in sorted(table.model_fields_set - {"kind", "precision"} - OWN_KEYS[table.kind]):
-        if getattr(table, key) != fields[key].default:
-            homes = " or ".join(kind for kind, keys in OWN_KEYS.items() if key in keys)
-            why = f"it belongs to kind {homes}"
-            yield Problem(("wavefunction", key), f"a {table.kind} network has no {key}", why, "leave the key out")
-
-
-def windows(table: WavefunctionTable, system: SystemTable) -> Iterator[Problem]:
-    """Networks that do not fit the lattice: empty layers, windows that are wider than it."""
-    lattice = system.lattice
-    if table.kind == "dense" and round(table.alpha * system.sites) < 1:
-        yield Problem(("wavefunction", "alpha"), "the layer is empty", f"{table.alpha} x {system.sites} units")
-    if table.kind in ("conv", "resnet") and lattice.periodic and table.window > 2 * min(lattice.shape):
-        yield Problem(("wavefunction", "window"), f"window = {table.window} is wider than the lattice")
-
-
 def _symmetry(table: WavefunctionTable, adapt: AdaptTable) -> Iterator[Problem]:
     listed = isinstance(table.symmetry, list)
-    if table.kind != "vit" and not listed and table.symmetry != "auto":
+    if not table.network.positions and not listed and table.symmetry != "auto":
+        able = " or ".join(name for name, network in NETWORKS.items() if network.positions)
         why = f"it has no positions to embed; a {table.kind} network can be made symmetric by its images"
-        yield Problem(("wavefunction", "symmetry"), f"symmetry = '{table.symmetry}' belongs to kind vit", why)
+        yield Problem(("wavefunction", "symmetry"), f"symmetry = '{table.symmetry}' belongs to kind {able}", why)
     if table.symmetrize == "amplitude" and not listed:
         fix = f"symmetry = [{', '.join(map(repr, PARTS))}]"
         yield Problem(("wavefunction", "symmetrize"), "there is no symmetry to project on", "it needs a list", fix)
@@ -267,47 +236,35 @@ def _symmetry(table: WavefunctionTable, adapt: AdaptTable) -> Iterator[Problem]:
         )
 
 
-def _network(system: SystemTable, wavefunction: WavefunctionTable, adapt: AdaptTable) -> Iterator[Problem]:
-    yield from foreign_keys(wavefunction)
-    yield from _symmetry(wavefunction, adapt)
-    yield from windows(wavefunction, system)
-    if wavefunction.kind != "vit":
-        if adapt.method == "head":
-            yield Problem(
-                ("adapt", "method"),
-                f"the head of a {wavefunction.kind} network has no weights to tune",
-                "its log psi is the sum of all features",
-                'method = "full", or kind = "vit"',
-            )
+def fits(table: WavefunctionTable, system: SystemTable) -> Iterator[Problem]:
+    """Networks that do not fit the lattice, by the rules of their entry."""
+    if table.network.rows and not system.entry.rows:
+        what = f"kind = '{table.kind}' is not for the {system.entry.title}"
+        why = f"the spins of a {system.entry.home} are no row of sites, as windows and patches need"
+        known = [name for name, network in NETWORKS.items() if not network.rows]
+        yield Problem(("wavefunction", "kind"), what, why, f'kind = "{known[0]}"')
         return
-    yield from transformer(wavefunction, system.lattice)
+    yield from table.network.check(table, system.site(True))
 
 
-def transformer(table: WavefunctionTable, lattice: LatticeTable) -> Iterator[Problem]:
-    """A transformer whose patches or heads do not come out even."""
-    patch, shape = table.patch, lattice.shape
-    if patch != "auto" and any(edge % patch for edge in shape):
-        edges = " x ".join(str(edge) for edge in shape)
+def _network(system: SystemTable, wavefunction: WavefunctionTable, adapt: AdaptTable) -> Iterator[Problem]:
+    yield from _symmetry(wavefunction, adapt)
+    if adapt.method == "head" and not wavefunction.network.tunable:
+        tunable = " or ".join(f'kind = "{name}"' for name, network in NETWORKS.items() if network.tunable)
         yield Problem(
-            ("wavefunction", "patch"),
-            f"patch = {patch} does not divide the lattice ({edges})",
-            "patches must tile the lattice in each direction",
-            f"one of {divisors(math.gcd(*shape))}",
+            ("adapt", "method"),
+            f"the head of a {wavefunction.kind} network has no weights to tune",
+            "its log psi is the sum of all features",
+            f'method = "full", or {tunable}',
         )
-    if table.width % table.heads:
-        yield Problem(
-            ("wavefunction", "heads"),
-            f"heads = {table.heads} does not divide width = {table.width}",
-            "every head gets an equal share of the features",
-            f"one of {divisors(table.width)}",
-        )
+    yield from fits(wavefunction, system)
 
 
 def _sampling(system: SystemTable, pretrain: PretrainTable, evaluate: EvaluateTable) -> Iterator[Problem]:
-    if pretrain.sampling == "full-sum" and system.lattice.sites > FULL_SUM_SITES:
+    if pretrain.sampling == "full-sum" and system.sites > FULL_SUM_SITES:
         yield Problem(
             ("pretrain", "sampling"),
-            f"full-sum cannot list the states of {system.lattice.sites} sites",
+            f"full-sum cannot list the states of {system.sites} sites",
             f"it is for at most {FULL_SUM_SITES} sites",
             'sampling = "metropolis"',
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
-from wavefoundry.artifacts.spec_checks import Problem, problems, rivals
+from wavefoundry.artifacts.spec_checks import problems, rivals
+from wavefoundry.artifacts.spec_networks import WavefunctionTable, network_table, of_kind
 from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
 from wavefoundry.artifacts.spec_tables import (
     EvaluateTable,
@@ -18,9 +19,9 @@ from wavefoundry.artifacts.spec_tables import (
     SampledRunTable,
     SystemTable,
     Table,
-    WavefunctionTable,
     grid,
 )
+from wavefoundry.core.expect import Problem
 
 APART = 1_000_003
 """Between the seeds of two bases: more than any number of repetitions of a study."""
@@ -35,7 +36,9 @@ class DiagramSpec(Table):
 
     kind: Literal["diagram"] = Field(default="diagram", description="what to compute: a phase diagram")
     system: SystemTable = Field(description="the family of Hamiltonians")
-    wavefunction: WavefunctionTable = Field(default=WavefunctionTable(), description="the network")
+    wavefunction: Annotated[SerializeAsAny[WavefunctionTable], of_kind(WavefunctionTable)] = Field(
+        default=network_table(WavefunctionTable, "vit")(), description="the network"
+    )
     pretrain: PretrainTable = Field(description="the one expensive optimisation")
     adapt: AdaptTable = Field(description="every other coupling")
     evaluate: EvaluateTable = Field(default=EvaluateTable(), description="the final numbers")
@@ -58,7 +61,9 @@ class DiagramSpec(Table):
     def one_base(self) -> bool:
         """Whether there is one network for all pre-training points: of the only one, or trained for them together."""
         together = self.pretrain.together
-        return len(self.at_list()) == 1 or (self.wavefunction.conditioned if together == "auto" else together)
+        return len(self.at_list()) == 1 or (
+            bool(self.wavefunction.key("conditioned")) if together == "auto" else together
+        )
 
     def of_bases(self) -> list[DiagramSpec]:
         """One study for every base: this one alone, unless its pre-trainings are separate; seeds are far apart."""
@@ -76,6 +81,10 @@ class DiagramSpec(Table):
     def couplings(self, point: Mapping[str, float]) -> dict[str, float]:
         """All couplings of the model at a point, in the order of the model's terms."""
         return self.system.values | dict(point)
+
+    def settled(self) -> dict[str, Any]:
+        """What of the network follows from the lattice and the signs."""
+        return self.wavefunction.network.settled(self.wavefunction, self.system.site(self.sign_free()))
 
     def sign_free(self) -> bool:
         """Whether the ground state is positive, in one basis, at every coupling of the study."""
@@ -105,7 +114,7 @@ class DiagramSpec(Table):
         found = problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate)
         found = [*found, *reference_problems(self.reference, self.evaluate)]
         if self.baselines is not None and not found:
-            found = list(rivals(self.baselines, list(self.pretrain.at), self.wavefunction.kind == "vit"))
+            found = list(rivals(self.baselines, list(self.pretrain.at), self.wavefunction.network.tunable))
         found = [*found, *self._starts()]
         if found:
             raise PydanticCustomError("together", "keys do not fit together", {"problems": found})

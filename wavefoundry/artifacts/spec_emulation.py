@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_checks import Problem
-from wavefoundry.artifacts.spec_tables import PathText, RunTable, Table
+from wavefoundry.artifacts.spec_tables import PathText, RunTable, Table, named
+from wavefoundry.core.emulators import EMULATORS
+from wavefoundry.core.expect import Problem
 from wavefoundry.core.words import near
 
 SHAPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -29,18 +30,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Shapes of potentials: numbers they need, numbers they take."""
 
-_WINDOWED = ("window", "frames", "hidden", "sigma", "potential_scale", "phase", "amplitude", "mirror")
-_ALWAYS = ("precision", "renormalise")
-OPTIONS: dict[str, tuple[str, ...]] = {
-    "unitary": ("depth", "taps", "kcut", "norm", "mirror", "time_reversal", "gauge", *_ALWAYS),
-    "kernel": ("window", "hidden", "count", "potential_scale", "mirror", *_ALWAYS),
-    "gru": (*_WINDOWED, "doubled", *_ALWAYS),
-    "dense": (*_WINDOWED, *_ALWAYS),
-    "conv": (*_WINDOWED, *_ALWAYS),
-    "linear": (*_WINDOWED, *_ALWAYS),
-}
-"""Options of every kind of student."""
-
+PROCESSES = ("tunnelling", "over-barrier", "high barriers", "fast packets", "narrow packets", "low barriers")
 Process = Literal["tunnelling", "over-barrier", "high barriers", "fast packets", "narrow packets", "low barriers"]
 Height = Annotated[float, Field(ge=-1e4, le=1e4)]
 
@@ -145,9 +135,9 @@ class CurriculumTable(Table):
 class StudentTable(Table):
     """`[[students]]`: an emulator and how it is trained."""
 
-    kind: Literal["unitary", "kernel", "gru", "dense", "conv", "linear"] = Field(
+    kind: Annotated[str, named(EMULATORS)] = Field(
         default="unitary",
-        description="unitary: learned phases; kernel: learned stencil; the others: the paper's networks",
+        description="; ".join(f"{name}: {kind.title}" for name, kind in EMULATORS.items()),
     )
     name: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=40, description="its name"
@@ -301,12 +291,12 @@ def _grid(spec: EmulationSpec) -> Iterator[Problem]:
 def _students(spec: EmulationSpec) -> Iterator[Problem]:
     for index, student in enumerate(spec.students):
         path = ("students", str(index))
-        known = OPTIONS[student.kind]
+        known = EMULATORS[student.kind].options
         for key in student.options():
             if key not in known:
                 fix = near(key, known) or f"options of {student.kind}: {', '.join(known)}"
                 yield Problem((*path, key), f"{student.kind} has no option {key}", fix=fix)
-        if student.polish and student.kind != "unitary":
+        if student.polish and not EMULATORS[student.kind].polish:
             yield Problem(
                 (*path, "polish"), f"{student.kind} cannot be polished", "it has too many weights", "leave it out"
             )
@@ -317,8 +307,8 @@ def _students(spec: EmulationSpec) -> Iterator[Problem]:
             if value is not None and value > spec.grid.n:
                 why = f"the grid has {spec.grid.n} points"
                 yield Problem((*path, key), f"a window of {value} points is larger than the box", why)
-        if spec.grid.n < 23 and student.kind != "unitary" and student.window is None:
-            yield Problem((*path, "window"), "a window of 23 points is larger than the box", f"n = {spec.grid.n}")
+        if spec.grid.n < (least := EMULATORS[student.kind].window) and student.window is None:
+            yield Problem((*path, "window"), f"a window of {least} points is larger than the box", f"n = {spec.grid.n}")
     names = spec.names()
     for index, name in enumerate(names):
         if name in names[:index]:

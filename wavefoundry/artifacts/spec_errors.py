@@ -8,8 +8,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from wavefoundry.artifacts.spec_checks import Problem
+from wavefoundry.artifacts.spec_networks import WavefunctionTable
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import Problem
+from wavefoundry.core.networks import homes
 from wavefoundry.core.words import near
 
 _TYPES = {
@@ -137,7 +139,7 @@ def _unknown_key(path: tuple[str, ...], name: str, model: type[BaseModel]) -> Pr
     known = list(table.model_fields) if table else []
     fix = near(path[-1], known)
     if not fix:
-        homes = [key for key, field in model.model_fields.items() if path[-1] in _fields_of(field.annotation)]
+        homes = [key for key, field in model.model_fields.items() if _has(field.annotation, path[-1])]
         fix = f"the key belongs to [{'] or ['.join(homes)}]" if homes else f"keys here: {', '.join(known)}"
     return Problem(path, f"unknown key {name}", fix=fix)
 
@@ -160,6 +162,12 @@ def _inner_table(annotation: Any) -> type[BaseModel] | None:
             return candidate
         candidates += get_args(candidate)
     return None
+
+
+def _has(annotation: Any, key: str) -> bool:
+    """Whether a table has a key; that of the network has those of every kind."""
+    network = isinstance(annotation, type) and issubclass(annotation, WavefunctionTable)
+    return key in _fields_of(annotation) or (network and bool(homes(key)))
 
 
 def _fields_of(annotation: Any) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from wavefoundry.artifacts.spec_checks import Problem
 from wavefoundry.artifacts.spec_tables import PathText, Points, Range, Table
 from wavefoundry.core import geometries
 from wavefoundry.core.compounds import COMPOUNDS, SETS
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import Problem
 from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, Molecule, element, read_xyz
 from wavefoundry.core.words import near
 

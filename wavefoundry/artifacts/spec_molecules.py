@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts import spec_geometry
-from wavefoundry.artifacts.spec_checks import Problem
 from wavefoundry.artifacts.spec_geometry import MoleculeTable, Named
 from wavefoundry.artifacts.spec_tables import PathText, SampledRunTable, Table
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import Problem
 
 Unit = Literal["bohr", "angstrom"]
 PAPER_ELEMENTS = {"H", "C", "N", "O"}

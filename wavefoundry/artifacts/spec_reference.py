@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_checks import Problem
 from wavefoundry.artifacts.spec_tables import EvaluateTable, PathText, Table
+from wavefoundry.core.expect import Problem
 from wavefoundry.core.words import near
 
 METHODS = ("closed-form", "lanczos", "ed", "dmrg", "literature", "file")

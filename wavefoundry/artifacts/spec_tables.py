@@ -11,14 +11,22 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.core.hamiltonians import MODELS, Model
+from wavefoundry.core.hamiltonians import MODELS, Model, Place
 from wavefoundry.core.lattices import LATTICES, Lattice
+from wavefoundry.core.networks import Site
 from wavefoundry.core.observables import OBSERVABLES
-from wavefoundry.core.shapes import auto_patch
 
 
 class Table(BaseModel):
@@ -77,18 +85,24 @@ def _parts(value: Any) -> bool:
 
 
 _LISTED = f"a list out of {', '.join(PARTS)}"
-_SYMMETRY = _one_of(f"'auto', 'translations', 'none', or {_LISTED}", ["auto", "translations", "none"], _parts)
+SYMMETRY = _one_of(f"'auto', 'translations', 'none', or {_LISTED}", ["auto", "translations", "none"], _parts)
 PROJECTED = _one_of(f"'none' or {_LISTED}", ["none"], _parts)
 SECTOR = _one_of("'auto' or a whole number >= 0", ["auto"], lambda value: type(value) is int and value >= 0)
 _MARSHALL = _one_of("'auto', true or false", ["auto", True, False], lambda value: False)
 _EXACT = _one_of("'auto' or false", ["auto", False], lambda value: False)
-_PATCH = _one_of("'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096)
-_DEVICES = _PATCH
+_DEVICES = _one_of("'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096)
 
 
 def named(table: Mapping[str, Any]) -> PlainValidator:
-    """Accept the names of a table."""
-    return _one_of(" or ".join(f"'{name}'" for name in table), list(table), lambda value: False)
+    """Accept the names of a table, which may grow."""
+
+    def validate(value: Any) -> Any:
+        if type(value) is str and value in table:
+            return value
+        rule = " or ".join(f"'{name}'" for name in table)
+        raise PydanticCustomError("choice", "must be {rule}", {"rule": rule, "words": list(table)})
+
+    return PlainValidator(validate)
 
 
 def _size(value: Any) -> int | list[int]:
@@ -198,7 +212,17 @@ class SystemTable(Table):
     @property
     def sites(self) -> int:
         """Number of spins."""
-        return self.lattice.sites
+        return self.lattice.sites * self.entry.spins
+
+    @property
+    def place(self) -> Place:
+        """Where the model lives."""
+        return Place(self.lattice.lattice, self.lattice.cells, self.lattice.periodic)
+
+    def site(self, sign_free: bool) -> Site:
+        """What a network is for."""
+        extent = self.entry.extent(self.place)
+        return Site(extent, self.lattice.periodic, self.lattice.lattice.basis, sign_free)
 
     @property
     def entry(self) -> Model:
@@ -216,64 +240,6 @@ class SystemTable(Table):
     def values(self) -> dict[str, float]:
         """All couplings."""
         return self.entry.couplings | self.couplings
-
-
-class WavefunctionTable(Table):
-    """`[wavefunction]`: the network. Amplitudes are positive, but for "vit" on systems that are not sign-free."""
-
-    kind: Literal["vit", "dense", "conv", "resnet"] = Field(
-        default="vit",
-        description="vit: transformer; dense: one layer; conv: one convolution; resnet: residual blocks; all but vit "
-        "have no head that could be tuned",
-    )
-    patch: Annotated[int | Literal["auto"], _PATCH] = Field(
-        default="auto",
-        description="sites per patch (chain) or block edge (square); divides every edge of the lattice",
-    )
-    width: int = Field(default=32, ge=1, le=4096, description="vit: features per patch")
-    layers: int = Field(default=2, ge=1, le=64, description="vit: transformer blocks")
-    heads: int = Field(default=4, ge=1, le=4096, description="vit: attention heads; divides width")
-    head: Literal["auto", "real", "complex"] = Field(
-        default="auto",
-        description="vit: output layer; auto: real where the ground state is sign-free, else complex",
-    )
-    head_norm: bool = Field(default=False, description="vit: layer norms inside the output layer")
-    conditioned: bool = Field(default=False, description="vit: feed the couplings to every patch")
-    activation: Literal["logcosh", "relu"] = Field(default="logcosh", description="dense: of the hidden units")
-    alpha: float = Field(default=4.0, gt=0, le=1000, description="dense: hidden units per spin")
-    init_std: float = Field(default=0.1, gt=0, le=10, description="dense: standard deviation of the initial weights")
-    channels: int = Field(default=4, ge=1, le=1024, description="conv, resnet: filters of a convolution")
-    window: int = Field(default=3, ge=1, le=64, description="conv, resnet: edge of a filter")
-    blocks: int = Field(default=2, ge=1, le=64, description="resnet: residual blocks of two convolutions")
-    precision: Literal["float32", "float64"] = Field(
-        default="float32", description="precision of the network; energies and solves are always float64"
-    )
-    symmetry: Annotated[str | list[str], _SYMMETRY] = Field(
-        default="auto",
-        description="vit: translations by whole patches; none: positions embedded; auto: what the Hamiltonian has; or a"
-        f" list out of {', '.join(PARTS)}: made symmetric under all of them by its images",
-    )
-    symmetrize: Literal["features", "amplitude"] = Field(
-        default="features",
-        description="with a list of symmetries: average the features over the images, or project the amplitude",
-    )
-
-    def patch_on(self, where: LatticeTable, sign_free: bool) -> int | tuple[int, ...]:
-        """Edges of a patch with "auto" resolved."""
-        return auto_patch(where.shape, sign_free, where.lattice.basis) if self.patch == "auto" else self.patch
-
-    def head_for(self, sign_free: bool) -> Literal["real", "complex"]:
-        """Output layer with "auto" resolved: real where the ground state is sign-free."""
-        return ("real" if sign_free else "complex") if self.head == "auto" else self.head
-
-
-OWN_KEYS = {
-    "vit": {"patch", "width", "layers", "heads", "head", "head_norm", "conditioned", "symmetry", "symmetrize"},
-    "dense": {"activation", "alpha", "init_std", "symmetry", "symmetrize"},
-    "conv": {"channels", "window", "symmetry", "symmetrize"},
-    "resnet": {"channels", "window", "blocks", "symmetry", "symmetrize"},
-}
-"""Keys of [wavefunction] that mean something for each kind of network."""
 
 
 class PretrainTable(Table):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_checks import Problem, foreign_keys, transformer, windows
+from wavefoundry.artifacts.spec_checks import fits
+from wavefoundry.artifacts.spec_networks import WavefunctionTable, network_table, of_kind
 from wavefoundry.artifacts.spec_tables import (
     EvaluateTable,
     OutputTable,
@@ -16,16 +17,14 @@ from wavefoundry.artifacts.spec_tables import (
     SampledRunTable,
     SystemTable,
     Table,
-    WavefunctionTable,
     grid,
     named,
 )
-from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.core.expect import Problem
+from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.words import near
 
 FULL_SUM_SITES = 18
-TORIC = {"star": 1.0, "plaquette": 1.0}
-"""Couplings of the toric code."""
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Score = Literal["magnitude", "random", "curvature", "surgeon"]
@@ -34,37 +33,14 @@ VARIANTS = ("init", "random-init", "random-mask", "shuffled-mask", "one-shot-mas
 """Isolation experiments: initial weights or new ones under the found mask, initial weights under other masks."""
 
 
-class TicketSystemTable(SystemTable):
-    """`[system]`: one Hamiltonian."""
-
-    model: Annotated[str, named({**MODELS, "toric": None})] = Field(
-        description="as for diagrams; or toric: -star sum A_v - plaquette sum B_p, spins on the edges of a torus"
-    )
-
-    @property
-    def sites(self) -> int:
-        """Number of spins; the toric code has two for every vertex."""
-        return self.lattice.sites * (2 if self.model == "toric" else 1)
-
-    @property
-    def values(self) -> dict[str, float]:
-        """All couplings."""
-        return known_couplings(self.model) | self.couplings
-
-    @property
-    def use_marshall(self) -> bool:
-        """The sign rule with "auto" resolved."""
-        return self.model != "toric" and super().use_marshall
-
-
 class NetworkTable(WavefunctionTable):
     """`[wavefunction]`: the network, as for diagrams with other defaults."""
 
-    kind: Literal["dense", "conv", "resnet", "vit"] = Field(
-        default="dense",
-        description="dense: one layer; conv: one convolution; resnet: residual blocks; vit: transformer",
+    OWN_DEFAULTS: ClassVar[dict[str, Any]] = {"width": 16}
+
+    kind: Annotated[str, named(NETWORKS)] = Field(
+        default="dense", description="; ".join(f"{name}: {network.title}" for name, network in NETWORKS.items())
     )
-    width: int = Field(default=16, ge=1, le=4096, description="vit: features per patch")
     precision: Literal["float32", "float64"] = Field(default="float64", description="precision of the network")
 
 
@@ -91,7 +67,7 @@ class TrainTable(Table):
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random number of the study")
     warm_start: Annotated[str, Field(min_length=1, max_length=4000)] | None = Field(
-        default=None, description="run directory of a diagram, or saved model, whose network is pruned (vit)"
+        default=None, description="run directory of a diagram, or saved model, of the same network, which is pruned"
     )
 
 
@@ -174,8 +150,10 @@ class TicketsSpec(Table):
     """
 
     kind: Literal["tickets"] = Field(default="tickets", description="what to compute: sparse sub-networks")
-    system: TicketSystemTable = Field(description="the Hamiltonian")
-    wavefunction: NetworkTable = Field(default=NetworkTable(), description="the network")
+    system: SystemTable = Field(description="the Hamiltonian")
+    wavefunction: Annotated[SerializeAsAny[NetworkTable], of_kind(NetworkTable)] = Field(
+        default=network_table(NetworkTable, "dense")(), description="the network"
+    )
     train: TrainTable = Field(default=TrainTable(), description="the optimisation")
     prune: PruneTable = Field(default=PruneTable(), description="what goes, and how")
     isolate: IsolateTable = Field(default=IsolateTable(), description="masks on their own")
@@ -195,8 +173,6 @@ class TicketsSpec(Table):
     def sign_free(self) -> bool:
         """Whether the ground state is positive in the sampled basis."""
         values, rule = self.system.values, self.system.use_marshall
-        if self.system.model == "toric":
-            return values["star"] >= 0
         return bool(self.system.entry.gauges(values, rule) & {"none", "Marshall"})
 
     def transfer_list(self) -> list[dict[str, float]]:
@@ -208,11 +184,6 @@ class TicketsSpec(Table):
         if found := list(problems(self)):
             raise PydanticCustomError("together", "keys do not fit together", {"problems": found})
         return self
-
-
-def known_couplings(model: str) -> dict[str, float]:
-    """Couplings of a model with their defaults."""
-    return TORIC if model == "toric" else MODELS[model].couplings
 
 
 def problems(spec: TicketsSpec) -> Iterator[Problem]:
@@ -228,23 +199,15 @@ def problems(spec: TicketsSpec) -> Iterator[Problem]:
 def _lattice(spec: TicketsSpec) -> Iterator[Problem]:
     from wavefoundry.artifacts import spec_checks
 
-    lattice, path = spec.system.lattice, ("system", "lattice")
     if found := list(spec_checks._shape(spec.system)):
         yield from found
-    elif spec.system.model == "toric":
-        if lattice.kind != "square" or not lattice.periodic:
-            yield Problem(path, "the toric code lives on a torus", fix='kind = "square", periodic = true')
-        elif min(lattice.shape) < 2:
-            yield Problem(
-                (*path, "size"), f"size = {lattice.size} is too small", "a star would hold an edge twice", "[2, 2]"
-            )
-    else:
-        yield from spec_checks._sizes(spec.system)
-        yield from spec_checks._marshall(spec.system)
+        return
+    yield from spec_checks._sizes(spec.system)
+    yield from spec_checks._marshall(spec.system)
 
 
 def _couplings(spec: TicketsSpec) -> Iterator[Problem]:
-    known = known_couplings(spec.system.model)
+    known = spec.system.entry.couplings
     for path, names in (
         (("system", "couplings"), spec.system.couplings),
         (("transfer", "points"), spec.transfer.points),
@@ -258,17 +221,9 @@ def _couplings(spec: TicketsSpec) -> Iterator[Problem]:
 
 
 def _network(spec: TicketsSpec) -> Iterator[Problem]:
-    table, lattice = spec.wavefunction, spec.system.lattice
-    yield from foreign_keys(table)
-    yield from windows(table, spec.system)
-    if spec.system.model == "toric" and table.kind != "dense":
-        why = "the edges of a torus are no row of sites, as windows and patches need"
-        yield Problem(
-            ("wavefunction", "kind"), f"kind = '{table.kind}' is not for the toric code", why, 'kind = "dense"'
-        )
-    if table.kind == "vit":
-        yield from transformer(table, lattice)
-    if table.conditioned:
+    table = spec.wavefunction
+    yield from fits(table, spec.system)
+    if table.key("conditioned"):
         why = "tickets are sought at one point, so a network has no couplings to be given"
         yield Problem(("wavefunction", "conditioned"), "conditioned is for diagrams", why, "leave the key out")
 
@@ -301,16 +256,14 @@ def _sampling(spec: TicketsSpec) -> Iterator[Problem]:
 def _pruning(spec: TicketsSpec) -> Iterator[Problem]:
     prune, kind = spec.prune, spec.wavefunction.kind
     if kind == "dense":
-        total = spec.system.sites * round(spec.wavefunction.alpha * spec.system.sites)
+        total = spec.system.sites * round(spec.wavefunction.key("alpha") * spec.system.sites)
         if prune.stop_at >= total:
             yield Problem(
                 ("prune", "stop_at"), f"stop_at = {prune.stop_at} prunes nothing", f"the layer has {total} weights"
             )
     elif prune.fan_in:
         yield Problem(("prune", "fan_in"), "fan_in is for one dense layer", "", "leave the key out")
-    if spec.train.warm_start is not None and kind != "vit":
-        yield Problem(("train", "warm_start"), "saved models are vision transformers", "", 'kind = "vit"')
-    if spec.transfer.train == "head" and kind != "vit":
+    if spec.transfer.train == "head" and not spec.wavefunction.network.tunable:
         yield Problem(("transfer", "train"), f"a {kind} network has no head to train", "", 'train = "survivors"')
     if prune.schedule == "one-shot" and prune.score not in ("magnitude", "random"):
         yield Problem(("prune", "score"), "one-shot masks are cut by magnitude or at random")

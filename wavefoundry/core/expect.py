@@ -5,9 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from wavefoundry.core.errors import InputError
+
+
+class Problem(NamedTuple):
+    """One broken rule: the key path it is about, what is wrong, why, and what to write instead."""
+
+    path: tuple[str, ...]
+    what: str
+    why: str = ""
+    fix: str = ""
 
 
 def expect(value: Any, kinds: type | tuple[type, ...], what: str, *, where: str, fix: str = "") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from wavefoundry.core.devices import on_devices, shared
-from wavefoundry.core.types import Batch, Process, Run, System, Wavefunction, without_features
+from wavefoundry.core.devices import on_devices
+from wavefoundry.core.types import Process, Run, System, Wavefunction
+from wavefoundry.engine.drawing import Options, Sampled, drawn, local_energies, mixed_energies, moved_on, sampled
 from wavefoundry.engine.gradient import (
     Direction,
     Selection,
@@ -22,16 +22,11 @@ from wavefoundry.engine.gradient import (
     select,
     stacked_residual,
 )
-from wavefoundry.engine.guided import crossed
-from wavefoundry.engine.one_move import image, move
 from wavefoundry.engine.sampling import (
     Walkers,
     equal_weights,
     init_walkers,
-    members,
     metropolis,
-    over_family,
-    systematic,
 )
 
 LEAST = 0.05
@@ -45,7 +40,8 @@ class Optimiser(NamedTuple):
 
     step_norm: rms change of log psi that the last update makes by unit rate, 0 where it is not known. stretch: how many
     times larger that has been on the samples of the next step, which the update has not seen. Where steps may be
-    undone, also the weights of the lowest energy, that energy, and the steps undone so far.
+    undone, also the weights of the lowest energy, that energy, and the steps undone so far. chain: state of an
+    optimiser of Optax.
     """
 
     update: Float[Array, " P"]
@@ -56,6 +52,7 @@ class Optimiser(NamedTuple):
     best: Any = None
     reached: Any = None
     undone: Any = None
+    chain: Any = None
 
 
 class Info(NamedTuple):
@@ -71,47 +68,6 @@ class Info(NamedTuple):
     undone: Array
 
 
-class Options(NamedTuple):
-    """Settings of the process that are compiled in.
-
-    moves: Metropolis moves between steps. chunk: configurations evaluated at a time. trust: largest rms change of
-    log psi in one step (the update is scaled down to it). extent: of a lattice of spins; where there are chains enough
-    to fit a pair model, it makes the proposals (``engine.guided``). None: ordinary moves. moved: share of the samples
-    that is moved on by the Hamiltonian (``engine.one_move``), so that the gradient sees what |psi|^2 does not meet; not
-    where all configurations are listed. finite: local energies enter as steps of imaginary time of finite length
-    (``finite``). largest: growth of log |psi| of a single sample in one step. drawn: of listed configurations, how many
-    a step takes; 0: all of them.
-    """
-
-    moves: int
-    chunk: int
-    solver: str = "auto"
-    momentum: float = 0.0
-    trust: float = 0.3
-    extent: tuple[int, ...] | None = None
-    moved: float = 0.0
-    finite: bool = False
-    largest: float = math.inf
-    drawn: int = 0
-
-
-class Sampled(NamedTuple):
-    """The samples of a step and their energies; axes (R, S)."""
-
-    batch: Batch
-    root: Float[Array, "R S"]  # of the weights: their squares sum to 1
-    residual: Array  # root * (local energy - E)
-    energy: Array  # (R,)
-    variance: Float[Array, " R"]
-
-
-def sampled(batch: Batch, root: Array, values: Array) -> Sampled:
-    """Samples whose energies say all that is known; ``values``: root * local energy."""
-    energy = jnp.sum(root * values, axis=1)
-    residual = values - energy[:, None] * root
-    return Sampled(batch, root, residual, energy, jnp.sum(jnp.abs(residual) ** 2, axis=1))
-
-
 class Schedule(NamedTuple):
     """Learning rate and damping of each step; arrays, so that they can change without recompilation."""
 
@@ -121,82 +77,7 @@ class Schedule(NamedTuple):
 
 def advance(wavefunction: Wavefunction, family: System, walkers: Walkers, options: Options) -> Walkers:
     """Walkers after the moves between two steps."""
-    chains = jax.tree.leaves(walkers.x)[0].shape[1]
-    if options.extent is not None and chains >= 2 * math.prod(options.extent):
-        return crossed(wavefunction, family, walkers, options.extent, options.moves, options.chunk)
-    return metropolis(wavefunction, family, walkers, options.moves, options.chunk)
-
-
-def local_energies(wavefunction: Wavefunction, family: System, batch: Batch, chunk: int) -> Array:
-    """Term-wise local energies of a batch: (R, S, terms)."""
-    state = without_features(wavefunction)
-
-    def one(system: System, xs: PyTree) -> Array:
-        local = system.expand_batch(state.bind(system), xs, chunk)
-        return shared(jax.vmap(lambda part: system.contract(state.head, part)), local)  # type: ignore[arg-type]
-
-    return over_family(one, family, batch.x)
-
-
-def _moved(family: System, x: PyTree, key: PRNGKeyArray, count: int) -> PyTree:
-    """The last ``count`` samples of every member moved on by its Hamiltonian."""
-    keys = jax.random.split(key, (jax.tree.leaves(x)[0].shape[0], count))
-
-    def one(system: System, xs: PyTree, ks: PRNGKeyArray) -> PyTree:
-        there = jax.vmap(lambda k, y: move(system, k, y))(ks, xs[-count:])
-        return jnp.concatenate([xs[:-count], there])
-
-    return over_family(one, family, x, keys)
-
-
-def mixed_energies(wavefunction: Wavefunction, family: System, x: PyTree, stay: float, chunk: int) -> Sampled:
-    """Energies of samples of which a share was moved on, with the weights that follow from their density.
-
-    Args:
-        wavefunction: the state. family: stacked systems. x: samples, axes (R, S). stay: share that was not moved.
-        chunk: configurations evaluated at a time.
-    """
-    state = without_features(wavefunction)
-
-    def one(system: System, xs: PyTree) -> tuple[Array, Array]:
-        local = system.expand_batch(state.bind(system), xs, chunk)
-        images = jax.vmap(lambda a: image(system, state.head, a[0], a[1], stay))  # type: ignore[arg-type]
-        found = shared(images, (xs, local))
-        norm = jnp.sqrt(jnp.sum(found.amplitude**2))
-        return found.amplitude / norm, found.values @ system.couplings / norm
-
-    root, values = over_family(one, family, x)
-    return sampled(Batch(x, root**2), root, values)
-
-
-def drawn(wavefunction: Wavefunction, family: System, key: PRNGKeyArray, options: Options) -> Sampled:
-    """Listed configurations for one step: all of them, or those that say most, with energies of the whole sum.
-
-    A configuration is taken with a probability that follows |psi|^2 and |(H - E) psi|^2 in equal parts, by systematic
-    sampling without replacement: what carries much of either is always there.
-
-    Args:
-        family: stacked ``EnumeratedSystem``. options: ``drawn`` of them; 0, or as many as there are: all.
-    """
-
-    def one(system: Any, k: PRNGKeyArray) -> tuple[Array, Array, Array, Array, Array]:
-        psi, h_psi = system.act(wavefunction, options.chunk)
-        energy = jnp.real(jnp.vdot(psi, h_psi))
-        residual = h_psi - energy * psi
-        size, variance = jnp.abs(psi), jnp.sum(jnp.abs(residual) ** 2)
-        # the phase of psi taken out, as in local energies
-        residual = residual * (jnp.conj(psi) / jnp.maximum(size, 1e-300)) if jnp.iscomplexobj(psi) else residual
-        if not 0 < options.drawn < len(psi):
-            return system.states, size, residual, energy, variance
-        share = 0.5 * size**2 + 0.5 * jnp.abs(residual) ** 2 / jnp.maximum(variance, 1e-300)
-        chosen, probability = systematic(k, share, options.drawn)
-        root = size[chosen] / jnp.sqrt(probability)
-        norm = jnp.linalg.norm(root)
-        return system.states[chosen], root / norm, residual[chosen] / jnp.sqrt(probability) / norm, energy, variance
-
-    keys = jax.random.split(key, members(family))
-    x, root, residual, energy, variance = over_family(one, family, keys)
-    return Sampled(Batch(x, root**2), root, residual, energy, variance)
+    return (options.sampler or metropolis)(wavefunction, family, walkers, options.moves, options.chunk)
 
 
 def finite(residual: Array, root: Array, time: Array) -> Array:
@@ -270,7 +151,7 @@ def draw(
     count = round(options.moved * chains)
     if count:
         key, k_move = jax.random.split(walkers.key)
-        x = _moved(family, walkers.x, k_move, count)
+        x = moved_on(family, walkers.x, k_move, count)
         stay = 1 - count / chains
         return mixed_energies(wavefunction, family, x, stay, options.chunk), walkers._replace(key=key)
     batch = equal_weights(walkers.x)
@@ -296,6 +177,29 @@ def limited(rate: Array, found: Direction, stretch: Array, root: Float[Array, "R
     return rate * jnp.minimum(1.0, options.largest / jnp.maximum(rate * most, 1e-30))
 
 
+def direction(
+    options: Options, rows: Array, residual: Array, shift: Array, opt: Optimiser, vector: Array
+) -> tuple[Direction, Any]:
+    """The update of one step: natural gradient, or what the options put in its place.
+
+    Args:
+        rows, residual: from ``centred_rows``. shift: damping. opt: state of the optimiser. vector: the weights.
+
+    Returns:
+        The update, which is subtracted, and the state of an optimiser of Optax after it.
+    """
+    if options.preconditioner is None and options.optimiser is None:
+        return natural_gradient(rows, residual, shift, opt.update, options.momentum, options.solver), opt.chain
+    wide = rows.astype(jnp.float64)
+    precondition = options.preconditioner or (lambda rows, right, shift: 2.0 * rows.T @ right)
+    update, chain = precondition(wide, residual, shift), opt.chain
+    if options.optimiser is not None:
+        changes, chain = options.optimiser.update(update, chain, vector)
+        update = -jnp.asarray(changes)
+    change = wide @ update
+    return Direction(update, shift, jnp.linalg.norm(change), change), chain
+
+
 def variational(static: PyTree, trainable: PyTree, options: Options, listed: bool = False) -> Process:
     """Variational optimisation of a wavefunction for one system or a family.
 
@@ -312,9 +216,10 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
 
     def init(key: PRNGKeyArray, params: PyTree, family: System, chains: int) -> Run:
         vector, zero = selection.vector(params), jnp.zeros((), int)
+        chain = None if options.optimiser is None else options.optimiser.init(vector.astype(jnp.float64))
         opt = Optimiser(
             jnp.zeros(vector.shape[0]), jnp.ones(()), zero,
-            jnp.zeros(()), jnp.ones(()), vector, jnp.full((), jnp.inf, jnp.float64), zero,
+            jnp.zeros(()), jnp.ones(()), vector, jnp.full((), jnp.inf, jnp.float64), zero, chain,
         )  # fmt: skip
         return Run(params, init_walkers(key, family, chains), opt, jnp.zeros((), int))
 
@@ -325,9 +230,13 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
 
         jacobian = log_jacobian(run.params, static, selection, family, batch, max(1, options.chunk // 2))
         rows = centred_jacobian(jacobian, batch.weight)
-        aim = finite(residual, root, 2 * learning_rate * run.opt.scale) if options.finite else residual
+        if options.optimiser is not None:
+            learning_rate = jnp.ones(())  # it has a schedule of its own
+        scheduled = options.finite and options.optimiser is None
+        aim = finite(residual, root, 2 * learning_rate * run.opt.scale) if scheduled else residual
         right = stacked_residual(aim, jacobian.shape[2])
-        found = natural_gradient(rows, right, shift, run.opt.update, options.momentum, options.solver)
+        weights = selection.vector(run.params).astype(jnp.float64)
+        found, chain = direction(options, rows, right, shift, run.opt, weights)
 
         # a full sum leaves nothing unseen
         stretch = run.opt.stretch if listed and not options.drawn else stretched(run.opt, rows)
@@ -344,6 +253,7 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
             reached=reached,
             undone=run.opt.undone + lost,
             rejected=opt.rejected - lost,
+            chain=jax.tree.map(lambda a, b: jnp.where(good & ~lost, a, b), chain, run.opt.chain),
         )
         step_norm = rate * found.step_norm
         info = Info(energy, variance, local, walkers.acceptance, found.shift, step_norm, opt.rejected, opt.undone)

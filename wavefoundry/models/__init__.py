@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.networks import NETWORKS, Network, register
 from wavefoundry.models.described import Described, described
+from wavefoundry.models.options import (
+    ConvOptions,
+    DenseOptions,
+    ElectronsOptions,
+    GRUOptions,
+    KernelOptions,
+    ResNetOptions,
+    SymmetricOptions,
+    UnitaryOptions,
+    ViTOptions,
+    WindowedOptions,
+)
 
 if TYPE_CHECKING:
     import jax
@@ -143,13 +157,17 @@ class ResNetSpec(Described):
         return convnet.resnet(key, extent, **dataclasses.asdict(self))
 
 
-def _for_emulation(kind: type, fields: dict[str, object]) -> bool:
+def _for_emulation(kind: type, fields: Mapping[str, object]) -> bool:
     """Whether some option belongs to the emulator of that name and none to the lattice network alone."""
     known = {field.name for field in dataclasses.fields(kind)}
     return any(name not in known for name in fields)
 
 
-def dense(**fields: object) -> DenseSpec | EmulatorSpec:
+@overload
+def dense(**fields: Unpack[DenseOptions]) -> DenseSpec: ...
+@overload
+def dense(**fields: Unpack[WindowedOptions]) -> EmulatorSpec: ...
+def dense(**fields: Any) -> DenseSpec | EmulatorSpec:
     """One layer without bias: ``dense(alpha=4, activation="logcosh")``.
 
     With the options of an emulator (``hidden``, ``frames``, ...) the dense network of arXiv 2203.10200, see ``gru``.
@@ -160,7 +178,11 @@ def dense(**fields: object) -> DenseSpec | EmulatorSpec:
     return described(DenseSpec, fields)
 
 
-def conv(**fields: object) -> ConvSpec | EmulatorSpec:
+@overload
+def conv(**fields: Unpack[ConvOptions]) -> ConvSpec: ...
+@overload
+def conv(**fields: Unpack[WindowedOptions]) -> EmulatorSpec: ...
+def conv(**fields: Any) -> ConvSpec | EmulatorSpec:
     """One convolution: ``conv(channels=4, window=3, periodic=False)``.
 
     With the options of an emulator the one of arXiv 2203.10200, as for ``dense``.
@@ -170,17 +192,17 @@ def conv(**fields: object) -> ConvSpec | EmulatorSpec:
     return described(ConvSpec, fields)
 
 
-def resnet(**fields: object) -> ResNetSpec:
+def resnet(**fields: Unpack[ResNetOptions]) -> ResNetSpec:
     """Residual convolutional network: ``resnet(channels=16, blocks=4, periodic=False)``."""
     return described(ResNetSpec, fields)
 
 
-def symmetric(model: Any, **fields: object) -> SymmetricSpec:
+def symmetric(model: Any, **fields: Unpack[SymmetricOptions]) -> SymmetricSpec:
     """A network made symmetric: ``symmetric(vit(), parts=["translations", "point-group"], form="features")``."""
     return described(SymmetricSpec, {"model": model, **fields})
 
 
-def vit(**fields: object) -> ViTSpec:
+def vit(**fields: Unpack[ViTOptions]) -> ViTSpec:
     """A vision transformer: ``vit(patch=4, width=32, layers=2, heads=4, head="auto", precision="float32")``."""
     return described(ViTSpec, fields)
 
@@ -203,14 +225,14 @@ class EmulatorSpec:
         return emulators.build(self.kind, key, frame_step, dict(self.options))
 
 
-def _emulator(kind: str, options: dict[str, object]) -> EmulatorSpec:
+def _emulator(kind: str, options: Mapping[str, object]) -> EmulatorSpec:
     from wavefoundry.models import emulators
 
     emulators.check(kind, options)
     return EmulatorSpec(kind, tuple(sorted(options.items())))
 
 
-def unitary(**options: object) -> EmulatorSpec:
+def unitary(**options: Unpack[UnitaryOptions]) -> EmulatorSpec:
     """The unitary emulator, 72 weights by default.
 
     ``depth=3, taps=9, kcut=12.0, precision="float32"``; priors ``norm=True, mirror=False, time_reversal=False,
@@ -219,12 +241,12 @@ def unitary(**options: object) -> EmulatorSpec:
     return _emulator("unitary", options)
 
 
-def kernel(**options: object) -> EmulatorSpec:
+def kernel(**options: Unpack[KernelOptions]) -> EmulatorSpec:
     """The kernel emulator: ``window=23, hidden=96, count=12, potential_scale=14.0, mirror=False``."""
     return _emulator("kernel", options)
 
 
-def gru(**options: object) -> EmulatorSpec:
+def gru(**options: Unpack[GRUOptions]) -> EmulatorSpec:
     """The recurrent network of arXiv 2203.10200.
 
     ``window=23, frames=4, hidden=69, sigma=2.8, potential_scale=14.0, doubled=True``; priors ``phase=False,
@@ -233,7 +255,7 @@ def gru(**options: object) -> EmulatorSpec:
     return _emulator("gru", options)
 
 
-def linear(**options: object) -> EmulatorSpec:
+def linear(**options: Unpack[WindowedOptions]) -> EmulatorSpec:
     """The linear map of arXiv 2203.10200; options as ``gru`` (without ``doubled``)."""
     return _emulator("linear", options)
 
@@ -258,7 +280,9 @@ class ElectronsSpec:
 
 
 def electrons(
-    preset: str = "small", precision: Literal["float32", "float64"] = "float32", **options: Any
+    preset: str = "small",
+    precision: Literal["float32", "float64"] = "float32",
+    **options: Unpack[ElectronsOptions],
 ) -> ElectronsSpec:
     """A wavefunction of electrons for any molecule: ``electrons(width=32, layers=2, determinants=4)``.
 
@@ -281,7 +305,12 @@ def as_emulator(model: EmulatorSpec | DenseSpec | ConvSpec) -> EmulatorSpec:
     raise InputError(f"{type(model).__name__} is no emulator", where="model", fix="wf.models.unitary(), for example")
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 __all__ = [
-    "ConvSpec", "DenseSpec", "ElectronsSpec", "EmulatorSpec", "ResNetSpec", "SymmetricSpec", "ViTSpec", "as_emulator",
-    "conv", "dense", "electrons", "gru", "kernel", "linear", "resnet", "symmetric", "unitary", "vit",
+    "NETWORKS", "ConvSpec", "DenseSpec", "ElectronsSpec", "EmulatorSpec", "Network", "ResNetSpec", "SymmetricSpec",
+    "ViTSpec", "as_emulator", "conv", "dense", "electrons", "gru", "kernel", "linear", "register", "resnet",
+    "symmetric", "unitary", "vit",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from wavefoundry.core.errors import InputError
@@ -39,7 +40,7 @@ def _where(kind: type) -> str:
     return f"models.{kind.__name__.removesuffix('Spec').lower()}"
 
 
-def described(kind: type, fields: dict[str, Any]) -> Any:
+def described(kind: type, fields: Mapping[str, Any]) -> Any:
     """A description from keyword arguments; scalars of NumPy and lists count as numbers and tuples.
 
     Raises:

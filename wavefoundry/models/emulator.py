@@ -14,7 +14,7 @@ from wavefoundry.core import types as _types  # noqa: F401 - switches JAX to 64-
 
 
 class Emulator(eqx.Module):
-    """A map of one frame. Final classes: ``Unitary``, ``Kernel`` and the windowed networks.
+    """A map of one frame; final classes are named in ``core.emulators``.
 
     ``history`` is the number of frames the map looks at. Whatever depends on the potential alone is computed once by
     ``prepare``; ``advance`` is what a roll-out repeats.
@@ -39,6 +39,14 @@ class Emulator(eqx.Module):
     def advance(self, prepared: Any, frames: Complex[Array, "history *n"]) -> Complex[Array, "*n"]:
         """The next frame from the last ones, oldest first."""
         raise NotImplementedError
+
+    def reach(self) -> int:
+        """Number of neighbouring grid points it looks at in one place."""
+        return 1
+
+    def band(self) -> float | None:
+        """Momentum above which it has no dispersion of its own, or None."""
+        return None
 
     def __call__(
         self, frames: Complex[Array, "history *n"], potential: Float[Array, "*n"], spacing: tuple[float, ...]

@@ -45,6 +45,10 @@ class Kernel(Emulator):
     potential_scale: float = eqx.field(static=True)
     mirror: bool = eqx.field(static=True)
 
+    def reach(self) -> int:
+        """Points of the potential that one point of a frame sees."""
+        return self.window
+
     @classmethod
     def create(
         cls, key: PRNGKeyArray, *, window: int = 23, hidden: int = 96, count: int = 12, kmax_dx: float = 0.9,

@@ -138,6 +138,26 @@ def displacements(extent: tuple[int, ...], patch: int | tuple[int, ...]) -> Int[
     return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(difference, -1, 0)), shape))
 
 
+def _fitting(extent: tuple[int, ...], patch: int | tuple[int, ...], width: int, heads: int) -> tuple[int, ...]:
+    """Edges of a patch, refused with the number of heads where they do not come out even."""
+    edges = patch_edges(patch, len(extent))
+    if len(edges) != len(extent) or any(map(operator.mod, extent, edges)):
+        raise InputError(
+            f"patch {patch} does not divide the lattice {'x'.join(map(str, extent))}",
+            where="wavefunction.patch",
+            why="every patch must hold the same number of sites",
+            fix=f"use a divisor, for example patch = {auto_patch(extent)}",
+        )
+    if width % heads:
+        raise InputError(
+            f"heads {heads} does not divide width {width}",
+            where="wavefunction.heads",
+            why="the features are split evenly among the attention heads",
+            fix=f"use a divisor of {width}",
+        )
+    return edges
+
+
 def vit(  # noqa: PLR0913 - one for each option
     key: PRNGKeyArray,
     extent: tuple[int, ...],
@@ -171,21 +191,7 @@ def vit(  # noqa: PLR0913 - one for each option
     Raises:
         InputError: patch or heads do not divide.
     """
-    edges = patch_edges(patch, len(extent))
-    if len(edges) != len(extent) or any(map(operator.mod, extent, edges)):
-        raise InputError(
-            f"patch {patch} does not divide the lattice {'x'.join(map(str, extent))}",
-            where="wavefunction.patch",
-            why="every patch must hold the same number of sites",
-            fix=f"use a divisor, for example patch = {auto_patch(extent)}",
-        )
-    if width % heads:
-        raise InputError(
-            f"heads {heads} does not divide width {width}",
-            where="wavefunction.heads",
-            why="the features are split evenly among the attention heads",
-            fix=f"use a divisor of {width}",
-        )
+    edges = _fitting(extent, patch, width, heads)
     dtype = jnp.dtype(precision)
     k_embed, k_head, *k_blocks = jax.random.split(key, 2 + layers)
     n_patches = math.prod(extent) // math.prod(edges)

@@ -47,6 +47,15 @@ class Unitary(Emulator):
     kind: str = eqx.field(static=True, default="unitary")  # pyright: ignore[reportIncompatibleMethodOverride]
     history: int = eqx.field(static=True, default=1)  # pyright: ignore[reportIncompatibleMethodOverride]
 
+    def reach(self) -> int:
+        """Points of the potential that one point of a frame sees."""
+        taps = self.taps.shape[1]
+        return 2 * taps - 1 if self.mirror else taps
+
+    def band(self) -> float | None:
+        """Largest momentum that is told apart."""
+        return self.kcut
+
     @classmethod
     def create(  # noqa: PLR0913 - one for each option
         cls, key: PRNGKeyArray, *, frame_step: float, depth: int = 3, taps: int = 9, kcut: float = 12.0,

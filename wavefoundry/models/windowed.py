@@ -158,6 +158,10 @@ class Windowed(Emulator):
             network = NETWORKS[kind].create(key, window, frames, hidden, dtype)
         return cls(network, kind, frames, window, potential_scale, sigma, phase, amplitude, mirror)
 
+    def reach(self) -> int:
+        """Points of the potential that one point of a frame sees."""
+        return self.points
+
     def patch(self, x: Float[Array, "frames points 3"]) -> Float[Array, "points 2"]:
         """Next frame of one window, with the symmetries that were asked for."""
         if self.mirror:

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from netket.hilbert import DiscreteHilbert
     from netket.operator import DiscreteOperator
 
+__all__ = [
+    "GroundSpace", "IsingChain", "basis", "constant_on", "expectation", "ground_space",
+    "ground_state", "ising_chain",
+]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 MAX_STATES = 2**20  # 20 spins: about 0.4 GB of matrix elements
 _DENSE = 32  # below this size the Lanczos iteration is not worth its set-up
 _BLOCK = 2**14  # states whose matrix elements are computed at a time

@@ -6,7 +6,6 @@ Spins are +-1 (int8). Ising: Pauli matrices. Exchange between spins: spin operat
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -17,14 +16,23 @@ import numpy as np
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import edges_of
-from wavefoundry.core.hamiltonians import MODELS, Model
-from wavefoundry.core.lattices import LATTICES, Lattice, plain
+from wavefoundry.core.hamiltonians import MODELS, Model, Place, Term, register
+from wavefoundry.core.lattices import LATTICES, plain
 from wavefoundry.core.words import near
 from wavefoundry.problems.gauge import regular_rule
 from wavefoundry.problems.lattice_checks import check_couplings, check_operators, check_terms, sector_states
 from wavefoundry.problems.moves import Moves, moves_of
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import Strings, strings_of
+
+__all__ = [
+    "MODELS", "LatticeSystem", "Model", "Place", "Term", "build", "from_netket", "ising", "ising_chain",
+    "ising_square", "j1j2", "j1j2_chain", "j1j2_square", "register",
+]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def _off_diagonal_slots(operator: Any) -> tuple[int, ...]:
@@ -170,8 +178,8 @@ def build(
     """A built-in model on a built-in lattice, as the tables in ``core.hamiltonians`` and ``core.lattices`` have them.
 
     Args:
-        model: "ising", "ising-long-range", "j1j2", "xxz". lattice: "chain", "square", "triangular", "honeycomb" (two
-            sites in a cell), "kagome" (three).
+        model: a name out of ``core.hamiltonians.MODELS``: "ising", "j1j2", ... lattice: "chain", "square",
+            "triangular", "honeycomb" (two sites in a cell), "kagome" (three).
         size: cells along every edge: L, or (rows, columns).
         periodic: boundary condition.
         marshall: rotate one sublattice (Marshall sign rule); "auto": where there are two and the model asks for it,
@@ -185,12 +193,10 @@ def build(
     entry = _entry(MODELS, model, "model")
     kind = _entry({name: LATTICES[name] for name in entry.lattices}, lattice, f"lattice of {model}")
     edges = edges_of(size if isinstance(size, Sequence) else (size,) * kind.axes, "lattice: size")
-    if len(edges) != kind.axes:
-        raise InputError(f"a {lattice} has {kind.axes} edges, not {len(edges)}", where="lattice: size")
-    if unknown := [name for name in couplings if name not in entry.couplings]:
-        why, fix = f"couplings of {model}: {', '.join(entry.couplings)}", near(unknown[0], entry.couplings)
-        raise InputError(f"{model} has no coupling {unknown[0]!r}", where="couplings", why=why, fix=fix)
-    sites, fits = kind.basis * int(np.prod(edges)), entry.marshall(kind, edges, periodic)
+    where = Place(kind, edges, periodic)
+    _check_place(entry, where)
+    values = _values(entry, couplings)
+    sites, fits = entry.spins * kind.basis * int(np.prod(edges)), entry.marshall(kind, edges, periodic)
     if entry.sector and sites % 2:
         raise InputError(f"{sites} spins cannot have Sz = 0", where=model, fix="use an even number of sites")
     if marshall is True and not fits:
@@ -201,19 +207,58 @@ def build(
         )
     space: Any = nk.hilbert.Spin
     hilbert = space(0.5, sites, total_sz=0) if entry.sector else space(0.5, sites)
-    terms = {name: _term(hilbert, entry, name, kind, (edges, periodic, exponent)) for name in entry.couplings}
+    terms = {name: _term(hilbert, entry, name, where, exponent) for name in entry.couplings}
     system = from_netket(
         terms,
-        entry.couplings | couplings,
-        extent=kind.extent(edges),
+        values,
+        extent=entry.extent(where),
         periodic=periodic,
         marshall=[colour == 1 for colour in kind.colour(edges)] if fits and marshall is not False else None,
         model=model,
         bonds=kind.bonds(edges, periodic),
     )
-    system = dataclasses.replace(system, geometry=lattice)
+    if entry.flips is not None:
+        system = dataclasses.replace(system, groups=jnp.asarray(_groups(entry, where, sites)))
+    system = dataclasses.replace(system, geometry=lattice if entry.spins == 1 else "")
     chosen = marshall == "auto" and kind.basis == 1 and system.sublattice is not None
     return regular_rule(system) if chosen else system
+
+
+def _check_place(entry: Model, where: Place) -> None:
+    """Refuse a lattice that a model cannot live on."""
+    lattice, edges, periodic = where
+    if len(edges) != lattice.axes:
+        raise InputError(f"a {lattice.name} has {lattice.axes} edges, not {len(edges)}", where="lattice: size")
+    if periodic not in entry.boundaries:
+        only = "periodic" if entry.boundaries[0] else "open"
+        raise InputError(
+            f"the {entry.title} lives on a {only} lattice", where=entry.name, fix=f"periodic={not periodic}"
+        )
+    if entry.least is not None and min(edges) < entry.least[0]:
+        size, (least, why) = " x ".join(map(str, edges)), entry.least
+        what = f"a {size} {entry.home or lattice.name} is too small"
+        raise InputError(what, where=entry.name, why=why, fix=str([least] * lattice.axes))
+
+
+def _values(entry: Model, couplings: dict[str, float]) -> dict[str, float]:
+    """All couplings, with the defaults of those that are missing."""
+    if unknown := [name for name in couplings if name not in entry.couplings]:
+        why, fix = f"couplings of {entry.name}: {', '.join(entry.couplings)}", near(unknown[0], entry.couplings)
+        raise InputError(f"{entry.name} has no coupling {unknown[0]!r}", where="couplings", why=why, fix=fix)
+    check_couplings(couplings, "couplings")
+    values = entry.couplings | couplings
+    if outside := entry.outside(values):
+        raise InputError(outside[1], where=f"couplings: {outside[0]}")
+    return values
+
+
+def _groups(entry: Model, where: Place, sites: int) -> np.ndarray:
+    """Spins that are flipped together, (groups, sites)."""
+    places = [place for term in entry.terms if term.coupling == entry.flips for place in term.places(where, sites)]
+    groups = np.zeros((len(places), sites), dtype=bool)
+    for row, place in zip(groups, places, strict=True):
+        row[list(place)] = True
+    return groups
 
 
 def _entry(table: Mapping[str, Any], name: str, what: str) -> Any:
@@ -223,23 +268,17 @@ def _entry(table: Mapping[str, Any], name: str, what: str) -> Any:
     return table[name]
 
 
-def _term(
-    hilbert: Any, model: Model, coupling: str, lattice: Lattice, where: tuple[tuple[int, ...], bool, float]
-) -> Any:
-    """The operator of one coupling; ``where``: cells, boundary and exponent."""
-    edges, periodic, exponent = where
+def _term(hilbert: Any, model: Model, coupling: str, where: Place, exponent: float) -> Any:
+    """The operator of one coupling."""
     strings, weights = [], []
     for term in (term for term in model.terms if term.coupling == coupling):
-        if term.shell == 0:
-            places: list[tuple[int, ...]] = [(site,) for site in range(hilbert.size)]
-        elif term.shell is None:
-            places = list(itertools.combinations(range(hilbert.size), 2))
-        else:
-            places = list(lattice.bonds(edges, periodic, term.shell))
-        far = [lattice.distance(edges, periodic, (i, j)) for i, j in places] if term.shell is None else [1.0]
+        places = term.places(where, hilbert.size)
+        far = [1.0] * len(places)
+        if term.shell is None:
+            far = [where.lattice.distance(where.cells, where.periodic, (place[0], place[1])) for place in places]
         for letters in term.letters:
             strings += _strings(hilbert.size, places, letters)
-            weights += [term.weight / r**exponent for r in (far if term.shell is None else far * len(places))]
+            weights += [term.weight / r**exponent for r in far]
     operator: Any = nk.operator.PauliStringsJax
     return operator(hilbert, strings, weights)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import jax
@@ -137,8 +137,9 @@ def reference_of(
     """
     zero = float(system.trace @ np.asarray(system.couplings, float))
     try:
-        if has_closed_form(system):
-            return closed_form(system, zero, wanted)
+        known = closed_form(system)
+        if known is not None:
+            return of_values(system, known, zero, wanted)
         if system.sites > 20:
             return None, {}, None
         return diagonalised(system, zero, wanted)
@@ -147,30 +148,24 @@ def reference_of(
         return None, {}, f"no exact energy to compare with: {first}"
 
 
-def has_closed_form(system: LatticeSystem) -> bool:
-    """Whether the energy is known in closed form: a periodic Ising chain that is not frustrated."""
-    if system.model != "ising" or len(system.extent) != 1 or not system.periodic or system.sites < 3:
-        return False
-    return system.values["J"] > 0 or (system.values["J"] < 0 and system.sites % 2 == 0)
+def closed_form(system: LatticeSystem) -> dict[str, float] | None:
+    """The energy and the observables that the entry of the model knows at these couplings, or None."""
+    model = MODELS.get(system.model)
+    if model is None or model.exact is None:
+        return None
+    known = model.known(model.place(system.extent, system.geometry, system.periodic), system.values)
+    far = set() if known is None else {name for name in known if name.startswith("correlation_")} - {*names(system)}
+    return None if known is None else {name: value for name, value in known.items() if name not in far}
 
 
-def closed_form(
-    system: LatticeSystem, zero: float, wanted: bool | Sequence[str] = True
+def of_values(
+    system: LatticeSystem, known: Mapping[str, float], zero: float, wanted: bool | Sequence[str] = True
 ) -> tuple[Reference, dict[str, float], None]:
-    """``reference_of`` where ``has_closed_form``; zero: the energy of infinite temperature."""
-    from wavefoundry.problems import exact
-
-    # at h = 0, and where the gap closes with the size, both ground states have the same m2 and correlations
-    chain = exact.ising_chain(system.sites, system.values["h"], system.values["J"])
-    known = {"m2": float(chain.m2)}
-    known |= {f"correlation_{r}": float(chain.correlation[r]) for r in range(1, distances(system) + 1)}
-    r = np.arange(system.sites)
-    waves = np.real(np.fft.fft(chain.correlation[np.minimum(r, system.sites - r)]))
-    known |= {f"structure_zz_{k}": float(waves[k]) for k in range(system.sites // 2 + 1)}
-    known |= {"structure_peak": float(np.max(waves)), "renyi2": float(chain.renyi2)}
+    """``reference_of`` from what ``closed_form`` gives; zero: the energy of infinite temperature."""
+    rest = {name: value for name, value in known.items() if name != "energy"}
     if wanted is not True and system.sites <= SMALL:
-        known = diagonalised(system, zero, wanted)[1] | known
-    return Reference(float(chain.energy), zero=zero), known, None
+        rest = diagonalised(system, zero, wanted)[1] | rest
+    return Reference(known["energy"], zero=zero), rest, None
 
 
 def diagonalised(

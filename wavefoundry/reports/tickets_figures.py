@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.reports.panels import level, shared_legend
 from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, new_figure, styled
 
@@ -131,13 +132,20 @@ def lattice_figure(summary: dict[str, Any]) -> Figure | None:
 def positions(system: dict[str, Any]) -> list[tuple[float, float]]:
     """Where each spin is drawn: sites of the lattice, or the middle of the edges of a torus."""
     extent = [int(edge) for edge in system.get("extent") or []]
-    if system.get("model") == "toric":
-        rows, columns = extent[0] // 2, extent[1]
-        cells = [(x, y) for x in range(rows) for y in range(columns)]
-        return [(x + 0.5, float(y)) for x, y in cells] + [(float(x), y + 0.5) for x, y in cells]
+    if (drawn := _drawn(system)) is not None:
+        return drawn[0]
     if len(extent) == 1:
         return [(float(x), 0.0) for x in range(extent[0])]
     return [(float(y), -float(x)) for x in range(extent[0]) for y in range(extent[1])]
+
+
+def _drawn(system: dict[str, Any]) -> tuple[list[tuple[float, float]], tuple[float, float]] | None:
+    """Positions and periods of a model that has its own; None for rows and columns."""
+    model = MODELS.get(str(system.get("model")))
+    if model is None or model.drawn is None:
+        return None
+    extent = [int(edge) for edge in system.get("extent") or []]
+    return model.drawn(model.place(extent, "", bool(system.get("periodic"))))
 
 
 def _periods(system: dict[str, Any]) -> np.ndarray | None:
@@ -145,8 +153,8 @@ def _periods(system: dict[str, Any]) -> np.ndarray | None:
     if not system.get("periodic"):
         return None
     extent = [int(edge) for edge in system.get("extent") or []]
-    if system.get("model") == "toric":
-        return np.array([extent[0] // 2, extent[1]], float)
+    if (drawn := _drawn(system)) is not None:
+        return np.array(drawn[1], float)
     return np.array([extent[0], 1.0] if len(extent) == 1 else [extent[1], extent[0]], float)
 
 

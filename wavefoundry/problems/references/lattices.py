@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wavefoundry.core.errors import WavefoundryError
+from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.lattices import LATTICES, plain
 from wavefoundry.core.meter import METER
 from wavefoundry.problems import exact, observables
@@ -66,7 +67,7 @@ def find(system: LatticeSystem, method: str, settings: Settings, hooks: Hooks) -
 
 def automatic(system: LatticeSystem) -> list[str]:
     """The methods that cost little: a closed form, else our own Lanczos up to 20 sites; published values."""
-    if observables.has_closed_form(system):
+    if observables.closed_form(system) is not None:
         return ["closed-form", "literature"]
     return ["lanczos", "literature"] if system.sites <= 20 else ["literature"]
 
@@ -83,10 +84,12 @@ def _first_line(error: Exception) -> str:
 
 
 def _closed_form(system: LatticeSystem, settings: Settings) -> Found:
-    if not observables.has_closed_form(system):
-        return failed("a closed form is known for periodic Ising chains alone (of even length where J < 0)")
-    reference, known, _ = observables.closed_form(system, 0.0, settings.observables)
-    return Found(reference.energy, observables=known)
+    known = observables.closed_form(system)
+    if known is None:
+        some = ", ".join(name for name, model in MODELS.items() if model.exact is not None)
+        return failed(f"no closed form is known here; there are some of {some}, not everywhere")
+    reference, rest, _ = observables.of_values(system, known, 0.0, settings.observables)
+    return Found(reference.energy, observables=rest)
 
 
 def _lanczos(system: LatticeSystem, settings: Settings) -> Found:

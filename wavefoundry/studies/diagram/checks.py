@@ -23,10 +23,10 @@ def check(spec: DiagramSpec) -> None:
     spec = spec.of_bases()[0]
     if spec.reference.file is not None:
         check_file(spec.reference, build_system(spec).system, spec.points_list(), spec.evaluate.observables)
-    sites, walkers = spec.system.lattice.sites, spec.pretrain.walkers
+    sites, walkers = spec.system.sites, spec.pretrain.walkers
     if spec.adapt.symmetry != "none" or isinstance(spec.wavefunction.symmetry, list):
         _require_sector(spec)
-    if sites * max(walkers, spec.adapt.samples) * spec.wavefunction.width**2 < MODEST:
+    if sites * max(walkers, spec.adapt.samples) * spec.wavefunction.key("width", 1) ** 2 < MODEST:
         return
     system = build_system(spec).system
     wavefunction = build_wavefunction(spec, system)

@@ -11,11 +11,12 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from wavefoundry import models
-from wavefoundry.artifacts.spec_tables import LatticeTable, SystemTable, WavefunctionTable
+from wavefoundry.artifacts.spec_networks import WavefunctionTable
+from wavefoundry.artifacts.spec_tables import SystemTable
 from wavefoundry.core.lattices import LATTICES
 from wavefoundry.core.shapes import auto_patch
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, SymmetricSpec, ViTSpec
+from wavefoundry.models import ConvSpec, ResNetSpec, SymmetricSpec, ViTSpec
 from wavefoundry.models.convnet import ConvBackbone, ResNetBackbone
 from wavefoundry.models.projection import AveragedBackbone, ImagesBackbone, plain
 from wavefoundry.models.transformer import ViTBackbone
@@ -23,11 +24,6 @@ from wavefoundry.problems import lattice
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.symmetry import broken_by_shifts
 from wavefoundry.studies.diagram.symmetry import Symmetry, symmetrised
-
-NETWORKS: dict[str, Any] = {"vit": ViTSpec, "dense": DenseSpec, "conv": ConvSpec, "resnet": ResNetSpec}
-"""Descriptions of networks by the names they have in study files and in stored models: one entry is all a new one
-takes, whose fields are keys of [wavefunction]."""
-RENAMED = {"std": "init_std"}
 
 
 def system_of(table: SystemTable, couplings: Mapping[str, float]) -> LatticeSystem:
@@ -37,18 +33,13 @@ def system_of(table: SystemTable, couplings: Mapping[str, float]) -> LatticeSyst
     return lattice.build(table.model, where.kind, where.cells, periodic=where.periodic, **settings)
 
 
-def described(table: WavefunctionTable, where: LatticeTable, sign_free: bool) -> Any:
+def described(table: WavefunctionTable, system: SystemTable, sign_free: bool) -> Any:
     """The network of a study file in words, with what follows from its lattice and from the signs."""
     if isinstance(table.symmetry, list):
-        within = described(table.model_copy(update={"symmetry": "auto"}), where, sign_free)
-        return models.symmetric(within, parts=table.symmetry, form=table.symmetrize)
-    kind = NETWORKS[table.kind]
-    settled = {
-        "patch": table.patch_on(where, sign_free), "head": table.head_for(sign_free), "periodic": where.periodic
-    }  # fmt: skip
-    names = [field.name for field in dataclasses.fields(kind)]
-    given = {name: getattr(table, RENAMED.get(name, name)) for name in names if name not in settled}
-    return kind(**given | {name: value for name, value in settled.items() if name in names})
+        within = described(table.model_copy(update={"symmetry": "auto"}), system, sign_free)
+        parts: Any = table.symmetry
+        return models.symmetric(within, parts=parts, form=table.symmetrize)
+    return table.network.describe(table, system.site(sign_free))
 
 
 class Fitted(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -20,9 +20,10 @@ from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError, IntegrityError
-from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.core.hamiltonians import convention
 from wavefoundry.core.lattices import plain
 from wavefoundry.core.meter import Cost
+from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import WORDS
 from wavefoundry.engine.vmc import Options
@@ -39,7 +40,6 @@ from wavefoundry.studies.diagram.given import taken
 from wavefoundry.studies.diagram.ladder import adaptation
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import (
-    NETWORKS,
     Fitted,
     build_network,
     described,
@@ -56,7 +56,6 @@ from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.task import Output, Outputs, Task
 
-OWN = "total energy of the given operators"
 PRETRAIN, BASE = "pretrain", "base"
 """Tasks: the one expensive optimisation, and the measurement of what it gave."""
 
@@ -76,7 +75,7 @@ def build_wavefunction(spec: DiagramSpec, system: LatticeSystem) -> Wavefunction
 
 def describe(spec: DiagramSpec, system: LatticeSystem) -> Fitted:
     """The network of a study file in words, with the symmetry of the Hamiltonian."""
-    model = described(spec.wavefunction, spec.system.lattice, spec.sign_free())
+    model = described(spec.wavefunction, spec.system, spec.sign_free())
     return fitted(model, system, spec.sign_free())
 
 
@@ -84,7 +83,7 @@ def training_of(table: PretrainTable, extent: tuple[int, ...], chunk: int, check
     """Settings of the pre-training as the engine takes them."""
     options = Options(
         moves=max(1, round(table.sweeps * math.prod(extent))), chunk=chunk, solver=table.solver,
-        momentum=table.momentum, extent=extent, moved=table.moved, finite=True, largest=LARGEST,
+        momentum=table.momentum, moved=table.moved, finite=True, largest=LARGEST,
     )  # fmt: skip
     return Training(
         steps=table.steps,
@@ -156,7 +155,7 @@ class DiagramStudy:
         rule = build_system(spec)
         self.system = rule.system
         self.described = describe(spec, self.system)
-        context.say("pretrain", f"{spec.system.model}, {spec.system.lattice.sites} sites")
+        context.say("pretrain", f"{spec.system.model}, {spec.system.sites} sites")
         context.say("pretrain", rule.words())
         if self.described.note:
             context.warn(self.described.note)
@@ -260,14 +259,17 @@ def make_mapper(
     references: References | None = None,
     *,
     by_sum: bool = False,
+    how: Mapping[str, Any] | None = None,
 ) -> Mapper:
     """The adaptation of a base with the settings of a study.
 
     Args:
         references: what energies are held against; by default what costs little.
         by_sum: train small systems by the full sum at the points too, as method "auto" does, where the base was.
+        how: what stands in place of the natural gradient and its sampler, fields of ``engine.vmc.Options``.
     """
     full = training_of(table.model_copy(update=full_settings(adapt, table)), base.system.extent, chunk, 10**9)
+    full = dataclasses.replace(full, options=full.options._replace(**(how or {})))
     listed = None
     if adapt.method == "auto" and adapt.most_steps is None:
         adapt = adapt.model_copy(update={"most_steps": max(table.steps, adapt.full_steps)})
@@ -326,7 +328,7 @@ def base_meta(model: Any, table: PretrainTable, record: dict[str, Any]) -> dict[
     if isinstance(model, SymmetricSpec):
         inner = base_meta(model.model, table, record)
         return inner | {"symmetric": {"parts": list(model.parts), "form": model.form, "sector": model.sector}}
-    name = next((name for name, kind in NETWORKS.items() if type(model) is kind), None)
+    name = next((name for name, network in NETWORKS.items() if type(model) is network.described()), None)
     if name is None:
         raise InputError(
             f"a {type(model).__name__} cannot be saved",
@@ -341,7 +343,7 @@ def base_meta(model: Any, table: PretrainTable, record: dict[str, Any]) -> dict[
 def model_of(meta: dict[str, Any]) -> Any:
     """The description in what ``base_meta`` made, also before it named networks and their symmetry."""
     name, fields = meta.get("network", "vit"), dict(meta["model"])
-    model = NETWORKS[name](**({"symmetry": "translations"} | fields if name == "vit" else fields))
+    model = NETWORKS[name].described()(**({"symmetry": "translations"} | fields if name == "vit" else fields))
     made = meta.get("symmetric")
     return model if made is None else models.symmetric(model, **made)
 
@@ -383,7 +385,7 @@ def summary_of(
         "symmetry": imposed_by(wavefunction),
         "verdict": max(words, key=WORDS.index),
         "verdicts": {word: words[1 + len(others) :].count(word) for word in WORDS},
-        "convention": MODELS[system.model].convention if system.model in MODELS else OWN,
+        "convention": convention(system.model),
         "pretrain": pretrained,
         "points": records,
         "cost": adapt_cost.to_dict(),

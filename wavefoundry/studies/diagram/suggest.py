@@ -139,7 +139,7 @@ def smaller(system: LatticeSystem, exponent: float = 3.0) -> LatticeSystem:
             why=f"at most {SMALL}; a system of your own cannot be made smaller",
             fix="the same family of Hamiltonians on fewer sites",
         )
-    cells, least = kind.cells(system.extent), model.least_edge(kind, system.periodic)
+    cells, least = kind.cells(system.extent), model.least_edge(kind, system.periodic)[0]
     fitting = [
         edges
         for edges in itertools.product(range(least, SMALL + 1), repeat=kind.axes)

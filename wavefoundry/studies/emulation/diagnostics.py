@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.pieces import Piece, at_once
 from wavefoundry.models.emulator import Emulator
 from wavefoundry.problems.grid import Grid1D
@@ -40,8 +41,6 @@ ACCURATE = Solver("bm4", tolerance=1e-4)
 """Solver of test states and transmissions, whose error stays below those that are measured with it."""
 SHIFT, OFFSET = 37, 1.0
 START = 40
-BY_DESIGN = {"unitary": ("linearity", "phase", "amplitude", "translation", "norm"), "kernel": ("linearity", "phase",
-             "amplitude", "translation")}  # fmt: skip
 
 
 class ProbeStates(NamedTuple):
@@ -254,7 +253,7 @@ def ratios_of(found: dict[str, float]) -> dict[str, float]:
 def built_in_of(student: Student) -> list[str]:
     """Symmetries that hold by construction, whatever the weights."""
     kind, options = student.model.kind, dict(student.model.options)
-    names = list(BY_DESIGN.get(kind, ("translation",)))
+    names = list(EMULATORS[kind].by_design)
     if not options.get("norm", True):
         names.remove("norm")
     if options.get("renormalise"):

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.core import tree
+from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.types import Process, Run
 from wavefoundry.engine.supervised import Recipe, block_of, gauss_newton, optimiser, supervised
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.emulator import Emulator
-from wavefoundry.models.emulators import window_of
 from wavefoundry.models.windowed import Windowed
 from wavefoundry.studies.emulation.batches import Pair, Pairs, Window, Windows, check_window
 from wavefoundry.studies.emulation.curriculum import Trajectories
@@ -44,15 +44,6 @@ class Plan(NamedTuple):
     seed: int = 0
 
 
-DESK = {
-    "unitary": Plan(Recipe(4000, 8, 5e-3), polish=16),
-    "kernel": Plan(Recipe(3000, 2, 2e-3)),
-    **{
-        kind: Plan(Recipe(10_000, 128, 1e-3, warmup=0.01, decay="linear", clip="tensor", weight_decay=0.01))
-        for kind in ("gru", "dense", "conv", "linear")
-    },
-}
-"""Default recipes; those of the windowed kinds are the paper's with fewer steps."""
 PAPER_STEPS = {567: 900_000, 2646: 5_290_000}
 POLISH_WEIGHT = 300.0
 MAX_POLISHED = 2000
@@ -69,15 +60,15 @@ def plan_of(kind: str, *, recipe: str = "desk", runs: int = 96, seed: int = 0, *
         seed: of weights and batches.
         changes: ``steps``, ``batch``, ``learning_rate``, ``polish``; None leaves the default.
     """
-    plan = DESK[kind]
+    entry = EMULATORS[kind]
     given = {name: value for name, value in changes.items() if value is not None}
-    polish = given.pop("polish", plan.polish)
-    basic = plan.recipe
-    if recipe == "paper" and kind not in ("unitary", "kernel"):
+    polish = given.pop("polish", entry.polish)
+    basic = Recipe(**entry.recipe)
+    if recipe == "paper" and entry.paper_steps is None:
         epochs = math.ceil(4.5 * runs * 45_492 / basic.batch)
         basic = basic._replace(steps=PAPER_STEPS.get(runs, epochs))
     elif recipe == "paper":
-        basic, polish = basic._replace(steps=12_000), 2 * plan.polish
+        basic, polish = basic._replace(steps=entry.paper_steps), 2 * entry.polish
     return Plan(basic._replace(**given), polish, seed)
 
 
@@ -162,7 +153,7 @@ def phases_of(emulator: Emulator, data: Trajectories, plan: Plan) -> list[Phase]
         windows = Windows(data, recipe.batch, plan.seed, emulator.points, emulator.history)
         return [Phase("windows", _windows_machine(static, recipe), windows, recipe.steps, block)]
     spacing = data.grid.spacing
-    check_window(window_of(emulator), data.grid.n)
+    check_window(emulator.reach(), data.grid.n)
     pairs = Pairs(data, recipe.batch, plan.seed)
     found = [Phase("frames", _frames_machine(static, recipe, spacing), pairs, recipe.steps, block)]
     if plan.polish:

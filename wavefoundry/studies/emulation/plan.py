@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from wavefoundry.artifacts.spec_emulation import CaseTable, EmulationSpec, StudentTable
+from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.errors import InputError
 from wavefoundry.models import EmulatorSpec
-from wavefoundry.models.windowed import FRAMES, NETWORKS
+from wavefoundry.models.windowed import FRAMES
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import Item, suite
 from wavefoundry.problems.potentials import Potential, from_dict
@@ -97,7 +98,7 @@ def check(spec: EmulationSpec) -> None:
         curriculum.check_room(copies=1 if len(curriculum.parts()) == 1 else 2)
     for name, student in zip(spec.names(), spec.students, strict=True):
         history = student.frames or FRAMES
-        if student.kind in NETWORKS and curriculum.frames <= history:
+        if EMULATORS[student.kind].windowed and curriculum.frames <= history:
             why = f"student {name} looks at {history} frames, to predict the next one"
             raise InputError(f"runs of {curriculum.frames} frames are too short", where="curriculum.frames", why=why)
     if spec.importance.seeds:

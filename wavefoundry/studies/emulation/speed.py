@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.pieces import Piece, at_once
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.schrodinger import kinetic
@@ -81,7 +82,7 @@ def milliseconds(call: Callable[[int], Any], count: int, batch: int, piece: Piec
 
 
 def _frames_for(student: Student) -> int:
-    return 100 if student.model.kind in ("unitary", "kernel") else 4
+    return 100 if not EMULATORS[student.model.kind].windowed else 4
 
 
 def ladder(truth: Reference, cases: np.ndarray, goal: float, piece: Piece = at_once) -> list[dict[str, Any]]:

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.core import tree
+from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import path_of
 from wavefoundry.core.pieces import Piece, at_once, even_length
 from wavefoundry.core.verdict import Doubt
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.emulator import Emulator, rollout
-from wavefoundry.models.emulators import band_of, window_of
 from wavefoundry.models.windowed import Windowed
 from wavefoundry.problems.grid import Grid, Grid1D
 from wavefoundry.problems.potentials import values_of
@@ -101,7 +101,7 @@ class Student:
         Args:
             states: (batch, *grid). fields: potentials, the same shape.
         """
-        return scope_doubts(self.scope, band_of(self.emulator), states, fields, grid)
+        return scope_doubts(self.scope, self.emulator.band(), states, fields, grid)
 
     def _first_frames(self, states: np.ndarray, fields: np.ndarray, frames: int, grid: Grid) -> np.ndarray:
         dtype = dtype_of(self.emulator)
@@ -118,13 +118,14 @@ class Student:
         where = "rollout"
         if not isinstance(frames, int | np.integer) or frames < 1:
             raise InputError(f"{frames!r} frames cannot be predicted", where=where, why="at least 1")
-        if len(grid.shape) > 1 and self.model.kind != "unitary":
-            raise InputError(f"{self.model.kind} students live on a line", where=where, fix="a unitary student")
+        if len(grid.shape) not in EMULATORS[self.model.kind].axes:
+            able = next(name for name, one in EMULATORS.items() if len(grid.shape) in one.axes)
+            raise InputError(f"{self.model.kind} students live on a line", where=where, fix=f"a {able} student")
         if any(abs(dx / self.grid.dx - 1) > 1e-9 for dx in grid.spacing):
             has = ", ".join(f"{dx:.6g}" for dx in grid.spacing)
             why = f"it was trained with dx = {self.grid.dx:.6g}, the grid has {has}"
             raise InputError("the grid does not fit the student", where=where, why=why)
-        check_window(window_of(self.emulator), min(grid.shape))
+        check_window(self.emulator.reach(), min(grid.shape))
         if states.shape[1:] != grid.shape or fields.shape[-len(grid.shape) :] != grid.shape:
             raise InputError(
                 f"psi0 {states.shape[1:]} or potential {fields.shape} does not fit",

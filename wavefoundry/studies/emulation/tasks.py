@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from wavefoundry.artifacts.spec_emulation import EmulationSpec
-from wavefoundry.models.windowed import NETWORKS
+from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.problems.landscapes import Item
 from wavefoundry.problems.schrodinger import kinetic, least_substeps
 from wavefoundry.studies.emulation.ablation import Job, jobs_of
@@ -27,8 +27,6 @@ CALIBRATION, FILE, THREE_POINT, SPEED = "calibration", "teacher/file", "three-po
 
 EVALUATION = 2e-8
 """Seconds of a splitting per grid point and evaluation."""
-POINT = {"unitary": 4e-8, "kernel": 1e-7, "gru": 9e-6, "conv": 2e-6, "dense": 2e-6, "linear": 4e-7}
-"""Seconds of a student per grid point and frame."""
 BACKWARD, POLISH, SHARPEN, TIMING = 4.0, 1.0, 30.0, 30.0
 """A training step per point, over a prediction; seconds of a Gauss-Newton step, a sharper case, and timing."""
 
@@ -142,10 +140,10 @@ class TaskList:
         return plan if steps is None else plan._replace(recipe=plan.recipe._replace(steps=steps))
 
     def _training(self, index: int, plan: Plan) -> float:
-        kind = self.spec.students[index].kind
-        points = 1 if kind in NETWORKS else self.curriculum.grid.n
-        return BACKWARD * POINT[kind] * points * plan.recipe.steps * plan.recipe.batch + POLISH * plan.polish
+        kind = EMULATORS[self.spec.students[index].kind]
+        points = 1 if kind.windowed else self.curriculum.grid.n
+        return BACKWARD * kind.cost * points * plan.recipe.steps * plan.recipe.batch + POLISH * plan.polish
 
     def _rollouts(self, index: int) -> float:
         points = len(self.references) * self.setting.frames * math.prod(self.setting.grid.shape)
-        return POINT[self.spec.students[index].kind] * points + 2e-7 * points
+        return EMULATORS[self.spec.students[index].kind].cost * points + 2e-7 * points

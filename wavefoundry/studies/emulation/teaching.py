@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect
 from wavefoundry.core.programs import keep_programs
+from wavefoundry.core.words import near
 from wavefoundry.models import EmulatorSpec, as_emulator
 from wavefoundry.problems.grid import Grid
 from wavefoundry.problems.landscapes import Item, suite
@@ -25,6 +26,17 @@ from wavefoundry.studies.emulation.truth import Reference, goals_of, reference, 
 from wavefoundry.studies.progress import Context, Progress
 
 DEMO = Path(__file__).parent / "data" / "demo_unitary.json"
+
+
+class DistillSettings(TypedDict, total=False):
+    """How a student is trained; what is left out is that of its kind."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    polish: int
+    seed: int
+    recipe: Literal["desk", "paper"]
 
 
 class Judgement(NamedTuple):
@@ -50,14 +62,20 @@ def _frames(curriculum: Curriculum | Trajectories, cache_dir: Any, context: Cont
     )
 
 
-def _plan(model: EmulatorSpec, runs: int, settings: dict[str, Any], where: str) -> Plan:
-    known = ("steps", "batch", "learning_rate", "polish", "seed", "recipe")
+def _plan(model: EmulatorSpec, runs: int, settings: Mapping[str, Any], where: str) -> Plan:
+    known = tuple(DistillSettings.__annotations__)
     for name, value in settings.items():
         if name not in known:
-            raise InputError(f"unknown setting {name}", where=where, why=f"known: {', '.join(known)}")
+            fix = near(name, known)
+            raise InputError(f"unknown setting {name}", where=where, why=f"known: {', '.join(known)}", fix=fix)
         least = 0 if name in ("polish", "seed") else 1
         if name in ("steps", "batch", "polish", "seed") and not (isinstance(value, int) and value >= least):
             raise InputError(f"{name} = {value!r} is not possible", where=where, why="a whole number")
+        if name == "learning_rate" and not (isinstance(value, int | float) and 0 < value <= 10):
+            raise InputError(f"{name} = {value!r} is not possible", where=where, why="a number from 0 to 10")
+        if name == "recipe" and value not in ("desk", "paper"):
+            fix = near(str(value), ("desk", "paper"))
+            raise InputError(f"recipe = {value!r} is not possible", where=where, why='"desk" or "paper"', fix=fix)
     return plan_of(model.kind, runs=runs, **settings)
 
 
@@ -68,7 +86,7 @@ def distill(
     cache_dir: str | Path | None = None,
     progress: bool = False,
     on_event: Callable[[dict[str, Any]], None] | None = None,
-    **settings: Any,
+    **settings: Unpack[DistillSettings],
 ) -> Student:
     """Train a student on a curriculum.
 
@@ -157,7 +175,7 @@ def ablate(
     cases: Sequence[Item] | None = None,
     frames: int = 400,
     progress: bool = False,
-    **settings: Any,
+    **settings: Unpack[DistillSettings],
 ) -> dict[str, Any]:
     """Relative importance of physical processes: train without each of them, several seeds, and judge.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from wavefoundry.adapt.masks import Flags, Layout
 from wavefoundry.adapt.tickets import Measured
+from wavefoundry.core.hamiltonians import MODELS
 
 
 def observables(lattice: Any, now: Measured) -> dict[str, dict[str, float]]:
@@ -20,11 +21,10 @@ def observables(lattice: Any, now: Measured) -> dict[str, dict[str, float]]:
         found = {name: float(value) for name, value in zip(("m_z", "abs_m", "m2"), moments, strict=True)}
         said = {name: float(value) for name, value in zip(lattice.names, terms, strict=True)}
         found |= {f"term_{name}": value for name, value in said.items()}
-        sign = -1.0 if key == "observables" else 1.0
-        if lattice.model == "ising":
-            found["m_x"] = sign * said["h"] / lattice.sites
-        if lattice.model == "toric":
-            found |= {name: sign * said[name] / (lattice.sites // 2) for name in ("star", "plaquette")}
+        for term in MODELS[lattice.model].terms if lattice.model in MODELS else ():
+            if term.mean:  # of a string; its error has no sign
+                whole = float(np.sum(np.real(lattice.operators[lattice.names.index(term.coupling)].weights)))
+                found[term.mean] = said[term.coupling] / (whole if key == "observables" else abs(whole))
         both[key] = found
     return both
 

@@ -19,8 +19,8 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
+from wavefoundry.problems.observables import closed_form
 from wavefoundry.problems.spins import LatticeSystem
-from wavefoundry.problems.toric import toric
 from wavefoundry.studies.diagram.networks import described, fitted, system_of
 from wavefoundry.studies.diagram.pretraining import chunk_size
 
@@ -96,26 +96,22 @@ class StudySetup:
 
 def build_system(spec: TicketsSpec) -> LatticeSystem:
     """The Hamiltonian of a study file."""
-    table = spec.system
-    if table.model == "toric":
-        return toric(*table.lattice.cells, **table.values)
-    return system_of(table, table.values)
+    return system_of(spec.system, spec.system.values)
 
 
 def describe(spec: TicketsSpec) -> Any:
     """The network of a study file in words."""
-    return described(spec.wavefunction, spec.system.lattice, spec.sign_free())
+    return described(spec.wavefunction, spec.system, spec.sign_free())
 
 
 def reference_of(system: LatticeSystem, given: float | None, wanted: Any = "auto") -> Reference:
-    """The energy to compare with: given, closed form (toric code), or Lanczos up to 18 spins."""
+    """The energy to compare with: given, closed form, or Lanczos up to 18 spins."""
     if given is not None:
         return Reference(given, "given")
     if wanted is False:
         return Reference(None, "none")
-    values = system.values
-    if system.model == "toric" and min(values.values()) >= 0:
-        return Reference(-sum(values.values()) * (system.sites // 2), "exact")
+    if (known := closed_form(system)) is not None:
+        return Reference(known["energy"], "exact")
     if system.sites <= EXACT_SITES:
         return Reference(float(exact.ground_state(system.operator())[0]), "exact")
     return Reference(None, "none")

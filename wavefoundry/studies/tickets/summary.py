@@ -11,7 +11,8 @@ import numpy as np
 from wavefoundry.adapt.compact import with_vector
 from wavefoundry.adapt.explain import explain, geometry
 from wavefoundry.artifacts.spec_tickets import TicketsSpec
-from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.core.hamiltonians import MODELS, convention
+from wavefoundry.core.lattices import plain
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.segments import bootstrap
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
@@ -19,7 +20,6 @@ from wavefoundry.studies.tickets.rounds import Ticket
 from wavefoundry.studies.tickets.setup import StudySetup
 from wavefoundry.studies.tickets.transitions import SMOOTH, sentence, transition
 
-TORIC_CONVENTION = "total energy of H = -star sum_v A_v - plaquette sum_p B_p, products of four X and four Z"
 RESOLVED = 1e-9
 """Relative errors below this are those of the optimiser; the fit leaves them out."""
 
@@ -43,7 +43,7 @@ def summary_of(
         "status": "complete" if finite else "partial",
         "system": described(lattice) | {"title": spec.output.title},
         "parameters": {"total": setup.where.total, "prunable": rounds[0]["n"]},
-        "convention": MODELS[lattice.model].convention if lattice.model in MODELS else TORIC_CONVENTION,
+        "convention": convention(lattice.model),
         "reference": {"energy": setup.reference.energy, "kind": setup.reference.kind},
         "energy_by": "samples" if setup.trainer.listed is None else "full sum",
         "rounds": rounds,
@@ -64,10 +64,11 @@ def summary_of(
 
 def described(lattice: Any) -> dict[str, Any]:
     """The Hamiltonian of a summary."""
-    toric, extent = lattice.model == "toric", list(lattice.extent)
+    extent, model = list(lattice.extent), MODELS.get(lattice.model)
+    home, spins = ("", 1) if model is None else (model.home, model.spins)
     shape = {
-        "kind": "torus" if toric else ("chain", "square")[len(extent) > 1],
-        "size": [extent[0] // 2, *extent[1:]] if toric else extent,
+        "kind": home or plain(extent),
+        "size": [extent[0] // spins, *extent[1:]],
         "periodic": lattice.periodic,
     }
     return {
@@ -153,25 +154,16 @@ def find_onset(rounds: list[dict[str, Any]], jumps: list[dict[str, Any]]) -> dic
 
 def laws(setup: StudySetup, onset: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Conjectured onsets beside the one that was found; the law holds when it lies between the two rounds."""
-    known, model = geometry_of(setup), setup.lattice.model
-    if model == "toric":
-        # log cosh is even: a filter and its negative are one, and half as many tell the parities apart
-        even = getattr(setup.trainer.network.backbone, "activation", None) == "logcosh"
-        each, words = (12, "three") if even else (24, "six")
-        name = f"{each} (P - 1), {words} filters of four edges per independent plaquette"
-        found = [(name, each * (len(known["plaquette"]) - 1))]
-    elif model == "ising":
-        found = [("two weights per bond", 2 * len(known["bond"]))]
-    else:
+    model = MODELS.get(setup.lattice.model)
+    if model is None or model.onset is None:
         return []
-    out = []
-    for name, predicted in found:
-        record = {"law": name, "predicted": predicted, "found": None, "holds": None}
-        if onset is not None:
-            record["found"] = [onset["next_n"], onset["n"]]
-            record["holds"] = bool(onset["next_n"] < predicted <= onset["n"])
-        out.append(record)
-    return out
+    even = getattr(setup.trainer.network.backbone, "activation", None) == "logcosh"
+    name, predicted = model.onset(geometry_of(setup), even)
+    record = {"law": name, "predicted": predicted, "found": None, "holds": None}
+    if onset is not None:
+        record["found"] = [onset["next_n"], onset["n"]]
+        record["holds"] = bool(onset["next_n"] < predicted <= onset["n"])
+    return [record]
 
 
 def explanation(setup: StudySetup, tickets: Sequence[Ticket], onset: dict[str, Any] | None) -> dict[str, Any]:

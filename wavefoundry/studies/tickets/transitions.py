@@ -16,6 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from wavefoundry.core.hamiltonians import MODELS
+
 Word = Literal["first-order-like", "steep, not decided", "smooth", "not looked at"]
 FIRST, STEEP, SMOOTH, NOT_LOOKED = "first-order-like", "steep, not decided", "smooth", "not looked at"
 
@@ -41,8 +43,6 @@ TITLES = {
     "kink": "a kink at one cut", "fidelity": "a dip of the fidelity", "observables": "a jump of both order parameters",
     "training": "a test with longer training", "seeds": "the same in other seeds",
 }  # fmt: skip
-ORDER = {"ising": ("m_x", "abs_m"), "toric": ("star", "plaquette")}
-"""The two competing order parameters of a model; abs(M_z), for the sign of M_z is random from run to run."""
 
 
 class Sign(NamedTuple):
@@ -199,8 +199,8 @@ def fidelity_sign(rounds: Sequence[Mapping[str, Any]], cut: int) -> Sign:
 
 def observables_sign(rounds: Sequence[Mapping[str, Any]], cut: int, model: str) -> Sign:
     """Whether both competing order parameters jump at a cut."""
-    names = ORDER.get(model)
-    if names is None:
+    names = MODELS[model].competing if model in MODELS else ()
+    if not names:
         return Sign(None, "this model has no pair of order parameters that are measured")
     seen: list[bool] = []
     texts = []

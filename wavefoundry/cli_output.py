@@ -1,0 +1,102 @@
+"""What the command line reads and prints around a command: results, bundles, JSON, failures."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from wavefoundry.core.errors import StorageError
+
+
+def read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Summary of a run, or what can be said about one that has none yet, and warnings."""
+    from wavefoundry.artifacts.results import is_copy, read_results
+    from wavefoundry.artifacts.store import RunDirectory
+
+    if is_copy(path) and (summary := read_results(path)) is not None:
+        return summary, ["this is a copy of results without their run: no sum vouches for it"]
+    directory = RunDirectory.open(path)
+    summary = read_results(path)
+    events = directory.read_log()
+    notes = list(directory.warnings)
+    if summary is not None:
+        return summary, notes
+    points = {event.get("index"): event for event in events if event.get("event") == "point"}
+    last = events[-1] if events else None
+    rounds = {event.get("round"): event for event in events if event.get("event") == "ticket"}
+    if rounds:
+        return {"kind": "tickets", "status": "unfinished", "rounds": list(rounds.values()), "last_event": last}, notes
+    molecules = [event for event in events if event.get("event") == "molecule"]
+    if molecules:
+        return {"kind": "molecules", "status": "unfinished", "molecules": molecules, "last_event": last}, notes
+    return {"status": "unfinished", "points": list(points.values()), "last_event": last}, notes
+
+
+def inspect_bundle(path: Path, json: bool) -> None:
+    """Show the description and the arrays of a checkpoint or model."""
+    from wavefoundry.artifacts.bundles import read_bundle
+
+    arrays, meta = read_bundle(path)
+    shapes = {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in arrays.items()}
+    if json:
+        echo_json({"meta": meta, "arrays": shapes})
+        return
+    for name, array in arrays.items():
+        typer.echo(f"{name}  {array.dtype}{list(array.shape)}")
+    typer.echo(f"{len(arrays)} arrays, {sum(array.size for array in arrays.values())} numbers")
+    echo_json(meta)
+
+
+def echo_json(value: Any) -> None:
+    """Print JSON; what JSON cannot hold (NaN, infinities) becomes null."""
+    from wavefoundry.artifacts.files import encode_json
+
+    typer.echo(encode_json(value, indent=2).decode())
+
+
+def console() -> Console:
+    """Standard output; wide enough for the whole table where it is no terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
+
+
+def hush() -> None:
+    """Keep notices of dependencies off the screen; PYTHONWARNINGS and the variables below bring them back."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("NETKET_NO_TIPS", "1")
+    for name in ("jax", "jax._src.xla_bridge", "absl", "netket", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def output_failed(error: OSError) -> int:
+    """One line for an output that cannot be written; the rest of it goes nowhere, or Python would complain again."""
+    print(f"error: cannot write to standard output: {error.strerror or error}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return StorageError.exit_code
+
+
+def internal_error(error: Exception) -> int:
+    """One line for the user; the traceback goes to a file that can be sent along with a bug report."""
+    text = "".join(traceback.format_exception(error))
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    try:
+        handle, name = tempfile.mkstemp(prefix="wavefoundry-", suffix=".log")
+        with open(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+    except OSError:
+        name = "(nowhere: no temporary file could be written)"
+    print(f"internal error ({what}); the traceback is in {name}", file=sys.stderr)
+    return 1
