@@ -11,7 +11,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.core.errors import InputError
-from wavefoundry.reports import compared, content, course, judgement, page, rivals, transition, view
+from wavefoundry.reports import compared, content, course, judgement, learned, page, rivals, transition, view
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
 
@@ -123,6 +123,7 @@ def _diagram(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, An
         "unit": view.unit(summary),
         "flags": content.FLAGS,
         "raised": sorted({flag.rstrip("!") for row in rows for flag in row.flags}),
+        "learned": learned.words(summary),
         "one_round": _one_round(log),
         "methods": sorted({row.method for row in rows if row.method}),
         "settings": content.pairs(summary.get("settings")),
@@ -142,6 +143,9 @@ CAPTIONS = {
     "may be off. Red: where it sees a transition, with its error bar; the shift by the finite size is not in it.",
     "quality": "V-score and split R-hat of the fresh samples of every point; dashes: the plain V-score, which does not "
     "see configurations that the samples never meet.",
+    "structure": "Structure factor over the momenta in the order of summary.json; lines are exact values where known.",
+    "features": "First two principal components of the features z on samples of the pre-trained state, before, during "
+    "and after the pre-training; the share of the variance of the first component above.",
     "pretrain": "Pre-training. Each value comes from the samples of one step while the parameters move: a "
     "picture of convergence, not a result.",
     "rounds": "Adaptation. Energies of fresh samples (solid) and of the held-out part (dashed) of the "
@@ -165,6 +169,8 @@ def pictures(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Pi
         "diagram": figures.diagram_figure(summary) if rows else None,
         "observables": figures.observables_figure(summary),
         "correlations": figures.correlations_figure(summary),
+        "structure": figures.correlations_figure(summary, "structure"),
+        "features": learned.features_figure(summary),
         "terms": figures.terms_figure(summary),
         "quality": figures.quality_figure(summary),
         "pretrain": figures.pretrain_figure(summary, log),

@@ -21,7 +21,7 @@ class Settings(NamedTuple):
     """How references are computed.
 
     bonds: bond dimensions of DMRG, ascending; sweeps: most of them at each. memory: bytes. seconds: for one value.
-    values: of a file. exact: whether these are exact.
+    values: of a file. exact: whether these are exact. observables: those that are measured, see ``core.observables``.
     """
 
     bonds: tuple[int, ...] = (32, 64, 128)
@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     seconds: float = 1800.0
     values: given.Values | None = None
     exact: bool = False
+    observables: bool | Sequence[str] = True
 
 
 class Hooks(NamedTuple):
@@ -51,7 +52,7 @@ def find(system: LatticeSystem, method: str, settings: Settings, hooks: Hooks) -
             return _apart(system, method, settings, hooks)
         one = {"closed-form": _closed_form, "lanczos": _lanczos, "literature": _published}.get(method)
         if one is not None:
-            found = one(system)
+            found = one(system, settings)
         elif settings.values is None:
             found = failed("no file was given")
         else:
@@ -81,21 +82,21 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _closed_form(system: LatticeSystem) -> Found:
+def _closed_form(system: LatticeSystem, settings: Settings) -> Found:
     if not observables.has_closed_form(system):
         return failed("a closed form is known for periodic Ising chains alone (of even length where J < 0)")
-    reference, known, _ = observables.closed_form(system, 0.0)
+    reference, known, _ = observables.closed_form(system, 0.0, settings.observables)
     return Found(reference.energy, observables=known)
 
 
-def _lanczos(system: LatticeSystem) -> Found:
+def _lanczos(system: LatticeSystem, settings: Settings) -> Found:
     if 2.0**system.sites > exact.MAX_STATES:
         return failed(f"{system.sites} sites are too many for our own Lanczos, which lists up to 20 spins; try 'ed'")
-    reference, known, _ = observables.diagonalised(system, 0.0)
+    reference, known, _ = observables.diagonalised(system, 0.0, settings.observables)
     return Found(reference.energy, observables=known)
 
 
-def _published(system: LatticeSystem) -> Found:
+def _published(system: LatticeSystem, settings: Settings) -> Found:
     kind = system.geometry or plain(system.extent)
     cells = LATTICES[kind].cells(system.extent)
     found = literature.lookup(system.model, kind, cells, system.periodic, system.values, system.sites)

@@ -22,7 +22,7 @@ def check(spec: DiagramSpec) -> None:
     """
     spec = spec.of_bases()[0]
     if spec.reference.file is not None:
-        check_file(spec.reference, build_system(spec).system, spec.points_list())
+        check_file(spec.reference, build_system(spec).system, spec.points_list(), spec.evaluate.observables)
     sites, walkers = spec.system.lattice.sites, spec.pretrain.walkers
     if spec.adapt.symmetry != "none" or isinstance(spec.wavefunction.symmetry, list):
         _require_sector(spec)

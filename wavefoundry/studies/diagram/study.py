@@ -30,6 +30,7 @@ from wavefoundry.models import SymmetricSpec
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import EnumeratedSystem, enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
+from wavefoundry.problems.measures import momenta
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.adapting import Adaptation
@@ -46,7 +47,7 @@ from wavefoundry.studies.diagram.networks import (
     imposed_by,
     system_of,
 )
-from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size
+from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size, snapshot_arrays
 from wavefoundry.studies.diagram.records import zero_of
 from wavefoundry.studies.diagram.referencing import References
 from wavefoundry.studies.diagram.rivals import held_against
@@ -134,13 +135,13 @@ def pretrain(
     family: Any = (listed or system).family(points)
     params, static = eqx.partition(wavefunction, eqx.is_array)
     trainer = trainer or Trainer(static, tree.all_weights(params), training, system.sites)
-    run = trainer.run(trainer.start(key, params, family), family, progress, "pretrain")
+    run = trainer.run(trainer.start(key, params, family), family, progress, "pretrain", training.on_the_way())
     wavefunction = eqx.combine(run.params, static)
     rest = trainer.convergence(zero_of(system, system.couplings))
     if listed is None:
-        return Base(system, wavefunction, run.sampler.x[0], rest)
+        return Base(system, wavefunction, run.sampler.x[0], rest, trainer.snapshots)
     chosen = sample_listed(wavefunction, family, listed.states, key, table.walkers, training.options.chunk)
-    return Base(system, wavefunction, chosen, rest)
+    return Base(system, wavefunction, chosen, rest, trainer.snapshots)
 
 
 class DiagramStudy:
@@ -185,7 +186,8 @@ class DiagramStudy:
                 self.spec.pretrain, self.system.extent, self.chunk, self.spec.output.checkpoint_every
             )
             base = pretrain(self.first, self.system, self.spec.at_list(), training, self.spec.pretrain, progress)
-            return Output({"rest": None if base.convergence is None else base.convergence.stored()}, base_arrays(base))
+            rest = None if base.convergence is None else base.convergence.stored()
+            return Output({"rest": rest}, base_arrays(base) | snapshot_arrays(base.snapshots))
         if name == BASE:
             progress.compiling("the sampler, the feature pool and head tuning")
             base, spec = self.trained(done), self.spec
@@ -358,7 +360,9 @@ def summary_of(
     records = held_against(records, [pretrained, *others])
     usable = sum(record["energy"] is not None for record in records)
     words = [record["verdict"] for record in (pretrained, *others, *records)]
-    return {
+    numbered = {"structure_zz_0", "structure_spin_0"}
+    waves = momenta(system) if any(numbered & record["observables"].keys() for record in records) else []
+    return ({"momenta": waves} if waves else {}) | {
         "schema": SCHEMA,
         "kind": "diagram",
         "status": "complete" if usable == len(records) else "partial" if usable else "failed",
