@@ -47,8 +47,8 @@ class Amplitude(NamedTuple):
 class Drawn(NamedTuple):
     """Samples of a state, chain by chain, see ``core.mixtures``.
 
-    x: (chains, n, sites). unmoved: of |psi|^2, in each chain; the others are such that were moved on. amplitude: |psi| /
-    sqrt(q), (chains, n). energy: (H psi) / sqrt(q), (chains, n).
+    x: (chains, n, sites). unmoved: of |psi|^2, in each chain; the others are such that were moved on. amplitude:
+    |psi| / sqrt(q), (chains, n). energy: (H psi) / sqrt(q), (chains, n).
     """
 
     x: np.ndarray
