@@ -158,7 +158,7 @@ class TransferTable(Table):
 class TicketEvaluateTable(EvaluateTable):
     """`[evaluate]`: the numbers of every round; a full sum needs no samples."""
 
-    observables: bool = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+    observables: bool = Field(  # pyright: ignore[reportIncompatibleVariableOverride] - a narrower type
         default=True, description="magnetisation, always measured; lists are for diagrams"
     )
     reference: float | None = Field(

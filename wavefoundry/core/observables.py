@@ -20,9 +20,9 @@ Place = tuple[str, str, tuple[int, ...], bool]
 
 @dataclasses.dataclass(frozen=True)
 class Observable:
-    """One entry of the table.
+    """One entry.
 
-    What it is, and the function (``module:name``) that takes a system and gives its estimators, a list of
+    What it is, the function (``module:name``) that takes a system and gives its estimators, a list of
     ``problems.measures.Measure``; default: measured where nothing is said; unfit: why it has no meaning, or empty.
     """
 

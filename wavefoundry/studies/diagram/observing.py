@@ -47,12 +47,12 @@ class Amplitude(NamedTuple):
 class Drawn(NamedTuple):
     """Samples of a state, chain by chain, see ``core.mixtures``.
 
-    x: (chains, n, sites). unmoved: of |psi|^2, in each chain; the others are such that were moved on. amplitude:
-    |psi| / sqrt(q), (chains, n). energy: (H psi) / sqrt(q), (chains, n).
+    x: (chains, n, sites). own: of |psi|^2, in each chain; the others are such that were moved on. amplitude: |psi| /
+    sqrt(q), (chains, n). energy: (H psi) / sqrt(q), (chains, n).
     """
 
     x: np.ndarray
-    unmoved: int
+    own: int
     amplitude: np.ndarray
     energy: np.ndarray
 
@@ -64,12 +64,12 @@ class Drawn(NamedTuple):
     def thinned(self, enough: int) -> Drawn:
         """Every so many samples of a chain, with the same share of moved ones; at least ``enough`` in all."""
         chains, n = self.amplitude.shape
-        moved = n - self.unmoved
-        common = math.gcd(self.unmoved, moved) if moved else self.unmoved
+        moved = n - self.own
+        common = math.gcd(self.own, moved) if moved else self.own
         most = min(max(1, chains * n // enough), common)
         step = max(k for k in range(1, most + 1) if common % k == 0)
         kept = np.arange(step - 1, n, step)
-        return Drawn(self.x[:, kept], self.unmoved // step, self.amplitude[:, kept], self.energy[:, kept])
+        return Drawn(self.x[:, kept], self.own // step, self.amplitude[:, kept], self.energy[:, kept])
 
 
 class Observed(NamedTuple):
@@ -223,7 +223,7 @@ def _swapped(amplitude: Any, system: LatticeSystem, x: Array, y: Array, region: 
 
 def _entropy(one: Swap, state: Amplitude, drawn: Drawn) -> Observed:
     """Renyi-2 entropy from pairs of independent chains."""
-    count = drawn.unmoved
+    count = drawn.own
     half, shifts = len(drawn.x) // 2, sorted({s * count // SHIFTS for s in range(SHIFTS)})
 
     def paired(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
