@@ -32,8 +32,8 @@ COMMAND = [sys.executable, "-m", "wavefoundry"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 OVER = (0, 3)
 """Exit codes of a run that has come to its end: studies as small as these may give numbers that are refused."""
-APART = re.compile(r"cost|seconds|time|command|finished|hardware|runs_per_second|ms_per_frame|faster|speed")
-"""Keys that hold what a repetition costs, or is called."""
+APART = re.compile(r"cost|seconds|time|command|finished|words|hardware|runs_per_second|ms_per_frame|faster|speed")
+"""Keys that hold what a repetition costs, in numbers or in words, or is called."""
 
 STUDIES = {
     "diagram": """
