@@ -6,24 +6,34 @@ ends with to an undisturbed run: records, arrays, logs.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import json
+import math
 import os
 import random
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import wavefoundry as wf
 from wavefoundry.artifacts.bundles import read_bundle
+from wavefoundry.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = [sys.executable, "-m", "wavefoundry"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
-APART = re.compile(r"cost|seconds|time|command|hardware|runs_per_second|ms_per_frame|faster|speed")
-"""Keys that hold what a repetition costs, or is called."""
+OVER = (0, 3)
+"""Exit codes of a run that has come to its end: studies as small as these may give numbers that are refused."""
+APART = re.compile(r"cost|seconds|time|command|finished|words|hardware|runs_per_second|ms_per_frame|faster|speed")
+"""Keys that hold what a repetition costs, in numbers or in words, or is called."""
 
 STUDIES = {
     "diagram": """
@@ -124,40 +134,88 @@ animations = 1
 }
 STUDIES["diagram, full"] = STUDIES["diagram"].replace("METHOD", "full")
 STUDIES["diagram"] = STUDIES["diagram"].replace("METHOD", "head")
+STUDIES["diagram, symmetric, two devices"] = (
+    STUDIES["diagram"].replace("[evaluate]", 'symmetry = ["translations", "spin-flip"]\n[evaluate]')
+    + "[run]\ndevices = 2\n"
+)
+STUDIES["diagram, bases and rivals"] = """
+kind = "diagram"
+baselines = ["warm-chain", "random-backbone"]
+[system]
+model = "j1j2"
+lattice = { kind = "chain", size = 8 }
+[wavefunction]
+patch = 2
+width = 8
+layers = 1
+heads = 2
+symmetry = ["point-group", "spin-flip"]
+[pretrain]
+at = { J2 = [0.2, 0.8] }
+together = false
+steps = 40
+walkers = 64
+block = 5
+[adapt]
+method = "auto"
+points = { J2 = [0.1, 0.4, 0.6, 0.9] }
+samples = 256
+rounds = 2
+full_steps = 10
+most_steps = 20
+[evaluate]
+samples = 512
+chains = 32
+[reference]
+method = ["lanczos", "ed"]
+[output]
+checkpoint_every = 10
+"""
 
 
 class Ended(NamedTuple):
-    """How a process ended. seconds: from its first line of log to its end, what it took before left out."""
+    """How a process ended. seconds: of its processors, from its first line of log to its end."""
 
     code: int
     seconds: float
     error: str
 
 
-def prepare(kind: str, folder: Path) -> Path:
-    """The study file of a kind."""
+def processor_seconds(pid: int) -> float:
+    """What a process has had of the processors, which does not depend on who else uses them; wall seconds elsewhere."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return time.monotonic()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def prepare(kind: str, folder: Path, longer: int = 1) -> Path:
+    """The study file of a kind, its steps so many times as many."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "study.toml"
-    path.write_text(STUDIES[kind])
+    path.write_text(re.sub(r"^(\w*steps = )(\d+)", lambda m: f"{m[1]}{longer * int(m[2])}", STUDIES[kind], flags=re.M))
     return path
 
 
-def run(study: Path, out: Path, *, after: float | None = None, signum: int = signal.SIGKILL) -> Ended:
-    """Start or resume a run; send it a signal so many seconds after the first event of this session."""
+def run(study: Path, out: Path, *, after: float = math.inf, signum: int = signal.SIGKILL) -> Ended:
+    """Start or resume a run; send it a signal so many processor seconds after the first event of this session."""
     log, begun = out / "log.jsonl", out.exists()
     size = log.stat().st_size if log.exists() else 0
     command = [*COMMAND, "run", str(study), "--out", str(out), "--quiet", *(["--resume"] if begun else [])]
-    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        while process.poll() is None and not (log.exists() and log.stat().st_size != size):
+    begin = spent = 0.0
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=errors)
+        while process.poll() is None:
             time.sleep(0.02)
-        begin = time.monotonic()
-        if after is not None:
-            try:
-                process.wait(after)
-            except subprocess.TimeoutExpired:
+            spent = processor_seconds(process.pid)
+            if not begin and log.exists() and log.stat().st_size != size:
+                begin = spent
+            if begin and spent - begin > after:
                 process.send_signal(signum)
-        error = process.communicate()[1].decode()
-    return Ended(process.returncode, time.monotonic() - begin, error)
+                process.wait()
+        errors.seek(0)
+        return Ended(process.returncode, spent - begin, errors.read().decode())
 
 
 def results(out: Path) -> dict[str, Any]:
@@ -186,23 +244,66 @@ def killed(study: Path, out: Path, seconds: float, rng: random.Random, most: int
     """Kill a run at random times, again and again, until it ends by itself; gives the number of kills."""
     for kills in range(most):
         ended = run(study, out, after=rng.uniform(0.0, seconds))
-        if ended.code == 0:
+        if ended.code in OVER:
             return kills
         assert ended.code == -signal.SIGKILL, ended.error
     ended = run(study, out)
-    assert ended.code == 0, ended.error
+    assert ended.code in OVER, ended.error
     return most
 
 
 def leased(study: Path, out: Path, lease: float, most: int = 60) -> int:
-    """Run in short leases, each stopped so many seconds after its first event; gives their number."""
+    """Run in short leases, each stopped so many processor seconds after its first event; gives their number."""
     for leases in range(1, most + 1):
         ended = run(study, out, after=lease, signum=signal.SIGTERM)
-        if ended.code == 0:
+        if ended.code in OVER:
             return leases
         # after the run itself, while the report is written, a signal ends the process at once: nothing is lost by it
         assert ended.code in (128 + signal.SIGTERM, -signal.SIGTERM), (ended.code, ended.error)
     raise AssertionError(f"not ended after {most} leases of {lease} s")
+
+
+def readers(study: Path, out: Path) -> dict[str, Callable[[], bool]]:
+    """Everything that reads a finished run: by name, whether it refuses the run as it is now."""
+    resume = [
+        "run",
+        str(study),
+        "--resume",
+        "--quiet",
+        *(["--devices", "1"] if "[run]" in study.read_text() else []),
+        "--out",
+    ]
+    commands = {"verify": ["verify"], "inspect": ["inspect"], "report": ["report"], "--resume": resume}
+
+    def opened() -> bool:
+        try:
+            wf.open(out)
+        except wf.WavefoundryError:
+            return True
+        return False
+
+    def said(words: list[str]) -> bool:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return main([*words, str(out)]) in (2, 4)
+
+    return {name: functools.partial(said, words) for name, words in commands.items()} | {"wf.open": opened}
+
+
+def overlooked(study: Path, out: Path, trials: int, rng: random.Random) -> tuple[int, list[str]]:
+    """Flip one bit after the other, each undone again, in one file of a finished run after the other.
+
+    Returns:
+        The number of flips, at least one for every file, and what did not notice one: reader and file.
+    """
+    paths = sorted(path for path in out.rglob("*") if path.is_file() and path.stat().st_size)
+    found, trials = [], max(trials, len(paths))
+    assert not any(refuses() for refuses in readers(study, out).values()), "as long as it is intact"
+    for trial in range(trials):
+        path = paths[trial % len(paths)]
+        kept = flip(path, rng)
+        found += [f"{name}: {path.relative_to(out)}" for name, refuses in readers(study, out).items() if not refuses()]
+        path.write_bytes(kept)
+    return trials, found
 
 
 def flip(path: Path, rng: random.Random) -> bytes:

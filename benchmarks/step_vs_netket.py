@@ -57,7 +57,7 @@ class Case:
 
 
 def case_of(name: str, samples: int | None) -> Case:
-    """ "ising-64": chain of 64 sites at h = 1, real head; "j1j2-20": J2 = 0.4 with the sign rule, complex head."""
+    """As "ising-64": chain of 64 sites at h = 1, real head; "j1j2-20": J2 = 0.4 with the sign rule, complex head."""
     model, _, size = name.partition("-")
     if model not in ("ising", "j1j2") or not size.isdigit():
         raise SystemExit(f"error: {name!r} is no case; write ising-<sites> or j1j2-<sites>")
@@ -93,8 +93,7 @@ class Ours:
         self.family: Any = case.system.family([{}])
         params, self.static = eqx.partition(rounded(wavefunction, dtype), eqx.is_array)
         self.chunk = chunk_size(eqx.combine(params, self.static), case.system, 512)
-        sites, extent = case.system.sites, case.system.extent
-        self.options = Options(moves=sites, chunk=self.chunk, solver="kernel", momentum=MOMENTUM[dtype], extent=extent)
+        self.options = Options(moves=case.system.sites, chunk=self.chunk, solver="kernel", momentum=MOMENTUM[dtype])
         process = variational(self.static, tree.all_weights(params), self.options)
         self._init, self._block = jax.jit(process.init, static_argnums=3), block_of(process)
         self.compiled: float | None = None

@@ -43,6 +43,7 @@ class Masked(nn.Module):
 
     @nn.compact
     def __call__(self, x: Any) -> Any:
+        """Logarithm of the amplitude."""
         kernel = self.param("kernel", nn.initializers.normal(0.1), (x.shape[-1], self.hidden), jnp.float64)
         mask = self.variable("masks", "kernel", lambda: jnp.ones((x.shape[-1], self.hidden)))
         return jnp.sum(log_cosh(x @ (kernel * mask.value)), axis=-1)

@@ -29,6 +29,7 @@ import numpy as np
 import wavefoundry as wf
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.artifacts.spec_adapt import AdaptTable
+from wavefoundry.artifacts.spec_reference import ReferenceTable
 from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.types import Psi, Wavefunction
@@ -36,7 +37,7 @@ from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.base import Base
-from wavefoundry.studies.diagram.records import known_of
+from wavefoundry.studies.diagram.referencing import References
 
 SMALL: Any = {"width": 16, "layers": 1, "heads": 2}
 WRONG, RIGHT = 1e-2, 1e-3
@@ -65,7 +66,7 @@ class Case(NamedTuple):
 
 def lattice_case(name: str, system: Any, record: dict[str, Any]) -> Case:
     """A record of a diagram against exact diagonalisation, whether the study was given it or not."""
-    known = known_of(system)
+    known = References(ReferenceTable(), [system], [], True).known(system)
     assert known.reference is not None
     reference = known.reference
     error = math.inf
@@ -315,6 +316,7 @@ class Bare(eqx.Module):
         return self
 
     def __call__(self, z: Any) -> Psi:
+        """What the backbone gave."""
         return Psi(z[0], z[1])
 
 

@@ -89,6 +89,23 @@ def test_samples_follow_the_amplitudes_and_expectation_values_the_full_sum(diagr
     assert found.verdict in ("estimate", "doubtful", "refused") and found.why and found.samples >= 4096
 
 
+def test_complex_and_large_operators_are_measured_and_others_refused(diagram):
+    """A current (imaginary elements), and random exchanges of all pairs, against the vector; false alarm 6e-5 each."""
+    state = diagram[0].state(J2=0.3)
+    psi, hilbert, build = state.statevector(), state.system.hilbert, nk.operator.PauliStringsJax
+    current = build(hilbert, ["XIYIIIII", "YIXIIIII"], [0.5, -0.5])
+    pairs = [(i, j) for i in range(8) for j in range(i)]
+    strings = ["".join(a if s in pair else "I" for s in range(8)) for pair in pairs for a in "XYZ"]
+    for operator in (current, build(hilbert, strings, np.random.default_rng(0).normal(size=28).repeat(3))):
+        truth = np.vdot(psi, operator.to_sparse() @ psi).real
+        found = state.expect(operator)
+        assert abs(found.value - truth) < 4 * found.error + 1e-9
+    raising = nk.operator.LocalOperator(hilbert)
+    raising += nk.operator.spin.sigmap(hilbert, 0) @ nk.operator.spin.sigmam(hilbert, 1)
+    with pytest.raises(InputError, match="not Hermitian"):
+        state.expect(raising)
+
+
 def test_overlaps_agree_with_vectors(diagram):
     found, base = diagram
     one, two = found.state(J2=0.1), found.state(J2=0.3)

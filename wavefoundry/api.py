@@ -289,5 +289,5 @@ def _references(
     table = checked(ReferenceTable, "wf.map: reference", given)
     for problem in reference_problems(table, judged):
         raise InputError(problem.what, where=f"wf.map: {'.'.join(problem.path)}", why=problem.why, fix=problem.fix)
-    check_file(table, systems[0], points)
-    return References(table, systems, points, judged.exact == "auto")
+    check_file(table, systems[0], points, judged.observables)
+    return References(table, systems, points, judged.exact == "auto", judged.observables)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Calculator(AseCalculator):
             not be used, with the reasons.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "dipole"]
+    implemented_properties: list[str] = ["energy", "forces", "dipole"]
 
     def __init__(self, model: MoleculeModel, *, steps: int = 0, samples: int = 4096, **settings: Any):
         expect(model, (MoleculeModel,), "model of molecules", where="wf.Calculator: model", fix="wf.load(path)")

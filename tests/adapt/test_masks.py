@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -100,6 +101,14 @@ def test_what_is_prunable_in_every_network():
     assert count == 2 * (2 * 8 * 8 + 2 * 8 * 32)
 
 
+def as_tree(wavefunction, mask):
+    """The mask as a pytree of booleans of the network's structure."""
+    leaves, structure = jax.tree.flatten(wavefunction)
+    parts = np.split(mask, np.cumsum([leaf.size if eqx.is_inexact_array(leaf) else 0 for leaf in leaves])[:-1])
+    flags = [part.reshape(leaf.shape) if part.size else False for leaf, part in zip(leaves, parts, strict=True)]
+    return jax.tree.unflatten(structure, flags)
+
+
 @pytest.mark.parametrize("model", [vit(width=8, layers=1, heads=2, patch=2), models.electrons(width=8)])
 def test_a_mask_is_a_selection_of_weights_in_any_network(model):
     electrons = isinstance(model, models.ElectronsSpec)
@@ -108,7 +117,7 @@ def test_a_mask_is_a_selection_of_weights_in_any_network(model):
     where, theta = masks.layout(network), np.asarray(vector(network))
     mask = np.ones(where.total, bool)
     mask = masks.prune(where, mask, np.abs(theta), 0.5, scope="global")
-    selection = select(masks.as_tree(network, mask))
+    selection = select(as_tree(network, mask))
     assert np.array_equal(selection.vector(network), theta[mask].astype(selection.vector(network).dtype))
     moved = np.asarray(vector(selection.replace(network, selection.vector(network) + 1)))
     assert np.array_equal(moved != theta, mask)

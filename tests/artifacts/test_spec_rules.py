@@ -147,7 +147,7 @@ def test_errors_name_file_line_and_a_way_out(old, new, line, says):
 
 
 def test_other_errors_are_counted():
-    error = refused(MINIMAL, "pretrain.walkers=0", "pretrain.steps=0", "adapt.steps=0")
+    error = refused(MINIMAL, "pretrain.walkers=0", "pretrain.steps=-1", "adapt.steps=0")
     assert "(and 2 more)" in error.what and "--set" in error.where
 
 

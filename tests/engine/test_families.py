@@ -138,7 +138,7 @@ def test_order_of_visits():
         (index,) = np.asarray(families.choose(state, jnp.asarray(step), options))
         seen.append(int(index))
         state = visits(
-            state.last.at[index].set(step), state.count.at[index].add(1), state.spread.at[index].set(spread[index])
+            state.last.at[index].set(step), state.times.at[index].add(1), state.spread.at[index].set(spread[index])
         )
     # limit 1.5 x 3 = 4.5 steps: 0 was visited at 3, so it is overdue at 8; 2 at 5 (age 5 at 10); 0 again at 13
     assert seen == [0, 1, 2, 0, 1, 2, 1, 1, 0, 1, 2, 1, 1, 0]

@@ -9,7 +9,8 @@ import pytest
 
 import wavefoundry as wf
 from wavefoundry.core.errors import PhysicsError
-from wavefoundry.engine.drawing import drawn, systematic
+from wavefoundry.engine.drawing import drawn
+from wavefoundry.engine.sampling import systematic
 from wavefoundry.engine.vmc import Info, Options, finite, risen
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.studies.diagram.pretraining import Trainer, energy_bound, energy_unit

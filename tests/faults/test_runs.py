@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-import wavefoundry as wf
 from benchmarks import _campaign as campaign
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.cli import main
-from wavefoundry.core.errors import WavefoundryError
 
 KINDS = list(campaign.STUDIES)
+ONE_OF_EACH = [kind for kind in KINDS if kind not in ("diagram, symmetric, two devices", "diagram, bases and rivals")]
 SHORT = "tickets"
 EVERY = [pytest.param(kind, marks=() if kind == SHORT else pytest.mark.faults) for kind in KINDS]
 
@@ -32,7 +31,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
             folder = tmp_path_factory.mktemp("run")
             study = campaign.prepare(kind, folder)
             ended = campaign.run(study, folder / "out")
-            assert ended.code in (0, 3), ended.error
+            assert ended.code in campaign.OVER, ended.error
             made[kind] = study, folder / "out", ended.seconds
         return made[kind]
 
@@ -50,41 +49,31 @@ def test_killed_at_random_times(kind: str, undisturbed: Any, tmp_path: Path):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_short_leases_end(kind: str, undisturbed: Any, tmp_path: Path):
-    """Stopped two seconds after the first event of every session: the study ends, with the same numbers."""
+    """Stopped 4 processor seconds after the first event of every session: the study ends, with the same numbers."""
     study, reference, seconds = undisturbed(kind)
-    leases = campaign.leased(study, tmp_path / "out", 2.0)
+    leases = campaign.leased(study, tmp_path / "out", 4.0)
     assert campaign.differing(campaign.results(tmp_path / "out"), campaign.results(reference)) == [], leases
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_every_flip_is_noticed(kind: str, undisturbed: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_every_flip_is_noticed(kind: str, undisturbed: Any, tmp_path: Path):
     """By verify, inspect, report, --resume and wf.open: in any file of a finished run."""
     study, reference, _ = undisturbed(kind)
-    out, rng = shutil.copytree(reference, tmp_path / "out"), random.Random(5)
-    paths = sorted(path for path in out.rglob("*") if path.is_file() and path.stat().st_size)
-    for trial in range(len(paths) if kind == SHORT else 2 * len(paths)):
-        path = paths[trial % len(paths)]
-        kept = campaign.flip(path, rng)
-        for words in (["verify"], ["inspect"], ["report"], ["run", str(study), "--resume", "--quiet", "--out"]):
-            code = main([*words, str(out)])
-            assert code in (2, 4), (path, words, code)
-        with pytest.raises(WavefoundryError):
-            wf.open(out)
-        path.write_bytes(kept)
-    capsys.readouterr()
+    out = shutil.copytree(reference, tmp_path / "out")
+    assert campaign.overlooked(study, out, 0 if kind == SHORT else 40, random.Random(5))[1] == []
     assert main(["verify", str(out)]) == 0
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_torn_logs_and_lost_files(kind: str, undisturbed: Any, tmp_path: Path):
     """A run that was broken off, with its log cut in its last line, or one of its saved parts lost."""
     study, reference, seconds = undisturbed(kind)
     out = tmp_path / "out"
     ended = campaign.run(study, out, after=seconds / 2)
-    if ended.code == 0:
+    if ended.code in campaign.OVER:
         pytest.skip("the run was over before it could be killed")
     log = (out / "log.jsonl").read_bytes()
     (out / "log.jsonl").write_bytes(log[: len(log) - 7])
@@ -92,7 +81,7 @@ def test_torn_logs_and_lost_files(kind: str, undisturbed: Any, tmp_path: Path):
     if saved:
         (saved[-1] / "arrays.safetensors").unlink()
     ended = campaign.run(study, out)
-    assert ended.code in (0, 3), ended.error
+    assert ended.code in campaign.OVER, ended.error
     assert (
         campaign.differing(
             {k: v for k, v in campaign.results(out).items() if k != "log"},

@@ -116,7 +116,6 @@ def test_unitary_with_the_physics_put_in_is_the_splitting():
     k = np.minimum(np.abs(2 * np.pi * np.fft.fftfreq(N, DX)), 12.0)
     wanted = np.exp(-0.05j * v) * np.fft.ifft(np.exp(-0.05j * k**2) * np.fft.fft(np.exp(-0.05j * v) * np.asarray(p[0])))
     assert close(emulator(p, jnp.asarray(v), (DX,)), wanted, 1e-12)
-    np.testing.assert_allclose(emulator.kinetic_phase(jnp.asarray([2.0, 20.0])), [0.2, 7.2], rtol=1e-12)
 
 
 def test_unitary_on_a_plane_is_a_product_for_separable_potentials():

@@ -8,11 +8,11 @@ import netket as nk
 import numpy as np
 import pytest
 
+from tests.oracles import fidelity_susceptibility_ising
 from wavefoundry.core.errors import InputError
 from wavefoundry.problems.exact import (
     basis,
     expectation,
-    fidelity_susceptibility_ising,
     ground_state,
     ising_chain,
 )

@@ -21,7 +21,18 @@ def moments(system: Any, vector: np.ndarray) -> dict[str, float]:
     import jax
 
     table = np.asarray(jax.vmap(observables.measure(system))(exact.basis(system.hilbert)))
-    return dict(zip(observables.names(system), np.abs(vector) ** 2 @ table, strict=True))
+    found = dict(zip(observables.names(system), np.abs(vector) ** 2 @ table, strict=True))
+    every = exact.basis(system.hilbert).reshape(-1, *system.extent)
+    factor = np.abs(np.fft.fftn(every, axes=range(1, every.ndim))) ** 2 / system.sites
+    factor = np.tensordot(np.abs(vector) ** 2, factor, 1)
+    found |= {"structure_peak": float(np.max(factor))}
+    if len(system.extent) == 1:
+        found |= {f"structure_zz_{k}": value for k, value in enumerate(factor)}
+        if len(vector) == 2**system.sites and system.sites > 1:
+            matrix = vector.reshape(2 ** (system.sites // 2), -1)
+            found["renyi2"] = -np.log(np.linalg.norm(matrix @ matrix.T) ** 2)
+    second, fourth = (next(name for name in found if name.endswith(end)) for end in ("m2", "m4"))
+    return found | {second.replace("m2", "binder"): 1 - found[fourth] / (3 * max(found[second], 1e-12) ** 2)}
 
 
 def test_the_majumdar_ghosh_chain_has_an_energy_but_no_order_parameter():

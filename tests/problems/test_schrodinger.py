@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
+from tests.oracles import coherent_state, free_gaussian
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.problems.grid import Grid1D, Grid2D
 from wavefoundry.problems.schrodinger import SCHEMES, Solver, energy_of, propagate, solve
 from wavefoundry.problems.wavepackets import (
     Packet,
     barrier_transmission,
-    coherent_state,
-    free_gaussian,
     gaussian,
     packet_transmission,
     superpose,

@@ -9,6 +9,7 @@ import pytest
 
 from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.reports import html as report
+from wavefoundry.reports import style
 from wavefoundry.reports.content import text
 from wavefoundry.reports.html import render, write_report
 
@@ -150,7 +151,14 @@ def test_every_point_says_why(fabricate, words_only):
     page = Page(render(fabricate.judged(["trusted", "refused"]), []))
     start = page.cells.index(["point", "verdict", "sampled", "state", "ground", "reasons"])
     base, first, second = page.cells[start + 1 : start + 4]
-    assert base == ["pre-training", "trusted", "yes", "yes", "yes", "agrees with the exact energy to 1e-04"]
+    assert base == [
+        "pre-training",
+        "trusted",
+        "yes",
+        "yes",
+        "yes",
+        "agrees with the exact energy to 1\u2009×\u200910\u22124",
+    ]
     assert first[:5] == ["h = 0.7", "trusted", "yes", "yes", "yes"]
     assert second[:5] == ["h = 1.3", "refused", "yes", "no", "no"]
     assert second[5].endswith("V-score 0.41 (0.03); 36.0% above the exact energy (310 error bars)")
@@ -382,6 +390,21 @@ def test_hostile_text_stays_text_in_pictures(fabricate):
     check_harmless(Page(render(hostile_summary(fabricate, evil), log)))
 
 
+def test_text_in_pictures_is_text(fabricate):
+    """So it can be searched and read aloud; in fonts as wide as the one it was placed with."""
+    shown = Page(render(fabricate.summary(fields=[0.9, 1.0]), []))
+    svg = re.findall(r"<svg.*?</svg>", shown.source, re.DOTALL)
+    assert svg and all(re.search(r">[^<]*energy per site", one) or "<text" in one for one in svg)
+    assert not re.search(r"<use[^>]*STIX", shown.source)
+    assert set(re.findall(r"font-family: ([^;\"]+)", "".join(svg))) == {style.FONTS}
+
+
+def test_the_report_says_when_the_run_was_finished(fabricate):
+    when = fabricate.summary(fields=[0.9], finished="2026-11-27T09:05:07+00:00")
+    assert "Finished 2026-11-27 09:05 UTC." in Page(render(when, [])).prose
+    assert "Finished" not in Page(render(fabricate.summary(fields=[0.9]), [])).prose
+
+
 def test_nothing_is_loaded_from_elsewhere(page):
     for _, attributes in page.tags:
         for name in ("src", "href", "xlink:href", "data", "action", "srcset"):
@@ -443,6 +466,9 @@ def test_damaged_summaries_are_refused_and_nothing_is_written(tmp_path, content)
     [
         ("-1.27012(34)", "\u22121.27012(34)"),
         ("7.1e-4", "7.1&thinsp;×&thinsp;10<sup>\u22124</sup>"),
+        ("agrees to 9e-05", "agrees to 9&thinsp;×&thinsp;10<sup>\u22125</sup>"),
+        ("-3.2(1)e-5 (below)", "\u22123.2(1)&thinsp;×&thinsp;10<sup>\u22125</sup> (below)"),
+        ("run 1a2e4b", "run 1a2e4b"),
         ("J2", "<i>J</i><sub>2</sub>"),
         ("zero-shot", "zero-shot"),
         ("<b>", "&lt;b&gt;"),

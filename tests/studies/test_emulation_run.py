@@ -182,6 +182,7 @@ COSTS = {
     "ms_per_frame",
     "solver_is_faster_by",
     "command",
+    "finished",
 }
 """What is measured anew in every run."""
 

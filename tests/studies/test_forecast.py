@@ -20,7 +20,8 @@ from wavefoundry.core.errors import Interrupted
 from wavefoundry.core.meter import METER
 from wavefoundry.studies import forecast, run_study
 from wavefoundry.studies.diagram import pretraining
-from wavefoundry.studies.diagram.study import build_system, build_wavefunction, check
+from wavefoundry.studies.diagram.checks import check
+from wavefoundry.studies.diagram.study import build_system, build_wavefunction
 
 STUDY = """
 kind = "diagram"

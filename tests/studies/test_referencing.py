@@ -20,8 +20,8 @@ from wavefoundry.problems.references import lattices
 from wavefoundry.problems.references.found import METHODS, Found
 from wavefoundry.reports import compared, content, lines, view
 from wavefoundry.reports.tables import write_csv
+from wavefoundry.studies.diagram.checks import check
 from wavefoundry.studies.diagram.referencing import Referenced, References, check_file, known_from
-from wavefoundry.studies.diagram.study import check
 from wavefoundry.studies.execute import execute
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.task import Output, Outputs, Task

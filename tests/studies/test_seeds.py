@@ -51,7 +51,7 @@ LONG = ("pretrain.steps=2000", "output.checkpoint_every=100")
 
 def results(folder: Path) -> Any:
     """Records of a run, without what a repetition costs or is called."""
-    apart = ("cost", "adapt_cost", "command", "hardware", "settings")
+    apart = ("cost", "adapt_cost", "command", "finished", "hardware", "settings")
 
     def kept(value: Any) -> Any:
         if isinstance(value, dict):

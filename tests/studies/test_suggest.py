@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.oracles import fidelity_susceptibility_ising
 from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError
 from wavefoundry.problems import exact, lattice
@@ -21,7 +22,7 @@ def test_of_an_ising_chain_the_transition_is_found():
     found = wf.suggest_pretraining(system, {"h": fields})
     assert len(found.at) == 1 and 0.7 < found.at[0]["h"] < 1.3
     peak = max(found.susceptibility, key=lambda one: one["chi"])
-    known = [exact.fidelity_susceptibility_ising(8, h) / 8 for h in (fields[:-1] + fields[1:]) / 2]
+    known = [fidelity_susceptibility_ising(8, h) / 8 for h in (fields[:-1] + fields[1:]) / 2]
     assert peak["value"] == pytest.approx((fields[:-1] + fields[1:])[int(np.argmax(known))] / 2)
     assert peak["chi"] == pytest.approx(max(known), rel=0.05), "a finite difference"
     assert any("changes fastest" in reason for reason in found.reasons) and "at = { h = " in str(found)

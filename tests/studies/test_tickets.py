@@ -245,7 +245,8 @@ def told(folder):
     """Everything a run directory says but costs: summary, artifact, log."""
     summary = json.loads((folder / "summary.json").read_text())
     rounds = [without_cost(record) for record in summary["rounds"]]
-    found = {name: value for name, value in summary.items() if name not in ("cost", "hunt_cost", "command", "hardware")}
+    apart = ("cost", "hunt_cost", "command", "finished", "hardware")
+    found = {name: value for name, value in summary.items() if name not in apart}
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     kept = [without_cost(event) for event in log if event["event"] in (*EVENTS, "step")]
     arrays = {name: array.tolist() for name, array in RunDirectory.open(folder).load_artifact("tickets")[0].items()}

@@ -1,0 +1,1 @@
+"""Heads tuned on pools, masks, transfer: what starts from a trained state."""

@@ -215,6 +215,22 @@ class _State(NamedTuple):
     overfit: Array
 
 
+def _begin(start: Array, chains: int) -> _State:
+    """Before the first step; ``chains`` of the part that judges."""
+    start, inf = start.astype(jnp.float64), jnp.array(jnp.inf)
+    blank = Judgement(inf, jnp.array(0.0), jnp.array(0.0), jnp.zeros(chains))
+    zero, no = jnp.array(0), jnp.array(False)
+    return _State(start, start, blank, blank, jnp.ones(()), inf, inf, zero, zero, no, no)
+
+
+def _outcome(end: _State) -> Tuned:
+    """What is told of a tuning that has come to its end."""
+    before, after = end.start_held, end.best_held
+    error = paired_error(before.influence - after.influence)
+    gain = before.energy - after.energy
+    return Tuned(end.best, end.energy, after.energy, gain, error, after.ess, end.step, end.stale, end.overfit)
+
+
 def _judge_parts(system: System, head: Head, weights: Array, couplings: Array, pool: Pool, rules: Rules) -> _Judged:
     """Training and held-out part of a pool; without a held-out part the training part judges itself."""
     held_chains, cut = _held_out(pool, rules)
@@ -301,24 +317,7 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
     def going(s: _State) -> Array:
         return (s.step < rules.steps) & ~s.stale & ~s.overfit & (s.idle < rules.patience)
 
-    start, inf = start.astype(jnp.float64), jnp.array(jnp.inf)
-    blank = Judgement(inf, jnp.array(0.0), jnp.array(0.0), jnp.zeros(held_chains or rules.chains))
-    zero, no = jnp.array(0), jnp.array(False)
-    state = _State(start, start, blank, blank, jnp.ones(()), inf, inf, zero, zero, no, no)
-    end = jax.lax.while_loop(going, several, state)
-    gain = end.start_held.energy - end.best_held.energy
-    error = paired_error(end.start_held.influence - end.best_held.influence)
-    return Tuned(
-        end.best,
-        end.energy,
-        end.best_held.energy,
-        gain,
-        error,
-        end.best_held.ess,
-        end.step,
-        end.stale,
-        end.overfit,
-    )
+    return _outcome(jax.lax.while_loop(going, several, _begin(start, held_chains or rules.chains)))
 
 
 @eqx.filter_jit

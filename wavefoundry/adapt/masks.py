@@ -21,7 +21,6 @@ Flags = Bool[np.ndarray, " P"]
 
 SCORES = ("magnitude", "random", "curvature", "surgeon")
 """What is removed first: small |w|; any; small w^2 S_kk; small w^2 / (S^-1)_kk, S the metric of log psi."""
-SCOPES, UNITS = ("layer", "global"), ("weight", "neuron", "filter")
 
 
 class Layer(NamedTuple):
@@ -233,17 +232,3 @@ def one_shot(where: Layout, theta: np.ndarray, keep: dict[str, int]) -> Flags:
         part[order[: layer.size - keep[layer.name]]] = False
         mask[layer.place] = part
     return mask
-
-
-def as_tree(wavefunction: PyTree, mask: Flags) -> PyTree:
-    """The mask as a pytree of booleans of the network's structure, as ``engine.gradient.select`` takes it."""
-    leaves, structure = jax.tree.flatten(wavefunction)
-    start, out = 0, []
-    for leaf in leaves:
-        if not eqx.is_inexact_array(leaf):
-            out.append(False)
-            continue
-        part = mask[start : start + leaf.size].reshape(leaf.shape)
-        out.append(True if part.all() else part)
-        start += leaf.size
-    return jax.tree.unflatten(structure, out)

@@ -28,8 +28,10 @@ class Pool(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Shape of a pool, compiled in: chains, samples per chain, sweeps before the first one (one sweep lies between
-    samples), and how many configurations are evaluated at a time.
+    """Shape of a pool, compiled in.
+
+    Chains, samples per chain, sweeps before the first one (one sweep lies between samples), and how many configurations
+    are evaluated at a time.
     """
 
     chains: int

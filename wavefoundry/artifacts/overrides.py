@@ -74,6 +74,7 @@ class Places(NamedTuple):
         return any(tuple(path[: len(key)]) == key or key[: len(path)] == tuple(path) for key in self.changed)
 
     def __call__(self, path: tuple) -> str:
+        """The place that a key path stands at."""
         if self.set_here(path):
             return f"--set, on top of {self.source}"
         line = line_of(self.text, path)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 from pydantic import ValidationError
 
 from wavefoundry.artifacts import overrides as overrides_of
@@ -25,7 +26,6 @@ from wavefoundry.artifacts.spec_errors import short, short_line, to_input_error
 from wavefoundry.artifacts.spec_molecules import PAPER as PAPER_MOLECULES
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
 from wavefoundry.artifacts.spec_tickets import DESK, PAPER, TicketsSpec, preset_for
-from wavefoundry.artifacts.toml_text import emit
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.networks import COMMON, NETWORKS
 from wavefoundry.core.reading import read_file
@@ -190,7 +190,7 @@ def dumps(spec: Any) -> str:
     Returns:
         Text with ``loads(dumps(spec)) == spec``.
     """
-    return emit(spec.model_dump(mode="python", exclude_none=True))
+    return tomli_w.dumps(spec.model_dump(mode="python", exclude_none=True))
 
 
 def changed(first: Any, second: Any) -> list[str]:

@@ -11,6 +11,7 @@ from wavefoundry.artifacts.spec_tables import PARTS, EvaluateTable, PretrainTabl
 from wavefoundry.core.expect import Problem
 from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.networks import NETWORKS
+from wavefoundry.core.observables import chosen
 from wavefoundry.core.words import near
 
 MAX_SITES = 4096
@@ -39,6 +40,7 @@ def problems(
         *_network(system, wavefunction, adapt),
         *_sampling(system, pretrain, evaluate),
         *climbing(adapt),
+        *_observables(system, evaluate),
     ]
 
 
@@ -273,3 +275,10 @@ def _sampling(system: SystemTable, pretrain: PretrainTable, evaluate: EvaluateTa
             "error bars and R-hat need at least 4 samples from each chain",
             f"samples >= {4 * evaluate.chains}, or chains <= {max(2, evaluate.samples // 4)}",
         )
+
+
+def _observables(system: SystemTable, evaluate: EvaluateTable) -> Iterator[Problem]:
+    place = (system.model, system.lattice.kind, system.lattice.shape, system.lattice.periodic)
+    for one in chosen(evaluate.observables):
+        if why := one.unfit(place):
+            yield Problem(("evaluate", "observables"), f"{one.name} cannot be measured here", why, "leave it out")

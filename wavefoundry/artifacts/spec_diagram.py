@@ -86,19 +86,11 @@ class DiagramSpec(Table):
         """What of the network follows from the lattice and the signs."""
         return self.wavefunction.network.settled(self.wavefunction, self.system.site(self.sign_free()))
 
-    def patch_edge(self) -> int | tuple[int, ...]:
-        """Patch size with "auto" resolved, see ``auto_patch``."""
-        return self.settled()["patch"]
-
     def sign_free(self) -> bool:
         """Whether the ground state is positive, in one basis, at every coupling of the study."""
         everywhere = [self.couplings(point) for point in self.at_list() + self.points_list()]
         gauges = [self.system.entry.gauges(values, self.system.use_marshall) for values in everywhere]
         return bool(set.intersection(*gauges))
-
-    def head_kind(self) -> Literal["real", "complex"]:
-        """Output layer with "auto" resolved."""
-        return self.settled()["head"]
 
     def _starts(self) -> Iterator[Problem]:
         """What warm starts and trainings of no steps ask for."""

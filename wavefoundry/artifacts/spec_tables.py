@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 from wavefoundry.core.hamiltonians import MODELS, Model, Place
 from wavefoundry.core.lattices import LATTICES, Lattice
 from wavefoundry.core.networks import Site
+from wavefoundry.core.observables import OBSERVABLES
 
 
 class Table(BaseModel):
@@ -287,12 +288,19 @@ class PretrainTable(Table):
     )
 
 
+_DEFAULTS = [name for name, one in OBSERVABLES.items() if one.default]
+_Names = Annotated[list[Annotated[str, named(OBSERVABLES)]], Field(max_length=len(OBSERVABLES))]
+_Observables = Annotated[Annotated[bool, Tag("<value>")] | Annotated[_Names, Tag("<list>")], Discriminator(_form)]
+
+
 class EvaluateTable(Table):
     """`[evaluate]`: the final numbers, always from fresh samples."""
 
     samples: int = Field(default=2048, ge=16, le=100_000_000, description="fresh samples per point")
     chains: int = Field(default=64, ge=2, le=1_000_000, description="Markov chains; at least 4 samples from each")
-    observables: bool = Field(default=True, description="measure magnetisation moments and correlations")
+    observables: _Observables = Field(
+        default=True, description=f"true: {', '.join(_DEFAULTS)}; false: none; or a list of {', '.join(OBSERVABLES)}"
+    )
     overlaps: bool = Field(default=True, description="fidelities of neighbours, along one coupling of up to 64 values")
     exact: Annotated[Literal["auto", False], _EXACT] = Field(
         default="auto", description="exact energies: closed form, or Lanczos up to 20 sites; false: none"

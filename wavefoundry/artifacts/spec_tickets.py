@@ -134,6 +134,9 @@ class TransferTable(Table):
 class TicketEvaluateTable(EvaluateTable):
     """`[evaluate]`: the numbers of every round; a full sum needs no samples."""
 
+    observables: bool = Field(  # pyright: ignore[reportIncompatibleVariableOverride] - a narrower type
+        default=True, description="magnetisation, always measured; lists are for diagrams"
+    )
     reference: float | None = Field(
         default=None, ge=-1e12, le=1e12, description="reference energy (total) where no exact one is known"
     )

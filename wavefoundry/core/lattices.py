@@ -23,6 +23,9 @@ class Lattice:
     axes: 1 or 2. basis: sites in a cell. shells: bonds to the nearest and second neighbours, each once.
     colours: how many sublattices an antiferromagnet on it orders in. period: edges (in cells) that are multiples of
     this, or open, allow for that order. colouring: weights of (row, column, site of the cell) that give the colour.
+    fine, offsets: positions of the sites of a cell, in units of a cell divided by ``fine``; the first one is at its
+    corner. triangles: of nearest neighbours that belong to a cell, three (site of the cell, cells away) each, all
+    turning the same way.
     """
 
     name: str
@@ -32,6 +35,9 @@ class Lattice:
     colours: int
     period: int
     colouring: tuple[int, ...]
+    fine: int = 1
+    offsets: tuple[tuple[int, ...], ...] = ()
+    triangles: tuple[tuple[tuple[int, tuple[int, ...]], ...], ...] = ()
 
     @property
     def bipartite(self) -> bool:
@@ -71,6 +77,38 @@ class Lattice:
         places = itertools.product(*map(range, cells), range(self.basis))
         return [sum(map(operator.mul, self.colouring, place)) % self.colours for place in places]
 
+    def places(self, cells: Sequence[int]) -> list[tuple[int, ...]]:
+        """Position of every site, in units of a cell divided by ``fine`` along each edge."""
+        offsets = self.offsets or ((0,) * self.axes,)
+        corners = itertools.product(*map(range, cells))
+        return [
+            tuple(self.fine * place + part for place, part in zip(corner, offset, strict=True))
+            for corner in corners
+            for offset in offsets
+        ]
+
+    def wave_numbers(self, cells: Sequence[int]) -> list[tuple[int, ...]]:
+        """Momenta as multiples of 2 pi / edge along the reciprocal lattice vectors, one of q and -q each.
+
+        On lattices with several sites in a cell they fill the extended zone, beyond which positions repeat.
+        """
+        edges = [edge * self.fine for edge in cells]
+        every = itertools.product(*map(range, edges))
+        return [q for q in every if q <= tuple(-k % edge for k, edge in zip(q, edges, strict=True))]
+
+    def trios(self, cells: Sequence[int], periodic: bool) -> list[tuple[int, ...]]:
+        """Sites of all triangles of nearest neighbours, each once, all turning the same way."""
+        found = []
+        for cell in itertools.product(*map(range, cells)):
+            for corners in self.triangles:
+                others = [[a + b for a, b in zip(cell, step, strict=True)] for _, step in corners]
+                inside = [[place % edge for place, edge in zip(other, cells, strict=True)] for other in others]
+                if periodic or inside == others:
+                    found.append(
+                        tuple(self._site(one, member, cells) for one, (member, _) in zip(inside, corners, strict=True))
+                    )
+        return found
+
     def ordered(self, cells: Sequence[int], periodic: bool) -> bool:
         """Whether the sublattices fit the edges."""
         return not periodic or all(edge % self.period == 0 for edge in cells)
@@ -97,7 +135,16 @@ LATTICES: dict[str, Lattice] = {
     for lattice in (
         Lattice("chain", 1, 1, (_steps((1,)), _steps((2,))), 2, 2, (1, 0)),
         Lattice("square", 2, 1, (_steps((0, 1), (1, 0)), _steps((1, 1), (1, -1))), 2, 2, (1, 1, 0)),
-        Lattice("triangular", 2, 1, (_steps(*_TRIANGLE), _steps((1, 1), (2, -1), (1, -2))), 3, 3, (-1, 1, 0)),
+        Lattice(
+            "triangular",
+            2,
+            1,
+            (_steps(*_TRIANGLE), _steps((1, 1), (2, -1), (1, -2))),
+            3,
+            3,
+            (-1, 1, 0),
+            triangles=(((0, (0, 0)), (0, (0, 1)), (0, (1, 0))), ((0, (0, 0)), (0, (1, 0)), (0, (1, -1)))),
+        ),
         Lattice(
             "honeycomb",
             2,
@@ -109,6 +156,8 @@ LATTICES: dict[str, Lattice] = {
             2,
             1,
             (0, 0, 1),
+            fine=3,
+            offsets=((0, 0), (1, 1)),
         ),
         Lattice(
             "kagome",
@@ -121,6 +170,9 @@ LATTICES: dict[str, Lattice] = {
             3,
             1,
             (0, 0, 1),
+            fine=2,
+            offsets=((0, 0), (0, 1), (1, 0)),
+            triangles=(((0, (0, 0)), (1, (0, 0)), (2, (0, 0))), ((1, (0, 0)), (2, (-1, 1)), (0, (0, 1)))),
         ),
     )
 }

@@ -12,8 +12,10 @@ _SAVED_EVENT = "/jax/compilation_cache/compile_time_saved_sec"
 
 
 class Cost(NamedTuple):
-    """Resources spent. ``compile_seconds`` (wall) are part of ``wall_seconds``; ``saved_seconds``: of compiling that
-    programs kept from earlier runs have made unnecessary.
+    """Resources spent.
+
+    ``compile_seconds`` (wall) are part of ``wall_seconds``; ``saved_seconds``: of compiling that programs kept from
+    earlier runs have made unnecessary.
     """
 
     cpu_seconds: float = 0.0

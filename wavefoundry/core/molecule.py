@@ -83,20 +83,6 @@ class Molecule:
         atoms = [_atom(line, f"{where}, atom {number}") for number, line in enumerate(lines, start=1)]
         return assemble(atoms, unit, charge=charge, spin=spin, name=name, where=where)
 
-    @classmethod
-    def from_xyz(cls, path: str | Path, *, charge: int | None = None, spin: int | None = None) -> Molecule:
-        """The only molecule of an XYZ file (Angstrom). ``read_xyz`` reads files of several.
-
-        Raises:
-            InputError: as for ``read_xyz``, and for a file of several molecules.
-        """
-        found = read_xyz(path, charge=charge, spin=spin)
-        if len(found) > 1:
-            raise InputError(
-                f"the file holds {len(found)} molecules", where=str(path), fix="read_xyz reads all of them"
-            )
-        return found[0]
-
     @property
     def atoms(self) -> int:
         """Number of nuclei."""

@@ -35,7 +35,7 @@ class Site(NamedTuple):
     sign_free: bool
 
     @property
-    def count(self) -> int:
+    def spins(self) -> int:
         """Number of spins."""
         return math.prod(self.extent)
 
@@ -129,8 +129,8 @@ def _even(keys: Any, site: Site) -> Iterator[Problem]:
 
 
 def _not_empty(keys: Any, site: Site) -> Iterator[Problem]:
-    if round(keys.alpha * site.count) < 1:
-        yield Problem(("wavefunction", "alpha"), "the layer is empty", f"{keys.alpha} x {site.count} units")
+    if round(keys.alpha * site.spins) < 1:
+        yield Problem(("wavefunction", "alpha"), "the layer is empty", f"{keys.alpha} x {site.spins} units")
 
 
 def _window(keys: Any, site: Site) -> Iterator[Problem]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 def log_cosh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -106,3 +107,24 @@ def solve_damped(
 ) -> tuple[Float[Array, " n"], Float[Array, ""]]:
     """Solve (matrix + shift 1) x = rhs by Cholesky: ``factor_damped``, then ``solve_factored``."""
     return solve_factored(*factor_damped(matrix, shift), rhs)
+
+
+def map_where(f: Callable[[Array], Array], xs: Array, active: Bool[Array, " n"], chunk: int) -> Array:
+    """Values of f on the active rows of xs (n, ...), zero elsewhere, (n, ...): the others cost nothing.
+
+    The active rows are packed densely, evaluated ``chunk`` at a time in a loop as long as there are any, and unpacked.
+    """
+    total = xs.shape[0]
+    chunk = min(chunk, total)
+    order = jnp.nonzero(active, size=total, fill_value=0)[0]
+    order = jnp.concatenate([order, jnp.zeros(chunk, order.dtype)])
+    one = jax.eval_shape(f, jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype))
+
+    def body(i: Array, packed: Array) -> Array:
+        index = jax.lax.dynamic_slice(order, (i * chunk,), (chunk,))
+        return jax.lax.dynamic_update_slice_in_dim(packed, jax.vmap(f)(xs[index]), i * chunk, 0)
+
+    loops = (jnp.sum(active) + chunk - 1) // chunk
+    packed = jax.lax.fori_loop(0, loops, body, jnp.zeros((total + chunk, *one.shape), one.dtype))
+    shape = (total, *(1 for _ in one.shape))
+    return jnp.where(active.reshape(shape), packed[jnp.clip(jnp.cumsum(active) - 1, 0)], 0)

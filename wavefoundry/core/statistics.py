@@ -75,11 +75,6 @@ def autocorrelation_time(x: np.ndarray) -> float:
     return float(np.clip(tau, 1.0 / max(1.0, math.log10(x.size)), n))
 
 
-def effective_sample_size(x: np.ndarray) -> float:
-    """Number of independent samples that carry as much information as ``x`` [chains, samples]."""
-    return np.size(x) / autocorrelation_time(x)
-
-
 def split_r_hat(x: np.ndarray) -> float | None:
     """Split R-hat: the larger one of rank-normalised (location) and folded (spread).
 
@@ -209,34 +204,6 @@ def mean_and_error(x: np.ndarray) -> tuple[float, float]:
     # subtracting one sample first keeps constant data exactly constant and small variances accurate
     shift = float(x.flat[0])
     return shift + float((x - shift).mean()), _error(x - shift)
-
-
-def weighted_mean_and_error(x: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Self-normalised importance-sampling mean and its error bar.
-
-    Equal weights give back the unweighted error bar, a single dominating weight a divergent one. From 32
-    chains on these are the independent units; with fewer, the autocorrelation time of ``x`` widens the error.
-
-    Args:
-        x: observable, shape [samples] (independent) or [chains, samples]; of complex samples the real part.
-        weights: same shape, not negative, any normalisation.
-
-    Raises:
-        PhysicsError: a sample or a weight is not finite, or no weight is positive.
-        InputError: the shapes differ.
-    """
-    values, w = np.real(_finite(x)), _normalised(weights)
-    if np.shape(x) != np.shape(weights):
-        raise InputError("samples and weights differ in shape", why=f"{np.shape(x)} and {np.shape(weights)}")
-    w = w.reshape(values.shape)
-    mean = float((w * values).sum())
-    residues, stretch = w * (values - mean), 1.0
-    if len(values) >= MIN_CHAINS:
-        residues, w = residues.sum(axis=1), w.sum(axis=1)
-    elif np.ndim(x) == 2:
-        stretch = max(1.0, autocorrelation_time(values))
-    rest = 1.0 - float((w**2).sum())
-    return mean, math.sqrt(stretch * float((residues**2).sum()) / rest) if rest > 1e-12 else math.inf
 
 
 def importance_ess(weights: np.ndarray) -> float:

@@ -61,8 +61,9 @@ def slopes(x: np.ndarray, value: np.ndarray, draws: np.ndarray) -> Curve:
 
 
 def susceptibility(x: np.ndarray, fidelities: np.ndarray, errors: np.ndarray, off: np.ndarray, seed: int) -> Curve:
-    """-2 ln F / dc^2 of neighbouring points, in the middle between them; where F is within its error bar of zero, a
-    lower bound.
+    """-2 ln F / dc^2 of neighbouring points, in the middle between them.
+
+    A lower bound where F is within its error bar of zero.
 
     Source: arXiv 1308.5917, with the squared overlap.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import mapped
 from wavefoundry.core.errors import InputError
@@ -112,7 +112,9 @@ class Head(Protocol):
         """Amplitude from the pre-activations."""
         ...
 
-    def __call__(self, z: Float[Array, " width"]) -> Psi: ...
+    def __call__(self, z: Float[Array, " width"]) -> Psi:
+        """Amplitude from the features."""
+        ...
 
 
 def check_configuration(system: Any, x: Any) -> None:
@@ -174,9 +176,6 @@ class Wavefunction(eqx.Module):
 def without_features(wavefunction: Any) -> Any:
     """``Wavefunction.without_features``; wavefunctions without a head, as those of electrons, are what they are."""
     return wavefunction.without_features() if isinstance(wavefunction, Wavefunction) else wavefunction
-
-
-Trainable = PyTree[bool] | PyTree[Bool[Array, "..."]]
 
 
 class Run(NamedTuple):

@@ -269,14 +269,29 @@ def verdict_of(
     return judge([*sampling_doubts(estimate), *spread, *held, *further], confirmed, unknown)
 
 
+def stored_verdict(record: Mapping[str, Any]) -> Verdict:
+    """The verdict that a record holds."""
+    answers = record["answers"]
+    flags, reasons = tuple(record["flags"]), tuple(record["reasons"])
+    return Verdict(record["verdict"], answers["sampled"], answers["state"], answers["ground"], flags, reasons)
+
+
 def observable_verdict(
-    value: float, error: float, exact: float | None, bias: float | None, energy: Verdict
+    value: float,
+    error: float,
+    exact: float | None,
+    bias: float | None,
+    energy: Verdict,
+    *,
+    bars: float = 4.0,
+    near: tuple[float, str] | None = None,
 ) -> tuple[Word | Literal["estimate"], str]:
     """Verdict and reason of one expectation value: its error is of first order where the energy's is of second.
 
     Args:
         value, error: mean and standard error. exact: known value, or None. bias: estimate of what the state is off.
-        energy: verdict on the energy of the same state.
+        energy: verdict on the energy of the same state. bars: error bars below which a bias does not count. near: value
+            of a method that is not exact, and its name.
 
     Returns:
         "trusted" (agrees with a known value), "estimate" (nothing to compare with), "doubtful" or "refused".
@@ -284,19 +299,31 @@ def observable_verdict(
     if energy.word == "refused":
         return "refused", "the energy of this state is refused"
     if exact is not None:
-        z = z_score(value - exact, error, max(abs(exact), 1e-6))
-        relative = relative_error(value, exact)
-        if abs(z) > 4 and relative > 0.05:
-            return "refused", f"{relative:.0%} off the exact value ({abs(z):.0f} error bars)"
-        if abs(z) > 4 and relative > 0.01:
-            return "doubtful", f"{relative:.1%} off the exact value ({abs(z):.0f} error bars)"
-        if energy.word == "doubtful":
-            return "doubtful", "the energy of this state is doubtful"
-        if relative <= 0.05:
-            return "trusted", "agrees with the exact value"
-        return "estimate", "within four error bars of the exact value, which are too long to say more"
+        return _against_exact(value, error, exact, energy)
     if energy.word == "doubtful":
         return "doubtful", "the energy of this state is doubtful"
-    if bias is not None and bias > max(4 * error, 0.05 * abs(value)):
+    if near is not None:
+        z, relative = z_score(value - near[0], error, max(abs(near[0]), 1e-6)), relative_error(value, near[0])
+        if abs(z) > 4 and relative > 0.05:
+            return "doubtful", f"{relative:.0%} off the value of {near[1]} ({abs(z):.0f} error bars)"
+    if bias is not None and bias > max(bars * error, 0.05 * abs(value)):
         return "doubtful", f"the state may be off by {bias:.2g}"
-    return "estimate", "no exact value to compare with"
+    return "estimate", "no exact value to compare with" if near is None else f"no exact value, near that of {near[1]}"
+
+
+def _against_exact(value: float, error: float, exact: float, energy: Verdict) -> tuple[Word | Literal["estimate"], str]:
+    z = z_score(value - exact, error, max(abs(exact), 1e-6))
+    relative = relative_error(value, exact)
+    if abs(z) > 4 and relative > 0.05:
+        return "refused", f"{relative:.0%} off the exact value ({abs(z):.0f} error bars)"
+    if abs(z) > 4 and relative > 0.01:
+        return "doubtful", f"{relative:.1%} off the exact value ({abs(z):.0f} error bars)"
+    if energy.word == "doubtful":
+        return "doubtful", "the energy of this state is doubtful"
+    if relative > 0.05:
+        return "estimate", "within four error bars of the exact value, which are too long to say more"
+    if "NOT-CONVERGED" in energy.flags:
+        return "estimate", "agrees with the exact value, but the training of this state had not come to rest"
+    if energy.word != "trusted":
+        return "estimate", "agrees with the exact value, but the energy of this state is not trusted"
+    return "trusted", "agrees with the exact value"

@@ -1,0 +1,1 @@
+"""Sampling, local energies, natural gradient."""

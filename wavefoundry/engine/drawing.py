@@ -14,19 +14,18 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from wavefoundry.core.devices import shared
 from wavefoundry.core.types import Batch, System, Wavefunction, without_features
 from wavefoundry.engine.one_move import image, move
-from wavefoundry.engine.sampling import Walkers, members, over_family
+from wavefoundry.engine.sampling import Walkers, members, over_family, systematic
 
 
 class Options(NamedTuple):
     """Settings of the process that are compiled in.
 
     moves: Metropolis moves between steps. chunk: configurations evaluated at a time. trust: largest rms change of
-    log psi in one step (the update is scaled down to it). extent: of a lattice of spins; where there are chains enough
-    to fit a pair model, it makes the proposals (``engine.guided``). None: ordinary moves. moved: share of the samples
-    that is moved on by the Hamiltonian (``engine.one_move``), so that the gradient sees what |psi|^2 does not meet; not
-    where all configurations are listed. finite: local energies enter as steps of imaginary time of finite length
-    (``finite``). largest: growth of log |psi| of a single sample in one step. drawn: of listed configurations, how many
-    a step takes; 0: all of them.
+    log psi in one step (the update is scaled down to it). moved: share of the samples that is moved on by the
+    Hamiltonian (``engine.one_move``), so that the gradient sees what |psi|^2 does not meet; not where all
+    configurations are listed. finite: local energies enter as steps of imaginary time of finite length (``finite``).
+    largest: growth of log |psi| of a single sample in one step. drawn: of listed configurations, how many a step
+    takes; 0: all of them.
 
     optimiser: of Optax, in place of the schedule of learning rates; it is given the gradient of the energy.
     preconditioner: (rows, right, shift) -> update, in place of the natural gradient, or before an optimiser; see
@@ -38,7 +37,6 @@ class Options(NamedTuple):
     solver: str = "auto"
     momentum: float = 0.0
     trust: float = 0.3
-    extent: tuple[int, ...] | None = None
     moved: float = 0.0
     finite: bool = False
     largest: float = math.inf
@@ -135,26 +133,3 @@ def drawn(wavefunction: Wavefunction, family: System, key: PRNGKeyArray, options
     keys = jax.random.split(key, members(family))
     x, root, residual, energy, variance = over_family(one, family, keys)
     return Sampled(Batch(x, root**2), root, residual, energy, variance)
-
-
-def systematic(key: PRNGKeyArray, share: Float[Array, " D"], count: int) -> tuple[Array, Array]:
-    """``count`` different indices, each with a probability in proportion to its share, but never above one.
-
-    Returns:
-        The indices, and the probabilities with which they had to be there.
-    """
-    share = jnp.maximum(share, 1e-12 * jnp.max(share))
-
-    def raised(_: int, scale: Array) -> Array:
-        sure = scale * share >= 1
-        rest = jnp.sum(jnp.where(sure, 0.0, share))
-        return jnp.maximum(count - jnp.sum(sure), 1e-9) / jnp.maximum(rest, 1e-300)
-
-    scale = jax.lax.fori_loop(0, 30, raised, count / jnp.sum(share))
-    probability = jnp.minimum(1.0, scale * share)
-    k_order, k_start = jax.random.split(key)
-    order = jax.random.permutation(k_order, len(share))
-    cumulated = jnp.cumsum(probability[order])
-    marks = (jnp.arange(count) + jax.random.uniform(k_start)) * cumulated[-1] / count
-    chosen = order[jnp.minimum(jnp.searchsorted(cumulated, marks), len(share) - 1)]
-    return chosen, probability[chosen]

@@ -55,7 +55,7 @@ class Visits(NamedTuple):
     """When and how often every member of a family was part of a step, and the spread of its local energies then."""
 
     last: Int[Array, " R"]
-    count: Int[Array, " R"]
+    times: Int[Array, " R"]
     spread: Float[Array, " R"]
 
 
@@ -96,10 +96,10 @@ def choose(visits: Visits, step: Array, options: Options) -> Int[Array, " k"]:
         return jnp.arange(r)
     age = step - visits.last
     overdue = age > options.max_age * r / options.subset
-    early = visits.count < options.first_rounds
+    early = visits.times < options.first_rounds
     # three classes, the first served first; within a class: fewest visits, oldest, largest spread
     rank = jnp.where(early, 0, jnp.where(overdue, 1, 2))
-    key = jnp.where(early, visits.count.astype(float), jnp.where(overdue, -age.astype(float), -visits.spread))
+    key = jnp.where(early, visits.times.astype(float), jnp.where(overdue, -age.astype(float), -visits.spread))
     return jnp.sort(jnp.lexsort((jnp.arange(r), key, rank))[: options.subset])
 
 
@@ -115,14 +115,14 @@ def start(key: PRNGKeyArray, families: Families, chains: int, width: float = 0.3
 class Moves(NamedTuple):
     """How walkers move between samples: number of moves, drift or plain Gaussian, configurations at a time."""
 
-    count: int
+    number: int
     chunk: int
     drift: bool = False
 
     def __call__(self, wavefunction: Any, family: System, walkers: Walkers) -> Walkers:
         """Walkers after the moves, widths as they were."""
         advance = langevin if self.drift else metropolis
-        return advance(wavefunction, family, walkers, self.count, self.chunk)
+        return advance(wavefunction, family, walkers, self.number, self.chunk)
 
 
 def sample(wavefunction: Any, family: System, walkers: Walkers, moves: Moves, target: float = 0.5) -> Walkers:
@@ -235,7 +235,7 @@ def _visit(fixed: _Fixed, run: Run, family: System, walkers: Walkers, visits: Vi
             walkers.width.at[index].set(mine.width),
             walkers.acceptance.at[index].set(mine.acceptance),
         ),
-        Visits(visits.last.at[index].set(run.step), visits.count.at[index].add(1), visits.spread.at[index].set(spread)),
+        Visits(visits.last.at[index].set(run.step), visits.times.at[index].add(1), visits.spread.at[index].set(spread)),
         FamilyInfo(*(blank.at[index].set(value) for value in seen)),
     )
 

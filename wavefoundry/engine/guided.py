@@ -1,7 +1,9 @@
 """Metropolis with proposals made by a cheap model of log|psi|: the network runs once per proposal, not once per move.
 
 The model is a pair (Jastrow) form fitted by least squares. Delayed acceptance makes the result exact however bad the
-model is.
+model is, but not fast: a chain that is where the model sees nothing stays there. So it serves to measure states, whose
+chains are many and compared, and not to train them: such a chain is a sample with a huge residual at every step, and
+what it teaches a network ruins it.
 """
 
 from __future__ import annotations
@@ -21,13 +23,10 @@ from wavefoundry.engine.sampling import Walkers, members, over_family
 
 PROPOSALS = 4
 """Accepted proposals, each of a sweep of the model's moves, between two samples of a pool."""
-STEP_PROPOSALS = 2
-"""The same between two steps of a training, whose samples need not be independent of those of the step before."""
 LEAST_ACCEPTANCE = 0.3
 """Of a model's proposals, for the model to be used: one that knows less leaves chains behind, unlike the rest."""
-PLAIN = 8
-"""One in so many moves is an ordinary one beside a model: chains that the model holds fast leave by these. A chain left
-behind is a sample with a huge residual at every step, and what it teaches a network about its surroundings ruins it."""
+PLAIN = 4
+"""One in so many moves is an ordinary one beside a model: chains that the model holds fast leave by these."""
 
 
 class Guide(NamedTuple):
@@ -100,41 +99,11 @@ def guided(wavefunction: Wavefunction, family: System, walkers: Walkers, guide: 
     return Walkers(x, key, walkers.width, jnp.mean(acceptance))
 
 
-def crossed(
-    wavefunction: Wavefunction, family: System, walkers: Walkers, extent: tuple[int, ...], moves: int, chunk: int
-) -> Walkers:
-    """Advance every chain by about ``moves`` moves, each half of the chains guided by a model fitted to the other half.
-
-    A chain's proposals never depend on where the chain is, so |psi|^2 stays invariant although the model follows the
-    wavefunction step by step.
-
-    Args:
-        wavefunction, family, walkers, chunk: as for ``metropolis``. extent: of the lattice. moves: ordinary moves
-        that a call stands for, and makes where the model is no good.
-
-    Source: ensembles in two halves, arXiv 1202.3665.
-    """
-    key, k_first, k_second = jax.random.split(walkers.key, 3)
-    half = jax.tree.leaves(walkers.x)[0].shape[1] // 2
-
-    def advance(key: PRNGKeyArray, x: Config, others: Config) -> Walkers:
-        guide = guides_at(wavefunction, family, others, extent, chunk, moves, STEP_PROPOSALS)
-        return guided(wavefunction, family, walkers._replace(x=x, key=key), guide, chunk)
-
-    first, second = jax.tree.map(lambda a: a[:, :half], walkers.x), jax.tree.map(lambda a: a[:, half:], walkers.x)
-    one = advance(k_first, first, second)
-    two = advance(k_second, second, one.x)
-    x = jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), one.x, two.x)
-    return Walkers(x, key, walkers.width, (one.acceptance + two.acceptance) / 2)
-
-
 def fit_guide(
     xs: Int[Array, "M sites"],
     log: Float[Array, " M"],
     weight: Float[Array, " M"],
     extent: tuple[int, ...],
-    moves: int | None = None,
-    proposals: int = PROPOSALS,
 ) -> Guide:
     """Pair model of log|psi| for the proposals of ``guided``, and how to use it.
 
@@ -145,10 +114,8 @@ def fit_guide(
     Args:
         xs: spins +-1, samples of a density near |psi|^2; not those the chains start from afterwards.
         log: log|psi| of them. weight: importance weights, summing to 1. extent: of the lattice.
-        moves: ordinary moves that a sweep stands for; by default one per site. proposals: accepted ones in a sweep.
     """
     sites = xs.shape[-1]
-    moves = moves or sites
     axes = tuple(range(1, 1 + len(extent)))
     spins = xs.reshape(-1, *extent).astype(jnp.float64)
     pairs = jnp.fft.ifftn(jnp.abs(jnp.fft.fftn(spins, axes=axes)) ** 2, axes=axes).real.reshape(-1, sites)
@@ -160,15 +127,15 @@ def fit_guide(
     left = 4 * (weight @ (target - pairs @ coefficients) ** 2)  # variance of log |psi / exp g|^2
     left = left / jnp.maximum(1 - (sites // 2) * jnp.sum(weight**2), 0.1)  # the fit has taken its share
     acceptance = jax.lax.erfc(0.5 * jnp.sqrt(left))
-    rounds = jnp.ceil(proposals * (moves / sites) / jnp.maximum(acceptance, 1e-3)).astype(int)
-    good = jnp.isfinite(left) & (2 * rounds < moves) & (acceptance > LEAST_ACCEPTANCE)
+    rounds = jnp.ceil(PROPOSALS / jnp.maximum(acceptance, 1e-3)).astype(int)
+    good = jnp.isfinite(left) & (2 * rounds < sites) & (acceptance > LEAST_ACCEPTANCE)
     place = np.stack(np.unravel_index(np.arange(sites), extent), axis=-1)
     apart = (place[None] - place[:, None]) % np.array(extent)
     displacement = np.ravel_multi_index(tuple(np.moveaxis(apart, -1, 0)), extent)
     return Guide(
         jnp.where(good, coefficients[displacement], 0.0).astype(jnp.float32),
         jnp.where(good, rounds, 0),
-        jnp.where(good, max(1, moves // PLAIN), moves),
+        jnp.where(good, max(1, sites // PLAIN), sites),
     )
 
 
@@ -178,14 +145,12 @@ def guides_at(
     xs: PyTree,
     extent: tuple[int, ...],
     chunk: int,
-    moves: int | None = None,
-    proposals: int = PROPOSALS,
 ) -> Guide:
     """Proposals for every member (leading axis R) from equally weighted samples (R, M, ...) of its |psi|^2."""
 
     def one(system: System, xs: PyTree) -> Guide:
         log = mapped(lambda x: wavefunction(system, x).log.astype(jnp.float64), xs, chunk)
-        return fit_guide(xs, log, jnp.full(log.shape, 1.0 / log.shape[0]), extent, moves, proposals)
+        return fit_guide(xs, log, jnp.full(log.shape, 1.0 / log.shape[0]), extent)
 
     return over_family(one, family, xs)
 

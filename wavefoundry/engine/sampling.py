@@ -1,4 +1,4 @@
-"""Samples with weights: Metropolis walkers of a family of systems, or the full sum over small Hilbert spaces."""
+"""Samples with weights: Metropolis walkers of a family of systems, full sums over small Hilbert spaces, draws."""
 
 from __future__ import annotations
 
@@ -104,3 +104,26 @@ def full_sum(wavefunction: Wavefunction, family: System, states: Config, chunk: 
     weight = over_family(one, family)
     x = jax.tree.map(lambda s: jnp.broadcast_to(s, (weight.shape[0], *s.shape)), states)
     return Batch(x, weight)
+
+
+def systematic(key: PRNGKeyArray, share: Float[Array, " D"], count: int) -> tuple[Array, Array]:
+    """``count`` different indices, each with a probability in proportion to its share, but never above one.
+
+    Returns:
+        The indices, and the probabilities with which they had to be there.
+    """
+    share = jnp.maximum(share, 1e-12 * jnp.max(share))
+
+    def raised(_: int, scale: Array) -> Array:
+        sure = scale * share >= 1
+        rest = jnp.sum(jnp.where(sure, 0.0, share))
+        return jnp.maximum(count - jnp.sum(sure), 1e-9) / jnp.maximum(rest, 1e-300)
+
+    scale = jax.lax.fori_loop(0, 30, raised, count / jnp.sum(share))
+    probability = jnp.minimum(1.0, scale * share)
+    k_order, k_start = jax.random.split(key)
+    order = jax.random.permutation(k_order, len(share))
+    cumulated = jnp.cumsum(probability[order])
+    marks = (jnp.arange(count) + jax.random.uniform(k_start)) * cumulated[-1] / count
+    chosen = order[jnp.minimum(jnp.searchsorted(cumulated, marks), len(share) - 1)]
+    return chosen, probability[chosen]

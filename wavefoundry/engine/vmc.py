@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -23,7 +22,6 @@ from wavefoundry.engine.gradient import (
     select,
     stacked_residual,
 )
-from wavefoundry.engine.guided import crossed
 from wavefoundry.engine.sampling import (
     Walkers,
     equal_weights,
@@ -79,12 +77,7 @@ class Schedule(NamedTuple):
 
 def advance(wavefunction: Wavefunction, family: System, walkers: Walkers, options: Options) -> Walkers:
     """Walkers after the moves between two steps."""
-    if options.sampler is not None:
-        return options.sampler(wavefunction, family, walkers, options.moves, options.chunk)
-    chains = jax.tree.leaves(walkers.x)[0].shape[1]
-    if options.extent is not None and chains >= 2 * math.prod(options.extent):
-        return crossed(wavefunction, family, walkers, options.extent, options.moves, options.chunk)
-    return metropolis(wavefunction, family, walkers, options.moves, options.chunk)
+    return (options.sampler or metropolis)(wavefunction, family, walkers, options.moves, options.chunk)
 
 
 def finite(residual: Array, root: Array, time: Array) -> Array:

@@ -58,8 +58,9 @@ class ViTSpec(Described):
     def build(
         self, key: jax.Array, extent: tuple[int, ...], *, sign_free: bool, couplings: tuple[int, ...] = ()
     ) -> Wavefunction:
-        """The network for a lattice; ``symmetry = "auto"`` is settled by ``studies.networks.fitted`` beforehand, and
-        means translations where it is not.
+        """The network for a lattice.
+
+        ``symmetry = "auto"`` is settled by ``studies.networks.fitted`` beforehand; else it means translations.
 
         Args:
             key: random key of the initial weights.
@@ -167,8 +168,10 @@ def dense(**fields: Unpack[DenseOptions]) -> DenseSpec: ...
 @overload
 def dense(**fields: Unpack[WindowedOptions]) -> EmulatorSpec: ...
 def dense(**fields: Any) -> DenseSpec | EmulatorSpec:
-    """One layer without bias: ``dense(alpha=4, activation="logcosh")``; with the options of an emulator (``hidden``,
-    ``frames``, ...) the dense network of arXiv 2203.10200, see ``gru``. ``distill`` takes plain ``dense()`` as such.
+    """One layer without bias: ``dense(alpha=4, activation="logcosh")``.
+
+    With the options of an emulator (``hidden``, ``frames``, ...) the dense network of arXiv 2203.10200, see ``gru``.
+    ``distill`` takes plain ``dense()`` as such.
     """
     if _for_emulation(DenseSpec, fields):
         return _emulator("dense", fields)
@@ -180,8 +183,9 @@ def conv(**fields: Unpack[ConvOptions]) -> ConvSpec: ...
 @overload
 def conv(**fields: Unpack[WindowedOptions]) -> EmulatorSpec: ...
 def conv(**fields: Any) -> ConvSpec | EmulatorSpec:
-    """One convolution: ``conv(channels=4, window=3, periodic=False)``; with the options of an emulator the one of
-    arXiv 2203.10200, as for ``dense``.
+    """One convolution: ``conv(channels=4, window=3, periodic=False)``.
+
+    With the options of an emulator the one of arXiv 2203.10200, as for ``dense``.
     """
     if _for_emulation(ConvSpec, fields):
         return _emulator("conv", fields)
@@ -229,8 +233,10 @@ def _emulator(kind: str, options: Mapping[str, object]) -> EmulatorSpec:
 
 
 def unitary(**options: Unpack[UnitaryOptions]) -> EmulatorSpec:
-    """The unitary emulator: ``depth=3, taps=9, kcut=12.0, precision="float32"``; priors ``norm=True, mirror=False,
-    time_reversal=False, gauge=False``. 72 weights by default.
+    """The unitary emulator, 72 weights by default.
+
+    ``depth=3, taps=9, kcut=12.0, precision="float32"``; priors ``norm=True, mirror=False, time_reversal=False,
+    gauge=False``.
     """
     return _emulator("unitary", options)
 
@@ -241,8 +247,10 @@ def kernel(**options: Unpack[KernelOptions]) -> EmulatorSpec:
 
 
 def gru(**options: Unpack[GRUOptions]) -> EmulatorSpec:
-    """The recurrent network of arXiv 2203.10200: ``window=23, frames=4, hidden=69, sigma=2.8, potential_scale=14.0,
-    doubled=True``; priors ``phase=False, amplitude=False, mirror=False, renormalise=False``.
+    """The recurrent network of arXiv 2203.10200.
+
+    ``window=23, frames=4, hidden=69, sigma=2.8, potential_scale=14.0, doubled=True``; priors ``phase=False,
+    amplitude=False, mirror=False, renormalise=False``.
     """
     return _emulator("gru", options)
 
@@ -276,8 +284,9 @@ def electrons(
     precision: Literal["float32", "float64"] = "float32",
     **options: Unpack[ElectronsOptions],
 ) -> ElectronsSpec:
-    """A wavefunction of electrons for any molecule: ``electrons(width=32, layers=2, determinants=4)``; the published
-    size with ``electrons(preset="paper")``.
+    """A wavefunction of electrons for any molecule: ``electrons(width=32, layers=2, determinants=4)``.
+
+    The published size with ``electrons(preset="paper")``.
     """
     return ElectronsSpec(preset, precision, tuple(sorted(options.items())))
 

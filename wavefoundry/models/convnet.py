@@ -37,6 +37,7 @@ class Conv(eqx.Module):
         return cls(he_normal(key, (*edges, n_in, n_out), dtype), periodic)
 
     def __call__(self, x: Float[Array, "*extent n_in"]) -> Float[Array, "*extent n_out"]:
+        """The convolution, round the edges or with zeros beyond them."""
         edges = self.kernel.shape[:-2]
         around = [((edge - 1) // 2, edge // 2) for edge in edges]
         x = jnp.pad(x, [*around, (0, 0)], mode="wrap" if self.periodic else "constant")
@@ -54,6 +55,7 @@ class ConvBackbone(eqx.Module):
     extent: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, condition: Array | None, x: Array) -> Float[Array, " features"]:
+        """All channels of all sites, one after the other."""
         grid = x.astype(self.conv.kernel.dtype).reshape(*self.extent, 1)
         return jax.nn.gelu(self.conv(grid)).reshape(-1)
 
@@ -66,6 +68,7 @@ class ResidualBlock(eqx.Module):
     second: Conv
 
     def __call__(self, x: Float[Array, "*extent channels"]) -> Float[Array, "*extent channels"]:
+        """The same grid with what two convolutions add to it."""
         return x + self.second(jax.nn.gelu(self.first(jax.nn.gelu(self.norm(x)))))
 
 
@@ -78,6 +81,7 @@ class ResNetBackbone(eqx.Module):
     extent: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, condition: Array | None, x: Array) -> Float[Array, " channels"]:
+        """Channels, summed over sites."""
         grid = self.embedding(x.astype(self.embedding.kernel.dtype).reshape(*self.extent, 1))
         for block in self.blocks:
             grid = block(grid)

@@ -17,7 +17,7 @@ from wavefoundry.models.electron_shape import Shape
 from wavefoundry.models.layers import Dense
 
 CHARGES = {symbol: number for number, symbol in enumerate(ELEMENTS, start=1)}
-NODE, EDGE, RADIAL = 16, 32, 16
+EDGE, RADIAL = 32, 16
 
 
 class MLP(eqx.Module):
@@ -34,6 +34,7 @@ class MLP(eqx.Module):
         return cls(tuple(Dense.create(k, n_in, n_out, dtype) for k, n_in, n_out in sizes), linear)
 
     def __call__(self, x: Array) -> Array:
+        """All layers, tanh between them."""
         for number, layer in enumerate(self.layers):
             x = layer(x)
             if not (self.linear and number == len(self.layers) - 1):
@@ -74,6 +75,7 @@ class Messages(eqx.Module):
         return cls(Dense.create(next(keys), 4 * RADIAL, EDGE, dtype), rounds)  # type: ignore[arg-type]
 
     def __call__(self, c: Float[Array, "atoms k d"], positions: Float[Array, "atoms 3"]) -> Float[Array, "atoms k d"]:
+        """Coefficients after all rounds of messages; odd: the sign of the input is that of the output."""
         edges = jnp.tanh(self.edge(_edges(positions)))
         return self._pass(c, edges) - self._pass(-c, edges)
 

@@ -52,6 +52,7 @@ class Amplitude(eqx.Module):
     real: bool = eqx.field(static=True, default=True)
 
     def __call__(self, z: Float[Array, "2"]) -> Psi:
+        """What the backbone gave, as it is."""
         return Psi(z[0], z[1])
 
 
@@ -62,6 +63,7 @@ class Jastrow(eqx.Module):
     network: MLP
 
     def __call__(self, x: Float[Array, "n 3"], h: Float[Array, "n width"], n_up: int) -> Float[Array, ""]:
+        """Logarithm of the factor: one number."""
         return cusp(x, n_up, jnp.exp(self.log_range)) + jnp.sum(self.network(h))
 
 
@@ -143,6 +145,7 @@ class ElectronWavefunction(eqx.Module):
         return self.bind(system)(x)
 
     def __call__(self, system: Nuclei, x: Float[Array, "n 3"]) -> Psi:
+        """Amplitude of one configuration of electrons."""
         return self.head(self.features(system, x))
 
 

@@ -23,10 +23,14 @@ class Emulator(eqx.Module):
     if TYPE_CHECKING:
 
         @property
-        def history(self) -> int: ...
+        def history(self) -> int:
+            """Frames the map looks at."""
+            ...
 
         @property
-        def kind(self) -> str: ...
+        def kind(self) -> str:
+            """Its name in study files."""
+            ...
 
     def prepare(self, potential: Float[Array, "*n"], spacing: tuple[float, ...]) -> Any:
         """Everything that stays the same along a roll-out; ``spacing`` are the distances between grid points."""

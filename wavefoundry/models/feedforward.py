@@ -26,6 +26,7 @@ class SumHead(eqx.Module):
     real: bool = eqx.field(static=True, default=True)
 
     def __call__(self, z: Float[Array, " width"]) -> Psi:
+        """Positive amplitude, its logarithm the sum of the features."""
         log = jnp.sum(z)
         return Psi(log, jnp.zeros_like(log))
 
@@ -37,6 +38,7 @@ class DenseBackbone(eqx.Module):
     activation: str = eqx.field(static=True)
 
     def __call__(self, condition: Array | None, x: Array) -> Float[Array, " hidden"]:
+        """Activations of all hidden units."""
         return ACTIVATIONS[self.activation][0](x.astype(self.kernel.dtype) @ self.kernel)
 
     def log_derivatives(self, x: Float[Array, "S sites"], index: Int[Array, " P"]) -> Float[Array, "S P"]:

@@ -38,6 +38,7 @@ class RealHead(eqx.Module):
         return Psi(log, jnp.zeros_like(log))
 
     def __call__(self, z: Float[Array, " width"]) -> Psi:
+        """Positive amplitude."""
         return self.outer(self.dense(z))
 
 
@@ -73,6 +74,7 @@ class ComplexHead(eqx.Module):
         return Psi(jnp.sum(log), jnp.sum(phase))
 
     def __call__(self, z: Float[Array, " width"]) -> Psi:
+        """Amplitude with a phase."""
         return self.outer(jnp.concatenate([self.re(z), self.im(z)]))
 
 

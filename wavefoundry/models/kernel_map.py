@@ -40,12 +40,13 @@ class Kernel(Emulator):
     window: int = eqx.field(static=True)
     count: int = eqx.field(static=True)
     kmax_dx: float = eqx.field(static=True)
-    history: int = eqx.field(static=True)
-    kind: str = eqx.field(static=True)
+    history: int = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
+    kind: str = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
     potential_scale: float = eqx.field(static=True)
     mirror: bool = eqx.field(static=True)
 
     def reach(self) -> int:
+        """Points of the potential that one point of a frame sees."""
         return self.window
 
     @classmethod
@@ -75,11 +76,13 @@ class Kernel(Emulator):
         return jax.lax.complex(a[: self.count], a[self.count :]) @ directions
 
     def prepare(self, potential: Float[Array, " n"], spacing: tuple[float, ...]) -> Complex[Array, "n points"]:
+        """The kernel of every point, from the potential around it."""
         around = _around(potential.shape[0], self.window)
         scaled = (potential / self.potential_scale).astype(self.first.kernel.dtype)
         return jax.vmap(self.stencil)(scaled[around])
 
     def advance(self, prepared: Array, frames: Complex[Array, "1 n"]) -> Complex[Array, " n"]:
+        """The next frame: every point from those around it in the last one."""
         around = _around(prepared.shape[0], prepared.shape[1])
         return jnp.sum(prepared * frames[-1].astype(prepared.dtype)[around], axis=1)
 

@@ -26,6 +26,7 @@ class Dense(eqx.Module):
         return cls(xavier(key, (n_in, n_out), dtype), jnp.zeros(n_out, dtype))
 
     def __call__(self, x: Float[Array, "*n n_in"]) -> Float[Array, "*n n_out"]:
+        """An affine map of the last axis."""
         return x @ self.kernel + self.bias
 
 
@@ -41,6 +42,7 @@ class LayerNorm(eqx.Module):
         return cls(jnp.ones(n, dtype), jnp.zeros(n, dtype))
 
     def __call__(self, x: Float[Array, "*m n"]) -> Float[Array, "*m n"]:
+        """The last axis with mean 0 and variance 1, then scaled and shifted."""
         centred = x - jnp.mean(x, axis=-1, keepdims=True)
         variance = jnp.mean(centred * centred, axis=-1, keepdims=True)
         return centred * jax.lax.rsqrt(variance + 1e-6) * self.scale + self.shift

@@ -150,6 +150,7 @@ class Amplitude(eqx.Module):
     real: bool = eqx.field(static=True)
 
     def __call__(self, z: Float[Array, " 2"]) -> Psi:
+        """What the backbone gave, as it is."""
         return Psi(z[0], z[1])
 
 

@@ -38,6 +38,7 @@ class Attention(eqx.Module):
     alpha: Float[Array, "heads patches"] | Float[Array, "heads patches patches"]
 
     def __call__(self, x: Float[Array, "n d"], displacement: Int[np.ndarray, "n n"]) -> Float[Array, "n d"]:
+        """Patches after attention by displacement."""
         n, d = x.shape
         heads = self.alpha.shape[0]
         values = self.value(x).reshape(n, heads, d // heads)
@@ -81,6 +82,7 @@ class Block(eqx.Module):
         )
 
     def __call__(self, x: Float[Array, "n d"], displacement: Int[np.ndarray, "n n"]) -> Float[Array, "n d"]:
+        """Patches after attention and a feed-forward layer, each added to what was there."""
         x = x + self.attention(self.norm_attention(x), displacement)
         return x + self.down(jax.nn.gelu(self.up(self.norm_feed(x))))
 

@@ -44,14 +44,16 @@ class Unitary(Emulator):
     mirror: bool = eqx.field(static=True)
     time_reversal: bool = eqx.field(static=True)
     gauge: bool = eqx.field(static=True)
-    kind: str = eqx.field(static=True, default="unitary")
-    history: int = eqx.field(static=True, default=1)
+    kind: str = eqx.field(static=True, default="unitary")  # pyright: ignore[reportIncompatibleMethodOverride]
+    history: int = eqx.field(static=True, default=1)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def reach(self) -> int:
+        """Points of the potential that one point of a frame sees."""
         taps = self.taps.shape[1]
         return 2 * taps - 1 if self.mirror else taps
 
     def band(self) -> float | None:
+        """Largest momentum that is told apart."""
         return self.kcut
 
     @classmethod
@@ -72,10 +74,6 @@ class Unitary(Emulator):
         gains = (None, None) if norm else (jnp.zeros_like(phases), jnp.zeros_like(filters))
         return cls(phases, filters, *gains, depth, frame_step, kcut, mirror, time_reversal, gauge)
 
-    def kernel_sum(self) -> Array:
-        """Sum of all taps of all kicks: the phase that a constant potential of 1 gives (exact: the frame step)."""
-        return jnp.sum(self._unfolded(self.taps, True))
-
     def _unfolded(self, stored: Array, filters: bool) -> Array:
         """Filters or phases of the whole sequence, from what symmetries leave to be stored."""
         if filters and self.mirror:
@@ -88,11 +86,6 @@ class Unitary(Emulator):
             missing = (self.frame_step - jnp.sum(stored)) / stored.shape[0]
             stored = stored.at[:, stored.shape[1] // 2].add(missing)
         return stored
-
-    def kinetic_phase(self, k: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        """Sum of the phases of all drifts at momenta k; exact dynamics has k^2 dt / 2 (up to a constant)."""
-        phases = self._unfolded(self.phases, False)
-        return SCALE * jnp.tensordot(jnp.sum(phases, axis=0), basis(k.astype(phases.dtype), self.kcut), 1)
 
     def _kicks(self, filters: Array, potential: Array) -> Array:
         """Filtered potentials, one per kick."""
@@ -113,6 +106,7 @@ class Unitary(Emulator):
         return total
 
     def prepare(self, potential: Float[Array, "*n"], spacing: tuple[float, ...]) -> tuple[Array, Array]:
+        """Phase factors of all kicks and drifts."""
         potential = potential.astype(self.taps.dtype)
         angles = self._kicks(self._unfolded(self.taps, True), potential)
         turns = self._drifts(self._unfolded(self.phases, False), potential.shape, spacing)
@@ -127,6 +121,7 @@ class Unitary(Emulator):
         return kicks, drifts
 
     def advance(self, prepared: tuple[Array, Array], frames: Complex[Array, "1 *n"]) -> Complex[Array, "*n"]:
+        """The next frame: kicks in position, drifts in momentum."""
         kicks, drifts = prepared
         psi = frames[-1].astype(kicks.dtype)
         for d in range(self.depth):

@@ -29,6 +29,7 @@ class Network(eqx.Module):
     """Maps one window (frames, points, 3) to its next frame (points, 2)."""
 
     def __call__(self, x: Float[Array, "frames points 3"]) -> Float[Array, "points 2"]:
+        """The centre of the window one frame later, from frames (real, imaginary, potential)."""
         raise NotImplementedError
 
 
@@ -39,9 +40,11 @@ class Linear(Network):
 
     @classmethod
     def create(cls, key: PRNGKeyArray, points: int, frames: int, hidden: int, dtype: Any) -> Linear:
+        """With random weights."""
         return cls(glorot(key, 3 * points, 2 * points, dtype))
 
     def __call__(self, x: Float[Array, "frames points 3"]) -> Float[Array, "points 2"]:
+        """See ``Network``."""
         return self.out(x[-1].reshape(-1)).reshape(-1, 2)
 
 
@@ -54,11 +57,13 @@ class DenseNet(Network):
 
     @classmethod
     def create(cls, key: PRNGKeyArray, points: int, frames: int, hidden: int, dtype: Any) -> DenseNet:
+        """With random weights."""
         a, b, c = jax.random.split(key, 3)
         inner = glorot(b, frames * hidden, hidden, dtype)
         return cls(glorot(a, 3 * points, hidden, dtype), inner, glorot(c, hidden, 2 * points, dtype))
 
     def __call__(self, x: Float[Array, "frames points 3"]) -> Float[Array, "points 2"]:
+        """See ``Network``."""
         features = jax.nn.relu(self.frame(x.reshape(x.shape[0], -1)))
         return self.out(jax.nn.relu(self.across(features.reshape(-1)))).reshape(-1, 2)
 
@@ -72,11 +77,13 @@ class Conv(Network):
 
     @classmethod
     def create(cls, key: PRNGKeyArray, points: int, frames: int, hidden: int, dtype: Any) -> Conv:
+        """With random weights."""
         a, b, c = jax.random.split(key, 3)
         inner = glorot(b, 16 * points, hidden, dtype)
         return cls(glorot(a, 3 * frames, 16, dtype), inner, glorot(c, hidden, 2 * points, dtype))
 
     def __call__(self, x: Float[Array, "frames points 3"]) -> Float[Array, "points 2"]:
+        """See ``Network``."""
         columns = jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1)
         features = jax.nn.relu(self.time(columns)).reshape(-1)
         return self.out(jax.nn.relu(self.points(features))).reshape(-1, 2)
@@ -97,6 +104,7 @@ class GRU(Network):
 
     @classmethod
     def create(cls, key: PRNGKeyArray, points: int, frames: int, hidden: int, dtype: Any, doubled: bool = True) -> GRU:
+        """With random weights."""
         a, b, c, d = jax.random.split(key, 4)
         square = jax.nn.initializers.orthogonal()(c, (hidden, 3 * hidden), dtype)
         within = Dense(square, jnp.zeros(3 * hidden, dtype))
@@ -104,6 +112,7 @@ class GRU(Network):
         return cls(glorot(a, 3 * points, hidden, dtype), glorot(b, hidden, 3 * hidden, dtype), within, out, doubled)
 
     def __call__(self, x: Float[Array, "frames points 3"]) -> Float[Array, "points 2"]:
+        """See ``Network``."""
         features = self.into(jax.nn.relu(self.frame(x.reshape(x.shape[0], -1))))
         state = jnp.zeros(self.within.kernel.shape[0], features.dtype)
         for given in features:
@@ -126,8 +135,8 @@ class Windowed(Emulator):
     """
 
     network: Network
-    kind: str = eqx.field(static=True)
-    history: int = eqx.field(static=True)
+    kind: str = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
+    history: int = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
     points: int = eqx.field(static=True)
     potential_scale: float = eqx.field(static=True)
     sigma: float = eqx.field(static=True)
@@ -150,6 +159,7 @@ class Windowed(Emulator):
         return cls(network, kind, frames, window, potential_scale, sigma, phase, amplitude, mirror)
 
     def reach(self) -> int:
+        """Points of the potential that one point of a frame sees."""
         return self.points
 
     def patch(self, x: Float[Array, "frames points 3"]) -> Float[Array, "points 2"]:
@@ -171,10 +181,12 @@ class Windowed(Emulator):
         return jnp.stack([out.real, out.imag], axis=-1)
 
     def prepare(self, potential: Float[Array, " n"], spacing: tuple[float, ...]) -> Array:
+        """The potential, scaled."""
         dtype = jax.tree.leaves(self.network)[0].dtype
         return (potential / self.potential_scale).astype(dtype)
 
     def advance(self, prepared: Float[Array, " n"], frames: Complex[Array, "history n"]) -> Complex[Array, " n"]:
+        """The next frame: every point from the windows around it."""
         n = prepared.shape[0]
         reach = self.points // 2
         around = (np.arange(n)[:, None] + np.arange(-reach, self.points - reach)) % n

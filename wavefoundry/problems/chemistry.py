@@ -293,7 +293,7 @@ def _field(molecule: Molecule, basis: Any, careful: bool) -> tuple[Any, str | No
 
 def _stable(field: Any) -> tuple[Any, str | None]:
     """The solution at the end of the way down; of a restricted one whether an unrestricted one lies lower."""
-    restricted = field.mo_coeff[0].ndim == 1
+    restricted, outer_stable = field.mo_coeff[0].ndim == 1, True
     for _ in range(4):
         inner, _, stable, outer_stable = field.stability(internal=True, external=restricted, return_status=True)
         if stable:

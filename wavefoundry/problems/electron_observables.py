@@ -45,8 +45,10 @@ def spin_squared(wavefunction: Any, system: ElectronSystem, x: Float[Array, "n 3
 
 
 class ForceTerms(NamedTuple):
-    """Of one configuration: energy, its derivative along every nuclear coordinate with the electrons carried along, and
-    the derivative of the logarithm of the sampled density.
+    """What forces are made of, for one configuration.
+
+    Its energy, the derivative of that along every nuclear coordinate with the electrons carried along, and the
+    derivative of the logarithm of the sampled density.
     """
 
     energy: Float[Array, ""]

@@ -172,6 +172,7 @@ class HartreeFockState(eqx.Module):
         return Psi(z[0], z[1])
 
     def __call__(self, system: ElectronSystem, x: Array) -> Psi:
+        """Amplitude of one configuration of electrons."""
         return self.head(self.features(system, x))
 
 

@@ -90,10 +90,12 @@ class Grid1D(Grid):
 
     @property
     def lengths(self) -> tuple[float, ...]:
+        """Edges of the box."""
         return (float(self.length),)
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Points along each edge."""
         return (self.n,)
 
     @property
@@ -130,8 +132,10 @@ class Grid2D(Grid):
 
     @property
     def lengths(self) -> tuple[float, ...]:
+        """Edges of the box."""
         return (float(self.length[0]), float(self.length[1]))
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Points along each edge."""
         return (self.n[0], self.n[1])

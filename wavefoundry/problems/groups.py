@@ -82,8 +82,9 @@ def symmetry_group(system: LatticeSystem, kinds: Sequence[str] = KINDS) -> Group
 
 
 def permutations_of(system: LatticeSystem) -> list[Int[np.ndarray, " sites"]]:
-    """All permutations of sites that keep every term and the constraint; translations alone where there are very many,
-    or where a term is no sum of Pauli strings.
+    """All permutations of sites that keep every term and the constraint.
+
+    Translations alone where there are very many, or where a term is no sum of Pauli strings.
     """
     parts = [strings_of(operator) for operator in system.operators]
     if any(part is None for part in parts):

@@ -23,6 +23,7 @@ from wavefoundry.problems.gauge import regular_rule
 from wavefoundry.problems.lattice_checks import check_couplings, check_operators, check_terms, sector_states
 from wavefoundry.problems.moves import Moves, moves_of
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.problems.strings import Strings, strings_of
 
 __all__ = [
     "MODELS", "LatticeSystem", "Model", "Place", "Term", "build", "from_netket", "ising", "ising_chain",
@@ -106,6 +107,20 @@ def from_netket(
         slots=tuple(_off_diagonal_slots(operator) for operator in operators),
         groups=None if moves.groups is None else jnp.asarray(moves.groups),
     )
+
+
+def observable_strings(operator: Any, name: str = "operator") -> Strings | None:
+    """The Pauli strings of an operator that is to be measured; its elements may be complex. None: it has none.
+
+    Raises:
+        InputError: no spins 1/2, not Hermitian, elements that are not finite or huge, or one that leads out of the
+            sector.
+    """
+    check_terms({name: operator})
+    converted = _as_jax(name, operator)
+    strings = strings_of(converted)
+    check_operators({name: converted}, real=strings is None)
+    return strings
 
 
 def _flip_all_probability(hilbert: Any) -> float:

@@ -99,14 +99,19 @@ def check_couplings(couplings: dict[str, float], where: str = "from_netket: coup
             )
 
 
-def check_operators(operators: dict[str, Any]) -> None:
-    """What must hold of converted operators: one space, real elements, and a sector that no term leaves."""
+def check_operators(operators: dict[str, Any], real: bool = True) -> None:
+    """What must hold of converted operators: one space, real elements, and a sector that no term leaves.
+
+    Args:
+        operators: by name. real: whether their elements must be real, as those of a Hamiltonian.
+    """
     hilbert = next(iter(operators.values())).hilbert
     for name, operator in operators.items():
         if operator.hilbert != hilbert:
             raise InputError(f"term {name!r} acts on another Hilbert space", where="from_netket")
         _check_weights(name, operator)
-        _check_real(name, operator, operators)
+        if real:
+            _check_real(name, operator, operators)
         if hilbert.constrained:
             _check_sector(name, operator)
 

@@ -1,8 +1,8 @@
-"""Diagonal observables of spin configurations, and their exact values where the ground state is known."""
+"""Observables of a lattice system: order and correlations, those asked for, and exact values where they are known."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import jax
@@ -10,14 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from wavefoundry.core.errors import InputError
 from wavefoundry.core.hamiltonians import MODELS
-from wavefoundry.core.lattices import LATTICES
+from wavefoundry.core.lattices import LATTICES, plain
+from wavefoundry.core.observables import chosen
 from wavefoundry.core.verdict import Reference
+from wavefoundry.problems.measures import Diagonal, Measure, exact_of
 
 if TYPE_CHECKING:
+    from wavefoundry.problems.exact import GroundSpace
     from wavefoundry.problems.spins import LatticeSystem
 
 
+SMALL = 16
+"""Sites up to which a state is diagonalised for observables although its energy has a closed form."""
 PREFIX = {2: "staggered_", 3: "three_sublattice_"}
 """Of the moments of an order by so many sublattices."""
 
@@ -28,6 +34,12 @@ def sublattices(system: LatticeSystem) -> tuple[np.ndarray, int]:
     if lattice is None or model is None or model.order == "uniform":
         return np.zeros(system.sites, int), 1
     return np.array(lattice.colour(lattice.cells(system.extent))), lattice.colours
+
+
+def signed_order(system: LatticeSystem) -> np.ndarray | None:
+    """Weights (sites,) of the order parameter m itself, whose sign is open; None: three sublattices give it a phase."""
+    colours, count = sublattices(system)
+    return np.cos(2 * np.pi * colours / count) / system.sites if count < 3 else None
 
 
 def names(system: LatticeSystem) -> list[str]:
@@ -69,12 +81,55 @@ def measure(system: LatticeSystem) -> Callable[[Array], Float[Array, " observabl
     return one
 
 
-def reference_of(system: LatticeSystem) -> tuple[Reference | None, dict[str, float], str | None]:
+def moments(system: LatticeSystem) -> list[Measure]:
+    """Moments of the magnetisation, as in ``names``."""
+    one, every = measure(system), names(system)
+    return [Diagonal(every[:3], lambda x: one(x)[:3])]
+
+
+def correlations(system: LatticeSystem) -> list[Measure]:
+    """Correlations along the first axis, as in ``names``."""
+    one, every = measure(system), names(system)
+    return [Diagonal(every[3:], lambda x: one(x)[3:])]
+
+
+def measures_of(system: LatticeSystem, wanted: bool | Sequence[str]) -> list[Measure]:
+    """The estimators of what is asked for, see ``core.observables``.
+
+    Args:
+        wanted: names, or True for the defaults, False for none.
+
+    Raises:
+        InputError: one of them has no meaning for this system.
+    """
+    place = (system.model, system.geometry or plain(system.extent), system.extent, system.periodic)
+    for one in chosen(wanted):
+        if why := one.unfit(place):
+            fix = "leave it out"
+            raise InputError(f"{one.name} cannot be measured here", where="evaluate: observables", why=why, fix=fix)
+    return [each for one in chosen(wanted) for each in one.estimators(system)]
+
+
+def measured(system: LatticeSystem, wanted: bool | Sequence[str]) -> list[str]:
+    """Names of what is measured where ``wanted`` is asked for, and of moments and correlations in any case."""
+    every = names(system)
+    for one in measures_of(system, wanted):
+        every += [one.peak] if isinstance(one, Diagonal) and one.peak else one.names
+    return list(dict.fromkeys([*every, every[0].replace("m2", "binder")]))
+
+
+def reference_of(
+    system: LatticeSystem, wanted: bool | Sequence[str] = True
+) -> tuple[Reference | None, dict[str, float], str | None]:
     """Exact ground-state energy and observables, as far as they are known; never raises.
 
-    Closed form for the periodic Ising chain (energy, m2, correlations), exact diagonalisation up to 20 sites (all).
+    Closed form for the periodic Ising chain (energy, m2, correlations, S_zz(q), entropy), exact diagonalisation up to
+    20 sites (all).
     Where ground states are degenerate (closer than 1e-8 of the largest row sum of H), observables are only those that
     all of them share.
+
+    Args:
+        wanted: observables, as for ``measures_of``.
 
     Returns:
         The reference, observables by name, and why a reference that is within reach could not be found: a sentence
@@ -84,10 +139,10 @@ def reference_of(system: LatticeSystem) -> tuple[Reference | None, dict[str, flo
     try:
         known = closed_form(system)
         if known is not None:
-            return of_values(known, zero)
+            return of_values(system, known, zero, wanted)
         if system.sites > 20:
             return None, {}, None
-        return diagonalised(system, zero)
+        return diagonalised(system, zero, wanted)
     except Exception as error:  # noqa: BLE001 - a comparison must not cost the run that it belongs to
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         return None, {}, f"no exact energy to compare with: {first}"
@@ -99,28 +154,51 @@ def closed_form(system: LatticeSystem) -> dict[str, float] | None:
     if model is None or model.exact is None:
         return None
     known = model.known(model.place(system.extent, system.geometry, system.periodic), system.values)
-    measured = {"energy", *names(system)}
-    return None if known is None else {name: value for name, value in known.items() if name in measured}
+    far = set() if known is None else {name for name in known if name.startswith("correlation_")} - {*names(system)}
+    return None if known is None else {name: value for name, value in known.items() if name not in far}
 
 
-def of_values(known: Mapping[str, float], zero: float) -> tuple[Reference, dict[str, float], None]:
+def of_values(
+    system: LatticeSystem, known: Mapping[str, float], zero: float, wanted: bool | Sequence[str] = True
+) -> tuple[Reference, dict[str, float], None]:
     """``reference_of`` from what ``closed_form`` gives; zero: the energy of infinite temperature."""
     rest = {name: value for name, value in known.items() if name != "energy"}
+    if wanted is not True and system.sites <= SMALL:
+        rest = diagonalised(system, zero, wanted)[1] | rest
     return Reference(known["energy"], zero=zero), rest, None
 
 
-def diagonalised(system: LatticeSystem, zero: float) -> tuple[Reference, dict[str, float], None]:
+def diagonalised(
+    system: LatticeSystem, zero: float, wanted: bool | Sequence[str] = True
+) -> tuple[Reference, dict[str, float], None]:
     """``reference_of`` by Lanczos, up to 20 sites; zero: as above."""
     from wavefoundry.problems import exact
 
     # in units of the largest coupling: NetKet drops strings whose weight is below 1e-8, whatever the unit
     unit = float(np.max(np.abs(np.asarray(system.couplings)))) or 1.0
     space = exact.ground_space(system.at(**{n: v / unit for n, v in system.values.items()}).operator())
-    states = jnp.asarray(exact.basis(system.hilbert))
-    table = np.asarray(jax.lax.map(measure(system), states, batch_size=4096))
-    shared = zip(names(system), exact.constant_on(space, table), strict=True)
-    known = {name: float(value) for name, value in shared if np.isfinite(value)}
+    known: dict[str, float] = {}
+    for one in measures_of(system, wanted):
+        values = _exact_of(one, space, exact.basis(system.hilbert))
+        if isinstance(one, Diagonal) and one.peak:
+            known |= {one.peak: float(np.max(values))} if np.all(np.isfinite(values)) else {}
+        else:
+            known |= {name: float(v) for name, v in zip(one.names, values, strict=True) if np.isfinite(v)}
+    for name in [name for name in known if name.endswith("m4")]:
+        second = known.get(name.replace("m4", "m2"), 0.0)
+        known |= {name.replace("m4", "binder"): 1 - known[name] / (3 * second**2)} if second else {}
     return Reference(unit * space.energy, zero=zero), known, None
+
+
+def _exact_of(one: Measure, space: GroundSpace, states: np.ndarray) -> np.ndarray:
+    """Exact values of an estimator, nan for those that the ground states do not share."""
+    from wavefoundry.problems import exact
+
+    if isinstance(one, Diagonal):
+        return exact.constant_on(space, np.asarray(jax.lax.map(one.one, jnp.asarray(states), batch_size=4096)))
+    if not space.complete or space.vectors.shape[1] > 1:
+        return np.full(len(one.names), np.nan)
+    return exact_of(one, space.vectors[:, 0], states)
 
 
 def exact_values(system: LatticeSystem) -> tuple[float | None, dict[str, float]]:

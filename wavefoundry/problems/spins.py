@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import shared
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.numerics import map_where
 from wavefoundry.core.types import Connected, Local, Psi, System
 from wavefoundry.problems.lattice_checks import check_couplings
 from wavefoundry.problems.strings import identity_part
@@ -26,7 +27,7 @@ class LatticeSystem(System):
     another constraint; now and then all spins are flipped, so that both sectors of an ordered phase are visited.
     """
 
-    couplings: Float[Array, " terms"]
+    couplings: Float[Array, " terms"]  # pyright: ignore[reportIncompatibleMethodOverride]
     operators: tuple[Any, ...]  # NetKet Jax operators: pytrees, their data are leaves
     sublattice: Array | None  # (sites,) bool: sites rotated by the Marshall sign rule
     pairs: Int[Array, "pairs 2"] | None  # exchange moves; None: single flips
@@ -83,8 +84,9 @@ class LatticeSystem(System):
 
     @property
     def trace(self) -> Float[np.ndarray, " terms"]:
-        """Tr H_k / dim of each term over all 2^sites configurations: the energy of infinite temperature is
-        ``trace @ couplings``.
+        """Tr H_k / dim of each term over all 2^sites configurations.
+
+        The energy of infinite temperature is ``trace @ couplings``.
         """
         return np.array([identity_part(operator) for operator in self.operators])
 
@@ -145,31 +147,17 @@ class LatticeSystem(System):
     def expand_batch(self, features: Callable[[Array], Array], xs: Array, chunk: int) -> Local:
         """``expand`` for many configurations; zero matrix elements cost nothing.
 
-        The connected configurations with a non-zero element are packed densely, evaluated ``chunk`` at a time in a
-        loop as long as there are any, and unpacked.
+        Those connected configurations that have a non-zero element are evaluated, see ``map_where``.
         """
         return shared(functools.partial(self._expand_packed, features, chunk), xs)
 
     def _expand_packed(self, features: Callable[[Array], Array], chunk: int, xs: Array) -> Local:
         conn = jax.vmap(self.connected)(xs)
         samples, slots = conn.mels.shape[:2]
-        total = samples * slots
-        chunk = min(chunk, total)
-        z = jax.lax.map(features, xs, batch_size=chunk)
+        chunk = min(chunk, samples * slots)
         active = jnp.any(conn.mels != 0, axis=-1).reshape(-1)
-        order = jnp.nonzero(active, size=total, fill_value=0)[0]
-        order = jnp.concatenate([order, jnp.zeros(chunk, order.dtype)])
-        flat = conn.x.reshape(total, -1)
-
-        def body(i: Array, packed: Array) -> Array:
-            index = jax.lax.dynamic_slice(order, (i * chunk,), (chunk,))
-            return jax.lax.dynamic_update_slice(packed, jax.vmap(features)(flat[index]), (i * chunk, 0))
-
-        loops = (jnp.sum(active) + chunk - 1) // chunk
-        packed = jax.lax.fori_loop(0, loops, body, jnp.zeros((total + chunk, z.shape[-1]), z.dtype))
-        position = jnp.clip(jnp.cumsum(active) - 1, 0)
-        z_conn = jnp.where(active[:, None], packed[position], 0).reshape(samples, slots, -1)
-        return Local(z, z_conn, conn.mels, conn.diagonal)
+        z_conn = map_where(features, conn.x.reshape(samples * slots, -1), active, chunk).reshape(samples, slots, -1)
+        return Local(jax.lax.map(features, xs, batch_size=chunk), z_conn, conn.mels, conn.diagonal)
 
     def contract(self, head: Callable[[Array], Psi], local: Local) -> Array:
         """Local energy of each term, (terms,); complex unless the head is real."""

@@ -131,25 +131,6 @@ def state_of(value: Any, grid: Grid) -> np.ndarray:
     return gaussian(packets[0], grid) if len(packets) == 1 else superpose(packets, grid)
 
 
-def free_gaussian(packet: Packet, x: np.ndarray, t: float) -> np.ndarray:
-    """Exact free packet on the infinite line.
-
-    With z = 1 + i t / (2 s0^2) and d = x - x0 it is
-    (2 pi s0^2)^(-1/4) z^(-1/2) exp[-(d - k0 t)^2 / (4 s0^2 z) + i k0 d - i k0^2 t / 2].
-    """
-    s, k, d = packet.s0, packet.k0, x - packet.x0
-    z = 1 + 1j * t / (2 * s**2)
-    grown = np.exp(-((d - k * t) ** 2) / (4 * s**2 * z) + 1j * k * d - 1j * k**2 * t / 2)
-    return (2 * np.pi * s**2) ** -0.25 * z**-0.5 * grown
-
-
-def coherent_state(omega: float, amplitude: float, y: np.ndarray, t: float) -> np.ndarray:
-    """Exact coherent state of V = omega^2 y^2 / 2, released at rest from y = amplitude."""
-    q, p = amplitude * np.cos(omega * t), -amplitude * omega * np.sin(omega * t)
-    phase = p * y - q * p / 2 - omega * t / 2
-    return (omega / np.pi) ** 0.25 * np.exp(-omega * (y - q) ** 2 / 2 + 1j * phase)
-
-
 def barrier_transmission(energy: np.ndarray, height: float, width: float) -> np.ndarray:
     """Probability to pass a rectangular barrier: [1 + V0^2 sin^2(q a) / (4 E (E - V0))]^-1, q = sqrt(2 (E - V0)).
 

@@ -1,0 +1,1 @@
+"""Tables, live view, figures, pages."""

@@ -47,20 +47,23 @@ class Table(NamedTuple):
 
 
 def text(value: Any) -> Markup:
-    """A number or name for the page: true minus signs, powers of ten, ``J2`` with a subscript."""
+    """A number, name or sentence for the page: true minus signs, powers of ten, ``J2`` with a subscript."""
     from markupsafe import Markup, escape
 
     if isinstance(value, Markup):
         return value
     shown = str(value)
-    if match := re.fullmatch(r"(-?[\d.]+(?:\([\d.]+\))?)e(-?\d+)", shown):
-        mantissa, power = (part.replace("-", "\u2212") for part in match.groups())
-        return Markup("{}&thinsp;×&thinsp;10<sup>{}</sup>").format(mantissa, power)
     if re.fullmatch(r"-[\d.]+(\([\d.]+\))?", shown):
         return escape(shown.replace("-", "\u2212"))
     if match := re.fullmatch(r"([A-Za-z])_?(\d{0,2})", shown):
         return Markup("<i>{}</i>").format(match[1]) + (Markup("<sub>{}</sub>").format(match[2]) if match[2] else "")
-    return escape(shown)
+    return Markup(re.sub(r"(?<![\w.])(-?\d[\d.]*(?:\([\d.]+\))?)e([-+]?\d+)\b", _power, str(escape(shown))))
+
+
+def _power(match: re.Match[str]) -> str:
+    """A number with an exponent."""
+    mantissa, power = (part.replace("-", "\u2212") for part in (match[1], str(int(match[2]))))
+    return f"{mantissa}&thinsp;×&thinsp;10<sup>{power}</sup>"
 
 
 def title(summary: dict[str, Any]) -> str:

@@ -149,8 +149,7 @@ def dispersion_figure(summary: Summary) -> Figure | None:
             left.plot(k, exact, color=COLOURS["ink"], lw=2.2, alpha=0.35, label=r"$k^2\,\Delta t/2$")
         left.plot(k, phase, color=_colour(index), ls="--", label=literal(str(student["name"])))
         right.semilogy(k, np.maximum(np.abs(phase - exact), 1e-7), color=_colour(index))
-        beyond = student["scope"]["momentum_max"]
-    right.axvline(beyond, color=COLOURS["muted"], lw=0.8, ls="--")
+    right.axvline(students[-1]["scope"]["momentum_max"], color=COLOURS["muted"], lw=0.8, ls="--")
     left.set_xlabel("k")
     right.set_xlabel("k")
     left.set_ylabel(r"$\varphi(k)$, radians per frame")

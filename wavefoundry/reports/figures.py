@@ -45,6 +45,12 @@ OBSERVABLE_NAMES = {
     "mz": r"$\langle m_z\rangle$",
     "mx": r"$\langle m_x\rangle$",
     "binder": "Binder cumulant",
+    "structure_peak": r"max $S_{zz}(q)$",
+    "renyi2": "Renyi-2 entropy",
+    "dimer2": r"dimers $D^2$",
+    "dimer2_x": r"dimers $D_x^2$",
+    "dimer2_y": r"dimers $D_y^2$",
+    "chirality2": r"chirality $\chi^2$",
 }
 
 
@@ -131,10 +137,15 @@ def _off(entry: Estimate) -> str:
 
 
 @styled
-def correlations_figure(summary: dict[str, Any]) -> Figure | None:
-    """Correlation functions against distance: dots a coupling, the exact values joined by a line."""
+def correlations_figure(summary: dict[str, Any], stem: str = "") -> Figure | None:
+    """Correlation functions against distance: dots a coupling, the exact values joined by a line.
+
+    Args:
+        summary: of the run. stem: "structure" for structure factors over the number of the momentum instead.
+    """
     rows = view.rows(summary)
-    found = list(dict.fromkeys(name for row in rows for name in row.profiles))[:MAX_PANELS]
+    found = list(dict.fromkeys(name for row in rows for name in row.profiles))
+    found = [name for name in found if name.startswith("structure") == bool(stem)][:MAX_PANELS]
     if not found:
         return None
     names = view.axes(summary, rows)
@@ -144,7 +155,7 @@ def correlations_figure(summary: dict[str, Any]) -> Figure | None:
     for axis, name in zip(axes, found, strict=False):
         for row, colour in zip(rows, colours, strict=True):
             _profile(axis, row, row.profiles.get(name, []), colour)
-        axis.set(xlabel="distance (sites)", ylabel=literal(name))
+        axis.set(xlabel="number of the momentum" if stem else "distance (sites)", ylabel=literal(name))
     entries = [(row, entry) for row in rows for profile in row.profiles.values() for entry in profile]
     words = {entry.word or row.mark for row, entry in entries if not math.isnan(entry.value)}
     for word in MARKS if words - {"trusted"} else ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.core.errors import InputError
-from wavefoundry.reports import compared, content, course, judgement, page, rivals, transition, view
+from wavefoundry.reports import compared, content, course, judgement, learned, page, rivals, transition, view
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
 
@@ -80,26 +81,25 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         summary: content of ``summary.json``; any part may be missing or null.
         log: events of ``log.jsonl``, or an empty list.
     """
-    if summary.get("kind") == "emulation":
-        from wavefoundry.reports import emulation
+    kind = str(summary.get("kind"))
+    if kind not in OTHERS:
+        kind, context = "report", _diagram(summary, log)
+    else:
+        context = import_module(f"wavefoundry.reports.{OTHERS[kind]}").context(summary)
+    finished = str(summary.get("finished") or "")
+    return page.render(f"{kind}.html.j2", context | {"finished": finished[:16].replace("T", " ")})
 
-        return page.render("emulation.html.j2", emulation.context(summary))
-    if summary.get("kind") == "seeds":
-        from wavefoundry.reports import seeds
 
-        return page.render("seeds.html.j2", seeds.context(summary))
-    if summary.get("kind") == "tickets":
-        from wavefoundry.reports import tickets_html
+OTHERS = {"emulation": "emulation", "seeds": "seeds", "tickets": "tickets_html", "molecules": "molecules_html"}
+"""Modules that know what stands in the reports of other kinds of study than diagrams."""
 
-        return page.render("tickets.html.j2", tickets_html.context(summary))
-    if summary.get("kind") == "molecules":
-        from wavefoundry.reports import molecules_html
 
-        return page.render("molecules.html.j2", molecules_html.context(summary))
+def _diagram(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Any]:
+    """What stands in the report of a phase diagram."""
     rows = view.rows(summary)
     names = view.axes(summary, rows)
     observables = judgement.observable_table(rows, names)
-    context = {
+    return {
         "title": content.title(summary),
         "verdict": judgement.verdict(summary, rows, names),
         "why": judgement.why_table(rows, view.base(summary), names),
@@ -123,6 +123,7 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         "unit": view.unit(summary),
         "flags": content.FLAGS,
         "raised": sorted({flag.rstrip("!") for row in rows for flag in row.flags}),
+        "learned": learned.words(summary),
         "one_round": _one_round(log),
         "methods": sorted({row.method for row in rows if row.method}),
         "settings": content.pairs(summary.get("settings")),
@@ -130,7 +131,6 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         "hardware": content.pairs(summary.get("hardware")),
         "command": str(summary.get("command") or ""),
     }
-    return page.render("report.html.j2", context)
 
 
 CAPTIONS = {
@@ -143,6 +143,9 @@ CAPTIONS = {
     "may be off. Red: where it sees a transition, with its error bar; the shift by the finite size is not in it.",
     "quality": "V-score and split R-hat of the fresh samples of every point; dashes: the plain V-score, which does not "
     "see configurations that the samples never meet.",
+    "structure": "Structure factor over the momenta in the order of summary.json; lines are exact values where known.",
+    "features": "First two principal components of the features z on samples of the pre-trained state, before, during "
+    "and after the pre-training; the share of the variance of the first component above.",
     "pretrain": "Pre-training. Each value comes from the samples of one step while the parameters move: a "
     "picture of convergence, not a result.",
     "rounds": "Adaptation. Energies of fresh samples (solid) and of the held-out part (dashed) of the "
@@ -166,6 +169,8 @@ def pictures(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Pi
         "diagram": figures.diagram_figure(summary) if rows else None,
         "observables": figures.observables_figure(summary),
         "correlations": figures.correlations_figure(summary),
+        "structure": figures.correlations_figure(summary, "structure"),
+        "features": learned.features_figure(summary),
         "terms": figures.terms_figure(summary),
         "quality": figures.quality_figure(summary),
         "pretrain": figures.pretrain_figure(summary, log),

@@ -190,7 +190,8 @@ def observable_table(rows: list[Row], names: tuple[str, ...]) -> Table | None:
         for name, entry in (row.observables | doubted).items():
             body.append([place, name, *_cells(entry)])
             classes.append(ROWS.get(entry.word, ""))
-    return Table(["point", "observable", "value", "exact", "z", "bias", "verdict", "why"], body, classes)
+    held = "exact or reference" if any(entry.source for row in rows for entry in _entries(row)) else "exact"
+    return Table(["point", "observable", "value", held, "z", "bias", "verdict", "why"], body, classes)
 
 
 def spoken_against(table: Table | None) -> Table | None:
@@ -204,12 +205,19 @@ def spoken_against(table: Table | None) -> Table | None:
 def _cells(entry: view.Estimate) -> list[str]:
     return [
         format_value_error(entry.value, entry.error),
-        NOT_AVAILABLE if math.isnan(entry.exact) else f"{entry.exact:.5f}",
+        _held(entry),
         NOT_AVAILABLE if math.isnan(entry.z) else f"{round(entry.z, 1) + 0.0:.1f}",
         format_number(entry.bias),
         entry.word or NOT_AVAILABLE,
         entry.why,
     ]
+
+
+def _held(entry: view.Estimate) -> str:
+    """The exact value, or that of another method with its name."""
+    if not math.isnan(entry.exact):
+        return f"{entry.exact:.5f}"
+    return NOT_AVAILABLE if math.isnan(entry.near) else f"{entry.near:.5f} ({entry.source})"
 
 
 def marks(rows: list[Row]) -> str:

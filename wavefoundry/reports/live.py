@@ -27,7 +27,7 @@ from wavefoundry.reports.tables import NOT_AVAILABLE
 
 @contextmanager
 def view(quiet: bool = False, json: bool = False, console: Console | None = None) -> Iterator[Callable[[Event], None]]:
-    """Display of a run, to be used as ``with view() as emit: run_study(..., emit=emit)``.
+    """Display of a run, which takes its events: the ``emit`` of ``run_study``.
 
     Args:
         quiet: show nothing.

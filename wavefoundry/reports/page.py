@@ -40,7 +40,7 @@ def svg(figure: Figure, name: str) -> Any:
 
     from wavefoundry.reports import style
 
-    # All text inside these SVGs is drawn as outlines, so no name from the run can become markup.
+    # matplotlib escapes all text that it writes, so no name from the run can become markup.
     return Markup(style.to_svg(figure, name))
 
 

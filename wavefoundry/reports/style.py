@@ -31,6 +31,8 @@ COLOURS = {
 SERIES = ("blue", "green", "purple", "amber", "sky")
 MARKERS = ("o", "s", "D", "^", "v")
 COLOUR_MAP = "viridis"
+FONTS = "STIXGeneral, 'STIX Two Text', 'Times New Roman', Tinos, 'Liberation Serif', serif"
+"""Of text in SVG, which is placed by the widths of the first: all of them are about as wide."""
 LONGEST_NAME = 28
 
 STYLE: dict[str, Any] = {
@@ -68,7 +70,7 @@ STYLE: dict[str, Any] = {
     "lines.linewidth": 1.3,
     "lines.markersize": 5,
     "errorbar.capsize": 2,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "svg.hashsalt": "wavefoundry",
 }
 
@@ -155,6 +157,7 @@ def to_svg(figure: Figure, name: str) -> str:
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'xlink:href="#', f'href="#{name}-', svg).replace("xlink:href=", "href=")
     svg = svg.replace("url(#", f"url(#{name}-")
+    svg = svg.replace("font-family: 'STIXGeneral'", f"font-family: {FONTS}")
     # A hundredth of a point is finer than any screen, and halves the size of the page.
     svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
     for colour, code in COLOURS.items():

@@ -41,8 +41,9 @@ A flag that ends in ``!`` means that the number must not be used; it ranks befor
 class Estimate(NamedTuple):
     """A measured number, its error bar and the exact value, each ``nan`` where unknown.
 
-    z: distance from the exact value in error bars. bias: what the state itself may be off. word, why: its own verdict
-    and the reason; empty in records without verdicts.
+    z: distance from the exact value in error bars, else from ``near``. bias: what the state itself may be off. word,
+    why: its own verdict and the reason; empty in records without verdicts. near, source: value of a method that is not
+    exact.
     """
 
     value: float
@@ -52,11 +53,13 @@ class Estimate(NamedTuple):
     bias: float = NAN
     word: str = ""
     why: str = ""
+    near: float = NAN
+    source: str = ""
 
     @property
     def contradicts(self) -> bool:
         """Whether it is beyond four error bars of its exact value, and not merely by a small bar."""
-        return abs(self.z) > 4 and self.word in ("doubtful", "refused")
+        return not math.isnan(self.exact) and abs(self.z) > 4 and self.word in ("doubtful", "refused")
 
 
 class Compared(NamedTuple):
@@ -281,7 +284,9 @@ def _estimate(entry: Any, exact: Any = None) -> Estimate:
     known = number(exact) if math.isnan(known) else known
     z = divide(value - known, error) if math.isnan(z) else z
     word, why = str(entry.get("verdict") or ""), str(entry.get("why") or "")
-    return Estimate(value, error, known, z, number(entry.get("bias")), word, why)
+    other = mapping(entry.get("reference"))
+    near, source = number(other.get("value")), str(other.get("source") or "")
+    return Estimate(value, error, known, z, number(entry.get("bias")), word, why, near, source)
 
 
 def _observables(point: dict[str, Any]) -> tuple[dict[str, Estimate], dict[str, list[Estimate]]]:

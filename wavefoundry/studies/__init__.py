@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,7 @@ def perform(
             for text in directory.warnings:
                 context.warn(text)
             summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
+            summary["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
             directory.write_json("summary.json", summary)
             for name, text in _tables(summary).items():
                 directory.write_text(name, text)

@@ -8,7 +8,9 @@ from wavefoundry.core.hamiltonians.model import Model, Term, Values
 
 
 def _exchange(first: str, second: str | None) -> Callable[[Values, bool], set[str]]:
-    """Antiferromagnetic first neighbours with the Marshall rule, ferromagnetic ones without; second neighbours
+    """Of exchange between spins.
+
+    Antiferromagnetic first neighbours with the Marshall rule, ferromagnetic ones without; second neighbours
     ferromagnetic.
     """
 

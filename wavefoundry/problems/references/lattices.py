@@ -22,7 +22,7 @@ class Settings(NamedTuple):
     """How references are computed.
 
     bonds: bond dimensions of DMRG, ascending; sweeps: most of them at each. memory: bytes. seconds: for one value.
-    values: of a file. exact: whether these are exact.
+    values: of a file. exact: whether these are exact. observables: those that are measured, see ``core.observables``.
     """
 
     bonds: tuple[int, ...] = (32, 64, 128)
@@ -31,6 +31,7 @@ class Settings(NamedTuple):
     seconds: float = 1800.0
     values: given.Values | None = None
     exact: bool = False
+    observables: bool | Sequence[str] = True
 
 
 class Hooks(NamedTuple):
@@ -52,7 +53,7 @@ def find(system: LatticeSystem, method: str, settings: Settings, hooks: Hooks) -
             return _apart(system, method, settings, hooks)
         one = {"closed-form": _closed_form, "lanczos": _lanczos, "literature": _published}.get(method)
         if one is not None:
-            found = one(system)
+            found = one(system, settings)
         elif settings.values is None:
             found = failed("no file was given")
         else:
@@ -82,23 +83,23 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _closed_form(system: LatticeSystem) -> Found:
+def _closed_form(system: LatticeSystem, settings: Settings) -> Found:
     known = observables.closed_form(system)
     if known is None:
         some = ", ".join(name for name, model in MODELS.items() if model.exact is not None)
         return failed(f"no closed form is known here; there are some of {some}, not everywhere")
-    reference, rest, _ = observables.of_values(known, 0.0)
+    reference, rest, _ = observables.of_values(system, known, 0.0, settings.observables)
     return Found(reference.energy, observables=rest)
 
 
-def _lanczos(system: LatticeSystem) -> Found:
+def _lanczos(system: LatticeSystem, settings: Settings) -> Found:
     if 2.0**system.sites > exact.MAX_STATES:
         return failed(f"{system.sites} sites are too many for our own Lanczos, which lists up to 20 spins; try 'ed'")
-    reference, known, _ = observables.diagonalised(system, 0.0)
+    reference, known, _ = observables.diagonalised(system, 0.0, settings.observables)
     return Found(reference.energy, observables=known)
 
 
-def _published(system: LatticeSystem) -> Found:
+def _published(system: LatticeSystem, settings: Settings) -> Found:
     kind = system.geometry or plain(system.extent)
     cells = LATTICES[kind].cells(system.extent)
     found = literature.lookup(system.model, kind, cells, system.periodic, system.values, system.sites)

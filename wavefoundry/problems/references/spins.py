@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.lattices import LATTICES, plain
 
 if TYPE_CHECKING:
     from wavefoundry.problems.spins import LatticeSystem
@@ -28,7 +29,8 @@ class Spins(NamedTuple):
 
     parts: strings of every term, coupling included. extent: edges in sites. basis: sites in a cell. up: number of spins
     up where it is fixed. positive: no off-diagonal element is positive. angles: of the order parameter
-    abs(1/N sum_i exp(i angle) Z_i); moment: the name of its second moment. distances: longest of <Z_0 Z_r>.
+    abs(1/N sum_i exp(i angle) Z_i); moment: the name of its second moment. distances: longest of <Z_0 Z_r>. lattice: as
+    named in ``core.lattices``.
     """
 
     parts: dict[str, Letters]
@@ -41,6 +43,7 @@ class Spins(NamedTuple):
     angles: tuple[float, ...]
     moment: str
     distances: int
+    lattice: str = "chain"
 
     @property
     def sites(self) -> int:
@@ -74,7 +77,7 @@ class Spins(NamedTuple):
         return sum(map(abs, self.strings().values()))
 
     def observables(self, zz: np.ndarray) -> dict[str, float]:
-        """Second moment of the order parameter and correlation functions from <Z_i Z_j>, (sites, sites)."""
+        """Second moment of the order, correlation functions, structure factors from <Z_i Z_j>, (sites, sites)."""
         angles = np.array(self.angles)
         along = np.cos(angles[:, None] - angles[None, :])
         found = {self.moment: float((along * zz).sum()) / self.sites**2}
@@ -83,7 +86,12 @@ class Spins(NamedTuple):
             far = np.roll(grid, -r, axis=0)
             i, j = (grid, far) if self.periodic else (grid[:-r], far[:-r])
             found[f"correlation_{r}"] = float(zz[i.ravel(), j.ravel()].mean())
-        return found
+        table = LATTICES[self.lattice]
+        waves, places = np.array(table.wave_numbers(self.cells)), np.array(table.places(self.cells))
+        phases = np.exp(2j * np.pi * (waves / self.cells) @ (places / table.fine).T)
+        factors = np.real(np.einsum("qi,ij,qj->q", phases, zz, phases.conj())) / self.sites
+        found |= {f"structure_zz_{k}": float(value) for k, value in enumerate(factors)}
+        return found | {"structure_peak": float(factors.max())}
 
 
 def spins_of(system: LatticeSystem) -> Spins:
@@ -92,7 +100,6 @@ def spins_of(system: LatticeSystem) -> Spins:
     Raises:
         InputError: it is no sum of Pauli strings, or has a constraint other than a fixed magnetisation.
     """
-    from wavefoundry.core.lattices import LATTICES
     from wavefoundry.problems import observables
     from wavefoundry.problems.strings import combined, elements
 
@@ -124,6 +131,7 @@ def spins_of(system: LatticeSystem) -> Spins:
         tuple(2 * np.pi * colours / count),
         observables.names(system)[0],
         observables.distances(system),
+        system.geometry or plain(system.extent),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from jaxtyping import PyTree
 
@@ -19,3 +20,4 @@ class Base:
     wavefunction: Wavefunction
     x: PyTree  # (chains, sites)
     convergence: Convergence | None = None  # of its training, where that is known
+    snapshots: Mapping[int, PyTree] = dataclasses.field(default_factory=dict)  # weights on the way, by step

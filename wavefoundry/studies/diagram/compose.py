@@ -9,12 +9,14 @@ import jax
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.studies.diagram.baselines import Kit, Rivals
+from wavefoundry.studies.diagram.checks import check
 from wavefoundry.studies.diagram.comparison import TRANSITION, compared
+from wavefoundry.studies.diagram.learned import Learned
 from wavefoundry.studies.diagram.networks import build_network, conditioned
 from wavefoundry.studies.diagram.overlapping import Overlapped
 from wavefoundry.studies.diagram.referencing import Referenced, References
 from wavefoundry.studies.diagram.several import SeveralBases
-from wavefoundry.studies.diagram.study import BASE, PRETRAIN, DiagramStudy, check
+from wavefoundry.studies.diagram.study import BASE, PRETRAIN, DiagramStudy
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.study import Study
 from wavefoundry.studies.task import Output, Outputs, Task
@@ -83,12 +85,15 @@ def build(spec: DiagramSpec, context: Context) -> Study:
     study = DiagramStudy(spec, context) if spec.one_base else SeveralBases(spec, context)
     bases = [study] if isinstance(study, DiagramStudy) else study.studies
     wanted = spec.evaluate.exact == "auto"
-    references = References(spec.reference, [one.system for one in bases], spec.points_list(), wanted)
+    systems, points_list = [one.system for one in bases], spec.points_list()
+    references = References(spec.reference, systems, points_list, wanted, spec.evaluate.observables)
     for one in bases:
         one.references = references
     points = study.adaptation if isinstance(study, DiagramStudy) else lambda done: study.bases
     plan = study if spec.baselines is None else WithRivals(study, bases[0], context)
-    return Referenced(Overlapped(plan, points, spec.points_list(), spec.evaluate), references)
+    overlapped = Overlapped(plan, points, points_list, spec.evaluate)
+    parts = [study] if isinstance(study, DiagramStudy) else study.bases.parts
+    return Referenced(Learned(overlapped, parts), references)
 
 
 __all__ = ["build", "check"]

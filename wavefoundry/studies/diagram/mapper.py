@@ -58,7 +58,7 @@ class Mapper:
     ):
         self.base, self.adapt, self.evaluate = base, adapt, evaluate
         wanted = evaluate.exact == "auto"
-        self.references = references or References(ReferenceTable(), [base.system], [], wanted)
+        self.references = references or References(ReferenceTable(), [base.system], [], wanted, evaluate.observables)
         self.key = jax.random.fold_in(jax.random.key(seed), 1)
         self.training, self.listed = training, listed
         system = base.system

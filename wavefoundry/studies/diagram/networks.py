@@ -98,8 +98,9 @@ def conditioned(
 
 
 def imposed_by(wavefunction: Wavefunction) -> str:
-    """The symmetry that a network has by construction: shifts by whole patches, or by one site, round the edges; of
-    symmetric ones also how many images stand for the rest.
+    """The symmetry that a network has by construction.
+
+    Shifts by whole patches, or by one site, round the edges; of symmetric ones also how many images stand for the rest.
     """
     backbone: Any = wavefunction.backbone
     if isinstance(backbone, AveragedBackbone | ImagesBackbone):

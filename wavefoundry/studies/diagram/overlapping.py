@@ -15,6 +15,7 @@ from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.states import LatticeState, fidelity_of, fidelity_of_all
 from wavefoundry.studies.diagram.states_kept import states_of
 from wavefoundry.studies.diagram.transitions import MOST, scan_of, transitions_of, varied
+from wavefoundry.studies.diagram.trust import gaps, judged
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.task import Output, Outputs, Task
 
@@ -28,8 +29,13 @@ class Points(Protocol):
 
     points: list[dict[str, float]]
 
-    def records(self, done: Outputs) -> list[dict[str, Any]]: ...
-    def states(self, done: Outputs) -> list[dict[str, np.ndarray] | None]: ...
+    def records(self, done: Outputs) -> list[dict[str, Any]]:
+        """One of every point."""
+        ...
+
+    def states(self, done: Outputs) -> list[dict[str, np.ndarray] | None]:
+        """Weights of every point; None where they are those of the base."""
+        ...
 
     def mappers(self, done: Outputs) -> list[Mapper]:
         """What each of the bases is adapted with."""
@@ -92,10 +98,16 @@ class Overlapped:
         return self.completed(self.plan.summary(done, context), done)
 
     def completed(self, summary: dict[str, Any], done: Outputs) -> dict[str, Any]:
-        """A summary with the transitions; the overlaps are part of the cost of the adaptation."""
+        """A summary with the transitions, and the observables judged by what neighbouring points say of the gap.
+
+        The overlaps are part of the cost of the adaptation.
+        """
         overlaps = done[NAME] if self.wanted else None
         scan = scan_of(summary["points"])
-        found = transitions_of(scan, summary, None if overlaps is None else overlaps.record["pairs"])
+        pairs = None if overlaps is None else overlaps.record["pairs"]
+        found = transitions_of(scan, summary, pairs)
+        known = gaps(scan, pairs)
+        found["points"] = [judged(record, known.get(index)) for index, record in enumerate(summary["points"])]
         if overlaps is None:
             return summary | found
         cost = Cost(**{name: value for name, value in summary["adapt_cost"].items() if name in Cost._fields})

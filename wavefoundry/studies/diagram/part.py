@@ -15,8 +15,13 @@ Event = dict[str, Any]
 class OneBase(Protocol):
     """A base and the points adapted from it."""
 
-    def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]: ...
-    def perform(self, name: str, done: Outputs, progress: Progress) -> Output: ...
+    def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
+        """Those that are known of; ``only`` some of the points."""
+        ...
+
+    def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
+        """Do one of them."""
+        ...
 
     def adaptation(self, done: Outputs) -> Adaptation:
         """The points, once the base is there."""

@@ -24,6 +24,7 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.guided import Guide
 from wavefoundry.models.heads import with_head_weights
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.studies.diagram.observing import Amplitude
 from wavefoundry.studies.diagram.pretraining import energy_unit
 from wavefoundry.studies.diagram.records import MOVED, Estimator, Measured, moved_on
 from wavefoundry.studies.progress import Progress
@@ -114,7 +115,9 @@ class HeadTools:
         """
         keys = jax.random.split(key, len(pools))
         moved = [self.moved(wavefunction, system, pool, k) for pool, k in zip(pools, keys, strict=True)]
-        return estimator.measure(wavefunction.head, np.asarray(system.couplings), pools, moved)  # type: ignore[arg-type]
+        seen = eqx.tree_at(lambda s: s.couplings, self.family, self.family.couplings[0])
+        state = Amplitude(wavefunction, seen, self.layout.chunk)
+        return estimator.measure(wavefunction.head, np.asarray(system.couplings), pools, moved, state)  # type: ignore[arg-type]
 
     def _restart(self, weights: Array, old: Pool, key: Array) -> tuple[PyTree, Guide]:
         head: Any = self.with_weights(weights).head

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -24,6 +25,11 @@ from wavefoundry.engine.vmc import Info, Options, Schedule, block_of, decay, var
 from wavefoundry.problems.strings import strings_of
 from wavefoundry.studies.forecast import DEAF, duration
 from wavefoundry.studies.progress import Pace, Progress
+
+SNAPSHOT = "snapshot/"
+"""Prefix of the weights that a training keeps of its way."""
+SNAPSHOTS = (20, 4)
+"""They are kept after about one part in so many of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +53,11 @@ class Training:
         """Learning rate and damping of every step, padded to whole blocks."""
         return decay(self.learning_rate, self.shift, self.steps, self.tail)
 
+    def on_the_way(self) -> tuple[int, ...]:
+        """Steps, at the ends of blocks, whose weights show how the features came about."""
+        blocks = {max(1, round(self.steps / part / self.block)) for part in SNAPSHOTS}
+        return tuple(sorted(self.block * count for count in blocks if self.block * count < self.steps))
+
 
 class Trainer:
     """Compiles the optimisation once and runs it for any coupling of the family, from any start.
@@ -61,6 +72,7 @@ class Trainer:
     def __init__(self, static: PyTree, trainable: PyTree, training: Training, sites: int):
         self.training, self.sites = training, sites
         self.energies: list[float] = []  # of every step of the run under way, its first member
+        self.snapshots: dict[int, PyTree] = {}  # weights on the way, by step
         self.process = variational(static, trainable, training.options, training.listed)
         self._init = jax.jit(self.process.init, static_argnums=3)
         self._block = block_of(self.process)
@@ -74,10 +86,12 @@ class Trainer:
 
     def start(self, key: jax.Array, params: PyTree, family: System) -> Run:
         """A fresh run from given weights."""
-        self.energies = []
+        self.energies, self.snapshots = [], {}
         return self._init(key, params, family, self.training.chains)
 
-    def run(self, run: Run, family: System, progress: Progress, phase: str, **event: Any) -> Run:
+    def run(
+        self, run: Run, family: System, progress: Progress, phase: str, keep: tuple[int, ...] = (), **event: Any
+    ) -> Run:
         """Go on to the last step, from the newest checkpoint of the task if there is one.
 
         Emits a step event after every block and saves now and then. Blocks are as long as the settings say, or shorter
@@ -86,7 +100,7 @@ class Trainer:
 
         Args:
             run: from ``start``. family: stacked system(s). progress: of the task. phase: name in the events.
-            event: added to events.
+            keep: steps after which the weights are kept in ``snapshots``. event: added to events.
 
         Raises:
             Interrupted: a signal arrived; the state has been saved.
@@ -100,14 +114,18 @@ class Trainer:
         if step < training.steps and self._pace is None:
             progress.compiling("the training step")
         while step < training.steps:
-            run, info = self._next(run, family, schedule, step, progress, phase)
+            until = min((one for one in keep if one > step), default=training.steps)
+            run, info = self._next(run, family, schedule, step, until, progress, phase)
             step += len(info.energy)
+            if step in keep:
+                self.snapshots[step] = run.params
             self.energies += np.real(np.asarray(info.energy))[:, 0].tolist()
             self._check(info, step, limit)
             left = pace.left(step - first, training.steps - step)
             progress.emit(self._event(info, step, phase) | event | {"seconds_left": left})
             if progress.due or (step < training.steps and step - saved >= training.checkpoint_every):
-                progress.save(step, run, energies=self.energies)
+                arrays = tree.to_arrays(run) | snapshot_arrays(self.snapshots)
+                progress.save(step, arrays, energies=self.energies)
                 saved = step
         return run
 
@@ -117,14 +135,16 @@ class Trainer:
             return run, 0
         step, arrays, meta = found
         self.energies = list(meta["energies"])
+        for name in {name.split("/")[1] for name in arrays if name.startswith(SNAPSHOT)}:
+            self.snapshots[int(name)] = tree.from_arrays(run.params, arrays, f"{SNAPSHOT}{name}/")
         progress.say(phase, f"going on from step {step}")
         return tree.from_arrays(run, arrays), step
 
     def _next(
-        self, run: Run, family: System, schedule: Schedule, step: int, progress: Progress, phase: str
+        self, run: Run, family: System, schedule: Schedule, step: int, until: int, progress: Progress, phase: str
     ) -> tuple[Run, Info]:
         """The next block of steps; the first one of all begins with a step that is timed."""
-        size, infos = min(self.training.block, self.training.steps - step), []
+        size, infos = min(self.training.block, until - step), []
         if self._pace is None:
             self._steps(run, family, schedule, step, 0)  # compiles
             run, info = self._steps(run, family, schedule, step, 1)
@@ -194,6 +214,14 @@ class Trainer:
             "rejected": int(info.rejected[-1]),
             "undone": int(info.undone[-1]),
         }
+
+
+def snapshot_arrays(snapshots: Mapping[int, PyTree], prefix: str = "") -> dict[str, np.ndarray]:
+    """Weights by step for the store, under ``snapshot/STEP/`` and ``prefix``."""
+    found: dict[str, np.ndarray] = {}
+    for step, params in snapshots.items():
+        found |= tree.to_arrays(params, f"{SNAPSHOT}{step}/{prefix}")
+    return found
 
 
 def energy_unit(family: Any) -> float:

@@ -15,24 +15,23 @@ from jaxtyping import Array
 from wavefoundry.adapt.pool import Pool, contract
 from wavefoundry.core.devices import mapped, on_devices, shared
 from wavefoundry.core.meter import Cost
-from wavefoundry.core.mixtures import mixed_estimate, mixed_mean, ratio
+from wavefoundry.core.mixtures import mixed_estimate, ratio
 from wavefoundry.core.statistics import Estimate, energy_statistics, z_score
 from wavefoundry.core.types import Head
 from wavefoundry.core.verdict import (
     VARIANCE_WARN,
     Doubt,
     Reference,
-    Verdict,
     graded,
-    observable_verdict,
     reference_doubts,
     refused,
     verdict_of,
 )
 from wavefoundry.engine.one_move import image, move
-from wavefoundry.problems import observables
 from wavefoundry.problems.references.found import Found
 from wavefoundry.problems.spins import LatticeSystem, sign_free
+from wavefoundry.studies.diagram.observing import Amplitude, Drawn, Observed, Observer
+from wavefoundry.studies.diagram.trust import judged
 
 MOVED = 4
 """One of so many samples is moved on for the one-move variance: a quarter more local energies, a bounded estimate."""
@@ -54,23 +53,9 @@ def _images(system: LatticeSystem, head: Head, pool: Pool, stay: Array) -> tuple
 
 @eqx.filter_jit
 @on_devices
-def _observables(system: LatticeSystem, x: Array) -> Array:
-    return mapped(observables.measure(system), x, 1024)
-
-
-@eqx.filter_jit
-@on_devices
 def moved_on(system: LatticeSystem, x: Array, key: Array) -> Array:
     """Every configuration (M, sites) moved once by the Hamiltonian, see ``engine.one_move``."""
     return shared(jax.vmap(lambda a: move(system, a[0], a[1])), (jax.random.split(key, x.shape[0]), x))
-
-
-class Observed(NamedTuple):
-    """A sampled expectation value; deviation: standard deviation of the observable in |psi|^2."""
-
-    value: float
-    error: float
-    deviation: float
 
 
 class Measured(NamedTuple):
@@ -87,24 +72,29 @@ class Estimator:
     Args:
         system: any member of the family.
         chains: chains of a pool.
-        with_observables: measure them as well.
+        wanted: observables that are measured as well, by name, or True or False.
+
+    Raises:
+        InputError: one of them has no meaning for this system.
     """
 
-    def __init__(self, system: LatticeSystem, chains: int, with_observables: bool):
+    def __init__(self, system: LatticeSystem, chains: int, wanted: bool | Sequence[str]):
         self.system, self.chains = system, chains
-        self.names = observables.names(system) if with_observables else []
+        self.observer = Observer(system, chains, wanted)
 
     def energy(self, head: Head, couplings: np.ndarray, pool: Pool) -> Estimate:
         """Energy statistics of the samples of one pool: what guides an adaptation."""
         terms = self._chains([np.asarray(_terms(self.system, head, pool))])
         return energy_statistics(terms @ couplings, self.system.sites, e_inf=self._zero(couplings))
 
-    def measure(self, head: Head, couplings: np.ndarray, pools: Sequence[Pool], moved: Sequence[Pool]) -> Measured:
+    def measure(
+        self, head: Head, couplings: np.ndarray, pools: Sequence[Pool], moved: Sequence[Pool], state: Amplitude
+    ) -> Measured:
         """Energy, terms and observables from pools of |psi|^2 together with pools of moved samples.
 
         Args:
             head: of the wavefunction. couplings: (terms,). pools: drawn from |psi|^2. moved: what ``moved_on`` made of
-                some of their samples, chain by chain.
+                some of their samples, chain by chain. state: the same state, where observables need its amplitudes.
         """
         system = eqx.tree_at(lambda s: s.couplings, self.system, jnp.asarray(couplings))
         every = [*pools, *moved]
@@ -122,10 +112,8 @@ class Estimator:
             mean, error, _ = ratio(np.real(values[..., k]) * amplitude, amplitude**2)
             square = float(np.sum(np.abs(values[..., k]) ** 2) / np.sum(amplitude**2))
             terms[name] = Observed(mean, error, math.sqrt(max(square - mean**2, 0.0)))
-        found = {}
-        if self.names:
-            table = self._chains([np.asarray(_observables(system, pool.x)) for pool in every])
-            found = {name: Observed(*mixed_mean(table[..., k], amplitude)) for k, name in enumerate(self.names)}
+        xs = self._chains([np.asarray(pool.x) for pool in every])
+        found = self.observer.measure(state, Drawn(xs, drawn, amplitude, values @ couplings))
         return Measured(estimate, terms, found)
 
     def _zero(self, couplings: np.ndarray) -> float:
@@ -145,7 +133,7 @@ class Known(NamedTuple):
     """What is known independently of a point: energy and observables, why where there is none, and by which methods.
 
     references: what every method gave, see ``problems.references.found``. method: the one that the energy is held
-    against.
+    against. near: observables of methods that are not exact, with their source.
     """
 
     reference: Reference | None = None
@@ -153,11 +141,7 @@ class Known(NamedTuple):
     why: str | None = None
     references: dict[str, Found] = {}
     method: str | None = None
-
-
-def known_of(system: LatticeSystem) -> Known:
-    """Reference energy and exact observables of a system, as far as they are known."""
-    return Known(*observables.reference_of(system))
+    near: dict[str, tuple[float, str]] = {}
 
 
 class Sampling(NamedTuple):
@@ -186,7 +170,8 @@ def point_record(
         further.append(sign_doubt(estimate, agrees))
     verdict = verdict_of(estimate, reference, further, known.why)
     energy = None if reference is None else reference.energy
-    return {
+    zero = zero_of(system, system.couplings)
+    record = {
         "couplings": system.values,
         "method": method,
         "energy": estimate.mean,
@@ -208,10 +193,7 @@ def point_record(
         "references": {name: _found_fields(one, estimate, system) for name, one in known.references.items()},
         "exact_energy": energy if reference is not None and reference.exact else None,
         **distance(estimate, reference),
-        "observables": {
-            name: observed(one, known.observables.get(name), estimate, verdict)
-            for name, one in measured.observables.items()
-        },
+        "observables": {name: observed(one, name, known, estimate) for name, one in measured.observables.items()},
         "exact_observables": {k: v for k, v in known.observables.items() if k in measured.observables},
         "terms": {
             name: {"value": one.value, "error": one.error, "bias": bias_of(one, estimate)}
@@ -219,7 +201,9 @@ def point_record(
         },
         **verdict.fields(),
         "cost": cost.to_dict(),
+        "energy_scale": abs(estimate.mean - zero) / system.sites,
     }
+    return judged(record)
 
 
 def _reference_fields(known: Known) -> dict[str, Any] | None:
@@ -252,12 +236,18 @@ def distance(estimate: Estimate, reference: Reference | None) -> dict[str, float
     return {"relative_error": relative, "z": z_score(difference, estimate.error, scale or abs(estimate.mean))}
 
 
-def observed(one: Observed, exact: float | None, estimate: Estimate, verdict: Verdict) -> dict[str, Any]:
-    """An observable with its own verdict; ``bias``: what the state itself may be off, 2 sqrt(V) deviations."""
-    bias = bias_of(one, estimate)
-    word, why = observable_verdict(one.value, one.error, exact, bias, verdict)
-    z = None if exact is None else z_score(one.value - exact, one.error, max(abs(exact), 1e-6))
-    return {"value": one.value, "error": one.error, "exact": exact, "z": z, "bias": bias, "verdict": word, "why": why}
+def observed(one: Observed, name: str, known: Known, estimate: Estimate) -> dict[str, Any]:
+    """An observable before its verdict; ``bias``: where it has no drift, 2 sqrt(V) deviations, see ``trust``."""
+    exact, near = known.observables.get(name), known.near.get(name)
+    held = exact if exact is not None else None if near is None else near[0]
+    z = None
+    if held is not None and math.isfinite(one.error):
+        z = z_score(one.value - held, one.error, max(abs(held), 1e-6))
+    drift = one.drift if math.isfinite(one.drift) else None
+    found = {"value": one.value, "error": one.error, "exact": exact, "z": z, "drift": drift}
+    found |= {"bias": bias_of(one, estimate), "verdict": "refused", "why": one.why}
+    found |= {"at": one.at} if one.at else {}
+    return found if exact is not None or near is None else found | {"reference": {"value": near[0], "source": near[1]}}
 
 
 def bias_of(one: Observed, estimate: Estimate) -> float:
@@ -290,7 +280,7 @@ def failed_record(system: LatticeSystem, method: str, cost: Cost, why: str) -> d
     """A point without a usable number: local energies were not finite."""
     nothing = ("energy", "energy_error", "energy_per_site", "variance", "v_score", "v_score_error", "v_score_plain")
     nothing += ("v_score_plain_error", "r_hat", "r_hat_limit", "tau", "ess", "samples", "acceptance", "pool")
-    nothing += ("reference", "exact_energy", "relative_error", "z")
+    nothing += ("reference", "exact_energy", "relative_error", "z", "energy_scale", "gap")
     record = {"couplings": system.values, "method": method} | dict.fromkeys(nothing)
     rest = {"observables": {}, "exact_observables": {}, "terms": {}, "references": {}} | refused(
         "NOT-FINITE", "sampled", why

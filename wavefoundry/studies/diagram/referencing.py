@@ -26,8 +26,10 @@ SHARES = {"ed": 2e6, "dmrg": 2e6, "lanczos": 2e5}
 """Work of a value, guessed, in samples of a training."""
 
 
-def settings_of(table: ReferenceTable, system: LatticeSystem) -> lattices.Settings:
-    """How references are computed, the file of the user's read.
+def settings_of(
+    table: ReferenceTable, system: LatticeSystem, measured: bool | Sequence[str] = True
+) -> lattices.Settings:
+    """How references are computed, the file of the user's read; ``measured``: observables, as in ``[evaluate]``.
 
     Raises:
         InputError: the file cannot be used.
@@ -37,18 +39,23 @@ def settings_of(table: ReferenceTable, system: LatticeSystem) -> lattices.Settin
     values = None
     if table.file is not None and "file" in (table.methods or []):
         scale = float(system.sites) if table.per == "site" else 1.0
-        values = given.read(table.file, system.names, observables.names(system), scale)
+        values = given.read(table.file, system.names, observables.measured(system, measured), scale)
     bonds = lattices.stages(table.bond_dimension)
-    return lattices.Settings(bonds, table.sweeps, memory, 60.0 * table.minutes, values, table.exact)
+    return lattices.Settings(bonds, table.sweeps, memory, 60.0 * table.minutes, values, table.exact, measured)
 
 
-def check_file(table: ReferenceTable, system: LatticeSystem, points: Sequence[Mapping[str, float]]) -> None:
+def check_file(
+    table: ReferenceTable,
+    system: LatticeSystem,
+    points: Sequence[Mapping[str, float]],
+    measured: bool | Sequence[str] = True,
+) -> None:
     """Refuse a file of references that cannot be read, or that has no row for any point.
 
     Raises:
         InputError: see above.
     """
-    values = settings_of(table, system).values
+    values = settings_of(table, system, measured).values
     if values is None:
         return
     rows = [given.lookup(values, system.at(**point).values, table.exact) for point in points]
@@ -63,7 +70,8 @@ class References:
 
     Args:
         table: of the study file. bases: the systems at the pre-training points, one for every base. points: couplings
-            of the points. wanted: False where ``[evaluate] exact`` says that there should be none.
+            of the points. wanted: False where ``[evaluate] exact`` says that there should be none. measured:
+            observables, as there.
     """
 
     def __init__(
@@ -72,7 +80,9 @@ class References:
         bases: Sequence[LatticeSystem],
         points: Sequence[Mapping[str, float]],
         wanted: bool = True,
+        measured: bool | Sequence[str] = True,
     ):
+        self._measured = measured
         self.table, self.wanted = table, wanted and table.methods != []
         self._points, self._bases = [bases[0].at(**point) for point in points], list(bases)
         self._systems: dict[tuple[float, ...], LatticeSystem] = {}
@@ -111,7 +121,7 @@ class References:
             progress.say(KIND, f"{method} at {at}")
         hooks = lattices.Hooks(lambda: progress.stopping, lambda text: progress.say(KIND, f"{method} at {at}: {text}"))
         try:
-            found = lattices.find(system, method, settings_of(self.table, system), hooks)
+            found = lattices.find(system, method, settings_of(self.table, system, self._measured), hooks)
         except InputError as error:  # the file was there when the study began
             found = failed(" ".join(str(error).split()))
         if found is None:
@@ -135,9 +145,8 @@ class References:
         if not self.wanted:
             return Known()
         if _key(system) not in self._known:
-            found = {
-                m: lattices.find(system, m, lattices.Settings(), lattices.Hooks()) for m in lattices.automatic(system)
-            }
+            settings = lattices.Settings(observables=self._measured)
+            found = {m: lattices.find(system, m, settings, lattices.Hooks()) for m in lattices.automatic(system)}
             kept = {m: one for m, one in found.items() if one and (m != "literature" or not one.why)}
             self._known[_key(system)] = known_from(kept, system)
         return self._known[_key(system)]
@@ -207,7 +216,11 @@ def known_from(found: Mapping[str, Found], system: LatticeSystem) -> Known:
     known = next((one.observables for one in exact if one.observables), {})
     reference = None if method is None else found[method].reference(zero)
     why = reasons(found) if method is None else None
-    return Known(reference, known, why, dict(found), method)
+    near: dict[str, tuple[float, str]] = {}
+    for name, one in found.items():
+        if one.energy is not None and one.kind != "exact":
+            near |= {what: (value, one.source or name) for what, value in one.observables.items() if what not in near}
+    return Known(reference, known, why, dict(found), method, near)
 
 
 def _key(system: LatticeSystem) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -18,12 +19,16 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.fidelity import Fidelity, fidelity
 from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.core.verdict import Verdict, observable_verdict
+from wavefoundry.core.verdict import Verdict, observable_verdict, stored_verdict
 from wavefoundry.engine.guided import guide_at
 from wavefoundry.problems import exact
 from wavefoundry.problems.lattice import from_netket as system_from_netket
+from wavefoundry.problems.lattice import observable_strings
+from wavefoundry.problems.local_values import local_values, operators_of
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.studies.diagram.observing import Amplitude
 from wavefoundry.studies.diagram.pretraining import chunk_size
+from wavefoundry.studies.diagram.trust import SAFETY
 
 LARGEST_VECTOR = 2**20
 """Most amplitudes that ``statevector`` lists."""
@@ -86,9 +91,7 @@ class LatticeState:
 
     @property
     def _verdict(self) -> Verdict:
-        record, answers = self.record, self.record["answers"]
-        flags, reasons = tuple(record["flags"]), tuple(record["reasons"])
-        return Verdict(record["verdict"], answers["sampled"], answers["state"], answers["ground"], flags, reasons)
+        return stored_verdict(self.record)
 
     @property
     def _chunk(self) -> int:
@@ -157,7 +160,7 @@ class LatticeState:
         return np.asarray(self._chains(chains, per_chain, seed)).reshape(chains, per_chain, -1)
 
     def expect(self, operator: Any, *, samples: int = 4096, seed: int = 0) -> Expectation:
-        """Expectation value of a real Hermitian NetKet operator on the same Hilbert space.
+        """Expectation value of a Hermitian NetKet operator on the same Hilbert space; its elements may be complex.
 
         Args:
             operator: a Jax operator, or one that NetKet can convert. samples: of |psi|^2. seed: of the chains.
@@ -166,19 +169,28 @@ class LatticeState:
             Mean, error bar, and the verdict an observable of this state deserves.
 
         Raises:
-            InputError: another Hilbert space, complex matrix elements, or no operator.
+            InputError: another Hilbert space, not Hermitian, or no operator.
         """
-        term = self._term(operator)
+        local_of = self._local_values(operator)
         chains, per_chain = self._shape(samples)
         xs = self._chains(chains, per_chain, seed)
-        local = np.asarray(_local(term, self.wavefunction, self.system, xs, self._chunk)).reshape(chains, per_chain)
+        local = np.asarray(local_of(xs)).reshape(chains, per_chain)
         found = energy_statistics(local, None)
-        bias = 2 * math.sqrt(max(self.record.get("v_score") or 0.0, 0.0)) * float(np.std(np.real(local)))
-        word, why = observable_verdict(found.mean, found.error, None, bias, self._verdict)
+        terms = np.asarray(_local(self.system, self.wavefunction, self.system, xs, self._chunk))
+        bias = self._bias(local.reshape(-1), terms @ np.asarray(self.system.couplings))
+        word, why = observable_verdict(found.mean, found.error, None, bias, self._verdict, bars=2.0)
         return Expectation(found.mean, found.error, found.r_hat, chains * per_chain, word, why)
 
-    def _term(self, operator: Any) -> LatticeSystem:
-        """An operator as a system whose only term it is, in the basis of the sign rule."""
+    def _bias(self, local: np.ndarray, energies: np.ndarray) -> float:
+        """What the state may be off, from local values of an operator and of the Hamiltonian, (M,); see ``trust``."""
+        drift = -2 * float(np.mean(np.real(np.conj(local - local.mean()) * (energies - energies.mean()))))
+        gap = self.record.get("gap") or self.record.get("energy_scale")
+        if not gap:
+            return 2 * math.sqrt(max(self.record.get("v_score") or 0.0, 0.0)) * float(np.std(np.real(local)))
+        return SAFETY * abs(drift) / gap
+
+    def _local_values(self, operator: Any) -> Callable[[Array], Array]:
+        """What gives the local values of an operator on samples, (M,), in the basis of the sign rule."""
         hilbert = getattr(operator, "hilbert", None)
         if hilbert != self.system.hilbert:
             raise InputError(
@@ -188,9 +200,23 @@ class LatticeState:
                 where="state.expect: operator",
                 fix="build it on state.system.hilbert",
             )
-        rule = None if self.system.sublattice is None else np.asarray(self.system.sublattice).tolist()
+        if not getattr(operator, "is_hermitian", True):
+            raise InputError(
+                "the operator is not Hermitian",
+                where="state.expect: operator",
+                why="its expectation value is no real number with an error bar",
+                fix="measure (operator + operator.H) / 2 and -1j * (operator - operator.H) / 2 apart",
+            )
+        strings, rule = observable_strings(operator), self.system.sublattice
+        sublattice = None if rule is None else np.asarray(rule)
+        if strings is not None:
+            operators = operators_of([strings], sublattice)
+            amplitude = Amplitude(self.wavefunction, self.system, self._chunk).partial()
+            return lambda xs: local_values(operators, amplitude, xs, self._chunk)[:, 0]
         extent, periodic = self.system.extent, self.system.periodic
-        return system_from_netket({"O": operator}, {"O": 1.0}, extent=extent, periodic=periodic, marshall=rule)
+        listed = None if sublattice is None else sublattice.tolist()
+        term = system_from_netket({"O": operator}, {"O": 1.0}, extent=extent, periodic=periodic, marshall=listed)
+        return lambda xs: _local(term, self.wavefunction, self.system, xs, self._chunk)[:, 0]
 
     def overlap(self, other: LatticeState, *, samples: int = 4096, seed: int = 0) -> Overlap:
         """Fidelity with another state from samples of both, by bridge sampling, see ``core.fidelity``.
@@ -289,8 +315,8 @@ def _log_psi(wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk
 @eqx.filter_jit
 @on_devices
 def _local(term: LatticeSystem, wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk: int) -> Array:
-    """Local values of an operator on samples, (M,); the network sees the couplings of ``system``."""
+    """Local values of operators on samples, (M, terms); the network sees the couplings of ``system``."""
     wavefunction = wavefunction.without_features()
     local = term.expand_batch(lambda x: wavefunction.features(system, x), xs, min(chunk, xs.shape[0]))
     pool = Pool(xs, local, jnp.zeros(xs.shape[0]))  # drawn from this very state
-    return contract(term, wavefunction.head, pool)[:, 0]  # type: ignore[arg-type]
+    return contract(term, wavefunction.head, pool)  # type: ignore[arg-type]

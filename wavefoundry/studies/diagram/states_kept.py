@@ -12,6 +12,7 @@ import numpy as np
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
+from wavefoundry.models.conditioning import fixed
 from wavefoundry.models.heads import with_head_weights
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.states import LatticeState
@@ -34,7 +35,7 @@ def states_of(
             if arrays is None
             else LatticeState(
                 base.system.at(**record["couplings"]),
-                with_arrays(base.wavefunction, arrays),
+                with_arrays(base, arrays),
                 jnp.asarray(arrays["walkers"]),
                 record,
             )
@@ -47,10 +48,11 @@ def base_of(record: Mapping[str, Any]) -> int:
     return (record.get("base") or {"index": 0})["index"]
 
 
-def with_arrays(wavefunction: Wavefunction, arrays: Mapping[str, np.ndarray]) -> Wavefunction:
-    """A wavefunction with the head ``weights`` of a point, with all arrays of a full training, or as it is."""
+def with_arrays(base: Base, arrays: Mapping[str, np.ndarray]) -> Wavefunction:
+    """The network of a base with the head ``weights`` of a point, with all arrays of a full training, or as it is."""
+    wavefunction = base.wavefunction
     if "weights" in arrays:
-        return with_head_weights(wavefunction, jnp.asarray(arrays["weights"]))
+        return with_head_weights(fixed(wavefunction, base.system), jnp.asarray(arrays["weights"]))
     changed = {name: value for name, value in arrays.items() if name != "walkers"}
     return tree.from_arrays(wavefunction, changed) if changed else wavefunction
 

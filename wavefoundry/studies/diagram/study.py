@@ -31,6 +31,7 @@ from wavefoundry.models import SymmetricSpec
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import EnumeratedSystem, enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
+from wavefoundry.problems.measures import momenta
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.adapting import Adaptation
@@ -46,12 +47,11 @@ from wavefoundry.studies.diagram.networks import (
     imposed_by,
     system_of,
 )
-from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size
+from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_size, snapshot_arrays
 from wavefoundry.studies.diagram.records import zero_of
-from wavefoundry.studies.diagram.referencing import References, check_file
+from wavefoundry.studies.diagram.referencing import References
 from wavefoundry.studies.diagram.rivals import held_against
-from wavefoundry.studies.diagram.symmetry import Symmetry, in_sector, sector_of, sector_words, symmetrised
-from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
+from wavefoundry.studies.diagram.symmetry import in_sector, sector_of, sector_words
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.task import Output, Outputs, Task
@@ -83,7 +83,7 @@ def training_of(table: PretrainTable, extent: tuple[int, ...], chunk: int, check
     """Settings of the pre-training as the engine takes them."""
     options = Options(
         moves=max(1, round(table.sweeps * math.prod(extent))), chunk=chunk, solver=table.solver,
-        momentum=table.momentum, extent=extent, moved=table.moved, finite=True, largest=LARGEST,
+        momentum=table.momentum, moved=table.moved, finite=True, largest=LARGEST,
     )  # fmt: skip
     return Training(
         steps=table.steps,
@@ -96,8 +96,6 @@ def training_of(table: PretrainTable, extent: tuple[int, ...], chunk: int, check
     )
 
 
-MODEST = 1e9
-"""Sites times samples times width^2 below which no array is large."""
 LARGEST = 1.0
 """No step changes log psi of a sample by more."""
 LISTED, FULL_SUM = 2**14, 1024
@@ -136,13 +134,13 @@ def pretrain(
     family: Any = (listed or system).family(points)
     params, static = eqx.partition(wavefunction, eqx.is_array)
     trainer = trainer or Trainer(static, tree.all_weights(params), training, system.sites)
-    run = trainer.run(trainer.start(key, params, family), family, progress, "pretrain")
+    run = trainer.run(trainer.start(key, params, family), family, progress, "pretrain", training.on_the_way())
     wavefunction = eqx.combine(run.params, static)
     rest = trainer.convergence(zero_of(system, system.couplings))
     if listed is None:
-        return Base(system, wavefunction, run.sampler.x[0], rest)
+        return Base(system, wavefunction, run.sampler.x[0], rest, trainer.snapshots)
     chosen = sample_listed(wavefunction, family, listed.states, key, table.walkers, training.options.chunk)
-    return Base(system, wavefunction, chosen, rest)
+    return Base(system, wavefunction, chosen, rest, trainer.snapshots)
 
 
 class DiagramStudy:
@@ -187,7 +185,8 @@ class DiagramStudy:
                 self.spec.pretrain, self.system.extent, self.chunk, self.spec.output.checkpoint_every
             )
             base = pretrain(self.first, self.system, self.spec.at_list(), training, self.spec.pretrain, progress)
-            return Output({"rest": None if base.convergence is None else base.convergence.stored()}, base_arrays(base))
+            rest = None if base.convergence is None else base.convergence.stored()
+            return Output({"rest": rest}, base_arrays(base) | snapshot_arrays(base.snapshots))
         if name == BASE:
             progress.compiling("the sampler, the feature pool and head tuning")
             base, spec = self.trained(done), self.spec
@@ -249,40 +248,6 @@ class DiagramStudy:
         spec = self.spec
         found = done[BASE].record | {"steps": spec.pretrain.steps, "cost": done[PRETRAIN].cost.to_dict()}
         return found | ({"trained_together": spec.at_list()} if len(spec.at_list()) > 1 else {})
-
-
-def check(spec: DiagramSpec) -> None:
-    """Refuse a study whose largest arrays cannot be held, or whose files are wrong, before anything is written.
-
-    Raises:
-        InputError: the derivatives of the training, or a pool of the adaptation, do not fit into memory; a symmetry or
-            a sector that cannot be; a file of references that cannot be used.
-    """
-    spec = spec.of_bases()[0]
-    if spec.reference.file is not None:
-        check_file(spec.reference, build_system(spec).system, spec.points_list())
-    sites, walkers = spec.system.sites, spec.pretrain.walkers
-    if spec.adapt.symmetry != "none" or isinstance(spec.wavefunction.symmetry, list):
-        _require_sector(spec)
-    if sites * max(walkers, spec.adapt.samples) * spec.wavefunction.key("width", 1) ** 2 < MODEST:
-        return
-    system = build_system(spec).system
-    wavefunction = build_wavefunction(spec, system)
-    if count_states(system.hilbert, 20) > LISTED:
-        needed = solve_bytes(wavefunction, walkers * len(spec.at_list()), spec.pretrain.solver)
-        require_memory(needed, "a training step", "pretrain.walkers, wavefunction.width", "fewer walkers or weights")
-    if spec.adapt.method in ("head", "auto"):
-        needed = pool_bytes(wavefunction, system.family([{}]), spec.adapt.samples)
-        require_memory(needed, "a pool", "adapt.samples, wavefunction.width", "fewer samples or a narrower network")
-
-
-def _require_sector(spec: DiagramSpec) -> None:
-    """Refuse symmetries that bring nothing, and sectors that the network cannot be in."""
-    system = build_system(spec).system
-    first = build_wavefunction(spec, system)
-    if spec.adapt.symmetry != "none":
-        number = None if spec.adapt.sector == "auto" else spec.adapt.sector
-        symmetrised(first, system, Symmetry(tuple(spec.adapt.symmetry), "amplitude", number))
 
 
 def make_mapper(
@@ -397,7 +362,9 @@ def summary_of(
     records = held_against(records, [pretrained, *others])
     usable = sum(record["energy"] is not None for record in records)
     words = [record["verdict"] for record in (pretrained, *others, *records)]
-    return {
+    numbered = {"structure_zz_0", "structure_spin_0"}
+    waves = momenta(system) if any(numbered & record["observables"].keys() for record in records) else []
+    return ({"momenta": waves} if waves else {}) | {
         "schema": SCHEMA,
         "kind": "diagram",
         "status": "complete" if usable == len(records) else "partial" if usable else "failed",

@@ -198,8 +198,9 @@ def _by_sector(
 
 
 def sector_of(base: Base, adapt: AdaptTable) -> dict[str, Any]:
-    """The sector that a trained state is to be projected on: the one asked for, or the one whose projection has the
-    lowest energy among those that weigh something in it.
+    """The sector that a trained state is to be projected on.
+
+    The one asked for, or the one whose projection has the lowest energy among those that weigh something in it.
 
     Returns:
         What is kept of the choice: parts of the group, images, sector, and the candidates with weight and energy.

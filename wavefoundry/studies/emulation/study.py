@@ -217,8 +217,8 @@ class EmulationStudy:
     def _train_without(self, key: str, done: Outputs, progress: Progress) -> Output:
         """A student of the runs that do not show a process."""
         one = self.list.ablations[key]
-        if one.index == 0:
-            progress.say("importance", f"{self.names[one.student]}: {one.count} trainings")
+        if one.place == 0:
+            progress.say("importance", f"{self.names[one.student]}: {one.among} trainings")
         model, plan = model_of(self.spec.students[one.student]), self.list.shorter(one)
         arrays, meta = pack(ablation.train(self._frames(done), model, plan, one.job, progress))
         return Output(meta, arrays)
@@ -229,7 +229,7 @@ class EmulationStudy:
         student = unpack(dict(trained.arrays), trained.record)
         found = ablation.lost(student, self._truth(done, sharper=True), Pieces(progress))
         record = ablation.record_of(one.job, self.curriculum.items, found)
-        progress.emit(ablation.event_of(student.model.kind, record, one.index, one.count))
+        progress.emit(ablation.event_of(student.model.kind, record, one.place, one.among))
         return Output(record)
 
     def _time(self, done: Outputs, progress: Progress) -> Output:

@@ -36,8 +36,8 @@ class Ablation(NamedTuple):
 
     student: int
     job: Job
-    index: int
-    count: int
+    place: int
+    among: int
 
 
 class TaskList:
@@ -109,7 +109,7 @@ class TaskList:
         return listed
 
     def _truth(self) -> list[Task]:
-        points = self.setting.count * self.setting.grid.n
+        points = self.setting.following * self.setting.grid.n
         share = (self.setting.grid.n / 1024) ** 2 + 60 * EVALUATION * points
         listed = [Task(name, (), share) for name in self.references]
         compared = 20 * EVALUATION * points * len(self.references)

@@ -53,7 +53,7 @@ class Setting(NamedTuple):
     tolerance: float = 5e-3
 
     @property
-    def count(self) -> int:
+    def following(self) -> int:
         """Frames of the reference after the first."""
         return self.frames + LEAD
 
@@ -120,7 +120,7 @@ def drawn(items: Sequence[Item], grid: Grid1D) -> tuple[np.ndarray, np.ndarray]:
 
 def solve_case(item: Item, setting: Setting, piece: Piece = at_once) -> Solved:
     """The truth of one case."""
-    grid, count, dt = setting.grid, setting.count, setting.frame_step
+    grid, count, dt = setting.grid, setting.following, setting.frame_step
     psi, field = item.state(grid), item.potential(grid)
     found = _in_time(psi, field, count, Box(grid, dt), min(setting.tolerance, 1e-5), piece)
     error = found.error + _grid_error(psi, field, count, Box(grid, dt), piece) + ROUND_OFF
@@ -133,7 +133,7 @@ def three_point(items: Sequence[Item], setting: Setting, piece: Piece = at_once)
     solver = Solver(laplacian="fd2", tolerance=setting.tolerance)
     try:
         found = solve(
-            states, fields, setting.count, grid=setting.grid, dt=setting.frame_step, solver=solver, piece=piece
+            states, fields, setting.following, grid=setting.grid, dt=setting.frame_step, solver=solver, piece=piece
         )
     except PhysicsError:
         return None
@@ -227,12 +227,12 @@ def sharpen(truth: Reference, goals: np.ndarray) -> Reference:
 
 def can_be_sharper(error: float, finer: int, goal: float, setting: Setting) -> bool:
     """Whether a case is to be solved again on a finer grid: its error is above its goal, and it can be afforded."""
-    return error > goal and affordable(setting.grid, 2 * int(finer), setting.count, setting.frame_step)
+    return error > goal and affordable(setting.grid, 2 * int(finer), setting.following, setting.frame_step)
 
 
 def sharpen_case(item: Item, solved: Solved, goal: float, setting: Setting, piece: Piece = at_once) -> Solved:
     """One case on finer and finer grids, until its error is below ``goal`` or no more can be afforded."""
-    count = setting.count
+    count = setting.following
     while can_be_sharper(solved.error, solved.finer, goal, setting):
         factor = 2 * int(solved.finer)
         grid = _finer(setting.grid, factor)

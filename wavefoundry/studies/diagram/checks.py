@@ -1,0 +1,47 @@
+"""What only the Hamiltonian and the network of a study file can tell, refused before anything is written."""
+
+from __future__ import annotations
+
+from wavefoundry.artifacts.spec_diagram import DiagramSpec
+from wavefoundry.problems.strings import count_states
+from wavefoundry.studies.diagram.referencing import check_file
+from wavefoundry.studies.diagram.study import LISTED, build_system, build_wavefunction
+from wavefoundry.studies.diagram.symmetry import Symmetry, symmetrised
+from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
+
+MODEST = 1e9
+"""Sites times samples times width^2 below which no array is large."""
+
+
+def check(spec: DiagramSpec) -> None:
+    """Refuse a study whose largest arrays cannot be held, or whose files are wrong, before anything is written.
+
+    Raises:
+        InputError: the derivatives of the training, or a pool of the adaptation, do not fit into memory; a symmetry or
+            a sector that cannot be; a file of references that cannot be used.
+    """
+    spec = spec.of_bases()[0]
+    if spec.reference.file is not None:
+        check_file(spec.reference, build_system(spec).system, spec.points_list(), spec.evaluate.observables)
+    sites, walkers = spec.system.sites, spec.pretrain.walkers
+    if spec.adapt.symmetry != "none" or isinstance(spec.wavefunction.symmetry, list):
+        _require_sector(spec)
+    if sites * max(walkers, spec.adapt.samples) * spec.wavefunction.key("width", 1) ** 2 < MODEST:
+        return
+    system = build_system(spec).system
+    wavefunction = build_wavefunction(spec, system)
+    if count_states(system.hilbert, 20) > LISTED:
+        needed = solve_bytes(wavefunction, walkers * len(spec.at_list()), spec.pretrain.solver)
+        require_memory(needed, "a training step", "pretrain.walkers, wavefunction.width", "fewer walkers or weights")
+    if spec.adapt.method in ("head", "auto"):
+        needed = pool_bytes(wavefunction, system.family([{}]), spec.adapt.samples)
+        require_memory(needed, "a pool", "adapt.samples, wavefunction.width", "fewer samples or a narrower network")
+
+
+def _require_sector(spec: DiagramSpec) -> None:
+    """Refuse symmetries that bring nothing, and sectors that the network cannot be in."""
+    system = build_system(spec).system
+    first = build_wavefunction(spec, system)
+    if spec.adapt.symmetry != "none":
+        number = None if spec.adapt.sector == "auto" else spec.adapt.sector
+        symmetrised(first, system, Symmetry(tuple(spec.adapt.symmetry), "amplitude", number))
