@@ -6,7 +6,6 @@ import os
 import re
 from pathlib import Path
 
-from wavefoundry.artifacts.bundles import is_bundle
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.words import near
 
@@ -26,7 +25,7 @@ def own_folder() -> Path:
 def names() -> list[str]:
     """All models, imported ones last."""
     roots = [root for root in (SHIPPED, own_folder()) if root.is_dir()]
-    found = [sorted(path.name for path in root.iterdir() if is_bundle(path / MODEL)) for root in roots]
+    found = [sorted(path.name for path in root.iterdir() if _holds(path)) for root in roots]
     return list(dict.fromkeys(name for one in found for name in one))
 
 
@@ -38,10 +37,14 @@ def find(name: str) -> Path:
     """
     name = name.removeprefix(PREFIX)
     for root in (SHIPPED, own_folder()):
-        if NAME.fullmatch(name) and is_bundle(root / name / MODEL):
+        if NAME.fullmatch(name) and _holds(root / name):
             return root / name
     there, fix = ", ".join(names()) or "none", near(name, names()) or "wavefoundry models list"
     raise InputError(f"there is no model '{name}'", where="models", why=f"there are: {there}", fix=fix)
+
+
+def _holds(folder: Path) -> bool:
+    return (folder / MODEL / "manifest.json").is_file()
 
 
 def is_named(path: object) -> bool:

@@ -101,7 +101,7 @@ class Methods:
             np.array([one["value"] for one in term]),
             np.array([_bar(one) for one in term]),
         )
-        self._off = np.array([max(record["v_score"] or 0.0, 0.0) for record in scan.records])
+        self._off = np.array([_infidelity(record) for record in scan.records])
         self.jumps = jumps(self.levels, self.fidelities, self.errors) if len(x) > 1 else []
 
     def rows(self, crossings: Sequence[Record]) -> list[dict[str, Any]]:
@@ -194,6 +194,12 @@ class Methods:
         if found.value is not None and highest(curve) in self.jumps:
             return Found(None, None, f"no maximum but a jump at {curve.x[highest(curve)]:.6g}: see crossing")
         return found
+
+
+def _infidelity(record: Record) -> float:
+    """1 - F from the true state, about: variance over the square of what an excitation costs, the energy of a site."""
+    scale = abs(record.get("energy_scale") or 0.0)
+    return min(1.0, max(record["variance"] or 0.0, 0.0) / scale**2) if scale else max(record["v_score"] or 0.0, 0.0)
 
 
 def _bar(entry: Record) -> float:
