@@ -108,8 +108,9 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
     """Read what ``save`` of a pre-trained model wrote, or the pre-trained state of a finished run.
 
     Args:
-        path: the folder, or a run directory.
-        system: of lattices, the family of Hamiltonians it belongs to (operators are code and are not stored).
+        path: the folder, a run directory, or ``zoo:NAME`` (``wavefoundry models list``).
+        system: of lattices, the family of Hamiltonians it belongs to. Runs and named models have it in their study; of
+            others it is needed (operators are code and are not stored).
 
     Returns:
         ``Pretrained``, or ``MoleculeModel`` where the folder holds a model of molecules.
@@ -117,14 +118,17 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
     Raises:
         InputError: nothing to load there, or a system of another size. IntegrityError: damaged.
     """
+    from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.bundles import read_bundle
-    from wavefoundry.artifacts.results import model_folder
+    from wavefoundry.artifacts.results import model_folder, study_of
 
     folder = model_folder(path_of(path, "wf.load"))
     if not folder.is_dir():
         raise InputError(f"there is no saved model at {path}", where="wf.load")
     if api_molecules.is_stored(folder):
         return api_molecules.load(folder)
+    if system is None and (study := study_of(folder)) is not None:
+        system = diagram_study.build_system(study_file.load(study).of_bases()[0]).system
     if system is None:
         fix = "wf.load(path, system)"
         raise InputError("a model of a lattice needs its system", where="wf.load: system", why="it is code", fix=fix)

@@ -37,6 +37,8 @@ app = typer.Typer(
 
 
 app.add_typer(cli_models.app)
+SHIPPED = "ising-chain-24"
+"""The model that ``demo diagram --zoo`` begins with: that of the demonstration itself."""
 
 
 def _kinds(start: str) -> list[str]:
@@ -174,10 +176,14 @@ def demo(
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
+    zoo: Annotated[bool, typer.Option("--zoo", help="Begin with a model that is shipped, without training.")] = False,
 ) -> None:
     """Run a small study that takes a few minutes."""
     text = studies_file.template(kind, "demo-")
-    spec = studies_file.loads(text, source=f"demo {kind}")
+    if zoo and kind != "diagram":
+        raise InputError("--zoo is for demo diagram", where="--zoo", why=f"there is no shipped start of {kind}")
+    given = ["pretrain.steps=0", f'pretrain.warm_start="zoo:{SHIPPED}"'] if zoo else []
+    spec = studies_file.loads(text, source=f"demo {kind}", overrides=given)
     _execute(spec, Mode(out or Path("runs") / f"demo-{kind}", resume, overwrite, json, quiet))
 
 

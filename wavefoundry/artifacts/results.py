@@ -8,7 +8,7 @@ from typing import Any
 
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.bundles import is_bundle
-from wavefoundry.artifacts.layout import ARTIFACTS, SUMMARY
+from wavefoundry.artifacts.layout import ARTIFACTS, SPEC, SUMMARY
 from wavefoundry.artifacts.manifest import check_schema
 from wavefoundry.artifacts.named import MODEL, find, is_named
 from wavefoundry.artifacts.seal import is_run_folder, is_sealed, require_intact
@@ -62,6 +62,14 @@ def model_folder(path: str | os.PathLike[str], name: str = "base") -> Path:
     if is_sealed(folder) or (folder / ARTIFACTS / name).is_dir():
         require_intact(folder)
     return folder / ARTIFACTS / name if (folder / ARTIFACTS / name).is_dir() else folder
+
+
+def study_of(folder: Path) -> Path | None:
+    """The study of a diagram that a stored model comes from: of its run, or beside a model with a name."""
+    for path in (folder.parent.parent / SPEC, folder.parent / "study.toml"):
+        if path.is_file() and 'kind = "diagram"' in path.read_text(encoding="utf-8"):
+            return path
+    return None
 
 
 def is_copy(folder: Path) -> bool:

@@ -226,7 +226,10 @@ def reference_doubts(energy: float, error: float, reference: Reference | None) -
     if unsettled(energy, error, reference):
         return [], None
     if relative <= CLOSE and error <= 5 * CLOSE * scale or relative + 2 * error / scale <= 5 * CLOSE:
-        return [], f"agrees with the {source} energy to {relative:.1g}"
+        off = abs(difference) / scale
+        if difference < -3 * error and not reference.exact:
+            return [], f"within {off:.1g} of the {source} energy, and below it, as it may be"
+        return [], f"agrees with the {source} energy to {off:.1g}"
     why = f"the error bar of {error / scale:.1g} (relative) is too large to compare it with the {source} energy"
     return [Doubt("LOW-PRECISION", "ground", False, why)], None
 
