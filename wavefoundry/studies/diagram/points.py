@@ -232,9 +232,9 @@ def adapt_point(
     """Measure a tuned head on fresh samples, and keep tuning on them for as long as held-out evidence says so.
 
     A head is final when tuning it further on its own fresh samples does not lower the held-out energy by more than
-    twice the (paired) error or the tolerance. A head whose fresh samples are worse than the state before it, the
-    untuned one included, is given up for that one. The reported numbers come from samples drawn after the head was
-    fixed.
+    twice the (paired) error or the tolerance. A head whose fresh samples are worse than those of the one before
+    it is given up for that one; where all are worse than the untuned state, they are given up for this. The reported
+    numbers come from samples drawn after the head was fixed.
 
     Args:
         tools, estimator: compiled programs. system: the family at this coupling. start: tuned head, and what it was
@@ -258,13 +258,13 @@ def adapt_point(
             {"event": "round", **event, "round": rounds.draws, "energy": now.energy, "energy_error": now.error}
             | {"ess": rounds.ess[-1], "held_out": rounds.held_out}
         )
-        if worse or rounds.draws >= tools.rounds:
+        if (worse and rounds.draws > 1) or rounds.draws >= tools.rounds:
             break
         (tuned,) = tools.tune(system, [rounds.weights], [jnp.asarray(couplings)], now.pool)
         gain, error = float(tuned.gain), float(tuned.gain_error)
         rounds.held_out = float(tuned.held_out)
         if not np.isfinite(gain) or gain < max(2 * error, tools.tolerance * abs(now.energy)):
-            converged = True
+            converged = not worse
             break
         rounds.weights = tuned.weights
         rounds.ess.append(float(tuned.ess))
