@@ -124,7 +124,7 @@ CALLS = {
     "no sites": (lambda: untyped.lattice.j1j2_chain(0), "0 is no number of sites"),
     "a cube": (lambda: untyped.lattice.ising((2, 2, 2)), "3 edges"),
     "half a torus": (lambda: untyped.toric.toric(2, 2.5), "2.5 is no number"),
-    "a file for a study": (lambda: untyped.run_study("x.toml", "out"), "spec.load"),
+    "a file for a study": (lambda: untyped.run_study("x.toml", "out"), "no such study file"),
     "a table for a study": (lambda: untyped.run_study({"kind": "diagram"}, "out"), "dict is no accepted study"),
     "collapse": (lambda: untyped.collapse(3), "int is no path"),
     "compact": (lambda: untyped.compact(3), "wf.prune"),

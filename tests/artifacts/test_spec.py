@@ -146,12 +146,12 @@ def test_a_study_cannot_be_changed_in_place():
 )
 def test_the_automatic_patch_tiles_the_lattice(lattice, edge):
     spec = loads(MINIMAL, overrides=[f"system.lattice={lattice}"])
-    assert spec.wavefunction.patch_on(spec.system.lattice, spec.sign_free()) == edge
+    assert spec.settled()["patch"] == edge
     assert all(length % edge == 0 for length in spec.system.lattice.shape)
 
 
 def head_kind(spec):
-    return spec.wavefunction.head_for(spec.sign_free())
+    return spec.settled()["head"]
 
 
 def test_a_real_head_is_chosen_only_where_the_ground_state_is_positive():

@@ -413,7 +413,7 @@ def stopping(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return go
 
 
-TIMES = re.compile(r"cost|seconds|time|command")
+TIMES = re.compile(r"cost|seconds|time|command|finished")
 
 
 def numbers(value: Any) -> Any:

@@ -141,7 +141,8 @@ class Observer:
             second = next((name for name in one.names if name.endswith("m2")), None)
             if second is not None:
                 m2, m4 = (mine[..., one.names.index(name)] for name in (second, second.replace("m2", "m4")))
-                found[second.replace("m2", "binder")] = _binder(m2, m4, amplitude, residual)
+                if np.any(m2):  # in a sector of no magnetisation there is no ratio
+                    found[second.replace("m2", "binder")] = _binder(m2, m4, amplitude, residual)
         return found
 
     def _local(self, values: np.ndarray, drawn: Drawn) -> dict[str, Observed]:
