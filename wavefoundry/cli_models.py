@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_text
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wavefoundry.artifacts import files, named, zoo
-from wavefoundry.core.errors import StorageError
+from wavefoundry.artifacts import named, zoo
+from wavefoundry.cli_output import echo_json
 
 app = typer.Typer(
     name="models",
@@ -34,7 +32,7 @@ def list_models(json: Json = False) -> None:
     """List all models with their verdicts."""
     rows = [zoo.entry(name).row() for name in named.names()]
     if json:
-        typer.echo(json_text.dumps(rows, indent=1))
+        echo_json(rows)
         return
     width = max((len(row["name"]) for row in rows), default=4)
     for row in rows:
@@ -48,7 +46,7 @@ def show(name: Name, json: Json = False) -> None:
     """Show the card of a model; --json gives its whole record."""
     one = zoo.entry(name)
     if json:
-        typer.echo(json_text.dumps(files.plain(one.row() | {"record": one.record}), indent=1))
+        echo_json(one.row() | {"record": one.record})
     else:
         typer.echo((one.folder / zoo.CARD).read_text(encoding="utf-8"), nl=False)
 
@@ -58,13 +56,7 @@ def get(
     name: Name, out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where its folder goes.")] = Path()
 ) -> None:
     """Copy a model into a folder of its own, with the study that makes it again."""
-    one = zoo.entry(name)
-    target = out / one.name
-    if target.exists():
-        raise StorageError(f"{target} is there already")
-    with files.storage("write", target):
-        shutil.copytree(one.folder, target)
-    typer.echo(str(target))
+    typer.echo(str(zoo.copy(name, out)))
 
 
 @app.command()

@@ -11,8 +11,8 @@ from wavefoundry.core.words import near
 
 SHIPPED = Path(__file__).parents[1] / "zoo"
 PREFIX = "zoo:"
-MODEL = "model"
-"""Folder of weights and description within that of a model."""
+MODEL, STUDY = "model", "study.toml"
+"""Within the folder of a model: weights and description, and the study that made them."""
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 

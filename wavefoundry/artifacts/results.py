@@ -10,7 +10,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.bundles import is_bundle
 from wavefoundry.artifacts.layout import ARTIFACTS, SPEC, SUMMARY
 from wavefoundry.artifacts.manifest import check_schema
-from wavefoundry.artifacts.named import MODEL, find, is_named
+from wavefoundry.artifacts.named import MODEL, STUDY, find, is_named
 from wavefoundry.artifacts.seal import is_run_folder, is_sealed, require_intact
 from wavefoundry.core.errors import IntegrityError
 
@@ -66,7 +66,7 @@ def model_folder(path: str | os.PathLike[str], name: str = "base") -> Path:
 
 def study_of(folder: Path) -> Path | None:
     """The study of a diagram that a stored model comes from: of its run, or beside a model with a name."""
-    for path in (folder.parent.parent / SPEC, folder.parent / "study.toml"):
+    for path in (folder.parent.parent / SPEC, folder.parent / STUDY):
         if path.is_file() and 'kind = "diagram"' in path.read_text(encoding="utf-8"):
             return path
     return None

@@ -15,12 +15,13 @@ from wavefoundry._version import __version__
 from wavefoundry.artifacts import files, spec
 from wavefoundry.artifacts.bundles import is_bundle, read_bundle
 from wavefoundry.artifacts.layout import ARTIFACTS, SPEC
-from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, find, own_folder
+from wavefoundry.artifacts.manifest import MANIFEST
+from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, STUDY, find, own_folder
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.seal import is_run_folder, require_intact
 from wavefoundry.core.errors import InputError, StorageError
 
-STUDY, CARD = "study.toml", "README.md"
+CARD = "README.md"
 
 
 class Entry(NamedTuple):
@@ -37,11 +38,6 @@ class Entry(NamedTuple):
     record: dict[str, Any]
     size: int
     checksum: str
-
-    @property
-    def model(self) -> Path:
-        """Folder of weights and description."""
-        return self.folder / MODEL
 
     def row(self) -> dict[str, Any]:
         """What lists and cards show."""
@@ -74,9 +70,10 @@ def read(folder: Path, shipped: bool = False) -> Entry:
     """A model in a folder, every sum checked."""
     _, meta = read_bundle(folder / MODEL)
     study = spec.loads(files.read_plain(folder / STUDY).decode(), source=str(folder / STUDY))
-    manifest = files.decode_json(files.read_plain(folder / MODEL / "manifest.json"), folder / MODEL)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Entry(folder.name, folder, shipped, study, meta.get("record", {}), size, manifest["checksum"])
+    manifest = folder / MODEL / MANIFEST
+    checksum = files.decode_json(files.read_plain(manifest), manifest)["checksum"]
+    return Entry(folder.name, folder, shipped, study, meta.get("record", {}), size, checksum)
 
 
 def title_of(study: Any, record: dict[str, Any]) -> str:
@@ -134,13 +131,22 @@ def export(run: str | os.PathLike[str], name: str, out: str | os.PathLike[str], 
         raise InputError(f"{folder} holds no model '{base}'", where="models export", fix=fix)
     require_intact(folder)
     summary = read_results(folder) or {}
-    records = dict(zip(_bases(summary), [*summary.get("bases", [summary.get("pretrain", {})])], strict=True))
-    cost = (records.get(base) or {}).get("cost") or {}
+    records = summary.get("bases") or [summary.get("pretrain", {})]
+    cost = records[int(base.removeprefix("base").removeprefix("-") or 0)].get("cost") or {}
     return _placed(folder / ARTIFACTS / base, folder / SPEC, target, cost.get("cpu_seconds"))
 
 
-def _bases(summary: dict[str, Any]) -> list[str]:
-    return [f"base-{number}" if number else "base" for number in range(len(summary.get("bases", [None])))]
+def copy(name: str, out: Path) -> Path:
+    """Copy a model into ``out/NAME``.
+
+    Raises:
+        InputError: no model has this name. StorageError: ``out/NAME`` is there already.
+    """
+    one = entry(name)
+    target = _free(out / one.name)
+    with files.storage("write", target):
+        shutil.copytree(one.folder, target)
+    return target
 
 
 def take(source: str | os.PathLike[str], name: str | None = None) -> Entry:
@@ -162,9 +168,7 @@ def take(source: str | os.PathLike[str], name: str | None = None) -> Entry:
 
 
 def _placed(model: Path, study: Path, target: Path, seconds: float | None = None, given: Path | None = None) -> Entry:
-    if target.exists():
-        raise StorageError(f"{target} is there already")
-    with files.storage("write", target):
+    with files.storage("write", _free(target)):
         target.parent.mkdir(parents=True, exist_ok=True)
         staged = files.staged_name(target)
         shutil.copytree(model, staged / MODEL)
@@ -174,6 +178,12 @@ def _placed(model: Path, study: Path, target: Path, seconds: float | None = None
         (staged / CARD).write_text(text, encoding="utf-8")
         staged.rename(target)
     return read(target)
+
+
+def _free(target: Path) -> Path:
+    if target.exists():
+        raise StorageError(f"{target} is there already")
+    return target
 
 
 def _name(name: str) -> str:

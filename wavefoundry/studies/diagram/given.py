@@ -8,34 +8,31 @@ import numpy as np
 
 from wavefoundry.artifacts.bundles import read_bundle
 from wavefoundry.artifacts.results import model_folder
-from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.types import Wavefunction
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.task import Output
 
 WHERE = "pretrain.warm_start"
 
 
-def taken(path: str, wavefunction: Wavefunction, system: LatticeSystem) -> Output:
+def taken(path: str, system: LatticeSystem) -> Output:
     """What a pre-training of no steps gives: the model as it is, with its walkers.
 
     Args:
-        path: of a model, a run, or ``zoo:NAME``. wavefunction: of the same shape. system: at its couplings, with its
-            sign rule.
+        path: of a model whose network fits (``study.warm_start``), a run, or ``zoo:NAME``. system: at its couplings,
+            with its sign rule.
 
     Raises:
-        InputError: the model belongs to other couplings, another sign rule or another network.
+        InputError: the model belongs to other couplings or another sign rule.
     """
     arrays, meta = read_bundle(model_folder(path))
     record = meta.get("record", {})
-    tree.from_arrays(wavefunction, arrays, "wavefunction")
     if (at := record.get("couplings")) != system.values:
         fix = f"at = {{ {', '.join(f'{name} = {value:g}' for name, value in (at or {}).items())} }}"
         raise InputError(f"{path} was trained at {_words(at)}, not at {_words(system.values)}", where=WHERE, fix=fix)
-    rule = None if system.sublattice is None else np.asarray(system.sublattice, np.uint8)
-    if not np.array_equal(arrays.get("sign_rule", ()), () if rule is None else rule):
+    rule = () if system.sublattice is None else np.asarray(system.sublattice, np.uint8)
+    if not np.array_equal(arrays.get("sign_rule", ()), rule):
         raise InputError(f"{path} was trained with another sign rule", where=WHERE, fix="system.marshall")
     rest = Convergence.of(record.get("convergence"))
     return Output({"rest": None if rest is None else rest.stored()}, arrays)

@@ -179,7 +179,7 @@ class DiagramStudy:
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of them."""
         if name == PRETRAIN and self.spec.pretrain.steps == 0:
-            return taken(str(self.spec.pretrain.warm_start), self.first, self.system)
+            return taken(str(self.spec.pretrain.warm_start), self.system)
         if name == PRETRAIN:
             training = training_of(
                 self.spec.pretrain, self.system.extent, self.chunk, self.spec.output.checkpoint_every
