@@ -62,6 +62,12 @@ def sample(family: Any, wavefunction: Wavefunction, chains: int = CHAINS, moves:
     return eqx.filter_jit(metropolis)(wavefunction, family, walkers, moves, 512)
 
 
+def guide_of(wavefunction: Wavefunction, family: Any, x: Any) -> guided.Guide:
+    """Proposals for a family of one member, fitted to its walkers (1, chains, sites)."""
+    guide = guided.guide_at(wavefunction, family, x[0], family.extent, 512)
+    return jax.tree.map(lambda a: a[None], guide)
+
+
 def in_sector(total_sz: float) -> lattice.LatticeSystem:
     """Heisenberg chain of 6 sites in a sector of the magnetisation."""
     hilbert = nk.hilbert.Spin(0.5, 6, total_sz=total_sz)
@@ -107,7 +113,7 @@ def test_guided_walkers_are_distributed_as_the_wavefunction(network: Any, name: 
     system = MOVES_OF[name]()
     wavefunction, family = smooth(network, system), system.family([{}])
     code, expected = probabilities(system, wavefunction)
-    guide = guided.guides_at(wavefunction, family, init_walkers(jax.random.key(1), family, 500).x, system.extent, 512)
+    guide = guide_of(wavefunction, family, init_walkers(jax.random.key(1), family, 500).x)
     assert int(guide.rounds[0]) > 0, "the model is in use"
     walkers = init_walkers(jax.random.key(0), family, CHAINS)
     step = eqx.filter_jit(lambda w: guided.guided(wavefunction, family, w, guide, 512))
@@ -180,7 +186,7 @@ def test_chains_where_the_model_is_wrong_are_not_left_behind():
     system, wavefunction = lattice.ising_chain(32), Wavefunction(Kinked(), Straight())  # type: ignore[arg-type]
     family, chains = system.family([{}]), 128
     x = sample(family, wavefunction, chains, 500).x
-    guide = guided.guides_at(wavefunction, family, x, system.extent, 512)
+    guide = guide_of(wavefunction, family, x)
     assert int(guide.rounds[0]) > 0, "in use"
     apart = jnp.broadcast_to(jnp.where(jnp.arange(32) % 2, 1, -1).astype(x.dtype), (1, 16, 32))
     walkers = Walkers(apart, jax.random.key(0), jnp.array(1.0), jnp.array(0.0))

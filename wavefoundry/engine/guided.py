@@ -139,25 +139,16 @@ def fit_guide(
     )
 
 
-def guides_at(
-    wavefunction: Wavefunction,
-    family: System,
-    xs: PyTree,
-    extent: tuple[int, ...],
-    chunk: int,
-) -> Guide:
-    """Proposals for every member (leading axis R) from equally weighted samples (R, M, ...) of its |psi|^2."""
+@eqx.filter_jit
+@on_devices
+def guide_at(wavefunction: Wavefunction, family: System, xs: PyTree, extent: tuple[int, ...], chunk: int) -> Guide:
+    """Proposals for the only member of a family from equally weighted samples (M, ...) of its |psi|^2.
+
+    They may be the walkers of a training.
+    """
 
     def one(system: System, xs: PyTree) -> Guide:
         log = mapped(lambda x: wavefunction(system, x).log.astype(jnp.float64), xs, chunk)
         return fit_guide(xs, log, jnp.full(log.shape, 1.0 / log.shape[0]), extent)
 
-    return over_family(one, family, xs)
-
-
-@eqx.filter_jit
-@on_devices
-def guide_at(wavefunction: Wavefunction, family: System, xs: PyTree, extent: tuple[int, ...], chunk: int) -> Guide:
-    """``guides_at`` for one system: samples without member axis, e.g. the walkers of a training."""
-    guide = guides_at(wavefunction, family, jax.tree.map(lambda a: a[None], xs), extent, chunk)
-    return jax.tree.map(lambda a: a[0], guide)
+    return jax.tree.map(lambda a: a[0], over_family(one, family, jax.tree.map(lambda a: a[None], xs)))
