@@ -226,10 +226,10 @@ def distances(points: list[dict[str, float]], at: dict[str, float]) -> np.ndarra
 
 def spread(points: list[dict[str, float]], at: dict[str, float]) -> list[dict[str, float]]:
     """The place of the pre-training and up to four points, each as far as can be from those before it."""
-    found = [at]
-    while len(found) < TOGETHER and (rest := [point for point in points if point not in found]):
-        nearest = [min(distances(points, one)[points.index(point)] for one in found) for point in rest]
-        found.append(rest[int(np.argmax(nearest))])
+    found, nearest = [at], distances(points, at)
+    while len(found) < TOGETHER and nearest.max() > 0:
+        found.append(points[int(np.argmax(nearest))])
+        nearest = np.minimum(nearest, distances(points, found[-1]))
     return found
 
 

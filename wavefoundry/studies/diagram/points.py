@@ -244,9 +244,10 @@ def adapt_point(
     couplings, converged = np.asarray(system.couplings), False
     rounds = Rounds.of(tools, start, progress)
     if rounds.best is None:
-        rounds.best = _untuned(tools, estimator, couplings, start)
+        rounds.best = _judged(tools, estimator, couplings, (start.warm, start.pool, start.acceptance))
     while True:
-        now = _drawn(tools, estimator, couplings, rounds, jax.random.fold_in(key, rounds.draws))
+        fresh = tools.fresh(rounds.weights, rounds.pool, jax.random.fold_in(key, rounds.draws))
+        now = _judged(tools, estimator, couplings, fresh)
         rounds.draws += 1
         best = rounds.best
         limit = best.energy + 2 * np.hypot(now.error, best.error)
@@ -278,14 +279,10 @@ def adapt_point(
     return Outcome(measured, warm, pool, rounds.draws, min(rounds.ess), rounds.best.acceptance, converged)
 
 
-def _untuned(tools: HeadTools, estimator: Estimator, couplings: np.ndarray, start: Start) -> Drawn:
-    """The state that a head was tuned from, on the samples that it was tuned on."""
-    estimate = estimator.energy(tools.with_weights(start.warm.weights).head, couplings, start.pool)  # type: ignore[arg-type]
-    return Drawn(start.warm, start.pool, estimate.mean, estimate.error, start.acceptance)
-
-
-def _drawn(tools: HeadTools, estimator: Estimator, couplings: np.ndarray, rounds: Rounds, key: Array) -> Drawn:
-    warm, pool, acceptance = tools.fresh(rounds.weights, rounds.pool, key)
-    head = tools.with_weights(rounds.weights).head
-    estimate = estimator.energy(head, couplings, pool)  # type: ignore[arg-type]
+def _judged(
+    tools: HeadTools, estimator: Estimator, couplings: np.ndarray, drawn: tuple[WarmStart, Pool, float | None]
+) -> Drawn:
+    """A head with its energy on samples of its own."""
+    warm, pool, acceptance = drawn
+    estimate = estimator.energy(tools.with_weights(warm.weights).head, couplings, pool)  # type: ignore[arg-type]
     return Drawn(warm, pool, estimate.mean, estimate.error, acceptance)
