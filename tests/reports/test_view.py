@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from wavefoundry.reports import view
+from wavefoundry.reports import view, view_log
 
 
 def test_a_row_is_per_site_and_keeps_its_definitions(fabricate):
@@ -99,13 +99,13 @@ def test_a_resumed_log_counts_each_step_once():
         {"event": "step"},
         {"event": "other"},
     ]
-    assert [(event["step"], event["energy"]) for event in view.steps(log)] == [(0, 1), (1, 2), (2, 2), (3, 2)]
+    assert [(event["step"], event["energy"]) for event in view_log.steps(log)] == [(0, 1), (1, 2), (2, 2), (3, 2)]
 
 
 def test_rounds_find_their_point():
     rows = view.rows({"points": [{"couplings": {"J": 1.0, "h": h}} for h in (0.8, 0.9)]})
     log = [{"event": "round", "point": {"h": 0.9}, "round": index, "energy": -index} for index in (1, 0)]
     log += [{"event": "round", "point": {"couplings": {"J": 1.0, "h": 0.8}}, "round": 0, "energy": -7}]
-    first, second = view.adaptation_rounds(log, rows)
+    first, second = view_log.adaptation_rounds(log, rows)
     assert [event["energy"] for event in first] == [-7]
     assert [event["energy"] for event in second] == [0, -1]

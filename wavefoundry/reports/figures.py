@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from wavefoundry.core.verdict import VARIANCE_REFUSE, VARIANCE_WARN
-from wavefoundry.reports import view
+from wavefoundry.reports import view, view_log
 from wavefoundry.reports.panels import (
     MARKS,
     Panel,
@@ -243,7 +243,7 @@ def pretrain_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figur
     The energies are those of the samples of each step, at parameters that still move: display values, not
     results.
     """
-    steps = view.steps(log)
+    steps = view_log.steps(log)
     scale = view.sites(summary)
     scale = 1.0 if math.isnan(scale) else scale
     exact = _exact_pretraining(summary)
@@ -287,7 +287,7 @@ def rounds_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure 
     more than one round, which leaves no course to show.
     """
     every = view.rows(summary)
-    tuned = [(row, events) for row, events in zip(every, view.adaptation_rounds(log, every), strict=True) if events]
+    tuned = [(row, events) for row, events in zip(every, view_log.adaptation_rounds(log, every), strict=True) if events]
     if all(len(events) < 2 for _, events in tuned):
         return None
     rows = [row for row, _ in tuned]

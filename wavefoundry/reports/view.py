@@ -241,12 +241,12 @@ def _row(point: dict[str, Any], scale: float) -> Row:
         observables=observables,
         profiles=profiles,
         terms={name: Estimate(term.value / scale, term.error / scale) for name, term in terms.items()},
-        base=_base_of(point),
+        base=base_of(point),
         references=_references(point, scale),
     )
 
 
-def _base_of(entry: dict[str, Any]) -> float:
+def base_of(entry: dict[str, Any]) -> float:
     """Number of the base that a record or an event belongs to; the first one where it does not say."""
     base = entry.get("base")
     found = number(mapping(base).get("index") if isinstance(base, dict) else base)
@@ -354,48 +354,3 @@ def unit(summary: dict[str, Any]) -> str:
 def label(couplings: dict[str, float], names: tuple[str, ...]) -> str:
     """Short text of a point, ``h = 0.9, J2 = 0.4``."""
     return ", ".join(f"{name} = {couplings[name]:g}" for name in names if name in couplings)
-
-
-def steps(log: list[dict[str, Any]], phase: str = "pretrain") -> list[dict[str, Any]]:
-    """Optimisation steps of one phase in order; of a step that a resumed run repeated, the last record.
-
-    Of several bases those of the first.
-    """
-    found = {}
-    for event in log:
-        ours = event.get("event") == "step" and event.get("phase", phase) == phase and not _base_of(event)
-        if ours and not math.isnan(number(event.get("step"))):
-            found[number(event["step"])] = event
-    return [found[step] for step in sorted(found)]
-
-
-_Place = tuple[float, tuple[tuple[str, float], ...]]
-"""Number of a base, and couplings."""
-
-
-def adaptation_rounds(log: list[dict[str, Any]], found: list[Row]) -> list[list[dict[str, Any]]]:
-    """Rounds of tuning of each row, in order; of a round that a resumed run repeated, the last record."""
-    recorded = _rounds_by_couplings(log)
-    return [
-        next(
-            (
-                events
-                for (base, at), events in recorded
-                if base == row.base and all(row.couplings.get(name) == value for name, value in at)
-            ),
-            [],
-        )
-        for row in found
-    ]
-
-
-def _rounds_by_couplings(log: list[dict[str, Any]]) -> list[tuple[_Place, list[dict[str, Any]]]]:
-    found: dict[_Place, dict[float, dict[str, Any]]] = {}
-    for event in log:
-        point = mapping(event.get("point"))
-        # A point is written either as its couplings or as an object that holds them.
-        named = couplings_of(point if "couplings" in point else {"couplings": point})
-        index = number(event.get("round"))
-        if event.get("event") == "round" and named and not math.isnan(index):
-            found.setdefault((_base_of(event), tuple(sorted(named.items()))), {})[index] = event
-    return [(key, [events[index] for index in sorted(events)]) for key, events in found.items()]
