@@ -15,7 +15,7 @@ from wavefoundry.artifacts.spec_tables import PretrainTable, Table
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect
 from wavefoundry.core.molecule import Molecule
-from wavefoundry.core.words import near
+from wavefoundry.core.words import assigned, near
 from wavefoundry.models import ElectronsSpec, EmulatorSpec, SymmetricSpec
 from wavefoundry.problems.spins import LatticeSystem
 
@@ -110,7 +110,7 @@ def check_not_empty(system: LatticeSystem, points: Sequence[Mapping[str, float]]
     """Unknown couplings, values that are no numbers, and points at which no coupling is left are refused."""
     for point in points:
         if not any(system.at(**point).values.values()):
-            named = ", ".join(f"{name} = {value:g}" for name, value in system.at(**point).values.items())
+            named = assigned(system.at(**point).values)
             raise InputError(f"the Hamiltonian vanishes at {named}", where=where, why="every coupling is zero there")
 
 

@@ -12,7 +12,7 @@ from wavefoundry.core.expect import Problem
 from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.observables import chosen
-from wavefoundry.core.words import near
+from wavefoundry.core.words import assigned, near
 
 MAX_SITES = 4096
 MAX_POINTS = 10_000
@@ -208,7 +208,7 @@ def _values(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> 
             continue
         bases = [] if path[0] != "pretrain" or pretrain.together is True else grid(table)
         if twice := next((base for base in bases if bases.count(base) > 1), None):
-            where = ", ".join(f"{name} = {value:g}" for name, value in twice.items())
+            where = assigned(twice)
             yield Problem(path, f"{where} is named twice", "every base stands at a coupling of its own")
         outside = (found for point in grid(table) if (found := system.entry.outside(fixed | point)) is not None)
         if (beyond := next(outside, None)) is not None:
@@ -216,7 +216,7 @@ def _values(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> 
             yield Problem((*home, beyond[0]), beyond[1])
         zero = next((point for point in grid(table) if not any((fixed | point).values())), None)
         if zero is not None:
-            where = ", ".join(f"{name} = {value:g}" for name, value in zero.items())
+            where = assigned(zero)
             yield Problem(path, f"the Hamiltonian vanishes at {where}", "every coupling is zero there")
 
 

@@ -20,6 +20,7 @@ from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, STUDY, fin
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.seal import is_run_folder, require_intact
 from wavefoundry.core.errors import InputError, StorageError
+from wavefoundry.core.words import assigned
 
 CARD = "README.md"
 
@@ -82,7 +83,7 @@ def title_of(study: Any, record: dict[str, Any]) -> str:
         return study.kind
     lattice = study.system.lattice
     size = lattice.size if isinstance(lattice.size, int) else " x ".join(map(str, lattice.size))
-    at = ", ".join(f"{name} = {value:g}" for name, value in record.get("couplings", {}).items())
+    at = assigned(record.get("couplings", {}))
     return f"{study.system.model}, {lattice.kind} {size}, {at}"
 
 

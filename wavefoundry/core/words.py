@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 CUTOFF = 0.65
 """Smallest likeness (difflib's ratio) of a near miss."""
@@ -32,6 +32,11 @@ SYNONYMS = {
     "random_seed": "seed",
 }
 """What other programs call the same thing."""
+
+
+def assigned(values: Mapping[str, float]) -> str:
+    """Couplings and their values, as ``J = 1, h = 0.5``."""
+    return ", ".join(f"{name} = {value:g}" for name, value in values.items())
 
 
 def near(word: str, known: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from wavefoundry.core.words import assigned
 from wavefoundry.reports import view
 from wavefoundry.reports.content import Table
 from wavefoundry.reports.panels import symbol
@@ -18,6 +19,7 @@ CAPTION = (
     "Pre-training against its rivals. Left: error by coupling, bars from the lowest to the highest seed. Right: median "
     "error against the cost of a point, its share of the start included, without compiling."
 )
+
 SERIES = ("blue", "red", "green", "purple", "amber")
 
 
@@ -26,7 +28,7 @@ def title(kind: str, found: dict[str, Any]) -> str:
     if kind == "transition":
         return f"{found.get('method') or 'head'}, pre-trained at the transition"
     if kind == "deep":
-        at = ", ".join(f"{name} = {value:g}" for name, value in view.mapping(found.get("deep")).items())
+        at = assigned(view.mapping(found.get("deep")))
         return f"{found.get('method') or 'head'}, pre-trained at {at}"
     return {
         "scratch": "from scratch",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from wavefoundry.core.words import assigned
 from wavefoundry.reports import content, page, tickets_figures, tickets_lines
 from wavefoundry.reports.content import Table
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
@@ -167,7 +168,7 @@ def _units(explained: dict[str, Any]) -> Table | None:
 def _transfer(records: list[dict[str, Any]]) -> Table | None:
     body = [
         [
-            ", ".join(f"{name} = {value:g}" for name, value in record["couplings"].items()),
+            assigned(record["couplings"]),
             str(record["n"]),
             record["mask"],
             format_value_error(record["energy"], record["energy_error"]),

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from wavefoundry.core.words import assigned
 from wavefoundry.reports.fitted import Fitted
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
@@ -53,7 +54,7 @@ def line(event: Mapping[str, Any]) -> str:
         stays = "stays" if event.get("confirmed") else "goes away"
         return f"jump {event.get('from')} -> {event.get('to')} weights {stays} with more training"
     if kind == "transferred":
-        where = ", ".join(f"{name} = {value:g}" for name, value in (event.get("couplings") or {}).items())
+        where = assigned(event.get("couplings") or {})
         error = format_number(event.get("relative_error"))
         return f"{where}, {event.get('n')} weights, {event.get('mask')}: error {error}"
     return ""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.reading import read_file
-from wavefoundry.core.words import near
+from wavefoundry.core.words import assigned, near
 from wavefoundry.problems.references.found import Found, failed
 
 LIMIT = 16 * 2**20
@@ -114,5 +114,5 @@ def lookup(values: Values, couplings: Mapping[str, float], exact: bool) -> Found
                 observables=observed,
                 details={"file": values.path},
             )
-    at = ", ".join(f"{name} = {value:g}" for name, value in couplings.items())
+    at = assigned(couplings)
     return failed(f"{values.path} has no row for {at}")

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from wavefoundry.core.words import assigned
+
 TRANSITION = "transition"
 BARS = 2.0
 """Energies that differ by fewer error bars are as low as each other."""
@@ -142,7 +144,7 @@ def _words(
     """One sentence: where the pre-training wins against a rival and where not, and at what cost."""
     name = NAMES[other["kind"]]
     if other["kind"] == "deep" and deep:
-        name += " " + ", ".join(f"{key} = {value:g}" for key, value in deep.items())
+        name += " " + assigned(deep)
     verdicts = other["against"]
     parts = []
     for word, text in (("lower", "lower"), ("equal", "as low"), ("higher", "higher")):
@@ -174,7 +176,7 @@ def _places(at: Sequence[Mapping[str, float]]) -> str:
     names = list(at[0])
     if len(names) == 1:
         return f"{names[0]} = {', '.join(f'{point[names[0]]:g}' for point in at)}"
-    shown = "; ".join(", ".join(f"{name} = {value:g}" for name, value in point.items()) for point in at[:4])
+    shown = "; ".join(assigned(point) for point in at[:4])
     return shown + (f" and {len(at) - 4} more" if len(at) > 4 else "")
 
 

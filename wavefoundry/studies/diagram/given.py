@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from wavefoundry.artifacts.bundles import read_bundle
 from wavefoundry.artifacts.results import model_folder
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.words import assigned
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.task import Output
 
@@ -28,15 +27,11 @@ def taken(path: str, system: LatticeSystem) -> Output:
     """
     arrays, meta = read_bundle(model_folder(path))
     record = meta.get("record", {})
-    if (at := record.get("couplings")) != system.values:
-        fix = f"at = {{ {', '.join(f'{name} = {value:g}' for name, value in (at or {}).items())} }}"
-        raise InputError(f"{path} was trained at {_words(at)}, not at {_words(system.values)}", where=WHERE, fix=fix)
+    if (at := record.get("couplings", {})) != system.values:
+        what = f"{path} was trained at {assigned(at) or 'unknown couplings'}, not at {assigned(system.values)}"
+        raise InputError(what, where=WHERE, fix=f"at = {{ {assigned(at)} }}")
     rule = () if system.sublattice is None else np.asarray(system.sublattice, np.uint8)
     if not np.array_equal(arrays.get("sign_rule", ()), rule):
         raise InputError(f"{path} was trained with another sign rule", where=WHERE, fix="system.marshall")
     rest = Convergence.of(record.get("convergence"))
     return Output({"rest": None if rest is None else rest.stored()}, arrays)
-
-
-def _words(couplings: Any) -> str:
-    return ", ".join(f"{name} = {value:g}" for name, value in (couplings or {}).items()) or "unknown couplings"

@@ -10,6 +10,7 @@ import numpy as np
 from wavefoundry.artifacts.spec_reference import ReferenceTable
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import Cost
+from wavefoundry.core.words import assigned
 from wavefoundry.problems import observables
 from wavefoundry.problems.references import given, lattices
 from wavefoundry.problems.references.found import METHODS, Found, best, failed, reasons
@@ -116,7 +117,7 @@ class References:
         return Output({"found": fields})
 
     def _find(self, system: LatticeSystem, method: str, progress: Progress) -> Found:
-        at = ", ".join(f"{name} = {value:g}" for name, value in system.values.items())
+        at = assigned(system.values)
         if method in APART:
             progress.say(KIND, f"{method} at {at}")
         hooks = lattices.Hooks(lambda: progress.stopping, lambda text: progress.say(KIND, f"{method} at {at}: {text}"))

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wavefoundry.core.verdict import CLOSE, WRONG, graded, with_doubts
+from wavefoundry.core.words import assigned
 
 
 def held_against(records: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -33,7 +34,7 @@ def _judged(record: dict[str, Any], states: Sequence[dict[str, Any]]) -> dict[st
         return record
     energy, _, state = min(lower, key=lambda one: one[0])
     gain = (record["energy"] - energy) / max(abs(record["energy"]), 1e-300)
-    at = ", ".join(f"{name} = {value:g}" for name, value in state["couplings"].items())
+    at = assigned(state["couplings"])
     why = f"the state of {at} has an energy {gain:.1%} lower here: this is not the ground state"
     return record | with_doubts(record, graded("LOWER-STATE", "ground", why, gain > CLOSE, gain > WRONG))
 

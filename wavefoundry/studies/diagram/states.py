@@ -20,6 +20,7 @@ from wavefoundry.core.fidelity import Fidelity, fidelity
 from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import Verdict, observable_verdict, stored_verdict
+from wavefoundry.core.words import assigned
 from wavefoundry.engine.guided import guide_at
 from wavefoundry.problems import exact
 from wavefoundry.problems.lattice import from_netket as system_from_netket
@@ -84,7 +85,7 @@ class LatticeState:
         return self.record["energy"]
 
     def __repr__(self) -> str:
-        where = ", ".join(f"{name} = {value:g}" for name, value in self.couplings.items())
+        where = assigned(self.couplings)
         energy = self.record.get("energy")
         words = "no energy" if energy is None else f"E = {energy:.6g} +- {self.record['energy_error']:.1g}"
         return f"LatticeState({self.system.model}, {self.system.sites} sites, {where}: {words}, {self._verdict.word})"

@@ -20,6 +20,7 @@ from wavefoundry.artifacts.spec_tables import grid
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.lattices import LATTICES
+from wavefoundry.core.words import assigned
 from wavefoundry.problems import exact, lattice
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.choice import Neighbours, neighbours
@@ -68,7 +69,7 @@ class Suggestion:
         names = list(self.at[0])
         table = ", ".join(f"{name} = [{', '.join(f'{p[name]:g}' for p in self.at)}]" for name in names)
         if len(self.at) == 1:
-            table = ", ".join(f"{name} = {value:g}" for name, value in self.at[0].items())
+            table = assigned(self.at[0])
         return "\n".join([f"at = {{ {table} }}", f"from {self.system}", *self.reasons])
 
     def to_dict(self) -> dict[str, Any]:
@@ -228,7 +229,7 @@ def _reasons(
         ranges = ", ".join(
             f"{name} = {min(p[name] for p in covered):g} to {max(p[name] for p in covered):g}" for name in points[0]
         )
-        said.append(f"{_place(points[base])} is the base of {len(covered)} points ({ranges})")
+        said.append(f"{assigned(points[base])} is the base of {len(covered)} points ({ranges})")
     said.append(f"no ground state lies more than {found.excess:.2g} (relative) below the nearest base as it is")
     if number + 1 < len(tables):
         said.append(f"a further base would lower that to {tables[number + 1].excess:.2g}")
@@ -249,10 +250,6 @@ def _reasons(
             f"(fidelity susceptibility {peak['chi']:.2g} per site): features learnt there tell both sides apart"
         )
     return said
-
-
-def _place(point: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} = {value:g}" for name, value in point.items())
 
 
 def _words(system: LatticeSystem) -> str:
