@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.small import ISING_8
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.reports import html, rivals
@@ -17,16 +18,9 @@ from wavefoundry.studies import perform, run_study
 from wavefoundry.studies.diagram.baselines import curve, farthest, spread
 from wavefoundry.studies.diagram.comparison import compared
 
-STUDY = """
-kind = "diagram"
-[system]
-model = "ising"
-lattice = { kind = "chain", size = 8 }
-[wavefunction]
-patch = 2
-width = 8
-layers = 1
-heads = 2
+STUDY = (
+    ISING_8
+    + """\
 precision = "float64"
 [pretrain]
 at = { h = 1.0 }
@@ -42,6 +36,7 @@ chains = 32
 [baselines]
 seeds = 2
 """
+)
 KINDS = ["scratch", "warm-chain", "random-backbone", "deep"]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.small import ISING_8
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.spec import loads
 from wavefoundry.cli import main
@@ -22,16 +23,9 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.studies import run_study
 from wavefoundry.studies.workers import Crew
 
-STUDY = """
-kind = "diagram"
-[system]
-model = "ising"
-lattice = { kind = "chain", size = 8 }
-[wavefunction]
-patch = 2
-width = 8
-layers = 1
-heads = 2
+STUDY = (
+    ISING_8
+    + """\
 precision = "float64"
 [pretrain]
 at = { h = 1.0 }
@@ -51,6 +45,7 @@ chains = 32
 report = false
 checkpoint_every = 2
 """
+)
 SCRIPT = Path(__file__).with_name("two_devices.py")
 
 

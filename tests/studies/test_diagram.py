@@ -17,6 +17,7 @@ import pytest
 from scipy import stats
 
 import wavefoundry as wf
+from tests.small import ISING_8
 from wavefoundry.adapt.head import tune_many
 from wavefoundry.artifacts import signals
 from wavefoundry.artifacts import spec as study_file
@@ -30,16 +31,9 @@ from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.studies import run_study
 
-STUDY = """
-kind = "diagram"
-[system]
-model = "ising"
-lattice = { kind = "chain", size = 8 }
-[wavefunction]
-patch = 2
-width = 8
-layers = 1
-heads = 2
+STUDY = (
+    ISING_8
+    + """\
 [pretrain]
 at = { h = 1.0 }
 steps = 6
@@ -58,6 +52,7 @@ chains = 32
 [output]
 checkpoint_every = 2
 """
+)
 
 
 def study(*overrides: str, text: str = STUDY) -> Any:

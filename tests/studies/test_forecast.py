@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.small import ISING_8
 from wavefoundry.adapt.pool import fill
 from wavefoundry.artifacts import signals
 from wavefoundry.artifacts.spec import loads
@@ -23,16 +24,9 @@ from wavefoundry.studies.diagram import pretraining
 from wavefoundry.studies.diagram.checks import check
 from wavefoundry.studies.diagram.study import build_system, build_wavefunction
 
-STUDY = """
-kind = "diagram"
-[system]
-model = "ising"
-lattice = { kind = "chain", size = 8 }
-[wavefunction]
-patch = 2
-width = 8
-layers = 1
-heads = 2
+STUDY = (
+    ISING_8
+    + """\
 [pretrain]
 at = { h = 1.0 }
 steps = 6
@@ -47,6 +41,7 @@ full_steps = 6
 samples = 256
 chains = 32
 """
+)
 
 
 class Asked:

@@ -10,22 +10,16 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.small import ISING_8
 from wavefoundry.artifacts import named, zoo
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError, IntegrityError, StorageError
 from wavefoundry.studies import run_study
 
-STUDY = """
-kind = "diagram"
-[system]
-model = "ising"
-lattice = { kind = "chain", size = 8 }
-[wavefunction]
-patch = 2
-width = 8
-layers = 1
-heads = 2
+STUDY = (
+    ISING_8
+    + """\
 [pretrain]
 at = { h = 1.0 }
 steps = 10
@@ -39,6 +33,7 @@ rounds = 2
 samples = 256
 chains = 32
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.small import ISING_8
 from wavefoundry.adapt.pool import fill
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.components import correlation, principal_components, stage
@@ -133,16 +134,9 @@ def test_components_against_numpy():
     assert len(told["points"]) == 2 and len(told["points"][0]) == 5
 
 
-STUDY = """
-kind = "diagram"
-[system]
-model = "ising"
-lattice = { kind = "chain", size = 8 }
-[wavefunction]
-patch = 2
-width = 8
-layers = 1
-heads = 2
+STUDY = (
+    ISING_8
+    + """\
 [pretrain]
 at = { h = 1.0 }
 steps = 100
@@ -156,6 +150,7 @@ observables = ["magnetisation", "structure-factor"]
 [output]
 report = false
 """
+)
 
 
 def test_a_study_tells_of_its_features(tmp_path):
