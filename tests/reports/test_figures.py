@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from wavefoundry.reports import figures, style
+from wavefoundry.reports.panels import level
 
 SUMMARY_FIGURES = ("observables", "correlations", "terms", "quality", "cost")
 LOG_FIGURES = ("pretrain", "rounds")
@@ -347,3 +348,13 @@ def test_symbols():
     assert style.symbol("field") == "field"
     assert style.literal("a$b") == r"a\$b"
     assert math.isclose(figures.VERY_GOOD_V_SCORE, 1e-4)
+
+
+def test_words_of_a_level_do_not_squeeze_a_frame_that_it_is_not_in():
+    """The frame is far below the level: all space is the axes', as without it."""
+    figure, (axes,) = style.new_figure(3.0, 2.0)
+    axes.set(yscale="log", ylim=(4e-4, 5e-4))
+    level(axes, 1e-2, "refused")
+    level(axes, 4.5e-4, "seen")
+    style.to_svg(figure, "levels")
+    assert [text.get_text() for text in axes.texts] == ["seen"] and axes.get_position().height > 0.5

@@ -186,8 +186,11 @@ def mark_pretraining(summary: dict[str, Any], names: tuple[str, ...], axes: list
 
 
 def level(axes: Axes, value: float, text: str) -> None:
-    """A dotted horizontal line with its meaning at the right end."""
+    """A dotted horizontal line with its meaning at the right end; no words outside the frame: they would squeeze it."""
     axes.axhline(value, color=COLOURS["muted"], lw=0.9, ls=":")
+    low, high = axes.get_ylim()
+    if not low <= value <= high:
+        return
     style = {"fontsize": 9, "color": COLOURS["muted"], "ha": "right", "va": "bottom"}
     axes.annotate(text, (1, value), (0, 1), xycoords=axes.get_yaxis_transform(), textcoords="offset points", **style)
 
