@@ -8,7 +8,7 @@ import pytest
 
 from wavefoundry.core.mixtures import mixed_estimate, mixed_mean
 from wavefoundry.core.statistics import energy_statistics
-from wavefoundry.engine.one_move import image, move
+from wavefoundry.engine.one_move import MOVES_BYTES, image, move, together
 from wavefoundry.models.transformer import vit
 from wavefoundry.problems import exact, lattice
 
@@ -129,3 +129,14 @@ def test_a_state_whose_samples_miss_what_makes_its_variance():
     assert found.plain_v_score == 0.0 and found.v_score == pytest.approx(sites * sites * h**2 / energy**2)
     mean, error, spread = mixed_mean(np.where(amplitude > 0, 1.0, 7.0), amplitude)
     assert (mean, error, spread) == (1.0, 0.0, 0.0)
+
+
+def test_few_samples_are_looked_at_together_where_moves_of_neighbours_are_many():
+    """A lattice of 100 sites has 400 moves, and each of these leads on to as many."""
+    system = lattice.j1j2_square(10, 10, J2=0.5)
+    local = jax.eval_shape(
+        lambda xs: system.expand_batch(lambda x: jnp.zeros(1), xs, 16), jax.ShapeDtypeStruct((2048, 100), jnp.int8)
+    )
+    moves = local.mels.shape[1]
+    assert together(local) * moves**2 * local.mels.shape[2] * 8 <= MOVES_BYTES
+    assert together(local) >= 16

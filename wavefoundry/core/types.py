@@ -18,6 +18,9 @@ from wavefoundry.core.devices import mapped
 from wavefoundry.core.errors import InputError
 
 jax.config.update("jax_enable_x64", True)
+# GPUs would multiply single precision with ten bits; a value of the user's own is respected.
+if jax.config.jax_default_matmul_precision is None:
+    jax.config.update("jax_default_matmul_precision", "highest")
 
 Config = PyTree  # one configuration: spins of a lattice, positions of electrons
 

@@ -21,6 +21,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from wavefoundry.core.types import Connected, Local, Psi, System
 
+MOVES_BYTES = 2**28
+"""Memory for the moves of all neighbours of the samples that are looked at together."""
+
 
 class Image(NamedTuple):
     """What one sample says: H psi and psi there, both over the root of the density it was drawn from.
@@ -64,6 +67,16 @@ def density(system: System, x: Array, log_there: Float[Array, " K"], stay: Any) 
     out = jax.vmap(lambda y: jnp.sum(sizes(system, system.connected(y))))(connected.x)
     share = jnp.where(size > 0, size / jnp.where(out > 0, out, 1.0), 0.0)
     return (1 - stay) * jnp.sum(jnp.where(size > 0, jnp.exp(2 * log_there), 0.0) * share), connected
+
+
+def together(local: Local) -> int:
+    """How many samples ``image`` should look at together: the moves of their neighbours grow as sites squared.
+
+    Args:
+        local: of all samples, leading axis S.
+    """
+    samples, moves, terms = local.mels.shape
+    return max(1, min(samples, MOVES_BYTES // max(1, moves * moves * terms * local.mels.dtype.itemsize)))
 
 
 def image(system: System, head: Callable[[Array], Psi], x: Array, local: Local, stay: Any) -> Image:

@@ -27,7 +27,7 @@ from wavefoundry.core.verdict import (
     refused,
     verdict_of,
 )
-from wavefoundry.engine.one_move import image, move
+from wavefoundry.engine.one_move import image, move, together
 from wavefoundry.problems.references.found import Found
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies.diagram.observing import Amplitude, Drawn, Observed, Observer
@@ -47,7 +47,8 @@ def _terms(system: LatticeSystem, head: Head, pool: Pool) -> Array:
 @on_devices
 def _images(system: LatticeSystem, head: Head, pool: Pool, stay: Array) -> tuple[Array, Array]:
     """Images of all samples: values (M, terms) and amplitudes (M,)."""
-    found = mapped(lambda a: image(system, head, a[0], a[1], stay), (pool.x, pool.local), 256)
+    chunk = min(256, together(pool.local))
+    found = mapped(lambda a: image(system, head, a[0], a[1], stay), (pool.x, pool.local), chunk)
     return found.values, found.amplitude
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 from wavefoundry.artifacts.spec_adapt import AdaptTable
 from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.types import Wavefunction
+from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.models.projection import Images, averaged, projected
 from wavefoundry.problems.groups import Group, characters, right_cosets, sign_ratio, symmetry_group
 from wavefoundry.problems.spins import LatticeSystem
@@ -134,8 +135,10 @@ def _require(images: int, parts: Sequence[str]) -> None:
 def _own(wavefunction: Wavefunction, system: LatticeSystem, group: Group) -> Bool[np.ndarray, " G"]:
     """Elements that a network is invariant under by construction, in the basis of the sign rule.
 
-    Seen on random configurations: what weights alone could give is not equal to rounding.
+    Seen on random configurations: what weights alone could give is not equal to rounding. In double precision, since
+    a trained state is far from its samples on most of them: rounding of large logarithms would hide some elements.
     """
+    wavefunction = jax.tree.map(lambda a: a.astype(jnp.float64) if eqx.is_inexact_array(a) else a, wavefunction)
     xs = jax.vmap(system.init)(jax.random.split(jax.random.key(11), 32))
     images = jnp.asarray(group(np.asarray(xs)), jnp.int8)
     found = jax.jit(lambda xs: jax.lax.map(lambda x: wavefunction(system, x), xs, batch_size=64))(
@@ -147,10 +150,11 @@ def _own(wavefunction: Wavefunction, system: LatticeSystem, group: Group) -> Boo
 
 
 class SectorEnergies(NamedTuple):
-    """What a state says about its sectors: weight of each, and the energy of its projection; axis C."""
+    """What a state says about its sectors: weight of each, energy of its projection and its error; axis C."""
 
     weight: Float[np.ndarray, " C"]
     energy: Float[np.ndarray, " C"]
+    error: Float[np.ndarray, " C"]
 
 
 def sector_energies(
@@ -158,41 +162,55 @@ def sector_energies(
 ) -> SectorEnergies:
     """Weights and energies of all sectors in a state, from its samples: the images' amplitudes serve all of them.
 
+    Every sample is replaced by a random image of it. These have the density mean_g |psi(g x)|^2, which is never below
+    |(P psi)(x)|^2: all ratios are bounded by one, however little symmetry the state has. Samples of |psi|^2 alone would
+    miss where a projection of it is large.
+
     Args:
         wavefunction: the network as it is. system: at its couplings. found: its sectors. xs: samples of |psi|^2.
         chunk: samples evaluated at a time.
     """
     weights = jnp.asarray(np.conj(found.characters)) / len(found.images)
-    part, local, norm = (
-        np.asarray(a) for a in _by_sector(wavefunction, system, found.projection(0), weights, xs, chunk)
+    group, draw = found.group, np.random.default_rng(len(xs))
+    chosen = draw.integers(len(group.permutations), size=len(xs))
+    turned = np.take_along_axis(np.asarray(xs), group.permutations[chosen], axis=1)
+    turned = np.where(group.flips[chosen][:, None], -turned, turned).astype(np.asarray(xs).dtype)
+    local, norm = (
+        np.asarray(a)
+        for a in _by_sector(wavefunction, system, found.projection(0), weights, jnp.asarray(turned), chunk)
     )
-    return SectorEnergies(part.mean(axis=0), local.sum(axis=0) / np.maximum(norm.sum(axis=0), 1e-300))
+    total = np.maximum(norm.sum(axis=0), 1e-300)
+    energy = local.sum(axis=0) / total
+    return SectorEnergies(norm.mean(axis=0), energy, np.linalg.norm(local - energy * norm, axis=0) / total)
 
 
 @eqx.filter_jit
 @on_devices
 def _by_sector(
     wavefunction: Wavefunction, system: LatticeSystem, images: Images, weights: Array, xs: Array, chunk: int
-) -> tuple[Array, Array, Array]:
-    """Of every sample (M, C): share of the sector, weight times local energy of its projection, and weight."""
+) -> tuple[Array, Array]:
+    """Of every sample (M, C): weight times local energy of its projection, and weight, which is at most 1."""
 
-    def projections(x: Array, reference: Array) -> Array:
+    def summands(x: Array) -> Psi:
         seen = images.of(x)
         psi = jax.vmap(lambda y: wavefunction(system, y))(seen)
-        size = jnp.exp(psi.log.astype(jnp.float64) - reference)
-        return weights @ (size * jnp.exp(1j * psi.phase.astype(jnp.float64)) * images.signs(x, seen))
+        negative = jnp.where(images.signs(x, seen) < 0, jnp.pi, 0.0)
+        return Psi(psi.log.astype(jnp.float64), psi.phase.astype(jnp.float64) + negative)
 
-    def one(x: Array) -> tuple[Array, Array, Array]:
-        conn, here = system.connected(x), wavefunction(system, x)
+    def projections(psi: Psi, root: Array) -> Array:
+        return weights @ (jnp.exp(psi.log - root) * jnp.exp(1j * psi.phase))
+
+    def one(x: Array) -> tuple[Array, Array]:
+        conn, here = system.connected(x), summands(x)
         mels = conn.mels @ system.couplings
-        at = projections(x, here.log)
+        root = 0.5 * (jax.nn.logsumexp(2 * here.log) - np.log(len(images)))  # of the density
+        at = projections(here, root)
         # slots without an element may hold configurations outside the sector
-        there = jax.vmap(lambda y: projections(y, here.log))(conn.x)
+        there = jax.vmap(lambda y: projections(summands(y), root))(conn.x)
         acted = (conn.diagonal @ system.couplings) * at + jnp.where(mels != 0, mels, 0.0) @ jnp.where(
             (mels != 0)[:, None], there, 0.0
         )
-        share = jnp.real(at * jnp.exp(-1j * here.phase.astype(jnp.float64)))
-        return share, jnp.real(jnp.conj(at) * acted), jnp.abs(at) ** 2
+        return jnp.real(jnp.conj(at) * acted), jnp.abs(at) ** 2
 
     return mapped(one, xs, chunk)
 
@@ -213,7 +231,12 @@ def sector_of(base: Base, adapt: AdaptTable) -> dict[str, Any]:
     seen = sector_energies(base.wavefunction, base.system, found, base.x)
     heavy = np.flatnonzero((seen.weight >= LEAST) & np.isfinite(seen.energy))
     listed = [
-        {"sector": int(found.numbers[c]), "weight": float(seen.weight[c]), "energy": float(seen.energy[c])}
+        {
+            "sector": int(found.numbers[c]),
+            "weight": float(seen.weight[c]),
+            "energy": float(seen.energy[c]),
+            "energy_error": float(seen.error[c]),
+        }
         | described(found, c, base.system.extent)
         for c in (heavy.tolist() or [0])
     ]
@@ -231,10 +254,23 @@ def in_sector(base: Base, chosen: dict[str, Any]) -> Base:
 
 
 def sector_words(chosen: dict[str, Any]) -> str:
-    """The choice of a sector as one line of the log."""
+    """The choice of a sector as one line of the log, with the sectors that might as well be the lowest."""
     mine = [one for one in chosen["candidates"] if one["sector"] == chosen["sector"]]
-    weight = f", {100 * mine[0]['weight']:.0f} % of the pre-trained state" if mine else ""
-    return f"projected on sector {chosen['sector']} by {chosen['images']} images{weight}"
+    words = f"projected on sector {chosen['sector']} by {chosen['images']} images"
+    if not mine:
+        return words
+    words += f", {100 * mine[0]['weight']:.0f} % of the pre-trained state"
+    close = [str(one["sector"]) for one in chosen["candidates"] if _close(one, mine[0])]
+    if not close:
+        return words
+    return f"{words}; {', '.join(close)} might lie lower, the samples cannot tell: [adapt] sector tries one"
+
+
+def _close(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether another sector is not two error bars higher."""
+    if one["sector"] == other["sector"]:
+        return False
+    return one["energy"] - other["energy"] < 2 * math.hypot(one["energy_error"], other["energy_error"])
 
 
 def described(found: Sectors, place: int, extent: tuple[int, ...]) -> dict[str, Any]:
