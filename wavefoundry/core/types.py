@@ -19,7 +19,7 @@ from wavefoundry.core.errors import InputError
 
 jax.config.update("jax_enable_x64", True)
 # GPUs would multiply single precision with ten bits; a value of the user's own is respected.
-if jax.config.jax_default_matmul_precision is None:
+if getattr(jax.config, "jax_default_matmul_precision", None) is None:
     jax.config.update("jax_default_matmul_precision", "highest")
 
 Config = PyTree  # one configuration: spins of a lattice, positions of electrons
