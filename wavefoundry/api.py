@@ -202,6 +202,8 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     fields = {"method": method or "head", "points": values_of(points), **settings}
     table = checked(AdaptTable, "wf.map", fields)
     check_climbing(table, "wf.map")
+    if (why := table.sectors_for(len(bases))) is not None:
+        raise InputError("there must be a sector for every base", where="wf.map: sector", why=why)
     if how and table.method not in ("full", "auto"):
         why = f"method {table.method} does not train all weights"
         raise InputError(f"{next(iter(how))} has nothing to do", where="wf.map", why=why, fix='method="full"')
@@ -233,7 +235,7 @@ class _Asked(NamedTuple):
 def _mapped(bases: list[Pretrained], asked: _Asked, references: References, progress: bool) -> Diagram:
     """Do it: the points, their overlaps, rivals; then the summary."""
     table, judged, points = asked.adapt, asked.evaluate, grid(asked.adapt.points)
-    starts = [projected_base(one, table) for one in bases]
+    starts = [projected_base(one, table.of_base(k)) for k, one in enumerate(bases)]
     log: list[dict[str, Any]] = []
     with viewed(progress) as emit:
         context = Context(lambda event: (log.append(event), emit(event))[0])

@@ -61,7 +61,7 @@ class AdaptSettings(Optimisation, total=False):
     last_blocks: int
     most_steps: int | None
     symmetry: str | Sequence[str]
-    sector: int | Literal["auto"]
+    sector: int | Literal["auto"] | list[int | Literal["auto"]]
 
 
 class EvaluateSettings(TypedDict, total=False):

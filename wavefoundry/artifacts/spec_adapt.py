@@ -82,9 +82,21 @@ class AdaptTable(Table):
         default="none",
         description=f"from adaptation on, project amplitudes on a sector: a list out of {', '.join(PARTS)}",
     )
-    sector: Annotated[int | Literal["auto"], SECTOR] = Field(
-        default="auto", description="number of the sector; auto: the one of lowest energy in the pre-trained state"
+    sector: Annotated[int | str | list[int | str], SECTOR] = Field(
+        default="auto",
+        description="number of the sector; auto: the one of lowest energy in the pre-trained state; a list: one for "
+        "every base",
     )
+
+    def of_base(self, index: int) -> AdaptTable:
+        """The table of one of several bases."""
+        return self.model_copy(update={"sector": self.sector[index]}) if isinstance(self.sector, list) else self
+
+    def sectors_for(self, bases: int) -> str | None:
+        """What is wrong with the number of sectors, or None."""
+        if not isinstance(self.sector, list) or len(self.sector) == bases > 1:
+            return None
+        return f"there {'is one base' if bases == 1 else f'are {bases} bases'}"
 
 
 RivalKind = Literal["scratch", "warm-chain", "random-backbone", "deep", "foundation", "foundation-head"]

@@ -75,7 +75,7 @@ class DiagramSpec(Table):
             seed = (self.pretrain.seed + APART * index) % 2**32
             own = start[index] if isinstance(start, list) else start
             table = self.pretrain.model_copy(update={"at": at, "together": True, "seed": seed, "warm_start": own})
-            found.append(self.model_copy(update={"pretrain": table}))
+            found.append(self.model_copy(update={"pretrain": table, "adapt": self.adapt.of_base(index)}))
         return found
 
     def couplings(self, point: Mapping[str, float]) -> dict[str, float]:
@@ -101,6 +101,9 @@ class DiagramSpec(Table):
             yield Problem(
                 key, f"warm_start names {len(start)} models", why, "one path, or a list with one for each base"
             )
+        if (why := self.adapt.sectors_for(bases)) is not None:
+            what = f"sector names {len(self.adapt.sector)} sectors"  # type: ignore[arg-type]
+            yield Problem(("adapt", "sector"), what, why, "one number, or a list with one for each base")
         if steps == 0 and start is None:
             yield Problem(("pretrain", "steps"), "no steps from random weights", "", 'warm_start = "runs/other", too')
         if steps == 0 and bases == 1 and len(self.at_list()) > 1:

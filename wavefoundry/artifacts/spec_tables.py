@@ -87,7 +87,15 @@ def _parts(value: Any) -> bool:
 _LISTED = f"a list out of {', '.join(PARTS)}"
 SYMMETRY = _one_of(f"'auto', 'translations', 'none', or {_LISTED}", ["auto", "translations", "none"], _parts)
 PROJECTED = _one_of(f"'none' or {_LISTED}", ["none"], _parts)
-SECTOR = _one_of("'auto' or a whole number >= 0", ["auto"], lambda value: type(value) is int and value >= 0)
+
+
+def _sector(value: Any) -> bool:
+    """Whether a value names a sector, or one for every base."""
+    each = value if isinstance(value, list) else [value]
+    return bool(each) and all(one == "auto" or (type(one) is int and one >= 0) for one in each)
+
+
+SECTOR = _one_of("'auto', a whole number >= 0, or a list of these", ["auto"], _sector)
 _MARSHALL = _one_of("'auto', true or false", ["auto", True, False], lambda value: False)
 _EXACT = _one_of("'auto' or false", ["auto", False], lambda value: False)
 _DEVICES = _one_of("'auto' or a whole number >= 1", ["auto"], lambda value: type(value) is int and 1 <= value <= 4096)

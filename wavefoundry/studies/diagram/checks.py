@@ -40,8 +40,9 @@ def check(spec: DiagramSpec) -> None:
 
 def _require_sector(spec: DiagramSpec) -> None:
     """Refuse symmetries that bring nothing, and sectors that the network cannot be in."""
-    system = build_system(spec).system
-    first = build_wavefunction(spec, system)
-    if spec.adapt.symmetry != "none":
-        number = None if spec.adapt.sector == "auto" else spec.adapt.sector
-        symmetrised(first, system, Symmetry(tuple(spec.adapt.symmetry), "amplitude", number))
+    for one in spec.of_bases() if isinstance(spec.adapt.sector, list) else [spec]:
+        system = build_system(one).system
+        first = build_wavefunction(one, system)
+        if one.adapt.symmetry != "none":
+            number = one.adapt.sector if isinstance(one.adapt.sector, int) else None
+            symmetrised(first, system, Symmetry(tuple(one.adapt.symmetry), "amplitude", number))

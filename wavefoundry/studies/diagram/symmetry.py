@@ -241,7 +241,7 @@ def sector_of(base: Base, adapt: AdaptTable) -> dict[str, Any]:
         for c in (heavy.tolist() or [0])
     ]
     chosen = min(listed, key=lambda one: one["energy"])["sector"]
-    if adapt.sector != "auto":
+    if isinstance(adapt.sector, int):
         chosen = adapt.sector
         _place(found, chosen)
     return {"parts": list(adapt.symmetry), "images": len(found.images), "sector": chosen, "candidates": listed}
