@@ -25,6 +25,8 @@ from wavefoundry.studies.diagram.base import Base
 
 SAME = 3e-5
 """Relative differences of log psi up to which single precision tells nothing apart."""
+FIRST = 256
+"""Samples that a sector is chosen by, all of them only where these do not decide: all images of all neighbours cost."""
 LEAST = 0.02
 """Weight of a sector in a state from which on it is a candidate."""
 
@@ -228,9 +230,23 @@ def sector_of(base: Base, adapt: AdaptTable) -> dict[str, Any]:
     """
     found = sectors_of(base.wavefunction, base.system, adapt.symmetry)
     _require(len(found.images), adapt.symmetry)
-    seen = sector_energies(base.wavefunction, base.system, found, base.x)
+    asked = adapt.sector if isinstance(adapt.sector, int) else None
+    if asked is not None:
+        _place(found, asked)
+    listed = _candidates(base, found, base.x[:FIRST])
+    lowest = min(listed, key=lambda one: one["energy"])
+    if asked is None and len(base.x) > FIRST and any(_close(one, lowest) for one in listed):
+        listed = _candidates(base, found, base.x)
+        lowest = min(listed, key=lambda one: one["energy"])
+    chosen = lowest["sector"] if asked is None else asked
+    return {"parts": list(adapt.symmetry), "images": len(found.images), "sector": chosen, "candidates": listed}
+
+
+def _candidates(base: Base, found: Sectors, xs: Int[Array, "M sites"]) -> list[dict[str, Any]]:
+    """The sectors that weigh something in a trained state, as they are kept."""
+    seen = sector_energies(base.wavefunction, base.system, found, xs)
     heavy = np.flatnonzero((seen.weight >= LEAST) & np.isfinite(seen.energy))
-    listed = [
+    return [
         {
             "sector": int(found.numbers[c]),
             "weight": float(seen.weight[c]),
@@ -240,11 +256,6 @@ def sector_of(base: Base, adapt: AdaptTable) -> dict[str, Any]:
         | described(found, c, base.system.extent)
         for c in (heavy.tolist() or [0])
     ]
-    chosen = min(listed, key=lambda one: one["energy"])["sector"]
-    if isinstance(adapt.sector, int):
-        chosen = adapt.sector
-        _place(found, chosen)
-    return {"parts": list(adapt.symmetry), "images": len(found.images), "sector": chosen, "candidates": listed}
 
 
 def in_sector(base: Base, chosen: dict[str, Any]) -> Base:
