@@ -128,7 +128,9 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
     if api_molecules.is_stored(folder):
         return api_molecules.load(folder)
     if system is None and (study := study_of(folder)) is not None:
-        system = diagram_study.build_system(study_file.loads(study.read_text(), source=str(study)).of_bases()[0]).system
+        # what the run started from need not be there any more
+        spec = study_file.loads(study.read_text(encoding="utf-8"), source=str(study))
+        system = diagram_study.build_system(spec.of_bases()[0]).system
     if system is None:
         fix = "wf.load(path, system)"
         raise InputError("a model of a lattice needs its system", where="wf.load: system", why="it is code", fix=fix)

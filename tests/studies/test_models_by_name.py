@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,16 @@ def test_a_base_for_every_coupling_from_runs(run: tuple[Path, dict[str, Any]]):
     changes = ["pretrain.at={ h = [0.9, 1.1] }", "pretrain.together=false", 'pretrain.warm_start=["a", "b"]']
     spec = study_file.loads(STUDY, overrides=changes)
     assert [one.pretrain.warm_start for one in spec.of_bases()] == ["a", "b"]
+
+
+def test_a_run_whose_start_is_gone_is_loaded(run: tuple[Path, dict[str, Any]], tmp_path: Path):
+    """The model a run was started from is in its weights: the run is opened without it."""
+    start = tmp_path / "start"
+    shutil.copytree(run[0] / "artifacts" / "base", start)
+    text = STUDY.replace("steps = 10", f'steps = 0\nwarm_start = "{start}"')
+    summary = run_study(study_file.loads(text), tmp_path / "run")
+    shutil.rmtree(start)
+    assert wf.load(tmp_path / "run").record["energy"] == pytest.approx(summary["pretrain"]["energy"], abs=1e-9)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in named.SHIPPED.iterdir()))
