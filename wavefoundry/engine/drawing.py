@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from wavefoundry.core.devices import mapped, shared
+from wavefoundry.core.devices import shared
 from wavefoundry.core.types import Batch, System, Wavefunction, without_features
-from wavefoundry.engine.one_move import image, move, together
+from wavefoundry.engine.one_move import images, move
 from wavefoundry.engine.sampling import Walkers, members, over_family, systematic
 
 
@@ -96,11 +96,7 @@ def mixed_energies(wavefunction: Wavefunction, family: System, x: PyTree, stay: 
 
     def one(system: System, xs: PyTree) -> tuple[Array, Array]:
         local = system.expand_batch(state.bind(system), xs, chunk)
-
-        def one_image(pair: tuple[Array, Any]) -> Any:
-            return image(system, state.head, *pair, stay)  # type: ignore[arg-type]
-
-        found = mapped(one_image, (xs, local), together(local))
+        found = images(system, state.head, xs, local, stay)  # type: ignore[arg-type]
         norm = jnp.sqrt(jnp.sum(found.amplitude**2))
         return found.amplitude / norm, found.values @ system.couplings / norm
 

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from wavefoundry.core.devices import mapped
 from wavefoundry.core.types import Connected, Local, Psi, System
 
 MOVES_BYTES = 2**28
@@ -70,7 +71,7 @@ def density(system: System, x: Array, log_there: Float[Array, " K"], stay: Any) 
 
 
 def together(local: Local) -> int:
-    """How many samples ``image`` should look at together: the moves of their neighbours grow as sites squared.
+    """How many samples memory allows to look at together: the moves of their neighbours grow as sites squared.
 
     Args:
         local: of all samples, leading axis S.
@@ -98,3 +99,8 @@ def image(system: System, head: Callable[[Array], Psi], x: Array, local: Local, 
     if not getattr(head, "real", False):
         others = others * jnp.exp(1j * jnp.where(active, (there.phase - here.phase).astype(jnp.float64), 0.0))
     return Image((local.diagonal * one + others @ local.mels) / root, one / root)
+
+
+def images(system: System, head: Callable[[Array], Psi], xs: Array, local: Local, stay: Any) -> Image:
+    """The images of many samples, leading axis S: see ``image``."""
+    return mapped(lambda a: image(system, head, a[0], a[1], stay), (xs, local), min(256, together(local)))

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from wavefoundry.adapt.pool import Pool, contract
-from wavefoundry.core.devices import mapped, on_devices, shared
+from wavefoundry.core.devices import on_devices, shared
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.mixtures import mixed_estimate, ratio
 from wavefoundry.core.statistics import Estimate, energy_statistics, z_score
@@ -27,7 +27,7 @@ from wavefoundry.core.verdict import (
     refused,
     verdict_of,
 )
-from wavefoundry.engine.one_move import image, move, together
+from wavefoundry.engine.one_move import images, move
 from wavefoundry.problems.references.found import Found
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies.diagram.observing import Amplitude, Drawn, Observed, Observer
@@ -47,8 +47,7 @@ def _terms(system: LatticeSystem, head: Head, pool: Pool) -> Array:
 @on_devices
 def _images(system: LatticeSystem, head: Head, pool: Pool, stay: Array) -> tuple[Array, Array]:
     """Images of all samples: values (M, terms) and amplitudes (M,)."""
-    chunk = min(256, together(pool.local))
-    found = mapped(lambda a: image(system, head, a[0], a[1], stay), (pool.x, pool.local), chunk)
+    found = images(system, head, pool.x, pool.local, stay)
     return found.values, found.amplitude
 
 
