@@ -54,6 +54,7 @@ def context(summary: dict[str, Any]) -> dict[str, Any]:
         "pictures": _pictures(summary),
         "molecules": molecule_table(records),
         "energies": energy_table(records),
+        "constants": constants_table(summary),
         "relative": relative_table(summary),
         "transfer": transfer_table(summary),
         "trained_on": ", ".join(str(name) for name in summary.get("trained_on") or []),
@@ -186,6 +187,22 @@ def energy_table(records: list[dict[str, Any]]) -> Table | None:
 def _energy(value: Any) -> str:
     number = figures.number(value)
     return NOT_AVAILABLE if math.isnan(number) else f"{number:.6f}"
+
+
+def constants_table(summary: dict[str, Any]) -> Table | None:
+    """Bond length, frequency and depth of every potential curve, and what is left of its error without the mean."""
+    head = ["molecule", "method", "points", "R_e (bohr)", "ref.", "omega_e (1/cm)", "ref.", "D_e (Ha)", "ref.",
+            "mean error (mHa)", "without its mean (mHa)"]  # fmt: skip
+    body = []
+    for entry in summary.get("scans") or []:
+        row = [str(entry.get("name")), str(entry.get("method")), str(entry.get("points"))]
+        for key, digits in (("length", 4), ("frequency", 5), ("depth", 4)):
+            found = entry.get(key) or {}
+            row += [format_value_error(found.get("value"), found.get("error")),
+                    format_number(found.get("reference"), digits)]  # fmt: skip
+        row += [format_number(entry.get(key), 2) for key in ("mean_error_mha", "offset_free_error_mha")]
+        body.append(row)
+    return _table(head, body) if body else None
 
 
 def relative_table(summary: dict[str, Any]) -> Table | None:

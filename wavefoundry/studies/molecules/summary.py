@@ -8,6 +8,7 @@ import numpy as np
 
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.core.meter import Cost
+from wavefoundry.core.scans import curves
 from wavefoundry.problems.references.molecules import Reference
 from wavefoundry.studies.molecules import records
 from wavefoundry.studies.molecules.curve import Curve, reached
@@ -47,6 +48,7 @@ def summary_of(spec: MoleculesSpec, done: Outputs, trained: list[str], cost: Cos
         "molecules": found,
         "transfer": transfer_of(spec, done, trained),
         "curves": curves_of(spec, done),
+        "scans": curves(found, shown),
         "cost": cost.to_dict(),
         "settings": spec.model_dump(mode="json", exclude_none=True),
         "versions": versions() | molecule_versions(),
