@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METHODS = {"trained": "amber", "zero-shot": "blue", "full": "green", "scratch": "purple"}
-NAMES = {"trained": "trained on", "zero-shot": "zero-shot", "full": "after fine-tuning", "scratch": "from scratch"}
+METHODS = {"trained": "amber", "zero-shot": "blue", "full": "green", "scratch": "purple", "warm-chain": "sky"}
+NAMES = {
+    "trained": "trained on",
+    "zero-shot": "zero-shot",
+    "full": "after fine-tuning",
+    "scratch": "from scratch",
+    "warm-chain": "from the one before",
+}
 CHEMICAL = 1.6
 """Chemical accuracy, 1 kcal/mol in mHa."""
 Record = dict[str, Any]
