@@ -328,7 +328,8 @@ class MoleculeMap:
             value, error = record["energy"], record["energy_error"]
             if zero is not None and value is not None:
                 error = 0.0 if record is zero else math.hypot(error, zero["energy_error"])
-                value, known = value - zero["energy"], None if None in (known, start) else known - start
+                value = value - zero["energy"]
+                known = None if known is None or start is None else known - start
             scaled = [None if number is None else number * UNITS[unit] for number in (value, error, known)]
             rows.append([record["name"], record["method"], *scaled, record["verdict"]])
         heads = ["name", "method", f"energy ({unit})", f"error ({unit})", f"reference ({unit})", "verdict"]

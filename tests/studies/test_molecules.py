@@ -18,6 +18,7 @@ import pytest
 import wavefoundry as wf
 from wavefoundry.adapt.transfer import Samples
 from wavefoundry.artifacts import spec as study_file
+from wavefoundry.artifacts.bundles import read_bundle
 from wavefoundry.artifacts.files import encode_json
 from wavefoundry.artifacts.spec_geometry import Named
 from wavefoundry.artifacts.spec_molecules import MoleculesEvaluateTable
@@ -309,6 +310,21 @@ def test_what_a_model_has_not_seen_is_doubted(atoms, flags):
     assert [doubt.flag for doubt in novelty(molecule, {"H2", "LiH"}, {"H", "Li"})] == flags
     charged = Molecule.from_atoms("Li 0 0 0; H 0 0 3", charge=1)
     assert [doubt.flag for doubt in novelty(charged, {"H2", "LiH"}, {"H", "Li"})] == ["NEW-COMPOUND"]
+
+
+def test_a_stored_model_as_it_is_needs_neither_molecules_nor_network(run, tmp_path):
+    """Its own sizes and what it was trained on are stored with it; the new run's model is the same, and goes on."""
+    folder, _ = run
+    text = STUDY[: STUDY.index("[train]")] + f'[train]\nwarm_start = "{folder}/run"\nsteps = 0\nlaplacian = "loop"\n'
+    text += '[adapt]\nmolecules = [{ atoms = "H 0 0 0; H 0 0 1.4" }, { atoms = "He 0 0 0" }]\n'
+    text += STUDY[STUDY.index("[evaluate]") :]
+    summary = run_study(study_file.loads(text), tmp_path / "run")
+    known, strange = summary["molecules"]
+    assert "NEW-COMPOUND" not in known["flags"] and strange["verdict"] == "refused"
+    assert "NEW-ELEMENT!" in strange["flags"]
+    one, two = (read_bundle(place / "run" / "artifacts" / "base")[0] for place in (folder, tmp_path))
+    assert one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
+    assert wf.load(tmp_path / "run").wavefunction.embedding.table.shape == (10, 4)
 
 
 def test_the_compound_in_a_name():

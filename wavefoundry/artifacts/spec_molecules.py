@@ -29,8 +29,9 @@ class MoleculesTrainTable(FamilyTable):
     """`[train]`: the molecules the model learns from, all in every step, and how."""
 
     molecules: list[MoleculeTable] = Field(
-        min_length=1, max_length=1000, description="molecules and families to train on"
-    )
+        default=[], max_length=1000,
+        description="molecules and families to train on; none where a stored model is used as it is",
+    )  # fmt: skip
     steps: int = Field(default=300, ge=0, le=10_000_000, description="natural-gradient steps")
     hf_steps: int = Field(default=200, ge=0, le=1_000_000, description="steps of the Hartree-Fock pre-training before")
     hf_learning_rate: float = Field(default=3e-3, gt=0, le=1, description="of these (Adam); falls to 0")
@@ -216,6 +217,10 @@ def problems(spec: MoleculesSpec) -> Iterator[Problem]:
             "error bars and R-hat need at least 4 samples from each chain",
             f"at least {4 * evaluate.chains}",
         )
+    if not spec.train.molecules and (spec.train.warm_start is None or spec.train.steps):
+        why = "only a stored model that is used as it is, with steps = 0, needs none"
+        fix = 'molecules = [{ atoms = "Li 0 0 0; H 0 0 3.015" }], or warm_start and steps = 0'
+        yield Problem(("train", "molecules"), "there is nothing to train on", why, fix)
     if spec.train.steps == 0 and spec.train.warm_start is None and spec.train.hf_steps == 0:
         yield Problem(("train", "steps"), "nothing is trained", "steps = 0 and hf_steps = 0", "steps = 300")
     if not spec.adapt.molecules and not evaluate.trained:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from wavefoundry.artifacts.spec_molecules import MoleculesSpec
+from wavefoundry.artifacts.spec_molecules import ElectronsTable, MoleculesSpec
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.models import ElectronsSpec
@@ -20,6 +20,19 @@ def describe(spec: MoleculesSpec) -> ElectronsSpec:
     """The network of a study file in words."""
     table = spec.wavefunction
     return ElectronsSpec(table.preset, table.precision, tuple(sorted(table.options().items())))
+
+
+def resolved(spec: MoleculesSpec) -> MoleculesSpec:
+    """A study with the network of the model that it starts from, where it sets none itself.
+
+    Raises:
+        InputError: no model of molecules there. IntegrityError: damaged.
+    """
+    if spec.train.warm_start is None or spec.wavefunction.model_fields_set:
+        return spec
+    meta = _model(spec.train.warm_start)[1]
+    table = ElectronsTable(**(meta.get("spec") or {}).get("wavefunction", {}))
+    return spec.model_copy(update={"wavefunction": table})
 
 
 def first_network(spec: MoleculesSpec) -> Any:
@@ -45,6 +58,22 @@ def stored_weights(wavefunction: Any, path: str | os.PathLike[str], frame: str) 
     Raises:
         InputError: another kind of model, or other sizes. IntegrityError: damaged.
     """
+    arrays, meta = _model(path)
+    trained_in = stored_frame(meta)
+    if trained_in != frame:
+        why = f"its molecules lay in their frame '{trained_in}', those of this study in '{frame}'"
+        fix = f'frame = "{trained_in}" in [train]'
+        raise InputError(f"the model in {path} does not fit", where="train.frame", why=why, fix=fix)
+    wanted = {name: array.shape for name, array in tree.to_arrays(wavefunction, "wavefunction").items()}
+    found = {name: array.shape for name, array in arrays.items() if name in wanted}
+    if found != wanted:
+        fix = "the [wavefunction] of the earlier run, see its spec.toml"
+        raise InputError(f"the network in {path} has other sizes", where="train.warm_start", fix=fix)
+    return tree.from_arrays(wavefunction, arrays, "wavefunction")
+
+
+def _model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and description of a stored model of molecules."""
     from wavefoundry.artifacts.bundles import read_bundle
 
     folder = base_folder(path)
@@ -58,17 +87,7 @@ def stored_weights(wavefunction: Any, path: str | os.PathLike[str], frame: str) 
     arrays, meta = read_bundle(folder)
     if meta.get("kind") != "molecules":
         raise InputError(f"{path} holds no model of molecules", where="train.warm_start")
-    trained_in = stored_frame(meta)
-    if trained_in != frame:
-        why = f"its molecules lay in their frame '{trained_in}', those of this study in '{frame}'"
-        fix = f'frame = "{trained_in}" in [train]'
-        raise InputError(f"the model in {path} does not fit", where="train.frame", why=why, fix=fix)
-    wanted = {name: array.shape for name, array in tree.to_arrays(wavefunction, "wavefunction").items()}
-    found = {name: array.shape for name, array in arrays.items() if name in wanted}
-    if found != wanted:
-        fix = "the [wavefunction] of the earlier run, see its spec.toml"
-        raise InputError(f"the network in {path} has other sizes", where="train.warm_start", fix=fix)
-    return tree.from_arrays(wavefunction, arrays, "wavefunction")
+    return arrays, meta
 
 
 def stored_frame(meta: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from wavefoundry.studies.molecules import records
 from wavefoundry.studies.molecules.curve import Curve
 from wavefoundry.studies.molecules.evaluation import Evaluation, sampling
 from wavefoundry.studies.molecules.records import History, Known
-from wavefoundry.studies.molecules.stored import contents, describe, first_network, stored_rest
+from wavefoundry.studies.molecules.stored import contents, describe, first_network, resolved, stored_rest
 from wavefoundry.studies.molecules.summary import goal_of, summary_of
 from wavefoundry.studies.molecules.tasks import BASE, TOGETHER, TaskList
 from wavefoundry.studies.molecules.training import Plan, Trainer, prepare, selection
@@ -42,6 +42,7 @@ def check(spec: MoleculesSpec) -> None:
     Raises:
         InputError: a molecule without a converged solution, an unknown basis, or a start that does not fit.
     """
+    spec = resolved(spec)
     for named, table in ((spec.training(), "train"), (spec.targets(), "adapt")):
         try:
             prepare(named, spec.train)
@@ -84,6 +85,7 @@ class MoleculesStudy:
         inherited: dict[str, Rest] | None = None,
     ):
         keep_programs()
+        spec = resolved(spec) if wavefunction is None else spec
         self.spec, self.list = spec, TaskList(spec, base=wavefunction is None)
         self.training, self.targets = self.list.training, self.list.targets
         network = first_network(spec) if wavefunction is None else wavefunction
@@ -164,6 +166,9 @@ class MoleculesStudy:
     def _train_base(self, progress: Progress) -> Output:
         """One model for all molecules of [train], kept as an artifact."""
         train, names = self.spec.train, [named.molecule.name for named in self.training]
+        if not names:  # a stored model as it is
+            start = self.trainer.params
+            return self._kept(BASE, _trained(start, Curve.empty(0), self._inherited), start, self._inherited)
         progress.say("train", f"{len(names)} molecules together: {_listed(names)}")
         hf_steps = train.hf_steps if train.warm_start is None else 0
         plan = Plan(BASE, hf_steps, train.steps, train.learning_rate, train.decay, coarse=True)

@@ -91,7 +91,7 @@ class TaskList:
         """Of the molecules of [train]."""
         subset = self.spec.train.subset
         compounds = Counter((m.n_up, m.n_down, m.atoms) for m in (named.molecule for named in self.training))
-        return sum(min(subset or size, size) for size in compounds.values()) / len(self.training)
+        return sum(min(subset or size, size) for size in compounds.values()) / max(1, len(self.training))
 
     @property
     def tuned(self) -> bool:
