@@ -35,16 +35,17 @@ from wavefoundry.core.programs import keep_programs
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies import run_study
 from wavefoundry.studies.diagram import study as diagram_study
+from wavefoundry.studies.diagram.adapting import Adapted
 from wavefoundry.studies.diagram.base import Base
-from wavefoundry.studies.diagram.ladder import adaptation
+from wavefoundry.studies.diagram.choice import nearest
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.overlapping import Overlapped
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.referencing import Referenced, References, check_file
+from wavefoundry.studies.diagram.sectors import adapted, sector_of
 from wavefoundry.studies.diagram.several import Bases, Given
 from wavefoundry.studies.diagram.states import LatticeState
 from wavefoundry.studies.diagram.states_kept import state_at, states_of
-from wavefoundry.studies.diagram.symmetry import in_sector, sector_of
 from wavefoundry.studies.execute import execute
 from wavefoundry.studies.progress import Context
 
@@ -235,17 +236,13 @@ class _Asked(NamedTuple):
 def _mapped(bases: list[Pretrained], asked: _Asked, references: References, progress: bool) -> Diagram:
     """Do it: the points, their overlaps, rivals; then the summary."""
     table, judged, points = asked.adapt, asked.evaluate, grid(asked.adapt.points)
-    starts = [projected_base(one, table.of_base(k)) for k, one in enumerate(bases)]
     log: list[dict[str, Any]] = []
     with viewed(progress) as emit:
         context = Context(lambda event: (log.append(event), emit(event))[0])
-        adapted = [
-            adaptation(_mapper(start, one.settings, asked, references, k), points)
-            for k, (one, (start, _)) in enumerate(zip(bases, starts, strict=True))
-        ]
-        given = [Given(one, record) for one, (_, record) in zip(adapted, starts, strict=True)]
-        plan = Bases(given, points)
-        single = adapted[0] if len(bases) == 1 else plan
+        near = nearest(points, [one.system.values for one in bases])
+        starts = [_started(one, asked, references, k, (points, near[k])) for k, one in enumerate(bases)]
+        plan = Bases([Given(*one) for one in starts], points)
+        single = starts[0][0] if len(bases) == 1 else plan
         overlapped = Overlapped(single, lambda done: single, points, judged)
         done = execute(Referenced(overlapped, references), context)
         held: dict[str, Any] = {}
@@ -256,21 +253,39 @@ def _mapped(bases: list[Pretrained], asked: _Asked, references: References, prog
     settings = {name: one.model_dump(mode="json", exclude_none=True) for name, one in used.items()}
     first, *others = [record for _, record in starts]
     cost = single.cost(done)
-    summary = diagram_study.summary_of(starts[0][0], first, single.records(done), cost, settings, others)
+    summary = diagram_study.summary_of(starts[0][0].mapper.base, first, single.records(done), cost, settings, others)
     ours = cost.cpu_seconds + sum(one.cost.get("cpu_seconds", 0.0) for one in bases)
     summary["references"] = references.summary(done, ours)
     if others:
         summary |= {"bases": [first, *others], "crossings": plan.crossings(done)}
     summary = overlapped.completed(summary, done) | held
-    return Diagram(summary, log, states_of([start for start, _ in starts], summary["points"], single.states(done)))
+    return Diagram(summary, log, states_of(single.bases(done), summary["points"], single.states(done)))
 
 
-def projected_base(base: Pretrained, adapt: AdaptTable) -> tuple[Base, dict[str, Any]]:
-    """What is adapted, and its record: a pre-trained state, or its projection on a sector."""
-    if adapt.symmetry == "none":
-        return base.base, base.record
-    chosen = sector_of(base.base, adapt)
-    return in_sector(base.base, chosen), base.record | {"symmetry": chosen}
+def _started(
+    base: Pretrained,
+    asked: _Asked,
+    references: References,
+    number: int,
+    grid_of: tuple[list[dict[str, float]], list[int]],
+) -> tuple[Adapted, dict[str, Any]]:
+    """The points of one of several bases, in the sectors it is projected on, and its record.
+
+    ``grid_of``: the points, and the numbers of those nearest to this base.
+    """
+    points, near = grid_of
+    table, record, chosen = asked.adapt.of_base(number), base.record, None
+    if table.symmetry != "none":
+        chosen = sector_of(base.base, table, points, near)
+        record = record | {"symmetry": chosen}
+    found = adapted(
+        base.base,
+        points,
+        table.method,
+        lambda state: _mapper(state, base.settings, asked, references, number),
+        chosen=chosen,
+    )
+    return found, record
 
 
 def _mapper(base: Base, settings: PretrainTable, asked: _Asked, references: References, number: int) -> Mapper:

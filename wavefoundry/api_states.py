@@ -30,8 +30,7 @@ from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.pretraining import chunk_size
-from wavefoundry.studies.diagram.states_kept import states_of
-from wavefoundry.studies.diagram.symmetry import in_sector
+from wavefoundry.studies.diagram.states_kept import bases_of, states_of
 from wavefoundry.studies.emulation.student import Student, load_student
 
 BURN_IN = 50
@@ -81,8 +80,8 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeMap | dict[str, Studen
     folders = [base, *(base.with_name(f"base-{number}") for number in range(1, len(summary.get("bases", ()))))]
     starts = [load(one, system).base for one in folders]
     records = summary.get("bases", [summary["pretrain"]])
-    starts = [in_sector(s, r["symmetry"]) if r.get("symmetry") else s for s, r in zip(starts, records, strict=True)]
-    return Diagram(summary, log, states_of(starts, summary["points"], states))
+    points = summary["points"]
+    return Diagram(summary, log, states_of(bases_of(starts, records, points), points, states))
 
 
 def from_netket_state(state: Any, system: LatticeSystem) -> Pretrained:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -19,6 +19,7 @@ from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.verdict import Doubt
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.mapper import Mapper, convergence_of
 from wavefoundry.studies.diagram.plan import BASE, Wave, waves
 from wavefoundry.studies.diagram.points import WIDTH, Outcome, Start, WarmStart, adapt_point
@@ -42,8 +43,8 @@ UNFINISHED = Doubt(
 )
 
 
-class Adaptation:
-    """The points of a diagram, in waves outward from the base; what the methods share.
+class Adapted:
+    """The points of a diagram from one base, each with its record and its state.
 
     Args:
         mapper: adapts the base. points: couplings, in the order of the study. after: tasks whose outputs the base is
@@ -55,9 +56,92 @@ class Adaptation:
 
     def __init__(self, mapper: Mapper, points: list[dict[str, float]], after: tuple[str, ...] = ()):
         self.mapper, self.points, self.after = mapper, points, after
-        names = list(points[0])
+
+    def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
+        """What has to be done; ``only`` for some of the points, and for what they start from."""
+        raise NotImplementedError
+
+    def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
+        """Do one of these tasks."""
+        raise NotImplementedError
+
+    def output(self, index: int, done: Outputs) -> Output | None:
+        """What a point gave, None where it is not done."""
+        return done.get(f"point/{index}")
+
+    def base(self, index: int, done: Outputs) -> Base:
+        """The state that a point was adapted from."""
+        return self.mapper.base
+
+    def share_memory(self, parts: int) -> None:
+        """Take no more than one of so many parts of the memory."""
+
+    def records(self, done: Outputs) -> list[dict[str, Any]]:
+        """Records of all points in the order of the study."""
+        return [output.record for output in self._outputs(done)]
+
+    def states(self, done: Outputs) -> list[dict[str, np.ndarray] | None]:
+        """What makes the state of every point, see ``states_kept.with_arrays``; None where it has no number."""
+        return [self.state(output) for output in self._outputs(done)]
+
+    def bases(self, done: Outputs) -> list[Base]:
+        """The state that every point was adapted from."""
+        return [self.base(index, done) for index in range(len(self.points))]
+
+    def listed(self, done: Outputs) -> Array | None:
+        """All configurations, where measurements draw from them."""
+        return self.mapper.tools.states
+
+    def samples(self, done: Outputs) -> list[np.ndarray | None]:
+        """Samples of every point that its state was measured with, (chains, n, sites), or None."""
+        return [self.drawn(output) for output in self._outputs(done)]
+
+    def _outputs(self, done: Outputs) -> list[Output]:
+        outputs = [self.output(index, done) for index in range(len(self.points))]
+        return [one for one in outputs if one is not None]
+
+    def drawn(self, output: Output) -> np.ndarray | None:
+        """Those of one point."""
+        x, layout = output.arrays.get("walkers"), self.mapper.layout
+        if x is None or not self.keeps_samples or output.record["energy"] is None:
+            return None
+        return np.asarray(x, np.int8).reshape(layout.chains, layout.samples, -1)
+
+    def state(self, output: Output) -> dict[str, np.ndarray] | None:
+        """What makes the state of one point."""
+        if output.record["energy"] is None:
+            return None
+        walkers = np.asarray(output.arrays.get("walkers", self.mapper.base.x), np.int8)
+        some = walkers[:: max(1, len(walkers) // WALKERS)]
+        return {name: np.asarray(value) for name, value in output.arrays.items()} | {"walkers": some}
+
+    def cost(self, done: Outputs) -> Cost:
+        """Of everything beyond the base."""
+        return sum((done[task.name].cost for task in self.tasks(done)), Cost())
+
+
+class Adaptation(Adapted):
+    """The points of a diagram, in waves outward from the base; what the methods share.
+
+    Args:
+        mapper, points, after: as of ``Adapted``. members: numbers of the points that are adapted, by default all.
+    """
+
+    def __init__(
+        self,
+        mapper: Mapper,
+        points: list[dict[str, float]],
+        after: tuple[str, ...] = (),
+        members: Sequence[int] | None = None,
+    ):
+        super().__init__(mapper, points, after)
+        names, mine = list(points[0]), list(range(len(points)) if members is None else members)
         base = np.array([mapper.base.system.values[name] for name in names])
-        self.plan = waves(base, np.array([[p[name] for name in names] for p in points]), WIDTH)
+        plan = waves(base, np.array([[points[i][name] for name in names] for i in mine]), WIDTH)
+        self.plan = [
+            Wave(BASE if wave.parent == BASE else mine[wave.parent], tuple(mine[k] for k in wave.points))
+            for wave in plan
+        ]
 
     def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
         """Every point after the one it starts from; ``only`` those of some points and of what they start from."""
@@ -67,33 +151,6 @@ class Adaptation:
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of these tasks."""
         return self._point(int(name.removeprefix("point/")), done, progress)
-
-    def records(self, done: Outputs) -> list[dict[str, Any]]:
-        """Records of all points in the order of the study."""
-        return [done[f"point/{i}"].record for i in range(len(self.points))]
-
-    def states(self, done: Outputs) -> list[dict[str, np.ndarray] | None]:
-        """What makes the state of every point, see ``states_kept.with_arrays``; None where it has no number."""
-        return [self.state(done[f"point/{i}"]) for i in range(len(self.points))]
-
-    def mappers(self, done: Outputs) -> list[Mapper]:
-        """What the base is adapted with."""
-        return [self.mapper]
-
-    def samples(self, done: Outputs) -> list[np.ndarray | None]:
-        """Samples of every point that its state was measured with, (chains, n, sites), or None."""
-        return [self.drawn(done[f"point/{i}"]) for i in range(len(self.points))]
-
-    def drawn(self, output: Output) -> np.ndarray | None:
-        """Those of one point."""
-        x, layout = output.arrays.get("walkers"), self.mapper.layout
-        if x is None or not self.keeps_samples or output.record["energy"] is None:
-            return None
-        return np.asarray(x, np.int8).reshape(layout.chains, layout.samples, -1)
-
-    def cost(self, done: Outputs) -> Cost:
-        """Of everything beyond the base."""
-        return sum((done[task.name].cost for task in self.tasks(done)), Cost())
 
     def _needs(self, wave: Wave) -> tuple[str, ...]:
         return (*self.after, *([] if wave.parent == BASE else [f"point/{wave.parent}"]))
@@ -121,14 +178,6 @@ class Adaptation:
     def _key(self, index: int) -> Array:
         return jax.random.fold_in(self.mapper.key, index)
 
-    def state(self, output: Output) -> dict[str, np.ndarray] | None:
-        """What makes the state of one point."""
-        if output.record["energy"] is None:
-            return None
-        walkers = np.asarray(output.arrays.get("walkers", self.mapper.base.x), np.int8)
-        some = walkers[:: max(1, len(walkers) // WALKERS)]
-        return {name: np.asarray(value) for name, value in output.arrays.items()} | {"walkers": some}
-
     def _point(self, index: int, done: Outputs, progress: Progress) -> Output:
         raise NotImplementedError
 
@@ -138,7 +187,9 @@ class Adaptation:
         return {"index": index, "count": max(len(self.points), index + 1)}
 
     def _told(self, index: int, output: Output, progress: Progress) -> Output:
-        """The output of a point, once it has been reported."""
+        """The output of a point with its sector, once it has been reported."""
+        if self.mapper.base.sector is not None:
+            output = output._replace(record=output.record | {"sector": dict(self.mapper.base.sector)})
         count = self.place(progress)
         progress.emit({"event": "point", **output.record, **count, "seconds_left": 0.0})
         return output
@@ -153,6 +204,7 @@ class HeadAdaptation(Adaptation):
     def __init__(self, *args: Any):
         super().__init__(*args)
         self._pools: dict[int, Pool] = {}
+        self._most = POOLS
         # the first wave is tuned as wide as the widest one will be: all programs are compiled with the first point
         self._wide = any(len(wave.points) > 1 for wave in self.plan)
 
@@ -187,8 +239,12 @@ class HeadAdaptation(Adaptation):
 
     def _keep(self, index: int, pool: Pool) -> None:
         self._pools[index] = pool
-        while len(self._pools) > POOLS:
+        while len(self._pools) > self._most:
             self._pools.pop(next(iter(self._pools)))
+
+    def share_memory(self, parts: int) -> None:
+        """Keep fewer pools."""
+        self._most = max(1, POOLS // parts)
 
     def _tune(self, number: int, done: Outputs, progress: Progress) -> Output:
         wave = self.plan[number]

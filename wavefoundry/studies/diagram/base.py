@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from jaxtyping import PyTree
 
@@ -21,3 +22,4 @@ class Base:
     x: PyTree  # (chains, sites)
     convergence: Convergence | None = None  # of its training, where that is known
     snapshots: Mapping[int, PyTree] = dataclasses.field(default_factory=dict)  # weights on the way, by step
+    sector: Mapping[str, Any] | None = None  # that it is projected on, in words

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -31,16 +32,15 @@ from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.sampling import Walkers, metropolis
 from wavefoundry.problems.spins import LatticeSystem
-from wavefoundry.studies.diagram.adapting import Adaptation
+from wavefoundry.studies.diagram.adapting import Adapted
 from wavefoundry.studies.diagram.base import Base
-from wavefoundry.studies.diagram.ladder import adaptation
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.part import Event, Part
 from wavefoundry.studies.diagram.pretraining import Trainer
 from wavefoundry.studies.diagram.records import failed_record
 from wavefoundry.studies.diagram.referencing import References
+from wavefoundry.studies.diagram.sectors import adapted, in_sectors, sector_of
 from wavefoundry.studies.diagram.study import PRETRAIN, base_arrays, listing, make_mapper, pretrain, training_of
-from wavefoundry.studies.diagram.symmetry import in_sector, sector_of
 from wavefoundry.studies.progress import Progress
 from wavefoundry.studies.task import Output, Outputs, Task
 
@@ -86,10 +86,21 @@ class Kit:
         return dataclasses.replace(self, table=table, at=at or self.at)
 
     def mapper(self, base: Base, adapt: AdaptTable, by_sum: bool = False) -> Mapper:
-        """Adapts a base; projected on a sector where the study projects."""
-        if adapt.symmetry != "none":
-            base = in_sector(base, sector_of(base, adapt))
+        """Adapts a base as it is."""
         return make_mapper(base, adapt, self.evaluate, self.table, self.chunk, self.references, by_sum=by_sum)
+
+    def adapted(self, base: Base, adapt: AdaptTable, by_sum: bool = False) -> Adapted:
+        """The points from a base; projected on their sectors where the study projects."""
+        chosen = None if adapt.symmetry == "none" else sector_of(base, adapt, self.points)
+        mapper = functools.partial(self.mapper, adapt=adapt, by_sum=by_sum)
+        return adapted(base, self.points, adapt.method, mapper, (PRETRAIN,), chosen)
+
+    def measured(self, base: Base, adapt: AdaptTable) -> dict[str, Any]:
+        """Record of a state at its own couplings, projected where the study projects."""
+        if adapt.symmetry != "none":
+            chosen = sector_of(base, adapt, [])
+            (base,) = in_sectors(base, chosen, [chosen["sector"]]).values()
+        return self.mapper(base, adapt).measure_base() | ({} if base.sector is None else {"sector": dict(base.sector)})
 
     def first(self) -> Wavefunction:
         """The network with random weights."""
@@ -106,7 +117,7 @@ class Rival:
     def __init__(self, kit: Kit, method: str, trained: bool = True):
         self.kit, self.trained = kit, trained
         self.adapt = kit.adapt.model_copy(update={"method": method})
-        self._adaptation: Adaptation | None = None
+        self._adaptation: Adapted | None = None
 
     def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
         """The start; then the points."""
@@ -126,7 +137,7 @@ class Rival:
             base = untrained(kit)
         return Output({"rest": None if base.convergence is None else base.convergence.stored()}, base_arrays(base))
 
-    def adaptation(self, done: Outputs) -> Adaptation:
+    def adaptation(self, done: Outputs) -> Adapted:
         """The points."""
         if self._adaptation is None:
             found, kit = done[PRETRAIN], self.kit
@@ -135,9 +146,12 @@ class Rival:
             walkers = jnp.asarray(found.arrays["walkers"])
             base = Base(kit.system.at(**kit.at[0]), wavefunction, walkers, rest)
             by_sum = self.adapt.method == "full"  # as good as it can be
-            mapper = kit.mapper(base, self.adapt, by_sum)
-            self._adaptation = adaptation(mapper, kit.points, (PRETRAIN,))
+            self._adaptation = kit.adapted(base, self.adapt, by_sum)
         return self._adaptation
+
+    def point(self, index: int, done: Outputs) -> Output | None:
+        """The output of a point, None where there is none."""
+        return self.adaptation(done).output(index, done)
 
     def pretrained(self, done: Outputs) -> dict[str, Any]:
         """Rivals measure no base."""
@@ -165,7 +179,7 @@ class Scratch:
         try:
             base = pretrain(first, system, [point], training, table, progress, trainer)
             adapt = kit.adapt.model_copy(update={"method": "zero-shot"})
-            record = kit.mapper(base, adapt).measure_base()
+            record = kit.measured(base, adapt)
         except PhysicsError as error:
             progress.warn(str(error))
             record = failed_record(system, "scratch", progress.cost(), str(error))
@@ -182,9 +196,13 @@ class Scratch:
             self._trainer = Trainer(static, tree.all_weights(params), training, kit.system.sites)
         return self._trainer
 
-    def adaptation(self, done: Outputs) -> Adaptation:
+    def adaptation(self, done: Outputs) -> Adapted:
         """There is none."""
         raise NotImplementedError
+
+    def point(self, index: int, done: Outputs) -> Output | None:
+        """The output of a point, None where there is none."""
+        return done.get(f"point/{index}")
 
     pretrained = adaptation  # type: ignore[assignment]
 
@@ -316,11 +334,12 @@ class Rivals:
         for (kind, seed), part in self.parts.items():
             own = part.own(done)
             start = own.get(PRETRAIN)
+            points = [part.point(i, done) for i in range(len(self.kit.points))]
             adapted = [output.cost for name, output in own.items() if name != PRETRAIN]
             rows.append({
                 "kind": kind,
                 "seed": seed,
-                "points": [own[f"point/{i}"].record for i in range(len(self.kit.points))],
+                "points": [one.record for one in points if one is not None],
                 "start": None if start is None else start.cost.to_dict(),
                 "adapt": sum(adapted[1:], adapted[0]).to_dict(),
             })  # fmt: skip

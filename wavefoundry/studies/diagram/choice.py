@@ -50,6 +50,18 @@ def zero_shot(record: Record, couplings: Mapping[str, float]) -> float:
     return sum(couplings[name] * terms[name]["value"] for name in terms) if terms else math.inf
 
 
+def nearest(points: Sequence[Mapping[str, float]], places: Sequence[Mapping[str, float]]) -> list[list[int]]:
+    """For each of some places the numbers of the points that are nearer to it than to any other, or as near.
+
+    Couplings are measured in units of their range.
+    """
+    names = list(points[0])
+    x, y = (np.array([[one[name] for name in names] for one in each]) for each in (points, places))
+    width = np.ptp(np.vstack([x, y]), axis=0)
+    apart = np.linalg.norm((x - y[:, None]) / np.where(width > 0, width, 1.0), axis=-1)
+    return [np.flatnonzero(row <= apart.min(axis=0) + 1e-9).tolist() for row in apart]
+
+
 class Neighbours(NamedTuple):
     """Two points that differ in one coupling, with none between them."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -322,7 +322,12 @@ def _name(index: int, step: Step) -> str:
     return f"rung/{index}/{step.name}"
 
 
-def adaptation(mapper: Mapper, points: list[dict[str, float]], after: tuple[str, ...] = ()) -> Adaptation:
+def adaptation(
+    mapper: Mapper,
+    points: list[dict[str, float]],
+    after: tuple[str, ...] = (),
+    members: Sequence[int] | None = None,
+) -> Adaptation:
     """The points by the method of the study; arguments as of ``Adaptation``."""
     kinds = {"head": HeadAdaptation, "auto": LadderAdaptation}
-    return kinds.get(mapper.adapt.method, FullAdaptation)(mapper, points, after)
+    return kinds.get(mapper.adapt.method, FullAdaptation)(mapper, points, after, members)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from jaxtyping import Array
 
 from wavefoundry.artifacts.spec_tables import EvaluateTable
 from wavefoundry.core.fidelity import Fidelity
 from wavefoundry.core.meter import Cost
 from wavefoundry.studies.diagram.base import Base
-from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.states import LatticeState, fidelity_of, fidelity_of_all
 from wavefoundry.studies.diagram.states_kept import states_of
 from wavefoundry.studies.diagram.transitions import MOST, scan_of, transitions_of, varied
@@ -37,8 +37,12 @@ class Points(Protocol):
         """Weights of every point; None where they are those of the base."""
         ...
 
-    def mappers(self, done: Outputs) -> list[Mapper]:
-        """What each of the bases is adapted with."""
+    def bases(self, done: Outputs) -> list[Base]:
+        """The state that every point was adapted from."""
+        ...
+
+    def listed(self, done: Outputs) -> Array | None:
+        """All configurations of a small system, None elsewhere."""
         ...
 
     def samples(self, done: Outputs) -> list[np.ndarray | None]:
@@ -119,11 +123,9 @@ class Overlaps:
     """Fidelities of pairs of points: the full sum where all configurations are listed, else from samples of both."""
 
     def __init__(self, points: Points, done: Outputs, evaluate: EvaluateTable):
-        mappers = points.mappers(done)
-        bases: list[Base] = [mapper.base for mapper in mappers]
-        self._states = states_of(bases, points.records(done), points.states(done))
+        self._states = states_of(points.bases(done), points.records(done), points.states(done))
         self._samples, self._evaluate = points.samples(done), evaluate
-        self._all = mappers[0].tools.states
+        self._all = points.listed(done)
         self._kept: dict[int, np.ndarray] = {}
 
     def pair(self, i: int, j: int) -> Fidelity:

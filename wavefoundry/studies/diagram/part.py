@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Protocol, cast
 
-from wavefoundry.studies.diagram.adapting import Adaptation
+from wavefoundry.studies.diagram.adapting import Adapted
+from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.progress import Progress
 from wavefoundry.studies.task import Output, Outputs, Task
 
@@ -23,8 +24,12 @@ class OneBase(Protocol):
         """Do one of them."""
         ...
 
-    def adaptation(self, done: Outputs) -> Adaptation:
+    def adaptation(self, done: Outputs) -> Adapted:
         """The points, once the base is there."""
+        ...
+
+    def point(self, index: int, done: Outputs) -> Output | None:
+        """The output of a point, None where there is none."""
         ...
 
     def pretrained(self, done: Outputs) -> dict[str, Any]:
@@ -84,9 +89,14 @@ class Part:
         kept = {self._keep(model): content for model, content in output.models.items()}
         return output._replace(models={model: content for model, content in kept.items() if model is not None})
 
-    def adaptation(self, done: Outputs) -> Adaptation:
+    def adaptation(self, done: Outputs) -> Adapted:
         """The points."""
         return self.plan.adaptation(self.own(done))
+
+    def base(self, index: int, done: Outputs) -> Base:
+        """The state that a point was adapted from."""
+        own = self.own(done)
+        return self.plan.adaptation(own).base(index, own)
 
     def pretrained(self, done: Outputs) -> dict[str, Any]:
         """The record of the base."""
@@ -94,7 +104,7 @@ class Part:
 
     def point(self, index: int, done: Outputs) -> Output | None:
         """The output of a point, None where there is none."""
-        return done.get(self.outer(f"point/{index}"))
+        return self.plan.point(index, self.own(done))
 
 
 def numbered(plan: OneBase, number: int) -> Part:

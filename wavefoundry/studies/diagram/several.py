@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Array
 
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.core.meter import Cost
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram import choice
-from wavefoundry.studies.diagram.adapting import Adaptation
-from wavefoundry.studies.diagram.mapper import Mapper
+from wavefoundry.studies.diagram.adapting import Adapted
+from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.part import OneBase, numbered
 from wavefoundry.studies.diagram.study import BASE, PRETRAIN, DiagramStudy, summary_of
 from wavefoundry.studies.progress import Context, Progress
@@ -94,9 +95,14 @@ class Bases:
             found.append(self.parts[base].adaptation(done).state(output))
         return found
 
-    def mappers(self, done: Outputs) -> list[Mapper]:
-        """What each of the bases is adapted with."""
-        return [part.adaptation(done).mapper for part in self.parts]
+    def bases(self, done: Outputs) -> list[Base]:
+        """The state that every point was adapted from."""
+        chosen = enumerate(self.choice(done).bases)
+        return [self.parts[base].base(point, done) for point, base in chosen]
+
+    def listed(self, done: Outputs) -> Array | None:
+        """All configurations, where measurements draw from them."""
+        return self.parts[0].adaptation(done).listed(done)
 
     def samples(self, done: Outputs) -> list[np.ndarray | None]:
         """Samples of every point that its state was measured with, (chains, n, sites), or None."""
@@ -130,6 +136,9 @@ class SeveralBases:
     def __init__(self, spec: DiagramSpec, context: Context):
         self.spec, each = spec, spec.of_bases()
         self.studies = [DiagramStudy(one, Context() if index else context) for index, one in enumerate(each)]
+        near = choice.nearest(spec.points_list(), [one.system.values for one in self.studies])
+        for study, numbers in zip(self.studies, near, strict=True):
+            study.near = numbers
         self.bases = Bases(self.studies, spec.points_list(), self.studies[0].system)
         context.say("pretrain", f"{len(each)} bases, each trained by itself")
 
@@ -160,7 +169,7 @@ class Given:
         adaptation: of the base to all points. record: of the base.
     """
 
-    def __init__(self, adaptation: Adaptation, record: dict[str, Any]):
+    def __init__(self, adaptation: Adapted, record: dict[str, Any]):
         self._adaptation, self._record = adaptation, record
 
     def tasks(self, done: Outputs, only: Any = None) -> list[Task]:
@@ -171,9 +180,13 @@ class Given:
         """Do one of them."""
         return self._adaptation.perform(name, done, progress)
 
-    def adaptation(self, done: Outputs) -> Adaptation:
+    def adaptation(self, done: Outputs) -> Adapted:
         """The points."""
         return self._adaptation
+
+    def point(self, index: int, done: Outputs) -> Output | None:
+        """The output of a point."""
+        return self._adaptation.output(index, done)
 
     def pretrained(self, done: Outputs) -> dict[str, Any]:
         """The record of the base."""

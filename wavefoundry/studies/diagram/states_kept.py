@@ -15,6 +15,7 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.conditioning import fixed
 from wavefoundry.models.heads import with_head_weights
 from wavefoundry.studies.diagram.base import Base
+from wavefoundry.studies.diagram.sectors import in_sectors
 from wavefoundry.studies.diagram.states import LatticeState
 
 
@@ -24,12 +25,10 @@ def states_of(
     """The states of a diagram from what was kept of them.
 
     Args:
-        bases: they were adapted from; a record says from which, where there are several. records: of the points.
-        states: arrays of every point.
+        bases: the state that each of them was adapted from. records: of the points. states: arrays of every point.
     """
     found: list[LatticeState | None] = []
-    for record, arrays in zip(records, states, strict=True):
-        base = bases[base_of(record)]
+    for base, record, arrays in zip(bases, records, states, strict=True):
         found.append(
             None
             if arrays is None
@@ -43,9 +42,27 @@ def states_of(
     return found
 
 
-def base_of(record: Mapping[str, Any]) -> int:
-    """Number of the base that a point was adapted from."""
-    return (record.get("base") or {"index": 0})["index"]
+def bases_of(
+    starts: Sequence[Base], pretrained: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]
+) -> list[Base]:
+    """The state that each point of a finished run was adapted from, projected on its sector.
+
+    Args:
+        starts: the trained states. pretrained: their records. records: of the points.
+    """
+    of, numbers = [], []
+    for record in records:
+        index = (record.get("base") or {"index": 0})["index"]
+        chosen = pretrained[index].get("symmetry")
+        of.append(index)
+        # a run from before sectors were chosen point by point has that of the base
+        numbers.append(None if chosen is None else (record.get("sector") or {"number": chosen["sector"]})["number"])
+    states: dict[tuple[int, int | None], Base] = {}
+    for index, start in enumerate(starts):
+        mine = {n for i, n in zip(of, numbers, strict=True) if i == index and n is not None}
+        found = in_sectors(start, pretrained[index]["symmetry"], sorted(mine)) if mine else {}
+        states |= {(index, None): start} | {(index, n): state for n, state in found.items()}
+    return [states[pair] for pair in zip(of, numbers, strict=True)]
 
 
 def with_arrays(base: Base, arrays: Mapping[str, np.ndarray]) -> Wavefunction:

@@ -34,10 +34,9 @@ from wavefoundry.problems.gauge import SignRule, with_rule
 from wavefoundry.problems.measures import momenta
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
-from wavefoundry.studies.diagram.adapting import Adaptation
+from wavefoundry.studies.diagram.adapting import Adapted
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.given import taken
-from wavefoundry.studies.diagram.ladder import adaptation
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import (
     Fitted,
@@ -51,7 +50,7 @@ from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_siz
 from wavefoundry.studies.diagram.records import zero_of
 from wavefoundry.studies.diagram.referencing import References
 from wavefoundry.studies.diagram.rivals import held_against
-from wavefoundry.studies.diagram.symmetry import in_sector, sector_of, sector_words
+from wavefoundry.studies.diagram.sectors import adapted, sector_of, sector_words
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.task import Output, Outputs, Task
@@ -163,7 +162,8 @@ class DiagramStudy:
         if spec.pretrain.warm_start is not None:
             self.first = warm_start(self.first, str(spec.pretrain.warm_start))
         self.chunk = chunk_size(self.first, self.system, spec.output.memory_mib)
-        self._adaptation: Adaptation | None = None
+        self._adaptation: Adapted | None = None
+        self.near: list[int] | None = None  # points that are nearest to this of several bases
         self.references: References | None = None  # by default what costs little
 
     def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
@@ -197,8 +197,8 @@ class DiagramStudy:
             )
             meta = base_meta(self.described.model, spec.pretrain, record)
             if self._projects:
-                record["symmetry"] = sector_of(base, spec.adapt)
-                progress.say("adapt", sector_words(record["symmetry"]))
+                record["symmetry"] = sector_of(base, spec.adapt, spec.points_list(), self.near)
+                progress.say("adapt", sector_words(record["symmetry"], spec.points_list(), spec.adapt.method))
             progress.say("adapt", f"{spec.adapt.method} at {len(spec.points_list())} points")
             return Output(record, models={"base": (base_arrays(base), meta)})
         return self.adaptation(done).perform(name, done, progress)
@@ -224,15 +224,24 @@ class DiagramStudy:
         rest = Convergence.restored(found.record["rest"])
         return Base(self.system, wavefunction, jnp.asarray(found.arrays["walkers"]), rest)
 
-    def adaptation(self, done: Outputs) -> Adaptation:
+    def adaptation(self, done: Outputs) -> Adapted:
         """The points of the study, from what the pre-training gave."""
         if self._adaptation is None:
-            base, spec, chunk = self.trained(done), self.spec, self.chunk
-            if self._projects:
-                base = in_sector(base, done[BASE].record["symmetry"])
-                chunk = chunk_size(base.wavefunction, base.system, spec.output.memory_mib)
-            self._adaptation = adaptation(self._mapper(base, chunk), spec.points_list(), self._after)
+            base, spec = self.trained(done), self.spec
+            chosen = done[BASE].record["symmetry"] if self._projects else None
+            self._adaptation = adapted(base, spec.points_list(), spec.adapt.method, self._adapting, self._after, chosen)
         return self._adaptation
+
+    def _adapting(self, state: Base) -> Mapper:
+        """What adapts the trained state, or a projection of it."""
+        chunk = self.chunk
+        if state.sector is not None:
+            chunk = chunk_size(state.wavefunction, state.system, self.spec.output.memory_mib)
+        return self._mapper(state, chunk)
+
+    def point(self, index: int, done: Outputs) -> Output | None:
+        """The output of a point, None where there is none."""
+        return self.adaptation(done).output(index, done)
 
     def summary(self, done: Outputs, context: Context) -> dict[str, Any]:
         """The machine-readable result; the states of the points are kept with the run."""

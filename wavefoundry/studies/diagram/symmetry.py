@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,22 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from wavefoundry.artifacts.spec_adapt import AdaptTable
 from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.types import Psi, Wavefunction
+from wavefoundry.core.types import Local, Wavefunction
 from wavefoundry.models.projection import Images, averaged, projected
 from wavefoundry.problems.groups import Group, characters, right_cosets, sign_ratio, symmetry_group
 from wavefoundry.problems.spins import LatticeSystem
-from wavefoundry.problems.symmetry import shift
-from wavefoundry.studies.diagram.base import Base
 
 SAME = 3e-5
 """Relative differences of log psi up to which single precision tells nothing apart."""
-FIRST = 256
-"""Samples that a sector is chosen by, all of them only where these do not decide: all images of all neighbours cost."""
-LEAST = 0.02
-"""Weight of a sector in a state from which on it is a candidate."""
 
 
 class Symmetry(NamedTuple):
@@ -95,12 +86,12 @@ def symmetrised(wavefunction: Wavefunction, system: LatticeSystem, wanted: Symme
     if wanted.form == "features":
         return averaged(wavefunction, _invariant(wavefunction, system, wanted.parts))
     found = sectors_of(wavefunction, system, wanted.parts)
-    _require(len(found.images), wanted.parts)
+    require_images(len(found.images), wanted.parts)
     number = int(found.numbers[0]) if wanted.sector is None else wanted.sector
-    return projected(wavefunction, found.projection(_place(found, number)))
+    return projected(wavefunction, found.projection(place_of(found, number)))
 
 
-def _place(found: Sectors, number: int) -> int:
+def place_of(found: Sectors, number: int) -> int:
     """Where a sector stands among those that are possible."""
     places = np.flatnonzero(found.numbers == number)
     if len(places):
@@ -120,11 +111,12 @@ def _invariant(wavefunction: Wavefunction, system: LatticeSystem, parts: Sequenc
     kept = np.flatnonzero(sign_ratio(group, rule, system) != 0)
     group = Group(group.permutations[kept], group.flips[kept], group.shifts[kept])
     images = right_cosets(group, _own(wavefunction, system, group))
-    _require(len(images), parts)
+    require_images(len(images), parts)
     return Images(group.permutations[images], group.flips[images])
 
 
-def _require(images: int, parts: Sequence[str]) -> None:
+def require_images(images: int, parts: Sequence[str]) -> None:
+    """Refuse a symmetry that the network has already: one image is the configuration itself."""
     if images < 2:
         raise InputError(
             "there is no symmetry that the network does not have already",
@@ -151,39 +143,66 @@ def _own(wavefunction: Wavefunction, system: LatticeSystem, group: Group) -> Boo
     return np.all(apart <= SAME * (1 + np.abs(log[:, :1])), axis=0)
 
 
-class SectorEnergies(NamedTuple):
-    """What a state says about its sectors: weight of each, energy of its projection and its error; axis C."""
+class SectorSamples(NamedTuple):
+    """What samples of a state say about its sectors, one row each: what all energies of its projections follow from.
 
-    weight: Float[np.ndarray, " C"]
-    energy: Float[np.ndarray, " C"]
-    error: Float[np.ndarray, " C"]
+    local: real part of conj(P psi) H_k P psi over the density of the samples, by sector and term. norm: |P psi|^2 over
+    that density, at most 1; its mean is the weight of the sector.
+    """
+
+    local: Float[np.ndarray, "M C terms"]
+    norm: Float[np.ndarray, "M C"]
+
+    @property
+    def weight(self) -> Float[np.ndarray, " C"]:
+        """Of every sector in the state."""
+        return self.norm.mean(axis=0)
+
+    @property
+    def terms(self) -> Float[np.ndarray, "C terms"]:
+        """Expectation values of all terms in the projections."""
+        return self.local.sum(axis=0) / self._total[:, None]
+
+    @property
+    def _total(self) -> Float[np.ndarray, " C"]:
+        return np.maximum(self.norm.sum(axis=0), 1e-300)
+
+    def residuals(self) -> Float[np.ndarray, "M C terms"]:
+        """What every sample adds to the terms: sums of squares and products are their covariances."""
+        return (self.local - self.terms * self.norm[..., None]) / self._total[:, None]
+
+    def energies(self, couplings: Float[np.ndarray, " terms"]) -> tuple[np.ndarray, np.ndarray]:
+        """Energies of the projections at any couplings, and their covariance: (C,), (C, C)."""
+        rows = self.residuals() @ couplings
+        return self.terms @ couplings, rows.T @ rows
 
 
-def sector_energies(
-    wavefunction: Wavefunction, system: LatticeSystem, found: Sectors, xs: Int[Array, "M sites"], chunk: int = 8
-) -> SectorEnergies:
-    """Weights and energies of all sectors in a state, from its samples: the images' amplitudes serve all of them.
+def sector_samples(
+    wavefunction: Wavefunction,
+    system: LatticeSystem,
+    found: Sectors,
+    xs: Int[Array, "M sites"],
+    *,
+    seed: int = 0,
+    chunk: int = 64,
+) -> SectorSamples:
+    """Weights and terms of all sectors in a state, from its samples: the images' amplitudes serve all of them.
 
     Every sample is replaced by a random image of it. These have the density mean_g |psi(g x)|^2, which is never below
     |(P psi)(x)|^2: all ratios are bounded by one, however little symmetry the state has. Samples of |psi|^2 alone would
     miss where a projection of it is large.
 
     Args:
-        wavefunction: the network as it is. system: at its couplings. found: its sectors. xs: samples of |psi|^2.
-        chunk: samples evaluated at a time.
+        wavefunction: the network as it is. system: of its family, at any couplings. found: its sectors.
+        xs: samples of |psi|^2. seed: of the random images. chunk: configurations evaluated at a time.
     """
     weights = jnp.asarray(np.conj(found.characters)) / len(found.images)
-    group, draw = found.group, np.random.default_rng(len(xs))
+    group, draw = found.group, np.random.default_rng(seed)
     chosen = draw.integers(len(group.permutations), size=len(xs))
     turned = np.take_along_axis(np.asarray(xs), group.permutations[chosen], axis=1)
     turned = np.where(group.flips[chosen][:, None], -turned, turned).astype(np.asarray(xs).dtype)
-    local, norm = (
-        np.asarray(a)
-        for a in _by_sector(wavefunction, system, found.projection(0), weights, jnp.asarray(turned), chunk)
-    )
-    total = np.maximum(norm.sum(axis=0), 1e-300)
-    energy = local.sum(axis=0) / total
-    return SectorEnergies(norm.mean(axis=0), energy, np.linalg.norm(local - energy * norm, axis=0) / total)
+    seen = _by_sector(wavefunction, system, found.projection(0), weights, jnp.asarray(turned), chunk)
+    return SectorSamples(*(np.asarray(part) for part in seen))
 
 
 @eqx.filter_jit
@@ -191,113 +210,25 @@ def sector_energies(
 def _by_sector(
     wavefunction: Wavefunction, system: LatticeSystem, images: Images, weights: Array, xs: Array, chunk: int
 ) -> tuple[Array, Array]:
-    """Of every sample (M, C): weight times local energy of its projection, and weight, which is at most 1."""
+    """Of every sample: weight times local value of every term in its projection (M, C, terms), and weight (M, C)."""
+    count = len(images)
 
-    def summands(x: Array) -> Psi:
+    def summands(x: Array) -> Array:
+        """Log and phase of all images side by side, (2 R,)."""
         seen = images.of(x)
         psi = jax.vmap(lambda y: wavefunction(system, y))(seen)
         negative = jnp.where(images.signs(x, seen) < 0, jnp.pi, 0.0)
-        return Psi(psi.log.astype(jnp.float64), psi.phase.astype(jnp.float64) + negative)
+        return jnp.concatenate([psi.log.astype(jnp.float64), psi.phase.astype(jnp.float64) + negative])
 
-    def projections(psi: Psi, root: Array) -> Array:
-        return weights @ (jnp.exp(psi.log - root) * jnp.exp(1j * psi.phase))
+    def projections(psi: Array, root: Array) -> Array:
+        return weights @ (jnp.exp(psi[:count] - root) * jnp.exp(1j * psi[count:]))
 
-    def one(x: Array) -> tuple[Array, Array]:
-        conn, here = system.connected(x), summands(x)
-        mels = conn.mels @ system.couplings
-        root = 0.5 * (jax.nn.logsumexp(2 * here.log) - np.log(len(images)))  # of the density
-        at = projections(here, root)
-        # slots without an element may hold configurations outside the sector
-        there = jax.vmap(lambda y: projections(summands(y), root))(conn.x)
-        acted = (conn.diagonal @ system.couplings) * at + jnp.where(mels != 0, mels, 0.0) @ jnp.where(
-            (mels != 0)[:, None], there, 0.0
-        )
-        return jnp.real(jnp.conj(at) * acted), jnp.abs(at) ** 2
+    def one(local: Local) -> tuple[Array, Array]:
+        root = 0.5 * (jax.nn.logsumexp(2 * local.z[:count]) - np.log(count))  # of the density
+        at = projections(local.z, root)
+        there = jax.vmap(lambda psi: projections(psi, root))(local.z_conn)
+        there = jnp.where(jnp.any(local.mels != 0, axis=1)[:, None], there, 0.0)
+        acted = at[:, None] * local.diagonal + there.T @ local.mels.astype(there.dtype)
+        return jnp.real(jnp.conj(at)[:, None] * acted), jnp.abs(at) ** 2
 
-    return mapped(one, xs, chunk)
-
-
-def sector_of(base: Base, adapt: AdaptTable) -> dict[str, Any]:
-    """The sector that a trained state is to be projected on.
-
-    The one asked for, or the one whose projection has the lowest energy among those that weigh something in it.
-
-    Returns:
-        What is kept of the choice: parts of the group, images, sector, and the candidates with weight and energy.
-
-    Raises:
-        InputError: there is nothing to project on, or the network cannot be in the sector asked for.
-    """
-    found = sectors_of(base.wavefunction, base.system, adapt.symmetry)
-    _require(len(found.images), adapt.symmetry)
-    asked = adapt.sector if isinstance(adapt.sector, int) else None
-    if asked is not None:
-        _place(found, asked)
-    listed = _candidates(base, found, base.x[:FIRST])
-    lowest = min(listed, key=lambda one: one["energy"])
-    if asked is None and len(base.x) > FIRST and any(_close(one, lowest) for one in listed):
-        listed = _candidates(base, found, base.x)
-        lowest = min(listed, key=lambda one: one["energy"])
-    chosen = lowest["sector"] if asked is None else asked
-    return {"parts": list(adapt.symmetry), "images": len(found.images), "sector": chosen, "candidates": listed}
-
-
-def _candidates(base: Base, found: Sectors, xs: Int[Array, "M sites"]) -> list[dict[str, Any]]:
-    """The sectors that weigh something in a trained state, as they are kept."""
-    seen = sector_energies(base.wavefunction, base.system, found, xs)
-    heavy = np.flatnonzero((seen.weight >= LEAST) & np.isfinite(seen.energy))
-    return [
-        {
-            "sector": int(found.numbers[c]),
-            "weight": float(seen.weight[c]),
-            "energy": float(seen.energy[c]),
-            "energy_error": float(seen.error[c]),
-        }
-        | described(found, c, base.system.extent)
-        for c in (heavy.tolist() or [0])
-    ]
-
-
-def in_sector(base: Base, chosen: dict[str, Any]) -> Base:
-    """A trained state projected on the sector that ``sector_of`` chose."""
-    wanted = Symmetry(tuple(chosen["parts"]), "amplitude", chosen["sector"])
-    return dataclasses.replace(base, wavefunction=symmetrised(base.wavefunction, base.system, wanted))
-
-
-def sector_words(chosen: dict[str, Any]) -> str:
-    """The choice of a sector as one line of the log, with the sectors that might as well be the lowest."""
-    mine = [one for one in chosen["candidates"] if one["sector"] == chosen["sector"]]
-    words = f"projected on sector {chosen['sector']} by {chosen['images']} images"
-    if not mine:
-        return words
-    words += f", {100 * mine[0]['weight']:.0f} % of the pre-trained state"
-    close = [str(one["sector"]) for one in chosen["candidates"] if _close(one, mine[0])]
-    if not close:
-        return words
-    return f"{words}; {', '.join(close)} might lie lower, the samples cannot tell: [adapt] sector tries one"
-
-
-def _close(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether another sector is not two error bars higher."""
-    if one["sector"] == other["sector"]:
-        return False
-    return one["energy"] - other["energy"] < 2 * math.hypot(one["energy_error"], other["energy_error"])
-
-
-def described(found: Sectors, place: int, extent: tuple[int, ...]) -> dict[str, Any]:
-    """A sector in the field's terms: momentum along each axis, in units of pi per cell, and parity under the flip."""
-    group, row = found.group, characters(found.group)[found.numbers[place]]
-    where = {permutation.tobytes(): g for g, permutation in enumerate(group.permutations) if group.shifts[g]}
-    words: dict[str, Any] = {}
-    momentum = []
-    for axis, edge in enumerate(extent):
-        steps = [shift(extent, axis, step) for step in range(1, edge)]
-        here = [where[one.tobytes()] for one in steps if one is not None and one.tobytes() in where]
-        momentum += [float(np.round(np.angle(row[here[0]]) / np.pi, 6))] if here else []
-    if momentum:
-        words["momentum"] = momentum
-    sites = np.arange(group.permutations.shape[1])
-    turned = [g for g in np.flatnonzero(group.flips) if np.array_equal(group.permutations[g], sites)]
-    if turned:
-        words["spin_flip"] = int(np.round(row[turned[0]].real))
-    return words
+    return mapped(one, system.expand_batch(summands, xs, chunk), 64)
