@@ -162,10 +162,19 @@ def test_couplings_of_opposite_sign_may_cancel():
 
 @pytest.mark.parametrize(("coupling", "striped"), [(0.0, False), (0.4, False), (0.5, False), (0.6, True), (1.0, True)])
 def test_squares_take_stripes_where_they_satisfy_more(coupling: float, striped: bool):
-    """Counted by hand on a square: Marshall satisfies 2 J1 per site, stripes J1 + 2 J2; the chain has no such rule."""
+    """Counted by hand on a square: Marshall satisfies 2 J1 per site, stripes J1 + 2 J2."""
     rule = np.asarray(wf.lattice.j1j2_square(6, 6, J2=coupling).sublattice).reshape(6, 6)
     rows, columns = np.all(rule == rule[:, :1]), np.all(rule == rule[:1])
     assert (rows or columns) == striped
     assert np.asarray(wf.lattice.j1j2_square(6, 6, J2=coupling, marshall=True).sublattice).sum() == 18
-    chain = np.asarray(wf.lattice.j1j2_chain(12, J2=coupling).sublattice)
-    assert np.array_equal(chain, np.arange(12) % 2 == 1)
+
+
+@pytest.mark.parametrize(("coupling", "period"), [(0.0, 2), (0.5, 2), (0.6, 4), (1.0, 4)])
+def test_chains_take_a_period_of_four_where_it_satisfies_more(coupling: float, period: int):
+    """Counted by hand on a chain: Marshall satisfies J1 a site, ++-- J1 / 2 + J2; ten sites do not hold it."""
+    rule = np.asarray(wf.lattice.j1j2_chain(12, J2=coupling, marshall="auto").sublattice)
+    assert np.array_equal(rule, np.roll(rule, 2)) == (period == 2)
+    assert np.array_equal(rule, np.roll(rule, 4) if period == 4 else ~np.roll(rule, 1))
+    assert np.array_equal(rule, ~np.roll(rule, period // 2))
+    ten = np.asarray(wf.lattice.j1j2_chain(10, J2=coupling, marshall="auto").sublattice)
+    assert np.array_equal(ten, ~np.roll(ten, 1))

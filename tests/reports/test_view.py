@@ -1,10 +1,13 @@
 """Reading a summary: whatever is missing becomes nan, and derived numbers follow their definitions."""
 
+import csv
+import io
 import math
 
 import pytest
 
-from wavefoundry.reports import view, view_log
+from wavefoundry.reports import course, view, view_log
+from wavefoundry.reports.tables import write_csv
 
 
 def test_a_row_is_per_site_and_keeps_its_definitions(fabricate):
@@ -109,3 +112,23 @@ def test_rounds_find_their_point():
     first, second = view_log.adaptation_rounds(log, rows)
     assert [event["energy"] for event in first] == [-7]
     assert [event["energy"] for event in second] == [0, -1]
+
+
+def test_sectors_of_points_are_said_in_words_and_in_the_csv(fabricate):
+    """Two sectors, one of them tried at both points; where nothing is projected there is nothing to say."""
+    summary = fabricate.summary(fields=[0.8, 1.2], sites=20)
+    assert course.sector_words(summary) == ""
+    first = {"number": 0, "momentum": [0.0, 0.0], "spin_flip": 1, "rotation": 1, "mirror": 1}
+    second = {"number": 2, "momentum": [0.0, 1.0], "spin_flip": -1, "tried": [{"number": 0}, {"number": 2}]}
+    for point, sector in zip(summary["points"], (first, second), strict=True):
+        point["sector"] = sector
+    said = course.sector_words(summary)
+    assert (
+        "sector 0 (momentum (0, 0) pi, +1 under the flip of all spins, +1 under a quarter turn, +1 under a mirror)"
+        in said
+    )
+    assert "sector 2 (momentum (0, 1) pi, -1 under the flip of all spins) at h = 1.2" in said
+    assert said.endswith("Two sectors were tried at h = 1.2.")
+    rows = list(csv.DictReader(io.StringIO(write_csv(summary["points"]))))
+    assert [row["sector.number"] for row in rows] == ["0", "2"] and rows[1]["sector.momentum.1"] == "1.0"
+    assert not any("tried" in name for name in rows[0])

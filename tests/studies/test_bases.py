@@ -206,3 +206,8 @@ def test_mistakes_are_refused(change: str, words: str):
 def test_of_one_base_nothing_changes():
     spec = spec_of("pretrain.at={J2 = 0.2}", "pretrain.together=true")
     assert spec.of_bases() == [spec]
+
+
+def test_points_belong_to_the_nearest_base_or_to_both():
+    points = [{"J2": J2} for J2 in (0.3, 0.5, 0.9)]
+    assert choice.nearest(points, [{"J2": 0.4, "J1": 1.0}, {"J2": 0.6, "J1": 1.0}]) == [[0, 1], [1, 2]]

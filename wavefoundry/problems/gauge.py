@@ -249,9 +249,9 @@ def with_rule(system: LatticeSystem, points: Sequence[Mapping[str, float]] = ())
 
 
 def regular_rule(system: LatticeSystem) -> LatticeSystem:
-    """The system with another rule of two sites along every axis, where its own leaves clearly more positive elements.
+    """The system with another regular rule, where its own leaves clearly more positive elements.
 
-    On a square lattice with J2 > J1 / 2 that is a rule of stripes instead of the Marshall rule.
+    At J2 > J1 / 2 that is a rule of stripes on a square lattice, ++-- on a chain, instead of the Marshall rule.
     """
     masks, signs, weights = _masks(system)
     assert system.sublattice is not None
@@ -263,10 +263,18 @@ def regular_rule(system: LatticeSystem) -> LatticeSystem:
 
 
 def _regular(extent: tuple[int, ...]) -> list[np.ndarray]:
-    """Sublattices that repeat after two sites along every axis: one for each set of sites of the small cell."""
-    cell = np.ravel_multi_index(tuple(np.indices(extent) % 2), (2,) * len(extent)).reshape(-1)
-    count = 2 ** len(extent)
-    return [np.isin(cell, [k for k in range(count) if code >> k & 1]) for code in range(2**count)]
+    """Sublattices that repeat along every axis: after two sites, then on chains after four, one for each set in a cell.
+
+    After four sites that is the rule ++-- of strong couplings to the next-nearest neighbours: two chains, each with
+    the Marshall rule.
+    """
+    found = []
+    for period in (2, 4) if len(extent) == 1 and extent[0] % 4 == 0 else (2,):
+        edges = (period,) * len(extent)
+        cell = np.ravel_multi_index(tuple(np.indices(extent) % period), edges).reshape(-1)
+        count = period ** len(extent)
+        found += [np.isin(cell, [k for k in range(count) if code >> k & 1]) for code in range(2**count)]
+    return found
 
 
 def _share(masks: np.ndarray, signs: np.ndarray, weights: np.ndarray, sublattice: np.ndarray) -> float:

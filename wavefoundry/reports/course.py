@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from wavefoundry.reports import view
@@ -23,6 +24,31 @@ def base_words(summary: dict[str, Any]) -> str:
     said = f"Every point is adapted from the base that gives the lower energy: {', '.join(parts)}."
     crossed = [crossing_words(one) for one in view.listing(summary.get("crossings"))]
     return said + (f" The energies of two bases cross at {'; '.join(crossed)}." if crossed else "")
+
+
+def sector_words(summary: dict[str, Any]) -> str:
+    """Which points lie in which symmetry sector; empty where nothing is projected."""
+    names, found = view.axes(summary), {}
+    for point in view.raw_points(summary):
+        sector = view.mapping(point.get("sector"))
+        if "number" in sector:
+            _, places, tried = found.setdefault(sector["number"], (described(sector), [], []))
+            places.append(view.label(view.couplings_of(point), names))
+            tried += places[-1:] if len(view.listing(sector.get("tried"))) > 1 else []
+    if not found:
+        return ""
+    rows = [f"{number} ({words}) at {'; '.join(places)}" for number, (words, places, _) in sorted(found.items())]
+    both = [place for *_, tried in found.values() for place in tried]
+    said = f"Amplitudes are projected on the symmetry sector of lowest energy: sector {'; sector '.join(rows)}."
+    return said + (f" Two sectors were tried at {'; '.join(both)}." if both else "")
+
+
+def described(sector: Mapping[str, Any]) -> str:
+    """A sector as ``momentum (0, 1) pi, +1 under the flip of all spins, -1 under a quarter turn``."""
+    momentum = ", ".join(f"{view.number(k):g}" for k in view.listing(sector.get("momentum")))
+    names = {"spin_flip": "the flip of all spins", "rotation": "a quarter turn", "mirror": "a mirror"}
+    parities = [f"{int(sector[key]):+d} under {name}" for key, name in names.items() if key in sector]
+    return ", ".join([*([f"momentum ({momentum}) pi"] if momentum else []), *parities])
 
 
 def ladder_table(summary: dict[str, Any], names: tuple[str, ...]) -> Table:

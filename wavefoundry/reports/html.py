@@ -105,7 +105,7 @@ def _diagram(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, An
         "why": judgement.why_table(rows, view.base(summary), names),
         "rivals": rivals.comparison_table(summary),
         "against": rivals.words(summary),
-        "bases": course.base_words(summary),
+        "bases": " ".join(filter(None, [course.base_words(summary), course.sector_words(summary)])),
         "climbed": course.ladder_words(summary),
         "ladder": course.ladder_table(summary, names),
         "observables": observables,

@@ -106,7 +106,9 @@ def write_csv(points: list[dict[str, Any]]) -> str:
 
 
 def _short(point: dict[str, Any]) -> dict[str, Any]:
-    """A record whose references are numbers and words: what belongs to the stages of a method is in the summary."""
+    """A record whose references are numbers and words: stages of a method and other sectors are in the summary."""
+    if isinstance(point.get("sector"), dict):
+        point = {**point, "sector": {key: value for key, value in point["sector"].items() if key != "tried"}}
     found = point.get("references")
     if not isinstance(found, dict):
         return point

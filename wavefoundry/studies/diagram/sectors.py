@@ -37,7 +37,7 @@ from wavefoundry.studies.diagram.symmetry import (
 from wavefoundry.studies.progress import Progress
 from wavefoundry.studies.task import Output, Outputs, Task
 
-FIRST, MOST = 256, 1024
+FIRST, MOST = 256, 512
 """Samples that sectors are chosen by, as many more at a time where these do not decide, and at most: all images of all
 neighbours cost, and trying two sectors costs no more."""
 LEAST = 0.02
