@@ -322,7 +322,7 @@ def j1j2(
         J1: nearest neighbour coupling.
         periodic: boundary condition.
         marshall: rotate one sublattice (Marshall sign rule); exact signs at J2 = 0. "auto": where there are two, by
-            stripes for J2 > J1 / 2 on a square.
+            stripes on a square and ++-- on a chain for J2 > J1 / 2.
 
     Raises:
         InputError: an odd number of sites, or a sign rule on a lattice without two sublattices.
