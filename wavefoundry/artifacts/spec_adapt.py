@@ -84,8 +84,8 @@ class AdaptTable(Table):
     )
     sector: Annotated[int | str | list[int | str], SECTOR] = Field(
         default="auto",
-        description="number of the sector; auto: the one of lowest energy in the pre-trained state; a list: one for "
-        "every base",
+        description="number of the sector; auto: at every point the lowest there of those in the pre-trained state; a "
+        "list: one for every base",
     )
 
     def of_base(self, index: int) -> AdaptTable:

@@ -52,7 +52,7 @@ class Adapted:
     """
 
     keeps_samples = True
-    """Whether the walkers of a point are the samples it was measured with."""
+    """Whether the walkers of a point are the samples it was measured with; as the method has it."""
 
     def __init__(self, mapper: Mapper, points: list[dict[str, float]], after: tuple[str, ...] = ()):
         self.mapper, self.points, self.after = mapper, points, after

@@ -201,6 +201,7 @@ class InSectors(Adapted):
         first = next(iter(parts.values()))
         super().__init__(first.mapper, first.points, first.after)
         self.parts, self.orders = parts, orders
+        self.keeps_samples = first.keeps_samples
         for part in parts.values():
             part.share_memory(len(parts))
 
