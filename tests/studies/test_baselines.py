@@ -16,7 +16,7 @@ from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.reports import html, rivals
 from wavefoundry.studies import perform, run_study
 from wavefoundry.studies.diagram.baselines import curve, farthest, spread
-from wavefoundry.studies.diagram.comparison import compared
+from wavefoundry.studies.diagram.comparison import compared, seconds
 
 STUDY = (
     ISING_8
@@ -159,15 +159,16 @@ def test_python_holds_a_map_against_rivals():
 
 
 def record(energy: float, error: float, relative: float, cost: float = 2.0, **more: Any) -> dict[str, Any]:
-    seconds = {"cpu_seconds": cost, "compile_seconds": 0.0}
-    known = {"relative_error": relative, "v_score": relative, "exact_energy": -10.0, "cost": seconds}
+    spent = {"cpu_seconds": cost, "wall_seconds": cost, "compile_seconds": 0.0}
+    known = {"relative_error": relative, "v_score": relative, "exact_energy": -10.0, "cost": spent}
     return {"energy": energy, "energy_error": error, **known, **more}
 
 
 def test_the_comparison_follows_from_the_numbers():
     """Made up: at the first point ours is lower, at the second as low, at the third higher."""
     points = [{"h": float(h)} for h in (1, 2, 3)]
-    start, adapt = {"cpu_seconds": 30.0, "compile_seconds": 0.0}, {"cpu_seconds": 9.0, "compile_seconds": 3.0}
+    start = {"cpu_seconds": 30.0, "wall_seconds": 30.0, "compile_seconds": 0.0}
+    adapt = {"cpu_seconds": 9.0, "wall_seconds": 9.0, "compile_seconds": 3.0}
     ours = [record(-9.9, 0.01, 1e-2), record(-9.8, 0.01, 2e-2), record(-9.7, 0.01, 3e-2)]
     course = [[100, -5.0], [200, -9.75], [300, -9.81], [400, -9.85]]
     theirs = [record(-9.85, 0.01, 15e-3, 40.0, curve=course), record(-9.81, 0.01, 19e-3, 40.0, curve=course)]
@@ -189,9 +190,17 @@ def test_the_comparison_follows_from_the_numbers():
     assert "takes 15 times as long (median; 1 of 3 points do not reach it)" in said
 
 
+def test_cpu_seconds_without_compiling_on_a_busy_machine():
+    """Half of the wall time is ours, and half of it was compiling: half of the CPU seconds are left, as when quiet."""
+    quiet = {"cpu_seconds": 10.0, "wall_seconds": 10.0, "compile_seconds": 5.0}
+    busy = {"cpu_seconds": 10.0, "wall_seconds": 20.0, "compile_seconds": 10.0}
+    cores = {"cpu_seconds": 15.0, "wall_seconds": 10.0, "compile_seconds": 5.0}
+    assert [seconds(cost) for cost in (quiet, busy, cores)] == [5.0, 5.0, 10.0]
+
+
 def test_over_seeds_the_error_bar_is_that_of_the_seeds():
     points = [{"h": 1.0}]
-    cost = {"cpu_seconds": 1.0, "compile_seconds": 0.0}
+    cost = {"cpu_seconds": 1.0, "wall_seconds": 1.0, "compile_seconds": 0.0}
     rows = [
         {"kind": kind, "seed": seed, "points": [record(energy, 1e-4, 1e-2)], "start": cost, "adapt": cost}
         for kind, energies in (("transition", (-9.0, -9.4)), ("deep", (-9.1, -9.2)))

@@ -25,8 +25,12 @@ Record = Mapping[str, Any]
 
 
 def seconds(cost: Record) -> float:
-    """CPU seconds without compiling, which every process pays once for all points (and is counted in wall seconds)."""
-    return max(0.0, cost["cpu_seconds"] - cost["compile_seconds"])
+    """CPU seconds without compiling, which every process pays once for all points.
+
+    Compiling is counted in wall seconds; where other work has its share of the cores these hold less of ours.
+    """
+    share = min(1.0, cost["cpu_seconds"] / max(cost["wall_seconds"], 1e-9))
+    return max(0.0, cost["cpu_seconds"] - share * cost["compile_seconds"])
 
 
 def compared(
