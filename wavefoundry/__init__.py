@@ -13,6 +13,9 @@ from wavefoundry._version import __version__
 # The dense solves here are small: OpenBLAS threads cost up to 50 times more than they gain. Has to be set before
 # the library is loaded; a value of the user's own is respected.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Notices of dependencies at their import; variables and levels that a user has set stay.
+os.environ.setdefault("NETKET_NO_TIPS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _MODULES = {
     "lattice": "wavefoundry.problems.lattice",

@@ -37,6 +37,8 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ElectronsSpec, SymmetricSpec, ViTSpec
 from wavefoundry.problems.gauge import with_rule
 from wavefoundry.problems.spins import LatticeSystem, sign_free
+from wavefoundry.reports import cards
+from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.networks import build_network, fitted
@@ -53,8 +55,8 @@ class LatticeNetwork(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True)
-class Pretrained:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Pretrained(Shown):
     """A pre-trained wavefunction: the start of every adaptation.
 
     ``record`` has the same fields as a point of a diagram: energy, error bar, V-score, exact energy, ...
@@ -64,6 +66,9 @@ class Pretrained:
     model: Any
     settings: PretrainTable
     record: dict[str, Any]
+
+    def _card(self) -> Card:
+        return cards.state(self.record, f"Pretrained: {self.system}, {tree.count(self.wavefunction)} weights")
 
     @property
     def system(self) -> LatticeSystem:
