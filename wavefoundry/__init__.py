@@ -6,6 +6,7 @@ Names are loaded on first use, so that ``import wavefoundry`` and the commands t
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from wavefoundry._version import __version__
@@ -16,6 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Notices of dependencies at their import; variables and levels that a user has set stay.
 os.environ.setdefault("NETKET_NO_TIPS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+warnings.filterwarnings("ignore", message="IProgress not found")  # progress here needs no widgets
 
 _MODULES = {
     "lattice": "wavefoundry.problems.lattice",

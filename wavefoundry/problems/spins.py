@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import shared
@@ -42,7 +43,7 @@ class LatticeSystem(System):
     geometry: str = eqx.field(static=True, default="")  # its name in ``core.lattices``; empty: the user's own
 
     def __repr__(self) -> str:
-        known = isinstance(self.couplings, np.ndarray | jax.Array) and not isinstance(self.couplings, jax.core.Tracer)
+        known = isinstance(self.couplings, np.ndarray | jax.Array) and not isinstance(self.couplings, Tracer)
         if not known or self.couplings.ndim != 1:  # in compiled code, or a family
             return f"{self.model}, {self.sites} sites"
         size = " x ".join(map(str, self.extent))

@@ -22,9 +22,9 @@ def diagram(summary: Record) -> Card:
     points = summary["points"]
     facts = [
         ("points", lines.final_line(summary)),
-        ("transition", line(dict(summary)) if summary.get("transitions") else ""),
+        ("transition", line(dict(summary)).removeprefix("transition: ") if summary.get("transitions") else ""),
         ("pre-trained at", energy_words(summary.get("pretrain") or {})),
-        ("cost", lines.cost_line(summary)),
+        ("cost", lines.cost_line(summary).removeprefix("cost: ")),
     ]
     rows = [lines.point_cells(point) for point in points]
     draw = (lambda: diagram_figure(dict(summary))) if points else None
@@ -65,7 +65,7 @@ def molecules(summary: Record) -> Card:
     from wavefoundry.reports.molecules_figures import main_figure
 
     records = summary["molecules"]
-    facts = [("verdicts", molecules_lines.counted(records)), ("cost", lines.cost_line(summary))]
+    facts = [("verdicts", molecules_lines.counted(records)), ("cost", lines.cost_line(summary).removeprefix("cost: "))]
     rows = [molecules_lines.cells(record) for record in records]
     title = f"Energies of {len(records)} molecule{'s' * (len(records) != 1)}"
     return Card(title, facts, rows, lambda: main_figure(dict(summary)), "Energies of the molecules beside references")
