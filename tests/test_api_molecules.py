@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
 
 import wavefoundry as wf
@@ -36,3 +37,68 @@ def test_one_molecule_needs_no_orbitals_of_the_training(monkeypatch: pytest.Monk
     spec = api_molecules._spec({"train": {"molecules": rows}, "reference": none}, ElectronsSpec(), "test")
     study = molecules_study.MoleculesStudy(spec, Context(), model.wavefunction)
     assert [task.name for task in study.tasks({})] == [f"trained/{index}" for index in range(5)], "no training"
+
+
+def untrained(*atoms: str) -> wf.MoleculeModel:
+    rows = api_molecules._rows(wf.molecules(*atoms), "test")
+    network = ElectronsSpec(options=(("width", 6), ("layers", 1), ("determinants", 1)))
+    spec = api_molecules._spec({"train": {"molecules": rows}}, network, "test")
+    return wf.MoleculeModel(describe(spec).build(jax.random.key(0)), spec)
+
+
+def test_the_state_of_a_molecule():
+    """Amplitudes are antisymmetric and lie where the molecule lies; samples follow them."""
+    model = untrained("Li 0 0 0; H 0 0 3")
+    state, turned = model.state("Li 0 0 0; H 0 0 3"), model.state("Li 1 2 3; H 4 2 3")
+    x, energies = state.sample(300, moves=2, burn_in=2)
+    assert x.shape == (300, 4, 3) and energies.shape == (300,) and len(np.unique(x[:, 0, 0])) > 250
+    log = state.log_amplitude(x)
+    assert log.shape == (300,) and np.isclose(state.log_amplitude(x[7]), log[7])
+    swapped = state.log_amplitude(x[:, [1, 0, 2, 3]])
+    assert np.allclose(swapped.real, log.real, atol=1e-4)
+    assert np.allclose(np.exp(1j * (swapped - log).imag), -1)
+    # from (x, y, z) of a molecule along z to one that begins at (1, 2, 3) and runs along x
+    there = turned.sample(4, moves=2, burn_in=2).x
+    back = np.stack([there[..., 1] - 2, there[..., 2] - 3, there[..., 0] - 1], axis=-1)
+    assert np.allclose(turned.log_amplitude(there).real, state.log_amplitude(back).real, atol=1e-4)
+    again = state.sample(300, moves=2, burn_in=2)
+    assert np.array_equal(again.x, x) and not np.array_equal(state.sample(300, seed=1, moves=2, burn_in=2).x, x)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda model, state: state.log_amplitude(np.zeros((3, 3))), "no electrons of"),
+        (lambda model, state: state.sample(0), "samples = 0"),
+        (lambda model, state: state.sample(2.5), "samples"),
+        (lambda model, state: model.state("H 0 0 0; Li 0 0 x"), "not a number"),
+        (lambda model, state: model.state(0.8), "not one molecule"),
+    ],
+)
+def test_what_is_no_state_of_a_molecule(call, words):
+    model = untrained("H 0 0 0; H 0 0 1.4")
+    with pytest.raises(wf.InputError, match=words):
+        call(model, model.state("H 0 0 0; H 0 0 1.4"))
+
+
+def test_energies_in_other_units():
+    def record(name, method, energy, error, reference):
+        known = None if reference is None else {"value": reference}
+        return {"name": name, "formula": "H2", "method": method, "energy": energy, "energy_error": error,
+                "reference": known, "verdict": "trusted"}  # fmt: skip
+
+    found = wf.MoleculeMap(
+        {"molecules": [record("a", "full", -1.0, 3e-3, -1.1), record("b", "full", -1.2, 4e-3, -1.25),
+                       record("c", "zero-shot", -1.1, 1e-3, None), record("d", "full", None, None, -1.0)]}
+    )  # fmt: skip
+    table = found.energies("eV")
+    assert table["energy (eV)"][0] == pytest.approx(-27.211386) and table["reference (eV)"][1] == pytest.approx(
+        -34.0142, rel=1e-5
+    )
+    near = found.energies("kcal/mol", relative=True)
+    assert near["energy (kcal/mol)"].tolist()[:3] == pytest.approx([0.2 * 627.5095, 0, 0])
+    assert near["error (kcal/mol)"].tolist()[:3] == pytest.approx([5e-3 * 627.5095, 0, 0])
+    assert near["reference (kcal/mol)"][0] == pytest.approx(0.15 * 627.5095)
+    assert near["energy (kcal/mol)"].isna()[3]
+    with pytest.raises(wf.InputError, match="one of Ha, eV"):
+        found.energies("kJ")

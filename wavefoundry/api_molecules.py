@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import jax
 
+from wavefoundry.api_electrons import MoleculeState
 from wavefoundry.api_settings import MoleculeAdaptSettings, MoleculeSettings, TrainSettings, shows
 from wavefoundry.artifacts import spec_geometry
 from wavefoundry.artifacts.given_molecules import entry_from
@@ -25,6 +27,7 @@ from wavefoundry.studies.execute import execute
 from wavefoundry.studies.molecules import stored
 from wavefoundry.studies.molecules.study import MoleculesStudy
 from wavefoundry.studies.molecules.tasks import BASE
+from wavefoundry.studies.molecules.training import prepare
 from wavefoundry.studies.molecules.verdict import Rest
 from wavefoundry.studies.progress import Context, Progress
 
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
 
 Source = Any
 """Text, a path, a ``Molecule``, a table, ``ase.Atoms`` or ``pyscf.gto.Mole``."""
+
+
+UNITS = {"Ha": 1.0, "eV": 27.211386246, "kcal/mol": 627.5094740631}
+"""Of energies, in one Hartree. Source: CODATA 2018, thermochemical calorie."""
 
 
 @shows(MoleculeTable, leave_out=("atoms", "xyz", "unit"))
@@ -115,15 +122,21 @@ class MoleculeModel(Shown):
         """Molecules of the training."""
         return [named.molecule for named in self.spec.training()]
 
-    @property
-    def state(self) -> Any:
-        """A model of many molecules is no single state, and none on a lattice.
+    def state(self, molecule: Molecule | str) -> MoleculeState:
+        """The model's wavefunction of one molecule as it is: samples of electrons, amplitudes.
+
+        Args:
+            molecule: from ``wf.molecules``, or its atoms as text, in bohr.
 
         Raises:
-            InputError: always; it says what to ask instead.
+            InputError: no molecule, or one without a Hartree-Fock solution.
         """
-        why, fix = "it stands for many molecules, and electrons are no spins on a lattice", "wf.map(model, molecules)"
-        raise InputError("a model of molecules has no state", where="state", why=why, fix=fix)
+        found = molecules(molecule) if isinstance(molecule, str) else [molecule]
+        if len(found) != 1 or not isinstance(found[0], Molecule):
+            fix = 'model.state("Li 0 0 0; H 0 0 3.015")'
+            raise InputError("not one molecule", where="state", why="the model stands for many", fix=fix)
+        (prepared,) = prepare([spec_geometry.Named(found[0])], self.spec.train)
+        return MoleculeState(self.wavefunction, found[0], prepared)
 
     @property
     def parameters(self) -> int:
@@ -241,7 +254,7 @@ def map_molecules(
     models = {}
     for named, tuning in study.tunings():
         models[named.molecule.name] = MoleculeModel(study.model(tuning, done), spec, rest=study.rest(tuning, done))
-    return MoleculeMap(study.summary(done, context), log, models)
+    return MoleculeMap(study.summary(done, context), log, models, base)
 
 
 def _rows(given: Sequence[Molecule] | Molecule, where: str) -> list[dict[str, Any]]:
@@ -271,11 +284,13 @@ class MoleculeMap(Shown):
     """Energies of molecules: one record each, see docs/results.md, and how to look at them.
 
     ``models``: of method "full", the tuned model of every molecule by its name, to save or to start from again.
+    ``base``: what all of them started from.
     """
 
     summary: dict[str, Any]
     log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     models: dict[str, MoleculeModel] = dataclasses.field(default_factory=dict)
+    base: MoleculeModel | None = None
 
     def _card(self) -> Card:
         return cards.molecules(self.summary)
@@ -304,6 +319,33 @@ class MoleculeMap(Shown):
 
         return pandas.DataFrame([flatten(numbers(record)) for record in self.molecules])
 
+    def energies(self, unit: Literal["Ha", "eV", "kcal/mol"] = "Ha", *, relative: bool = False) -> pandas.DataFrame:
+        """Energies and their errors in other units, beside the reference and the verdict; one row per molecule.
+
+        Args:
+            unit: of all energies. relative: to the lowest energy of the same method and formula, errors combined.
+
+        Raises:
+            InputError: an unknown unit.
+        """
+        import pandas
+
+        if unit not in UNITS:
+            raise InputError(f"unknown unit {unit!r}", where="energies: unit", fix=f"one of {', '.join(UNITS)}")
+        rows, lowest = [], _lowest(self.molecules) if relative else {}
+        for record in self.molecules:
+            zero = lowest.get((record["formula"], record["method"]))
+            known = (record["reference"] or {}).get("value")
+            start = None if zero is None else (zero["reference"] or {}).get("value")
+            value, error = record["energy"], record["energy_error"]
+            if zero is not None and value is not None:
+                error = 0.0 if record is zero else math.hypot(error, zero["energy_error"])
+                value, known = value - zero["energy"], None if None in (known, start) else known - start
+            scaled = [None if number is None else number * UNITS[unit] for number in (value, error, known)]
+            rows.append([record["name"], record["method"], *scaled, record["verdict"]])
+        heads = ["name", "method", f"energy ({unit})", f"error ({unit})", f"reference ({unit})", "verdict"]
+        return pandas.DataFrame(rows, columns=heads)
+
     def plot(self) -> Figure:
         """Potential curves where lengths vary, else errors against the reference."""
         from wavefoundry.reports.molecules_figures import main_figure
@@ -320,6 +362,31 @@ class MoleculeMap(Shown):
 
         write_atomic(Path(path), render(self.summary, self.log).encode())
         return Path(path)
+
+
+def finished(folder: Path, summary: dict[str, Any], log: list[dict[str, Any]]) -> MoleculeMap:
+    """A finished run with its models.
+
+    Args:
+        folder: the run directory, whose sums have been checked. summary, log: what it holds.
+    """
+    artifacts = folder / "artifacts"
+    base = load(artifacts / "base")
+    names = [row["name"] for row in summary["molecules"] if row["method"] == "full"]
+    together = artifacts / "tuned-together"
+    places = [together if together.is_dir() else artifacts / f"tuned-{index}" for index in range(len(names))]
+    models = {name: load(place) for name, place in zip(names, places, strict=True) if place.is_dir()}
+    return MoleculeMap(summary, log, models, base)
+
+
+def _lowest(records: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The record of the lowest energy of every formula and method."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for record in records:
+        key = record["formula"], record["method"]
+        if record["energy"] is not None and (key not in found or record["energy"] < found[key]["energy"]):
+            found[key] = record
+    return found
 
 
 __all__ = ["MoleculeMap", "MoleculeModel", "is_stored", "load", "map_molecules", "molecules", "pretrain"]

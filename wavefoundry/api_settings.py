@@ -134,6 +134,7 @@ class MoleculeAdaptSettings(TypedDict, total=False):
     decay: float | None
     scratch: bool
     scratch_steps: int | None
+    warm_chain: bool
 
 
 class MoleculeSettings(TypedDict, total=False):

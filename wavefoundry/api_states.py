@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from wavefoundry import api_tickets
+from wavefoundry import api_molecules, api_tickets
 from wavefoundry.api import Diagram, Pretrained, load, measured_base
-from wavefoundry.api_molecules import MoleculeModel
+from wavefoundry.api_molecules import MoleculeMap
 from wavefoundry.api_tickets import Tickets
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.artifacts.results import read_results
@@ -38,15 +38,16 @@ BURN_IN = 50
 """Sweeps from random configurations to samples of a state that comes without any."""
 
 
-def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Student] | dict[int, Any]:  # noqa: A001 - as users expect
+def open(path: str | Path) -> Diagram | Tickets | MoleculeMap | dict[str, Student] | dict[int, Any]:  # noqa: A001 - as users expect
     """A finished run with its states; Hamiltonians are built from its study file.
 
     Args:
         path: the run directory.
 
     Returns:
-        By kind of study: ``Diagram`` (``state(...)`` of every point), ``Tickets``, ``MoleculeModel``, or the students
-        of an emulation by name. Of a study over several seeds: all of these by their seed.
+        By kind of study: ``Diagram`` (``state(...)`` of every point), ``Tickets``, ``MoleculeMap`` (with its ``base``
+        and tuned ``models``), or the students of an emulation by name. Of a study over several seeds: all of these by
+        their seed.
 
     Raises:
         InputError: no finished run. IntegrityError: damaged.
@@ -65,7 +66,7 @@ def open(path: str | Path) -> Diagram | Tickets | MoleculeModel | dict[str, Stud
         if kind == "tickets":
             return api_tickets.open_run(folder)
         if kind == "molecules":
-            return load(base)
+            return api_molecules.finished(folder, summary, store.read_log())
         if kind == "emulation":
             names = [student["name"] for student in summary["students"]]
             stored = {name: folder / "artifacts" / f"student-{name}" for name in names}

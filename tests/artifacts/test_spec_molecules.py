@@ -130,7 +130,7 @@ REFUSED = {
     "key of another source": ('atoms = "H 0 0 0", spacing = 1.8', "spacing means nothing beside atoms", "chain"),
     "length below zero": ("chain = 4, spacing = -1.8", "not positive", "spacing"),
     "empty chain": ("chain = 0", "chain = 0 is not possible", "1 to 100"),
-    "unknown compound": ('compound = "CH5"', "no compound 'CH5'", "did you mean 'CH4'"),
+    "unknown compound": ('compound = "C2H66"', "no compound 'C2H66'", "did you mean 'C2H6'"),
     "unknown set": ('set = "compound-9"', "no set", "compounds-9"),
     "scan without a length": ('atoms = "H 0 0 0", scan = [1.0]', "no R", "R stands for"),
     "length without a scan": ('atoms = "H 0 0 0; H 0 0 R"', '"R" is not a number', "scan"),

@@ -162,5 +162,5 @@ def test_the_chains_of_the_paper():
 
 
 def test_unknown_names_get_a_hint():
-    with pytest.raises(InputError, match="did you mean 'CH4'"):
-        geometries.compound("CH5")
+    with pytest.raises(InputError, match="did you mean 'C2H6'"):
+        geometries.compound("C2H66")

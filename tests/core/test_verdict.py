@@ -63,6 +63,9 @@ def test_thresholds(change, expected):
     [
         (-9.993, 0.001, "trusted", None),  # nine error bars above, but less than a thousandth: as good as exact
         (-9.97, 0.001, "doubtful", "ABOVE-EXACT"),  # 0.3 % and 30 error bars
+        (-9.97, 0.012, "doubtful", "ABOVE-EXACT"),  # the same state with few samples
+        (-9.97, 0.03, "doubtful", "LOW-PRECISION"),  # and with fewer still: 0.3 +- 0.3 %
+        (-9.98, 0.012, "trusted", None),  # 0.20 +- 0.12 %: may well be a thousandth, and is no half per cent
         (-9.8, 0.001, "refused", "ABOVE-EXACT!"),
         (-9.8, 0.2, "doubtful", "LOW-PRECISION"),  # one error bar, but the bar is 2 %
         (-10.05, 0.2, "doubtful", "LOW-PRECISION"),

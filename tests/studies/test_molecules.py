@@ -38,7 +38,7 @@ from wavefoundry.studies.molecules.stored import describe, stored_frame
 from wavefoundry.studies.molecules.study import build
 from wavefoundry.studies.molecules.summary import ending
 from wavefoundry.studies.molecules.training import _prepared, prepare, selection
-from wavefoundry.studies.molecules.verdict import Evidence, Rest, observed, rest_of, verdict_on
+from wavefoundry.studies.molecules.verdict import Evidence, Rest, family, novelty, observed, rest_of, verdict_on
 from wavefoundry.studies.progress import Context, Progress
 
 pytest.importorskip("pyscf")
@@ -125,6 +125,19 @@ def test_summary(run):
     }  # fmt: skip
     assert summary["train"]["steps"] == [4, 8] and set(summary["train"]["energy"]) == {"H2 1.8"}
     assert summary["cost"]["compilations"] > 0
+
+
+def test_a_finished_run_is_opened_with_its_models(run):
+    folder, summary = run
+    found = wf.open(folder / "run")
+    assert [row["energy"] for row in found.molecules] == [row["energy"] for row in summary["molecules"]]
+    assert [molecule.name for molecule in found.base.trained_on] == ["H2 1.8"] and list(found.models) == ["H2 1.4"]
+    x = np.array([[0.3, 0.1, 0.2], [0.1, -0.4, 1.3]])
+    model = found.models["H2 1.4"]
+    here, there = (one.state("H 0 0 0; H 0 0 1.4").log_amplitude(x) for one in (model, found.base))
+    assert here != there, "eight steps"
+    again = wf.load(folder / "run" / "artifacts" / "tuned-0").state("H 0 0 0; H 0 0 1.4").log_amplitude(x)
+    assert here == again
 
 
 def test_the_density_holds_all_electrons(run):
@@ -257,6 +270,49 @@ def test_the_tasks_of_a_study():
     together = text.replace("[adapt]", "[adapt]\ntogether = true")
     names = {task.name: task.needs for task in build(study_file.loads(together), Context()).tasks({})}
     assert names["full/1"] == ("base", "zero-shot/1", "adapt/together", "reference/0") and "adapt/0" not in names
+
+
+def test_the_tasks_of_a_warm_chain():
+    text = STUDY.replace("scratch = true", "warm_chain = true").replace('H 0 0 1.4" }', 'H 0 0 R", scan = [1.4, 1.8] }')
+    names = {task.name: task.needs for task in build(study_file.loads(text), Context()).tasks({})}
+    assert names["chain/0"] == () and names["chain/1"] == ("chain/0",) and names["chained/1"] == ("chain/1",)
+
+
+@pytest.mark.slow
+def test_a_warm_chain_goes_on_from_the_molecule_before(tmp_path):
+    """Ten steps from a trained neighbour end lower than as many from nothing (H2: by several tenths of a Hartree)."""
+    text = STUDY.replace("scratch = true", "warm_chain = true").replace("scratch_steps = 8", "scratch_steps = 60")
+    summary = run_study(
+        study_file.loads(text.replace('H 0 0 1.4" }', 'H 0 0 R", scan = [1.4, 1.6] }')), tmp_path / "run"
+    )
+    chained = [record for record in summary["molecules"] if record["method"] == "warm-chain"]
+    assert [(record["name"], record["steps"]) for record in chained] == [("H2 1.4", 60), ("H2 1.6", 8)]
+    assert chained[1]["energy"] < -1.05, "not Hartree-Fock even, had it begun with nothing"
+    methods = {entry["method"]: entry for entry in summary["methods"]}
+    assert list(methods) == ["zero-shot", "full", "warm-chain"]
+    assert methods["full"]["cpu_seconds_with_base"] > methods["full"]["cpu_seconds"] > 0
+    assert methods["warm-chain"]["cpu_seconds_with_base"] == methods["warm-chain"]["cpu_seconds"]
+    assert methods["warm-chain"]["steps"] == 34
+
+
+@pytest.mark.parametrize(
+    ("atoms", "flags"),
+    [
+        ("H 0 0 0; H 0 0 1", []),
+        ("Li 0 0 0; H 0 0 3", []),
+        ("Li 0 0 0; Li 0 0 5", ["NEW-COMPOUND"]),
+        ("B 0 0 0; H 0 0 2.3", ["NEW-ELEMENT!"]),
+    ],
+)
+def test_what_a_model_has_not_seen_is_doubted(atoms, flags):
+    molecule = Molecule.from_atoms(atoms)
+    assert [doubt.flag for doubt in novelty(molecule, {"H2", "LiH"}, {"H", "Li"})] == flags
+    charged = Molecule.from_atoms("Li 0 0 0; H 0 0 3", charge=1)
+    assert [doubt.flag for doubt in novelty(charged, {"H2", "LiH"}, {"H", "Li"})] == ["NEW-COMPOUND"]
+
+
+def test_the_compound_in_a_name():
+    assert [family(name) for name in ("LiH 2.6", "CH4 #3", "H2O", "H2 1")] == ["LiH", "CH4", "H2O", "H2"]
 
 
 def test_a_signal_at_the_end_of_the_pretraining_is_heard_before_the_training(tmp_path):
@@ -569,7 +625,9 @@ def test_a_stray_chain_is_found_and_a_spike_is_none():
         ({"rest": FALLING}, ["NOT-CONVERGED"]),
         ({"rest": Rest()}, ["NOT-CONVERGED"]),
         ({"rest": RESTING}, []),
-        ({"base": {"H": RESTING, "He": FALLING}}, ["BASE-NOT-CONVERGED"]),
+        ({"base": {"H": FALLING, "He": RESTING}}, ["BASE-NOT-CONVERGED"]),
+        ({"base": {"H": RESTING, "He": FALLING}}, []),  # that of another compound
+        ({"base": {"Li": RESTING, "He": FALLING}}, ["BASE-NOT-CONVERGED"]),  # any, where there is none of this one
         ({"base": {"H": RESTING}}, []),
         ({"base": {}}, ["BASE-NOT-CONVERGED"]),
         ({"rest": FALLING, "base": {"H": Rest()}}, ["NOT-CONVERGED", "BASE-NOT-CONVERGED"]),

@@ -111,7 +111,12 @@ class MoleculesAdaptTable(FamilyTable):
     decay: float | None = Field(default=None, gt=0, le=1e9, description="full: that of [train] by default")
     scratch: bool = Field(default=False, description="train the same network from scratch too, to compare")
     scratch_steps: int | None = Field(
-        default=None, ge=1, le=10_000_000, description="scratch: at most so many steps; ten times those of full"
+        default=None, ge=1, le=10_000_000,
+        description="scratch: at most so many steps; ten times those of full; warm_chain: for the first molecule",
+    )  # fmt: skip
+    warm_chain: bool = Field(
+        default=False,
+        description="train along the list too, to compare: the first molecule from nothing, each next from the last",
     )
 
 

@@ -1,7 +1,8 @@
 """Molecules by name: equilibrium geometries (bohr), and the sets of molecules that are used together.
 
-The geometries of H2, LiH and Li2 are those of the usual benchmarks, those of cyclobutadiene come from arXiv 2303.09949,
-all others were relaxed with B3LYP/cc-pVDZ (PySCF), largest force below 3e-4 Ha/bohr.
+The geometries of H2, LiH and Li2 are those of the usual benchmarks, those of the other diatomic hydrides, of BeH2, CH2
+(singlet) and BH3 are experimental bond lengths and angles, those of cyclobutadiene come from arXiv 2303.09949, all
+others were relaxed with B3LYP/cc-pVDZ (PySCF), largest force below 3e-4 Ha/bohr.
 """
 
 from __future__ import annotations
@@ -10,6 +11,15 @@ COMPOUNDS: dict[str, tuple[str, int]] = {
     "H2": ("H 0 0 0; H 0 0 1.4", 0),
     "LiH": ("Li 0 0 0; H 0 0 3.015", 0),
     "Li2": ("Li 0 0 0; Li 0 0 5.051", 0),
+    "BeH": ("Be 0 0 0; H 0 0 2.537", 1),
+    "BeH2": ("Be 0 0 0; H 0 0 2.507; H 0 0 -2.507", 0),
+    "BH": ("B 0 0 0; H 0 0 2.329", 0),
+    "BH3": ("B 0 0 0; H 2.249 0 0; H -1.1245 1.9477 0; H -1.1245 -1.9477 0", 0),
+    "CH": ("C 0 0 0; H 0 0 2.116", 1),
+    "CH2": ("C 0 0 0; H 0 1.6304 1.3108; H 0 -1.6304 1.3108", 0),
+    "NH": ("N 0 0 0; H 0 0 1.958", 2),
+    "OH": ("O 0 0 0; H 0 0 1.832", 1),
+    "HF": ("F 0 0 0; H 0 0 1.733", 0),
     "CH4": ("C 0 0 0; H 0 0.0102 2.0782; H 0 1.9560 -0.7023; H 1.6969 -0.9831 -0.6879; H -1.6969 -0.9831 -0.6879", 0),
     "NH3": ("N 0 0 0.5964; H 0 1.7658 -0.1987; H -1.5301 -0.8826 -0.1989; H 1.5301 -0.8827 -0.1989", 0),
     "H2O": ("O 0 -0.7621 0; H 1.4299 0.3811 0; H -1.4299 0.3811 0", 0),

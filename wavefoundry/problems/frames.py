@@ -85,10 +85,18 @@ def _rounded(x: np.ndarray, digits: int) -> np.ndarray:
 
 
 def _key(charges: np.ndarray, x: np.ndarray) -> tuple[float, ...]:
-    """What decides between axes: third moments along z, y, x, then the placed atoms themselves."""
+    """What decides between axes: third moments along z, y, x, then the placed atoms themselves.
+
+    At last the atoms again with more digits: of a molecule that is symmetric but for the digits it was written with.
+    """
     skew = _rounded(charges @ x**3, 4)[::-1]
-    rows = sorted((-z, *row[::-1]) for z, row in zip(charges, _rounded(x, 4), strict=True))
-    return (*skew, *(value for row in rows for value in row))
+    placed_atoms = [
+        value
+        for digits in (4, 7)
+        for row in sorted((-z, *row[::-1]) for z, row in zip(charges, _rounded(x, digits), strict=True))
+        for value in row
+    ]
+    return (*skew, *placed_atoms)
 
 
 def _candidates(charges: np.ndarray, centred: np.ndarray) -> list[np.ndarray]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 FLAGS = {
     "BELOW-EXACT": "more than three error bars below an exact energy (refused beyond four), which no variational state "
     "can be: walkers that did not mix, a wrong error bar, or a different Hamiltonian",
-    "ABOVE-EXACT": "more than four error bars and more than 0.1 % above a reference energy (refused above 1 %): not "
-    "the ground state",
+    "ABOVE-EXACT": "more than two error bars and more than 0.1 % above a reference energy (refused beyond four, above "
+    "1 %): not the ground state",
     "SUPPORT": "the one-move V-score is more than twice the plain one (refused above three times, if it exceeds "
     "0.001), beyond three error bars: the samples miss configurations that count",
     "HIGH-VARIANCE": "a V-score above 0.001 (refused above 0.01): the state is far from an eigenstate",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wavefoundry.core.scans import length_of, number
+from wavefoundry.core.scans import scans as members
 from wavefoundry.reports.molecules_lines import GOOD, word
 from wavefoundry.reports.panels import level
 from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, literal, new_figure, styled
@@ -16,17 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METHODS = {"trained": "amber", "zero-shot": "blue", "full": "green", "scratch": "purple"}
-NAMES = {"trained": "trained on", "zero-shot": "zero-shot", "full": "after fine-tuning", "scratch": "from scratch"}
+METHODS = {"trained": "amber", "zero-shot": "blue", "full": "green", "scratch": "purple", "warm-chain": "sky"}
+NAMES = {
+    "trained": "trained on",
+    "zero-shot": "zero-shot",
+    "full": "after fine-tuning",
+    "scratch": "from scratch",
+    "warm-chain": "from the one before",
+}
 CHEMICAL = 1.6
 """Chemical accuracy, 1 kcal/mol in mHa."""
 Record = dict[str, Any]
-
-
-def number(value: Any) -> float:
-    """A finite number, or NaN."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else math.nan
 
 
 def column(records: list[Record], name: str) -> np.ndarray:
@@ -34,27 +35,9 @@ def column(records: list[Record], name: str) -> np.ndarray:
     return np.array([number(record.get(name)) for record in records])
 
 
-def length_of(record: Record) -> float:
-    """The length that names a member of a scan: distance of two atoms, or the number that ends the name."""
-    geometry = record.get("geometry") or []
-    if len(geometry) == 2:
-        return math.dist(geometry[0][1:], geometry[1][1:])
-    match = re.fullmatch(r".* (\d+\.?\d*)", str(record.get("name") or ""))
-    return float(match[1]) if match else math.nan
-
-
 def scans(summary: Record) -> dict[str, list[Record]]:
-    """Records of molecules that differ in one length (at least three lengths), by name, in order of the length."""
-    groups: dict[str, list[Record]] = {}
-    for record in summary.get("molecules") or []:
-        if not math.isnan(length_of(record)) and not math.isnan(number(record.get("energy"))):
-            family = re.sub(r" \d+\.?\d*$", "", str(record.get("name") or ""))
-            groups.setdefault(family, []).append(record)
-    return {
-        name: sorted(found, key=length_of)
-        for name, found in groups.items()
-        if len({round(length_of(record), 6) for record in found}) >= 3
-    }
+    """Records of molecules that differ in one length, see ``core.scans``."""
+    return members(summary.get("molecules") or [])
 
 
 def main_figure(summary: Record) -> Figure | None:

@@ -37,6 +37,8 @@ FLAGS = {
     "SYMMETRY": "a mirrored or turned copy of the molecule has another energy (refused from 10 mHa per atom on)",
     "STRAY-CHAIN": "one chain far from all others: beyond 6 standard deviations (refused beyond 10)",
     "ABOVE-HF": "the energy lies above Hartree-Fock in the smallest basis: the model does not know this molecule",
+    "NEW-COMPOUND": "no step was made for a compound that the model was not trained on",
+    "NEW-ELEMENT": "no step was made for an element that the model has never seen",
     "RUNAWAY": "an electron was farther than 20 bohr from every nucleus (refused from 0.1 % of the samples on)",
     "UNMIXED": "nearly all or nearly no moves were accepted: the walkers did not explore",
 }
@@ -54,6 +56,8 @@ def context(summary: dict[str, Any]) -> dict[str, Any]:
         "pictures": _pictures(summary),
         "molecules": molecule_table(records),
         "energies": energy_table(records),
+        "methods": methods_table(summary),
+        "constants": constants_table(summary),
         "relative": relative_table(summary),
         "transfer": transfer_table(summary),
         "trained_on": ", ".join(str(name) for name in summary.get("trained_on") or []),
@@ -186,6 +190,45 @@ def energy_table(records: list[dict[str, Any]]) -> Table | None:
 def _energy(value: Any) -> str:
     number = figures.number(value)
     return NOT_AVAILABLE if math.isnan(number) else f"{number:.6f}"
+
+
+def methods_table(summary: dict[str, Any]) -> Table | None:
+    """What every way to the molecules gave and cost; nothing where there is one way alone."""
+    entries = list(summary.get("methods") or [])
+    head = [
+        "method",
+        "molecules",
+        "trusted",
+        "mean error (mHa)",
+        "steps",
+        "CPU s of each",
+        "with its share of the model",
+    ]
+    body = [
+        [
+            str(entry.get("method")), str(entry.get("molecules")), str(entry.get("trusted")),
+            *(format_number(entry.get(key), 3) for key in ("mean_abs_error_mha", "steps", "cpu_seconds")),
+            format_number(entry.get("cpu_seconds_with_base"), 3),
+        ]
+        for entry in entries
+    ]  # fmt: skip
+    return _table(head, body) if len(body) > 1 else None
+
+
+def constants_table(summary: dict[str, Any]) -> Table | None:
+    """Bond length, frequency and depth of every potential curve, and what is left of its error without the mean."""
+    head = ["molecule", "method", "points", "R_e (bohr)", "ref.", "omega_e (1/cm)", "ref.", "D_e (Ha)", "ref.",
+            "mean error (mHa)", "without its mean (mHa)"]  # fmt: skip
+    body = []
+    for entry in summary.get("scans") or []:
+        row = [str(entry.get("name")), str(entry.get("method")), str(entry.get("points"))]
+        for key, digits in (("length", 4), ("frequency", 5), ("depth", 4)):
+            found = entry.get(key) or {}
+            row += [format_value_error(found.get("value"), found.get("error")),
+                    format_number(found.get("reference"), digits)]  # fmt: skip
+        row += [format_number(entry.get(key), 2) for key in ("mean_error_mha", "offset_free_error_mha")]
+        body.append(row)
+    return _table(head, body) if body else None
 
 
 def relative_table(summary: dict[str, Any]) -> Table | None:

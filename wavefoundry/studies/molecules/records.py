@@ -15,6 +15,7 @@ from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.statistics import Estimate, energy_statistics, mean_and_error, v_score
+from wavefoundry.core.verdict import Doubt
 from wavefoundry.problems import frames
 from wavefoundry.problems.chemistry import Chemistry, reference_for
 from wavefoundry.problems.electron_observables import DEBYE, LineDensity, measure
@@ -41,8 +42,9 @@ def reference_of(named: Named, table: ReferenceTable) -> Known:
 class History:
     """What happened before the samples of a record were drawn.
 
-    method: "trained", "zero-shot", "full" or "scratch". steps: made for the molecule. cost: of them and the samples.
-    rest, base, untuned: see ``verdict.Evidence``.
+    method: "trained", "zero-shot", "full", "scratch" or "warm-chain". steps: made for the molecule. cost: of these and
+    of the samples.
+    rest, base, untuned, further: see ``verdict.Evidence``.
     """
 
     method: str
@@ -51,6 +53,7 @@ class History:
     rest: Rest | None = None
     base: dict[str, Rest] | None = None
     untuned: dict[str, Any] | None = None
+    further: tuple[Doubt, ...] = ()
 
 
 def record_of(
@@ -78,7 +81,7 @@ def record_of(
     except PhysicsError:
         return record | _nothing()
     copies = copies or {}
-    doubts = symmetry_doubts(copies, estimate.error, molecule.atoms)
+    doubts = [*symmetry_doubts(copies, estimate.error, molecule.atoms), *history.further]
     verdict = verdict_on(
         Evidence(
             estimate, energies, molecule, prepared.energy_hf, float(samples.acceptance), float(samples.far), reference,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -27,9 +28,12 @@ from wavefoundry.studies.molecules.stored import contents, describe, first_netwo
 from wavefoundry.studies.molecules.summary import goal_of, summary_of
 from wavefoundry.studies.molecules.tasks import BASE, TOGETHER, TaskList
 from wavefoundry.studies.molecules.training import Plan, Trainer, prepare, selection
-from wavefoundry.studies.molecules.verdict import Rest, rest_of
+from wavefoundry.studies.molecules.verdict import Rest, family, novelty, rest_of
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.task import Output, Outputs, Task
+
+_TRAININGS = {"scratched": "scratch", "chained": "chain"}
+"""The training that a record without the base belongs to."""
 
 
 def check(spec: MoleculesSpec) -> None:
@@ -106,6 +110,8 @@ class MoleculesStudy:
             return self._tune(name, done, progress)
         if kind == "scratch":
             return self._from_scratch(int(which), done, progress)
+        if kind == "chain":
+            return self._along(int(which), done, progress)
         return self._measure(name, done, progress)
 
     def summary(self, done: Outputs, context: Context) -> dict[str, Any]:
@@ -196,6 +202,26 @@ class MoleculesStudy:
         params, curve = self.trainer.train(plan, start, prepare([named], spec.train), key, progress)
         return _trained(params, curve, _ended(curve, [named]))
 
+    def _along(self, index: int, done: Outputs, progress: Progress) -> Output:
+        """One network along the list, without the base: what someone with a curve to compute would do instead."""
+        spec, named, key = self.spec, self.targets[index], self.key(8, index)
+        if index == 0:
+            progress.say("warm-chain", f"{len(self.targets)} molecules, one after the other")
+        walkers, train, adapt = spec.tuning_walkers(), spec.train, spec.adapt
+        name = f"chain/{index}"
+        if index == 0:
+            start, _ = eqx.partition(describe(spec).build(jax.random.fold_in(key, 0)), eqx.is_array)
+            steps = spec.scratch_steps()
+            plan = Plan(name, train.hf_steps, steps, train.learning_rate, train.decay, walkers=walkers)
+        else:
+            start, decay = self.weights(f"chain/{index - 1}", done), adapt.decay or train.decay
+            plan = Plan(
+                name, 0, adapt.steps, adapt.learning_rate, decay, norm=adapt.norm, walkers=walkers,
+                shift=adapt.diagonal_shift,
+            )  # fmt: skip
+        params, curve = self.trainer.train(plan, start, prepare([named], train), key, progress)
+        return _trained(params, curve, _ended(curve, [named]))
+
     def _kept(self, model: str, output: Output, params: PyTree, rest: dict[str, Rest]) -> Output:
         """The output of a training, with its model as an artifact of the run."""
         return output._replace(models={model: contents(self.trainer.with_weights(params), self.spec, rest)})
@@ -235,17 +261,28 @@ class MoleculesStudy:
             return Sampled(named, self.weights(BASE, done), self.key(2, index), history)
         named = self.targets[index]
         if kind == "zero-shot":
-            history = History(kind, 0, base=self.rest(BASE, done))
+            doubts = tuple(novelty(named.molecule, self._compounds(), self._elements()))
+            history = History(kind, 0, base=self.rest(BASE, done), further=doubts)
             return Sampled(named, self.weights(BASE, done), self.key(3, index), history)
-        training = self.list.tuning(index) if kind == "full" else f"scratch/{index}"
+        training = self.list.tuning(index) if kind == "full" else f"{_TRAININGS[kind]}/{index}"
         rest = self.rest(training, done)[named.molecule.name]
         cost = Cost() if training == TOGETHER else done[training].cost  # of all molecules: none of one
         if kind == "full":
             before = done[f"zero-shot/{index}"].record
             history = History(kind, self.spec.adapt.steps, cost, rest, self.rest(BASE, done), before)
             return Sampled(named, self.weights(training, done), self.key(5, index), history)
-        history = History("scratch", len(Curve.from_arrays(done[training].arrays).steps), cost, rest)
-        return Sampled(named, self.weights(training, done), self.key(7, index), history)
+        steps = len(Curve.from_arrays(done[training].arrays).steps)
+        history = History("scratch" if kind == "scratched" else "warm-chain", steps, cost, rest)
+        return Sampled(named, self.weights(training, done), self.key(7 if kind == "scratched" else 9, index), history)
+
+    def _compounds(self) -> set[str]:
+        """Formulas of what the model was trained on; of an earlier training the names are known alone."""
+        return {named.molecule.formula for named in self.training} | {family(name) for name in self._inherited}
+
+    def _elements(self) -> set[str]:
+        """Elements of what the model was trained on."""
+        found = {symbol for named in self.training for symbol in named.molecule.symbols}
+        return found | {symbol for name in self._inherited for symbol in re.findall("[A-Z][a-z]?", family(name))}
 
     def _announce(self, progress: Progress) -> None:
         table = self.spec.adapt

@@ -8,6 +8,7 @@ import numpy as np
 
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.core.meter import Cost
+from wavefoundry.core.scans import curves
 from wavefoundry.problems.references.molecules import Reference
 from wavefoundry.studies.molecules import records
 from wavefoundry.studies.molecules.curve import Curve, reached
@@ -47,6 +48,8 @@ def summary_of(spec: MoleculesSpec, done: Outputs, trained: list[str], cost: Cos
         "molecules": found,
         "transfer": transfer_of(spec, done, trained),
         "curves": curves_of(spec, done),
+        "methods": methods_of(done, found),
+        "scans": curves(found, METHODS),
         "cost": cost.to_dict(),
         "settings": spec.model_dump(mode="json", exclude_none=True),
         "versions": versions() | molecule_versions(),
@@ -70,6 +73,40 @@ def _records(done: Outputs, kind: str) -> list[dict[str, Any]]:
     """Of the tasks kind/0, kind/1, and so on."""
     numbers = sorted(int(name.partition("/")[2]) for name in done if name.startswith(f"{kind}/"))
     return [done[f"{kind}/{number}"].record for number in numbers]
+
+
+TRAININGS = {"full": "adapt", "scratch": "scratch", "warm-chain": "chain"}
+"""Tasks that train for single molecules, by the method of their records."""
+METHODS = ("zero-shot", *TRAININGS)
+
+
+def methods_of(done: Outputs, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What every way to the molecules of [adapt] gave and cost, one entry for each.
+
+    CPU seconds are those of trainings, without the final samples; ``cpu_seconds_with_base`` takes a share of the base.
+    """
+    base = done[BASE].cost.cpu_seconds if BASE in done else 0.0
+    zero = [record for name, output in done.items() if name.startswith("zero-shot/") for record in [output.record]]
+    entries = []
+    for method in METHODS:
+        records = zero if method == "zero-shot" else [record for record in found if record["method"] == method]
+        if not records:
+            continue
+        task, number = TRAININGS.get(method), len(records)
+        spent = sum(done[name].cost.cpu_seconds for name in done if task and name.startswith(f"{task}/")) / number
+        errors = [record["error_mha"] for record in records if record.get("error_mha") is not None]
+        entries.append(
+            {
+                "method": method,
+                "molecules": number,
+                "mean_abs_error_mha": float(np.mean(np.abs(errors))) if errors else None,
+                "trusted": sum(bool(record["trusted"]) for record in records),
+                "steps": sum(record["steps"] for record in records) / number,
+                "cpu_seconds": spent,
+                "cpu_seconds_with_base": spent + base / number if method in ("zero-shot", "full") else spent,
+            }
+        )
+    return entries
 
 
 def _curve(done: Outputs, name: str) -> Curve | None:

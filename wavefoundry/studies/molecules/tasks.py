@@ -11,7 +11,7 @@ from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.studies.task import Task
 
 BASE, TOGETHER = "base", "adapt/together"
-RECORDS = ("trained", "zero-shot", "full", "scratched")
+RECORDS = ("trained", "zero-shot", "full", "scratched", "chained")
 """Kinds of tasks that give the record of a molecule."""
 STEP, REFERENCE = 5e-5, 5.0
 """Rough seconds: of a step with one walker, over the square of the number of electrons; and of a reference."""
@@ -21,7 +21,7 @@ class TaskList:
     """Which tasks there are; they do not depend on what is done.
 
     "reference/I" of what is not known yet, "base", "trained/I"; of every molecule of [adapt] "zero-shot/I", "adapt/I"
-    (or "adapt/together") with "full/I", and "scratch/I" with "scratched/I".
+    (or "adapt/together") with "full/I", "scratch/I" with "scratched/I", and "chain/I" with "chained/I".
 
     Args:
         spec: the study. base: whether its model is to be trained.
@@ -57,6 +57,11 @@ class TaskList:
             work = self.spec.tuning_walkers() * (self.spec.scratch_steps() + self.spec.train.hf_steps / 4)
             yield Task(f"scratch/{index}", self.reference_of(named), _seconds([named], work))
             yield self._record(f"scratched/{index}", (f"scratch/{index}",), named)
+        for index, named in enumerate(self.targets if self.spec.adapt.warm_chain else ()):
+            steps = self.spec.adapt.steps if index else self.spec.scratch_steps() + self.spec.train.hf_steps / 4
+            before = (f"chain/{index - 1}",) if index else ()
+            yield Task(f"chain/{index}", before, _seconds([named], self.spec.tuning_walkers() * steps))
+            yield self._record(f"chained/{index}", (f"chain/{index}",), named)
 
     def _shared(self) -> Iterator[Task]:
         """What is done for several molecules."""

@@ -1,0 +1,84 @@
+"""Constants of potential curves against those of Morse potentials, of measured molecules, and of quantum chemistry."""
+
+import numpy as np
+import pytest
+
+from wavefoundry.core import scans
+from wavefoundry.core.spectroscopy import constants, offset_free, reduced_mass
+
+DEPTH, RANGE, LENGTH = 0.17, 1.03, 1.4
+
+
+def morse(r):
+    return -1.0 + DEPTH * ((1 - np.exp(-RANGE * (r - LENGTH))) ** 2 - 1)
+
+
+@pytest.mark.parametrize("lengths", [np.linspace(1, 2.8, 7), np.linspace(0.9, 2.2, 5), [1.0, 1.2, 1.5, 1.9, 2.4, 2.8]])
+def test_a_morse_potential_gives_its_own_constants(lengths):
+    found = constants(lengths, morse(np.asarray(lengths)), np.zeros(len(lengths)))
+    for seen, true in zip(found, (LENGTH, -1 - DEPTH, 2 * DEPTH * RANGE**2), strict=True):
+        assert abs(seen.value - true) < max(2e-3 * abs(true), 2 * seen.error) and seen.error < 0.02 * abs(true)
+
+
+def test_error_bars_hold():
+    """100 noisy curves: all three numbers within two error bars in at least 90 (normal errors: 95, spread 2)."""
+    lengths, rng, inside = np.linspace(1.0, 2.8, 8), np.random.default_rng(1), np.zeros(3)
+    for _ in range(100):
+        found = constants(lengths, morse(lengths) + 1e-3 * rng.normal(size=8), np.full(8, 1e-3))
+        true = np.array([LENGTH, -1 - DEPTH, 2 * DEPTH * RANGE**2])
+        inside += [abs(one.value - t) < 2 * one.error for one, t in zip(found, true, strict=True)]
+    assert np.all(inside >= 88)
+
+
+def test_what_cannot_be_told_is_not_told():
+    lengths = np.linspace(1.0, 2.8, 8)
+    assert constants(lengths[:4], morse(lengths[:4]), np.zeros(4)) is None
+    assert constants(lengths[3:], morse(lengths[3:]), np.zeros(5)) is None  # the minimum is not inside
+    noise = np.random.default_rng(0).normal(size=8)
+    assert constants(lengths, -1 + 0.3 * noise, np.full(8, 0.3)) is None
+
+
+def test_the_frequency_of_a_measured_molecule():
+    """Force constants of H2 (0.3701 Ha/bohr^2) and HF (0.6202): 4401 and 4138 wave numbers."""
+    from wavefoundry.core.spectroscopy import Constants, Fitted
+
+    for (a, b), curvature, measured in (((1, 1), 0.3701, 4401.2), ((9, 1), 0.6202, 4138.3)):
+        found = Constants(Fitted(1.4, 0), Fitted(-1, 0), Fitted(curvature, 0.01 * curvature))
+        wave = found.frequency(reduced_mass(a, b))
+        assert wave.value == pytest.approx(measured, rel=2e-3)
+        assert wave.error == pytest.approx(0.005 * wave.value)
+
+
+def test_offset_free_is_blind_to_a_shift():
+    assert offset_free([5.0, 5.0, 5.0]) == 0
+    assert offset_free(np.array([1.0, -1.0, 1.0, -1.0]) + 7) == pytest.approx(1.0)
+
+
+def record(length, energy, error_mha, method="full", verdict="trusted"):
+    return {
+        "name": f"H2 {length:g}", "method": method, "verdict": verdict, "energy": energy, "energy_error": 1e-4,
+        "geometry": [["H", 0, 0, 0], ["H", 0, 0, length]], "error_mha": error_mha,
+        "reference": {"value": energy - error_mha / 1000}, "atomisation": {"value": -1.0 - energy, "error": 1e-4},
+    }  # fmt: skip
+
+
+def test_curves_of_records():
+    """A curve that is 3 mHa off everywhere has the reference's constants, and no error without its mean."""
+    lengths = np.linspace(1.0, 2.6, 7)
+    found = scans.curves([record(r, morse(r) + 3e-3, 3.0) for r in lengths], ("zero-shot", "full"))
+    (entry,) = found
+    assert (entry["name"], entry["method"], entry["points"], entry["why"]) == ("H2", "full", 7, None)
+    assert entry["mean_error_mha"] == pytest.approx(3) and entry["offset_free_error_mha"] == pytest.approx(0, abs=1e-9)
+    assert entry["length"]["value"] == pytest.approx(entry["length"]["reference"], abs=1e-3)
+    assert entry["length"]["value"] == pytest.approx(LENGTH, abs=2e-3)
+    assert entry["depth"]["value"] == pytest.approx(DEPTH - 3e-3, abs=1e-4)
+    assert entry["depth"]["reference"] == pytest.approx(DEPTH, abs=1e-4)
+
+
+def test_refused_energies_are_no_part_of_a_curve():
+    lengths = np.linspace(1.0, 2.6, 7)
+    records = [record(r, morse(r), 0.0) for r in lengths]
+    spoilt = records + [record(1.5, -5.0, -4000.0, verdict="refused")]
+    assert scans.curves(spoilt, ("full",)) == scans.curves(records, ("full",))
+    few = scans.curves(records[:4], ("full",))[0]
+    assert few["length"] is None and "five" in few["why"]

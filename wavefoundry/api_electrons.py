@@ -1,0 +1,92 @@
+"""The wavefunction of one molecule as an object: samples of its electrons, amplitudes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wavefoundry.adapt import transfer
+from wavefoundry.adapt.transfer import Prepared, Sampling
+from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import expect
+from wavefoundry.core.molecule import Molecule
+
+CHAINS = 256
+
+
+class Electrons(NamedTuple):
+    """Samples of |psi|^2: positions (n, electrons, 3) in bohr, spin up first, and local energies (n,) in Ha."""
+
+    x: np.ndarray
+    energies: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class MoleculeState:
+    """What a model says of one molecule, without a further step; from ``model.state(molecule)``.
+
+    Positions are in bohr, where the molecule itself lies.
+    """
+
+    wavefunction: Any
+    molecule: Molecule
+    prepared: Prepared
+
+    def sample(self, samples: int = 1024, *, seed: int = 0, burn_in: int = 40, moves: int = 20) -> Electrons:
+        """Fresh samples of |psi|^2.
+
+        Args:
+            samples: how many; from at most 256 chains, so those of one chain are ``moves`` moves apart.
+            seed: of the random numbers. burn_in: rounds of ``moves`` moves before the first.
+
+        Raises:
+            InputError: fewer than one sample or move.
+        """
+        for name, value, least in (
+            ("samples", samples, 1),
+            ("seed", seed, 0),
+            ("burn_in", burn_in, 0),
+            ("moves", moves, 1),
+        ):
+            expect(value, (int,), "whole number", where=f"sample: {name}")
+            if value < least:
+                raise InputError(f"{name} = {value} is not possible", where=f"sample: {name}", fix=f"{least} or more")
+        chains = min(CHAINS, samples)
+        how = Sampling(chains, -(-samples // chains), burn_in, moves)
+        (family,) = transfer.stack([self.prepared]).families
+        found, _ = transfer.evaluate(self.wavefunction, family, jax.random.key(seed), how)
+        # one sample of every chain after the other: the first ones are as independent as they can be
+        x, energies = (np.swapaxes(np.asarray(array)[0], 0, 1) for array in (found.x, found.energies))
+        x = self.prepared.frame.back(x.reshape(-1, *x.shape[2:]))
+        return Electrons(x[:samples], energies.reshape(-1)[:samples])
+
+    def log_amplitude(self, x: Any) -> np.ndarray:
+        """Logarithm of psi (complex, not normalised) at one configuration (electrons, 3) or of many (n, electrons, 3).
+
+        Raises:
+            InputError: another shape.
+        """
+        points = np.asarray(x, float)
+        wanted = (self.molecule.electrons, 3)
+        if points.shape[-2:] != wanted or points.ndim > 3:
+            raise InputError(
+                f"positions of shape {points.shape} are no electrons of {self.molecule.name}",
+                where="log_amplitude: x",
+                why=f"{self.molecule.name} has {wanted[0]} electrons, those of spin up first",
+                fix=f"an array of shape {wanted} or (n, {wanted[0]}, 3), in bohr",
+            )
+        placed = jnp.asarray(self.prepared.frame.place(points.reshape(-1, *wanted)))
+        log, phase = _amplitudes(self.wavefunction, self.prepared.system, placed)
+        return (np.asarray(log, float) + 1j * np.asarray(phase, float)).reshape(points.shape[:-2])
+
+
+@eqx.filter_jit
+def _amplitudes(wavefunction: Any, system: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    features = wavefunction.bind(system)
+    psi = jax.vmap(lambda r: wavefunction.head(features(r)))(x)
+    return psi.log, psi.phase

@@ -1,0 +1,119 @@
+"""Records of molecules that differ in one length: which belong together, and what their curve says."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from wavefoundry.core import spectroscopy
+from wavefoundry.core.elements import ELEMENTS
+from wavefoundry.core.spectroscopy import Constants, Fitted
+
+Record = dict[str, Any]
+
+
+def number(value: Any) -> float:
+    """A finite number, or NaN."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable else math.nan
+
+
+def length_of(record: Record) -> float:
+    """The length that names a member of a scan: distance of two atoms, or the number that ends the name."""
+    geometry = record.get("geometry") or []
+    if len(geometry) == 2:
+        return math.dist(geometry[0][1:], geometry[1][1:])
+    match = re.fullmatch(r".* (\d+\.?\d*)", str(record.get("name") or ""))
+    return float(match[1]) if match else math.nan
+
+
+def scans(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Records of molecules that differ in one length (at least three lengths), by name, in order of the length."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        if not math.isnan(length_of(record)) and not math.isnan(number(record.get("energy"))):
+            family = re.sub(r" \d+\.?\d*$", "", str(record.get("name") or ""))
+            groups.setdefault(family, []).append(record)
+    return {
+        name: sorted(found, key=length_of)
+        for name, found in groups.items()
+        if len({round(length_of(record), 6) for record in found}) >= 3
+    }
+
+
+def curves(records: Iterable[Record], methods: Sequence[str]) -> list[Record]:
+    """What every potential curve says, one entry for each scan and method, see docs/results.md.
+
+    Refused energies are left out. Bond length and frequency of the reference come from its energies at the same
+    lengths, fitted in the same way.
+    """
+    found = []
+    for name, members in scans(records).items():
+        for method in methods:
+            chosen = [r for r in members if r.get("method") == method and r.get("verdict") != "refused"]
+            if len({round(length_of(record), 6) for record in chosen}) >= 3:
+                found.append(_curve(name, method, chosen))
+    return found
+
+
+def _curve(name: str, method: str, records: list[Record]) -> Record:
+    lengths = [length_of(record) for record in records]
+    fitted = spectroscopy.constants(
+        lengths, [r["energy"] for r in records], [number(r.get("energy_error")) for r in records]
+    )
+    off = [error for record in records if not math.isnan(error := number(record.get("error_mha")))]
+    entry: Record = {"name": name, "method": method, "points": len(records)}
+    entry["mean_error_mha"] = sum(off) / len(off) if off else None
+    entry["offset_free_error_mha"] = spectroscopy.offset_free(off) if len(off) >= 3 else None
+    if fitted is None:
+        why = (
+            "fewer than five lengths"
+            if len(set(lengths)) < 5
+            else "no minimum between the lengths that the noise allows"
+        )
+        return entry | {"length": None, "frequency": None, "depth": None, "why": why}
+    known = {length_of(r): value for r in records if not math.isnan(value := _reference(r))}
+    there = spectroscopy.constants(list(known), list(known.values()), [0.0] * len(known)) if len(known) >= 5 else None
+    apart = _apart(records[0])
+    return entry | {
+        "length": _entry(fitted.length, there and there.length, "bohr"),
+        "frequency": _entry(_frequency(fitted, records[0]), there and _frequency(there, records[0]), "1/cm"),
+        "depth": _entry(_depth(fitted, apart), there and _depth(there, apart), "Ha"),
+        "why": None,
+    }
+
+
+def _reference(record: Record) -> float:
+    return number((record.get("reference") or {}).get("value"))
+
+
+def _entry(found: Fitted | None, there: Fitted | None, unit: str) -> Record | None:
+    if found is None:
+        return None
+    return {
+        "value": found.value,
+        "error": found.error,
+        "unit": unit,
+        "reference": None if there is None else there.value,
+    }
+
+
+def _frequency(constants: Constants, record: Record) -> Fitted | None:
+    """Of two atoms alone: the mass that moves in another scan is not known."""
+    symbols = [row[0] for row in record["geometry"]]
+    if len(symbols) != 2:
+        return None
+    first, second = (ELEMENTS.index(symbol) + 1 for symbol in symbols)
+    return constants.frequency(spectroscopy.reduced_mass(first, second))
+
+
+def _apart(record: Record) -> float | None:
+    """Energy of the separated atoms, from the energy of atomisation."""
+    taken = record.get("atomisation")
+    return None if not taken else record["energy"] + taken["value"]
+
+
+def _depth(constants: Constants, apart: float | None) -> Fitted | None:
+    return None if apart is None else Fitted(apart - constants.energy.value, constants.energy.error)

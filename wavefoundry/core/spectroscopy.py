@@ -1,0 +1,126 @@
+"""What a potential curve says: bond length, harmonic frequency and depth of the well, with error bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+MASSES = (1.007825, 4.002603, 7.016003, 9.012183, 11.009305, 12.0, 14.003074, 15.994915, 18.998403, 19.992440)
+"""Of the most common isotopes from hydrogen to neon, in unified atomic mass units. Source: AME2020."""
+ELECTRON_MASSES, WAVE_NUMBERS = 1822.888486, 219474.6314
+"""Electron masses in an atomic mass unit, and wave numbers (1/cm) in a Hartree. Source: CODATA 2018."""
+_DRAWS, _RANGES = 200, np.geomspace(0.2, 3.0, 60)
+
+
+class Fitted(NamedTuple):
+    """A number with its standard error: of the energies, and of the form that was fitted, added in quadrature."""
+
+    value: float
+    error: float
+
+
+class Constants(NamedTuple):
+    """Of one potential curve.
+
+    length: where the energy is lowest (bohr). energy: there (Ha). curvature: second derivative there (Ha/bohr^2).
+    """
+
+    length: Fitted
+    energy: Fitted
+    curvature: Fitted
+
+    def frequency(self, mass: float) -> Fitted:
+        """Harmonic wave number in 1/cm of two atoms; ``mass``: their reduced mass in atomic mass units."""
+        value = WAVE_NUMBERS * (self.curvature.value / (mass * ELECTRON_MASSES)) ** 0.5
+        return Fitted(value, 0.5 * value * self.curvature.error / self.curvature.value)
+
+
+def reduced_mass(first: float, second: float) -> float:
+    """Reduced mass of two atoms (atomic mass units), from their nuclear charges."""
+    a, b = MASSES[round(first) - 1], MASSES[round(second) - 1]
+    return a * b / (a + b)
+
+
+def constants(lengths: Sequence[float], energies: Sequence[float], errors: Sequence[float]) -> Constants | None:
+    """Minimum and curvature of a potential curve from some of its points.
+
+    The energy is a polynomial in y = 1 - exp(-a (R - R_0)), which is a Morse potential where it is y^2. Its range 1 / a
+    is the one that fits best, and its degree the lowest that fits the points within their errors, or else the highest
+    that the points allow. What the next lower degree gives instead counts as a further error.
+
+    Args:
+        lengths: bohr. energies: Ha. errors: standard errors of these; 0: exact to a microhartree.
+
+    Returns:
+        None where there are fewer than five lengths, or no minimum inside of them.
+
+    Source: expanded Morse oscillators, as they are usual for diatomic molecules.
+    """
+    x, order = np.unique(np.asarray(lengths, float), return_index=True)
+    y, bars = np.asarray(energies, float)[order], np.maximum(np.asarray(errors, float)[order], 1e-6)
+    if len(x) < 5 or int(np.argmin(y)) in (0, len(x) - 1):
+        return None
+    degree = _degree(x, y, bars)
+    noise = np.random.default_rng(0).normal(size=(_DRAWS, len(x))) * bars
+    found, *draws = _minima(x, np.vstack([y, y + noise]), bars, degree)
+    near = [one for one in draws if one is not None]
+    if found is None or len(near) < 0.9 * _DRAWS:  # the minimum is within the noise
+        return None
+    lower = _minima(x, y[None], bars, degree - 1)[0] if degree > 2 else None
+    model = np.zeros(3) if lower is None else np.subtract(found, lower)
+    error = np.hypot(np.std(near, axis=0), model)
+    return Constants(*(Fitted(float(v), float(e)) for v, e in zip(found, error, strict=True)))
+
+
+def _degree(x: np.ndarray, y: np.ndarray, bars: np.ndarray) -> int:
+    """The lowest degree whose best fit leaves no more than the noise; at most two less than there are points."""
+    most = min(6, len(x) - 2)
+    for degree in range(2, most + 1):
+        left, free = _fits(x, y[None], bars, degree)[2][0], len(x) - degree - 1
+        if left <= free + 2 * (2 * free) ** 0.5:
+            return degree
+    return most
+
+
+def _fits(x: np.ndarray, y: np.ndarray, bars: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For every row of energies (N, points): the best range a (1/bohr), its polynomial, the squares it leaves."""
+    scaled, centre = y / bars, x[np.argmin(y[0])]
+    best = np.full(len(y), np.inf), np.zeros(len(y)), np.zeros((len(y), degree + 1))
+    for a in _RANGES:
+        columns = np.vander(_morse(x, a, centre), degree + 1) / bars[:, None]
+        coefficients = np.linalg.lstsq(columns, scaled.T, rcond=None)[0].T
+        left = np.sum((coefficients @ columns.T - scaled) ** 2, axis=1)
+        better = left < best[0]
+        for kept, new in zip(best, (left, np.full(len(y), a), coefficients), strict=True):
+            kept[better] = new[better]
+    return best[1], best[2], best[0]
+
+
+def _morse(x: np.ndarray, a: float, centre: float) -> np.ndarray:
+    return 1 - np.exp(-a * (x - centre))
+
+
+def _minima(x: np.ndarray, y: np.ndarray, bars: np.ndarray, degree: int) -> list[tuple[float, float, float] | None]:
+    """Length, energy and curvature at the minimum of every row of energies; None where none is between the points."""
+    centre, found = x[np.argmin(y[0])], []
+    for a, coefficients in zip(*_fits(x, y, bars, degree)[:2], strict=True):
+        energy = np.poly1d(coefficients)
+        slopes = [root.real for root in energy.deriv().roots if abs(root.imag) < 1e-9]
+        first, last = _morse(x[[0, -1]], a, centre)
+        inside = [root for root in slopes if first < root < last and energy.deriv(2)(root) > 0]
+        place = min(inside, key=energy, default=None)
+        if place is None:
+            found.append(None)
+            continue
+        inner = a * (1 - place)  # dy/dR
+        length = centre - np.log1p(-place) / a
+        found.append((float(length), float(energy(place)), float(energy.deriv(2)(place) * inner**2)))
+    return found
+
+
+def offset_free(differences: Sequence[float]) -> float:
+    """Mean distance of differences from their mean: what is left of an error once its mean is taken out."""
+    values = np.asarray(differences, float)
+    return float(np.mean(np.abs(values - values.mean())))
