@@ -39,7 +39,8 @@ class MoleculeState:
     prepared: Prepared
 
     def __repr__(self) -> str:
-        return f"State of {self.molecule.name}: {self.molecule.electrons} electrons, {tree.count(self.wavefunction)} weights"
+        words = f"{self.molecule.electrons} electrons, {tree.count(self.wavefunction)} weights"
+        return f"State of {self.molecule.name}: {words}"
 
     def sample(self, samples: int = 1024, *, seed: int = 0, burn_in: int = 40, moves: int = 20) -> Electrons:
         """Fresh samples of |psi|^2.

@@ -182,6 +182,8 @@ def demo(
     text = studies_file.template(kind, "demo-")
     if zoo and kind != "diagram":
         raise InputError("--zoo is for demo diagram", where="--zoo", why=f"there is no shipped start of {kind}")
+    if zoo:  # its programs take longer to compile than to run; flags that a user has set stay
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
     given = ["pretrain.steps=0", f'pretrain.warm_start="zoo:{SHIPPED}"'] if zoo else []
     spec = studies_file.loads(text, source=f"demo {kind}", overrides=given)
     _execute(spec, Mode(out or Path("runs") / f"demo-{kind}", resume, overwrite, json, quiet))
