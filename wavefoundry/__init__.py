@@ -24,6 +24,7 @@ _MODULES = {
     "models": "wavefoundry.models",
     "exact": "wavefoundry.problems.exact",
     "toric": "wavefoundry.problems.toric",
+    "zoo": "wavefoundry.artifacts.zoo",
 }
 _NAMES = {
     **dict.fromkeys(("pretrain", "map", "load", "run_study", "Diagram", "Pretrained"), "api"),
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
     from wavefoundry.api_states import from_netket_state, open
     from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
+    from wavefoundry.artifacts import zoo
     from wavefoundry.calculator import Calculator
     from wavefoundry.core.devices import use_devices
     from wavefoundry.core.errors import (
@@ -124,6 +126,7 @@ __all__ = [
     "suggest_pretraining",
     "toric",
     "use_devices",
+    "zoo",
 ]
 
 
