@@ -11,7 +11,7 @@ test test-slow test-faults: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache
 # Fast tests compile for longer than they run: less optimisation takes a third off the one and adds little to the other.
 test test-faults: export XLA_FLAGS ?= --xla_backend_optimization_level=1
 
-.PHONY: help setup demo docs test test-slow test-faults bench lint format clean
+.PHONY: help setup demo docs notebooks dist test test-slow test-faults bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -38,6 +38,17 @@ demo: setup  ## map the phase diagram of the transverse-field Ising chain into d
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(VENV)/.docs  ## build the documentation site into build/site
 	$(BIN)/mkdocs build --quiet
+
+notebooks: setup  ## run the notebooks of the guides and keep what they show
+	$(BIN)/jupyter-execute --inplace --NotebookClient.record_timing=False docs/notebooks/*.ipynb
+
+dist: $(VENV)/.dist  ## build wheel and source distribution into dist/
+	rm -rf dist build/lib
+	$(BIN)/python -m build --outdir dist
+
+$(VENV)/.dist: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build -c constraints.txt
+	@touch $@
 
 $(VENV)/.docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]' -c constraints.txt

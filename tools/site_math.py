@@ -10,6 +10,17 @@ from latex2mathml.converter import convert
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[\(\[](.*?)\\[\)\]]</\1>', re.DOTALL)
 
 
+NOTEBOOK = re.compile(r'<div class="[^"]*jp-MarkdownOutput[^"]*"[^>]*>.*?</div>', re.DOTALL)
+"""Text of a notebook, where formulas stand between dollars."""
+DOLLARS = re.compile(r"\$([^$<]+)\$")
+
+
 def on_page_content(content: str, **_: object) -> str:
     """Called by MkDocs with the HTML of every page."""
-    return FORMULA.sub(lambda found: convert(html.unescape(found[2]), "inline"), content)
+    content = NOTEBOOK.sub(lambda text: DOLLARS.sub(lambda found: mathml(found[1]), text[0]), content)
+    return FORMULA.sub(lambda found: mathml(found[2]), content)
+
+
+def mathml(formula: str) -> str:
+    """A formula in TeX, escaped for HTML, as MathML within a line."""
+    return convert(html.unescape(formula), display="inline")

@@ -6,6 +6,7 @@ Names are loaded on first use, so that ``import wavefoundry`` and the commands t
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from wavefoundry._version import __version__
@@ -13,12 +14,17 @@ from wavefoundry._version import __version__
 # The dense solves here are small: OpenBLAS threads cost up to 50 times more than they gain. Has to be set before
 # the library is loaded; a value of the user's own is respected.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Notices of dependencies at their import; variables and levels that a user has set stay.
+os.environ.setdefault("NETKET_NO_TIPS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+warnings.filterwarnings("ignore", message="IProgress not found")  # progress here needs no widgets
 
 _MODULES = {
     "lattice": "wavefoundry.problems.lattice",
     "models": "wavefoundry.models",
     "exact": "wavefoundry.problems.exact",
     "toric": "wavefoundry.problems.toric",
+    "zoo": "wavefoundry.artifacts.zoo",
 }
 _NAMES = {
     **dict.fromkeys(("pretrain", "map", "load", "run_study", "Diagram", "Pretrained"), "api"),
@@ -49,6 +55,7 @@ if TYPE_CHECKING:
     from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
     from wavefoundry.api_states import from_netket_state, open
     from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
+    from wavefoundry.artifacts import zoo
     from wavefoundry.calculator import Calculator
     from wavefoundry.core.devices import use_devices
     from wavefoundry.core.errors import (
@@ -119,6 +126,7 @@ __all__ = [
     "suggest_pretraining",
     "toric",
     "use_devices",
+    "zoo",
 ]
 
 

@@ -33,6 +33,8 @@ from wavefoundry.core.expect import table_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.reports import cards
+from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies import run_study
 from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.adapting import Adapted
@@ -74,13 +76,16 @@ __all__ = [
 ]
 
 
-@dataclasses.dataclass(frozen=True)
-class Diagram:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Diagram(Shown):
     """A phase diagram: one record per point, see docs/results.md, and how to look at it."""
 
     summary: dict[str, Any]
     log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     states: Sequence[LatticeState | None] = ()
+
+    def _card(self) -> Card:
+        return cards.diagram(self.summary)
 
     def state(self, **couplings: float) -> LatticeState:
         """The state of one point, for its amplitudes, samples and expectation values.

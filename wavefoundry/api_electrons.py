@@ -12,6 +12,7 @@ import numpy as np
 
 from wavefoundry.adapt import transfer
 from wavefoundry.adapt.transfer import Prepared, Sampling
+from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect
 from wavefoundry.core.molecule import Molecule
@@ -26,7 +27,7 @@ class Electrons(NamedTuple):
     energies: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class MoleculeState:
     """What a model says of one molecule, without a further step; from ``model.state(molecule)``.
 
@@ -36,6 +37,10 @@ class MoleculeState:
     wavefunction: Any
     molecule: Molecule
     prepared: Prepared
+
+    def __repr__(self) -> str:
+        words = f"{self.molecule.electrons} electrons, {tree.count(self.wavefunction)} weights"
+        return f"State of {self.molecule.name}: {words}"
 
     def sample(self, samples: int = 1024, *, seed: int = 0, burn_in: int = 40, moves: int = 20) -> Electrons:
         """Fresh samples of |psi|^2.

@@ -21,6 +21,8 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect, path_of, table_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.models import ElectronsSpec
+from wavefoundry.reports import cards
+from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.execute import execute
 from wavefoundry.studies.molecules import stored
 from wavefoundry.studies.molecules.study import MoleculesStudy
@@ -98,8 +100,8 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class MoleculeModel:
+@dataclasses.dataclass(frozen=True, repr=False)
+class MoleculeModel(Shown):
     """A model trained on some molecules: the start of every transfer."""
 
     wavefunction: Any
@@ -107,6 +109,13 @@ class MoleculeModel:
     cost: dict[str, Any] | None = None
     rest: dict[str, Rest] = dataclasses.field(default_factory=dict)
     """Whether its training had come to rest, by molecule; empty: not known."""
+
+    def _card(self) -> Card:
+        names = [molecule.name for molecule in self.trained_on]
+        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        seconds = (self.cost or {}).get("cpu_seconds")
+        facts = [("trained on", shown), ("cost", "" if seconds is None else f"{seconds:.0f} CPU seconds")]
+        return Card(f"MoleculeModel of {len(names)} molecules, {self.parameters} weights", facts)
 
     @property
     def trained_on(self) -> list[Molecule]:
@@ -270,8 +279,8 @@ def _view(progress: bool) -> Any:
     return view(quiet=not progress, json=False)
 
 
-@dataclasses.dataclass(frozen=True)
-class MoleculeMap:
+@dataclasses.dataclass(frozen=True, repr=False)
+class MoleculeMap(Shown):
     """Energies of molecules: one record each, see docs/results.md, and how to look at them.
 
     ``models``: of method "full", the tuned model of every molecule by its name, to save or to start from again.
@@ -282,6 +291,9 @@ class MoleculeMap:
     log: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     models: dict[str, MoleculeModel] = dataclasses.field(default_factory=dict)
     base: MoleculeModel | None = None
+
+    def _card(self) -> Card:
+        return cards.molecules(self.summary)
 
     @property
     def molecules(self) -> list[dict[str, Any]]:

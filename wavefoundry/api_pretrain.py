@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Unpack, overload
 
@@ -37,9 +37,11 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import ElectronsSpec, SymmetricSpec, ViTSpec
 from wavefoundry.problems.gauge import with_rule
 from wavefoundry.problems.spins import LatticeSystem, sign_free
+from wavefoundry.reports import cards
+from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.base import Base
-from wavefoundry.studies.diagram.networks import build_network, fitted
+from wavefoundry.studies.diagram.networks import build_network, empty_network, fitted
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.states import LatticeState
 from wavefoundry.studies.progress import Context, Progress
@@ -53,8 +55,8 @@ class LatticeNetwork(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True)
-class Pretrained:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Pretrained(Shown):
     """A pre-trained wavefunction: the start of every adaptation.
 
     ``record`` has the same fields as a point of a diagram: energy, error bar, V-score, exact energy, ...
@@ -64,6 +66,9 @@ class Pretrained:
     model: Any
     settings: PretrainTable
     record: dict[str, Any]
+
+    def _card(self) -> Card:
+        return cards.state(self.record, f"Pretrained: {self.system}, {tree.count(self.wavefunction)} weights")
 
     @property
     def system(self) -> LatticeSystem:
@@ -141,18 +146,20 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
     system = system.at(**meta["record"]["couplings"])
     if "sign_rule" in arrays:
         system = dataclasses.replace(system, sublattice=jnp.asarray(arrays["sign_rule"], bool))
-    empty = build(model, system, settings)
+    empty = build(model, system, settings, empty_network)
     wavefunction = tree.from_arrays(empty, arrays, "wavefunction")
     rest = Convergence.of(meta["record"].get("convergence"))
     base = Base(system, wavefunction, jnp.asarray(arrays["walkers"]), rest)
     return Pretrained(base, model, settings, meta["record"])
 
 
-def build(model: Any, system: LatticeSystem, settings: PretrainTable) -> Wavefunction:
-    """The network of a description with the first weights of a pre-training."""
+def build(
+    model: Any, system: LatticeSystem, settings: PretrainTable, how: Callable[..., Wavefunction] = build_network
+) -> Wavefunction:
+    """The network of a description with the first weights of a pre-training, or empty (``how``)."""
     key = jax.random.fold_in(jax.random.key(settings.seed), 0)
     varied = tuple(system.names.index(name) for name in settings.at)
-    return build_network(model, key, system, sign_free(system), varied)
+    return how(model, key, system, sign_free(system), varied)
 
 
 @overload

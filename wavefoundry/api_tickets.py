@@ -22,6 +22,8 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import DenseSpec
 from wavefoundry.models.shrink import without_dead
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.reports import cards
+from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.diagram.networks import build_network, fitted
 from wavefoundry.studies.execute import execute
 from wavefoundry.studies.progress import Context, Progress
@@ -36,14 +38,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclasses.dataclass(frozen=True)
-class Tickets:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Tickets(Shown):
     """A finished pruning: one record and one set of weights per round; round 0 is the dense network."""
 
     setup: StudySetup
     tickets: Sequence[Ticket]
     spec: TicketsSpec
     summary: dict[str, Any]
+
+    def _card(self) -> Card:
+        return cards.tickets(self.summary)
 
     @property
     def rounds(self) -> list[dict[str, Any]]:
@@ -277,8 +282,8 @@ def explain(tickets: Tickets, n: int | None = None) -> dict[str, Any]:
     return {"n": count} | explain_kernel(np.asarray(backbone.kernel), backbone.activation, known)
 
 
-@dataclasses.dataclass(frozen=True)
-class Collapse:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Collapse(Shown):
     """Error curves of several prunings over three measures of size: n, n/N and n over the conjectured law.
 
     ``spread``: decades by which errors differ at equal size, by measure. ``best``: the measure with the smallest one.
@@ -291,6 +296,13 @@ class Collapse:
     best: str
     summaries: list[dict[str, Any]]
     transition: dict[str, Any] | None = None
+
+    def _card(self) -> Card:
+        facts = [
+            (f"over {axis}", "no law is known" if s is None else f"spread {s:.2f} decades")
+            for axis, s in self.spread.items()
+        ]
+        return Card(f"Collapse of {len(self.summaries)} prunings, best over {self.best}", facts, draw=self.plot)
 
     def plot(self) -> Figure:
         """One panel for each measure of size."""

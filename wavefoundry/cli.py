@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 internal error, 2 wrong input, 3 a run that is not complet
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -182,6 +183,8 @@ def demo(
     text = studies_file.template(kind, "demo-")
     if zoo and kind != "diagram":
         raise InputError("--zoo is for demo diagram", where="--zoo", why=f"there is no shipped start of {kind}")
+    if zoo:  # its programs take longer to compile than to run; flags that a user has set stay
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
     given = ["pretrain.steps=0", f'pretrain.warm_start="zoo:{SHIPPED}"'] if zoo else []
     spec = studies_file.loads(text, source=f"demo {kind}", overrides=given)
     _execute(spec, Mode(out or Path("runs") / f"demo-{kind}", resume, overwrite, json, quiet))
@@ -262,6 +265,21 @@ def inspect(
         for note in notes:
             screen.print(f"warning: {note}", style="yellow", markup=False)
     _leave_if_unusable(summary)
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory, of a run that is under way or not.")],
+    port: Annotated[int, typer.Option(metavar="N", help="Port of the page; by default a free one.")] = 0,
+) -> None:
+    """Follow a run in a browser: curves, the diagram filling in, flags. Ctrl-C ends the page, not the run."""
+    from wavefoundry.reports.watch import server
+
+    with server(folder, port) as found:
+        typer.echo(f"http://{found.server_address[0]}:{found.server_address[1]}/  (Ctrl-C ends it)")
+        sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):
+            found.serve_forever()
 
 
 @app.command()

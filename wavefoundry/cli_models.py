@@ -61,13 +61,15 @@ def get(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a finished run.")],
-    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the model.")],
+    source: Annotated[str, typer.Argument(metavar="RUN|zoo:NAME", help="A finished run, or a model by name.")],
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model.")] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where its folder goes.")] = Path(),
-    base: Annotated[str, typer.Option(metavar="base-N", help="Which one, of several pre-trainings.")] = "base",
+    base: Annotated[
+        str, typer.Option(metavar="base-N|student-NAME-I", help="Which one, of several pre-trainings or students.")
+    ] = "base",
 ) -> None:
-    """Make a folder of a run's model, with its card, to be handed on."""
-    typer.echo(str(zoo.export(run, name, out, base).folder))
+    """Make a folder of a model in the layout of model hubs, with its card and samples, to be handed on."""
+    typer.echo(str(zoo.export(source, name, out, base)))
 
 
 @app.command("import")

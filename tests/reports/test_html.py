@@ -17,9 +17,13 @@ VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
 class Page(html.parser.HTMLParser):
-    """Collects what the browser would see: tags, attributes, text; checks that tags nest."""
+    """Collects what the browser would see: tags, attributes, text; checks that tags nest.
 
-    def __init__(self, page: str):
+    The slider over the points, which says again what stands elsewhere, is left out unless it is asked for.
+    """
+
+    def __init__(self, page: str, slider: bool = False):
+        page = page if slider else re.sub(r"<fieldset.*?</fieldset>", "", page, flags=re.DOTALL)
         super().__init__()
         self.stack: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
@@ -477,3 +481,24 @@ def test_damaged_summaries_are_refused_and_nothing_is_written(tmp_path, content)
 )
 def test_typesetting(given, markup):
     assert str(text(given)) == markup
+
+
+def test_a_slider_over_the_points():
+    """One choice and one panel for every point, in the order of the coupling; the first is shown; no script."""
+    points = [
+        {"couplings": {"h": h}, "energy": -8 * h, "energy_per_site": -h, "energy_error": 0.01, "verdict": word,
+         "observables": {"m2": {"value": 1 - h, "error": 0.02, "exact": 0.9 - h}}}
+        for h, word in ((1.0, "trusted"), (0.5, "doubtful"), (0.75, "trusted"))
+    ]  # fmt: skip
+    page = Page(
+        render({"kind": "diagram", "points": points, "system": {"model": "ising", "sites": 8}}, []), slider=True
+    )
+    choices = [names for tag, names in page.tags if tag == "input"]
+    assert [one["aria-label"] for one in choices] == ["h = 0.5", "h = 0.75", "h = 1"]
+    assert ["checked" in one for one in choices] == [True, False, False]
+    assert "h = 0.5: doubtful" in page.prose and "h = 1: trusted" in page.prose
+    assert ["m2", "0.500(20)", "0.40000"] in [[cell.strip() for cell in row] for row in page.cells]
+    marked = [(names["cx"], names["cy"]) for tag, names in page.tags if tag == "circle"]
+    assert marked[0][0] == "8.0" and marked[-2][0] == "312.0", "the first point at the left edge, the last at the right"
+    alone = Page(render({"kind": "diagram", "points": points[:1]}, []), slider=True)
+    assert not [tag for tag, _ in alone.tags if tag == "input"]

@@ -75,7 +75,7 @@ def test_a_model_travels(run: tuple[Path, dict[str, Any]], own: Path, tmp_path: 
 
 def test_mistakes_with_models(run: tuple[Path, dict[str, Any]], own: Path, tmp_path: Path):
     folder, _ = run
-    zoo.take(zoo.export(folder, "small", tmp_path).folder)
+    zoo.take(zoo.export(folder, "small", tmp_path))
     with pytest.raises(StorageError, match="there already"):
         zoo.export(folder, "small", tmp_path)
     with pytest.raises(InputError, match="did you mean 'small'"):

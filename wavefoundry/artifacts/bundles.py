@@ -53,7 +53,7 @@ def write_bundle(folder: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any
     host = {name: _ordered(name, value) for name, value in arrays.items()}
     if bad := nonfinite(host):
         raise PhysicsError(f"{folder.name} is not saved: {', '.join(bad[:5])} held non-finite numbers")
-    contents = {ARRAYS: _encode(host), META: files.encode_json(dict(meta), indent=1)}
+    contents = {ARRAYS: encode_arrays(host), META: files.encode_json(dict(meta), indent=1)}
     if len(contents[META]) > files.MAX_JSON or int.from_bytes(contents[ARRAYS][:8], "little") > MAX_HEADER:
         raise ValueError(f"{folder.name} is not saved: too many names or too long a description to be read back")
     doubles = sorted(name for name, value in host.items() if value.dtype == np.complex128)
@@ -85,7 +85,7 @@ def read_bundle(folder: Path) -> tuple[Arrays, dict[str, Any]]:
     meta = files.decode_json(_read_listed(folder / META, listed[META]), folder / META)
     if not isinstance(meta, dict):
         raise IntegrityError(f"{folder / META} is damaged: it holds no table")
-    return _decode(_read_listed(folder / ARRAYS, listed[ARRAYS]), doubles, folder / ARRAYS), meta
+    return decode_arrays(_read_listed(folder / ARRAYS, listed[ARRAYS]), doubles, folder / ARRAYS), meta
 
 
 def check_bundle(folder: Path) -> list[str]:
@@ -119,7 +119,8 @@ def _ordered(name: str, value: Any) -> np.ndarray:
     return array
 
 
-def _encode(arrays: Arrays) -> bytes:
+def encode_arrays(arrays: Arrays) -> bytes:
+    """Arrays as the bytes of a safetensors file; complex128 as pairs of doubles."""
     # The format knows no complex128: such arrays are stored as pairs of doubles.
     return safetensors.numpy.save(
         {
@@ -129,7 +130,12 @@ def _encode(arrays: Arrays) -> bytes:
     )
 
 
-def _decode(data: bytes, doubles: list[str], path: Path) -> Arrays:
+def decode_arrays(data: bytes, doubles: list[str], path: Path) -> Arrays:
+    """What ``encode_arrays`` wrote; ``doubles`` names the complex arrays.
+
+    Raises:
+        IntegrityError: it cannot be parsed.
+    """
     try:
         arrays = safetensors.numpy.load(data)
         for name in doubles:

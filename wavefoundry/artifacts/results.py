@@ -8,11 +8,12 @@ from typing import Any
 
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.bundles import is_bundle
+from wavefoundry.artifacts.hub import is_handed_on
 from wavefoundry.artifacts.layout import ARTIFACTS, SPEC, SUMMARY
 from wavefoundry.artifacts.manifest import check_schema
 from wavefoundry.artifacts.named import MODEL, STUDY, find, is_named
 from wavefoundry.artifacts.seal import is_run_folder, is_sealed, require_intact
-from wavefoundry.core.errors import IntegrityError
+from wavefoundry.core.errors import InputError, IntegrityError
 
 SCHEMA = 1
 """Newest schema of a summary that is read."""
@@ -57,6 +58,9 @@ def model_folder(path: str | os.PathLike[str], name: str = "base") -> Path:
     if is_named(path):
         return find(str(path)) / MODEL
     folder = Path(path).expanduser()
+    if is_handed_on(folder):
+        what, fix = f"{folder} is a model that was handed on", f"wavefoundry models import {folder}, then zoo:NAME"
+        raise InputError(what, where="load", why="it is checked when it is imported", fix=fix)
     if not is_run_folder(folder) or is_bundle(folder):
         return folder
     if is_sealed(folder) or (folder / ARTIFACTS / name).is_dir():

@@ -1,7 +1,7 @@
 """Models by name: those shipped with the package, and those a user has imported; offline.
 
 A model is a folder ``NAME`` with ``study.toml`` (the study that made it), ``model`` (weights and description, with
-sums) and ``README.md`` (its card, for people; made from the other two).
+sums) and ``README.md`` (its card, for people; made from the other two). Handed on, it has the layout of ``hub``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wavefoundry._version import __version__
-from wavefoundry.artifacts import files, spec
-from wavefoundry.artifacts.bundles import is_bundle, read_bundle
+from wavefoundry.artifacts import files, hub, spec
+from wavefoundry.artifacts.bundles import is_bundle, read_bundle, write_bundle
 from wavefoundry.artifacts.layout import ARTIFACTS, SPEC
 from wavefoundry.artifacts.manifest import MANIFEST
-from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, STUDY, find, own_folder
+from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, STUDY, find, is_named, names, own_folder
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.seal import is_run_folder, require_intact
 from wavefoundry.core.errors import InputError, StorageError
@@ -25,11 +25,15 @@ from wavefoundry.core.words import assigned
 CARD = "README.md"
 
 
+def __dir__() -> list[str]:
+    return ["card", "copy", "entries", "entry", "export", "take"]
+
+
 class Entry(NamedTuple):
     """A model of the zoo.
 
     folder: of its files. study: that made it. record: what was measured of it. size: bytes. checksum: of its arrays
-    and description.
+    and description. model, study_file: where these lie.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Entry(NamedTuple):
     record: dict[str, Any]
     size: int
     checksum: str
+    model: Path
+    study_file: Path
 
     def row(self) -> dict[str, Any]:
         """What lists and cards show."""
@@ -69,12 +75,20 @@ def entry(name: str) -> Entry:
 
 def read(folder: Path, shipped: bool = False) -> Entry:
     """A model in a folder, every sum checked."""
-    _, meta = read_bundle(folder / MODEL)
-    study = spec.loads(files.read_plain(folder / STUDY).decode(), source=str(folder / STUDY))
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    manifest = folder / MODEL / MANIFEST
+    return _entry(folder.name, folder, folder / MODEL, folder / STUDY, shipped)
+
+
+def _entry(name: str, folder: Path, model: Path, study_file: Path, shipped: bool = False) -> Entry:
+    _, meta = read_bundle(model)
+    study = spec.loads(files.read_plain(study_file).decode(), source=str(study_file))
+    size = sum(path.stat().st_size for part in (model, study_file, folder / CARD) for path in _within(part))
+    manifest = model / MANIFEST
     checksum = files.decode_json(files.read_plain(manifest), manifest)["checksum"]
-    return Entry(folder.name, folder, shipped, study, meta.get("record", {}), size, checksum)
+    return Entry(name, folder, shipped, study, meta.get("record", {}), size, checksum, model, study_file)
+
+
+def _within(path: Path) -> list[Path]:
+    return [one for one in (path, *path.rglob("*")) if one.is_file()]
 
 
 def title_of(study: Any, record: dict[str, Any]) -> str:
@@ -117,24 +131,63 @@ def _number(value: Any, form: str = ".2g") -> str:
     return "unknown" if value is None else format(value, form)
 
 
-def export(run: str | os.PathLike[str], name: str, out: str | os.PathLike[str], base: str = "base") -> Entry:
-    """Make a folder ``out/NAME`` of a finished run's model, to be handed on.
+def entries() -> list[Entry]:
+    """All models, those of the package first.
+
+    Raises:
+        IntegrityError: one is damaged.
+    """
+    return [entry(name) for name in names()]
+
+
+def export(
+    source: str | os.PathLike[str], name: str | None = None, out: str | os.PathLike[str] = ".", base: str = "base"
+) -> Path:
+    """Make a folder ``out/NAME`` of a model, to be handed on: in the layout of model hubs, see ``artifacts.hub``.
 
     Args:
-        run: the run directory. name: of the model. out: where its folder goes. base: of several bases, which one.
+        source: the directory of a finished run, or ``zoo:NAME``. name: of the model; by default that in the zoo.
+        out: where its folder goes. base: of several pre-trainings of a run, which one; of an emulation a student.
+
+    Returns:
+        The folder.
 
     Raises:
         InputError: no run, no model in it, a name that cannot be one. StorageError: ``out/NAME`` is there already.
     """
-    folder, target = Path(run).expanduser(), Path(out).expanduser() / _name(name)
+    if is_named(source):
+        one = entry(str(source))
+        target = _free(Path(out).expanduser() / _name(name or one.name))
+        seconds = None
+    else:
+        if name is None:
+            raise InputError("the model has no name", where="models export", fix="--name NAME")
+        target, folder = _free(Path(out).expanduser() / _name(name)), Path(source).expanduser()
+        one, seconds = _of_run(folder, name, base)
+    study = files.read_plain(one.study_file).decode()
+    handed = hub.Handed(*read_bundle(one.model), study)
+    text = hub.front_matter(one.study.kind, one.row()["title"]) + card(one._replace(name=target.name), seconds)
+    with files.storage("write", target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged = files.staged_name(target)
+        staged.mkdir()
+        for part, data in hub.contents(handed, text).items():
+            files.create_file(staged / part, data)
+        staged.rename(target)
+    return target
+
+
+def _of_run(folder: Path, name: str, base: str) -> tuple[Entry, float | None]:
+    """A model of a run, and the CPU seconds of its training where they are known."""
     if not is_run_folder(folder) or not is_bundle(folder / ARTIFACTS / base):
         fix = "the directory of a finished run"
         raise InputError(f"{folder} holds no model '{base}'", where="models export", fix=fix)
     require_intact(folder)
     summary = read_results(folder) or {}
-    records = summary.get("bases") or [summary.get("pretrain", {})]
-    cost = records[int(base.removeprefix("base").removeprefix("-") or 0)].get("cost") or {}
-    return _placed(folder / ARTIFACTS / base, folder / SPEC, target, cost.get("cpu_seconds"))
+    records = summary.get("bases") or [summary.get("pretrain") or {}]
+    number = base.removeprefix("base").removeprefix("-") or "0"
+    cost = records[int(number)].get("cost") if number.isdecimal() and int(number) < len(records) else None
+    return _entry(name, folder, folder / ARTIFACTS / base, folder / SPEC), (cost or {}).get("cpu_seconds")
 
 
 def copy(name: str, out: Path) -> Path:
@@ -157,27 +210,37 @@ def take(source: str | os.PathLike[str], name: str | None = None) -> Entry:
         InputError: no model there, or a name that a shipped model has. IntegrityError: it is damaged.
     """
     folder = Path(source).expanduser()
-    if not is_bundle(folder / MODEL) or not (folder / STUDY).is_file():
-        why = f"a model has {STUDY} and {MODEL}/"
+    handed = hub.read(folder) if hub.is_handed_on(folder) else None
+    if handed is None and (not is_bundle(folder / MODEL) or not (folder / STUDY).is_file()):
+        why = f"a model has {hub.CONFIG}, or {STUDY} and {MODEL}/"
         raise InputError(f"{folder} is no model", where="models import", why=why, fix="wavefoundry models export RUN")
-    read(folder)
-    name = _name(name or folder.name)
+    if handed is None:
+        read(folder)
+        handed = hub.Handed(*read_bundle(folder / MODEL), files.read_plain(folder / STUDY).decode())
+    name = _name(name or folder.resolve().name)
     if is_bundle(SHIPPED / name / MODEL):
         raise InputError(f"'{name}' is shipped with wavefoundry", where="models import", fix="--name OTHER")
-    given = folder / CARD if (folder / CARD).is_file() and name == folder.name else None
-    return _placed(folder / MODEL, folder / STUDY, own_folder() / name, given=given)
+    spec.loads(handed.study, source=str(folder / STUDY))  # refused before anything is kept
+    given = folder / CARD if (folder / CARD).is_file() and name == folder.resolve().name else None
+    return _placed(handed, own_folder() / name, given)
 
 
-def _placed(model: Path, study: Path, target: Path, seconds: float | None = None, given: Path | None = None) -> Entry:
+def _placed(handed: hub.Handed, target: Path, given: Path | None) -> Entry:
+    """Keep a model under the name of its folder, with the card it came with where there is one."""
     with files.storage("write", _free(target)):
         target.parent.mkdir(parents=True, exist_ok=True)
         staged = files.staged_name(target)
-        shutil.copytree(model, staged / MODEL)
-        shutil.copyfile(study, staged / STUDY)
-        made = read(staged)._replace(name=target.name)
-        text = given.read_text(encoding="utf-8") if given is not None else card(made, seconds)
-        (staged / CARD).write_text(text, encoding="utf-8")
-        staged.rename(target)
+        staged.mkdir()
+        try:
+            write_bundle(staged / MODEL, handed.arrays, handed.meta)
+            files.create_file(staged / STUDY, handed.study.encode())
+            made = read(staged)._replace(name=target.name)
+            text = card(made, None) if given is None else files.read_plain(given).decode(errors="replace")
+            files.create_file(staged / CARD, text.encode())
+            staged.rename(target)
+        except BaseException:
+            files.remove_tree(staged)
+            raise
     return read(target)
 
 

@@ -33,7 +33,7 @@ def from_arrays(template: PyTree, arrays: dict[str, np.ndarray], prefix: str = "
     """Put stored arrays back into a pytree of the same structure.
 
     Args:
-        template: a pytree with the wanted structure, shapes and dtypes.
+        template: a pytree with the wanted structure, shapes and dtypes; arrays need no values.
         arrays: what ``to_arrays`` gave.
         prefix: as in ``to_arrays``.
 
@@ -42,7 +42,7 @@ def from_arrays(template: PyTree, arrays: dict[str, np.ndarray], prefix: str = "
     """
 
     def restore(path: Any, leaf: Any) -> Any:
-        if not eqx.is_array(leaf):
+        if not eqx.is_array(leaf) and not isinstance(leaf, jax.ShapeDtypeStruct):
             return leaf
         name = prefix + jax.tree_util.keystr(path)
         if name not in arrays:

@@ -148,6 +148,11 @@ class Wavefunction(eqx.Module):
     head: eqx.Module
     conditioned: tuple[int, ...] = eqx.field(static=True, default=())  # which couplings the network is given
 
+    def __repr__(self) -> str:
+        weights = sum(leaf.size for leaf in jax.tree.leaves(self) if eqx.is_array(leaf))
+        names = ", ".join(type(part).__name__ for part in (self.backbone, self.head))
+        return f"Wavefunction({names}, {weights} weights)"
+
     def features(self, system: System, x: Config) -> Float[Array, " width"]:
         """Features z(x), the input of the head."""
         condition = system.couplings[np.array(self.conditioned)] if self.conditioned else None

@@ -10,12 +10,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import shared
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.numerics import map_where
 from wavefoundry.core.types import Connected, Local, Psi, System
+from wavefoundry.core.words import assigned
 from wavefoundry.problems.lattice_checks import check_couplings
 from wavefoundry.problems.strings import identity_part
 
@@ -39,6 +41,14 @@ class LatticeSystem(System):
     slots: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # off-diagonal slots of each operator
     groups: Bool[Array, "groups sites"] | None = None  # spins flipped together: half of the moves, all if constrained
     geometry: str = eqx.field(static=True, default="")  # its name in ``core.lattices``; empty: the user's own
+
+    def __repr__(self) -> str:
+        known = isinstance(self.couplings, np.ndarray | jax.Array) and not isinstance(self.couplings, Tracer)
+        if not known or self.couplings.ndim != 1:  # in compiled code, or a family
+            return f"{self.model}, {self.sites} sites"
+        size = " x ".join(map(str, self.extent))
+        edges = "periodic" if self.periodic else "open"
+        return f"{self.model}, {self.geometry or 'lattice'} {size}, {edges}, {assigned(self.values)}"
 
     @property
     def sites(self) -> int:

@@ -11,7 +11,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.core.errors import InputError
-from wavefoundry.reports import compared, content, course, judgement, learned, page, rivals, transition, view
+from wavefoundry.reports import compared, content, course, explore, judgement, learned, page, rivals, transition, view
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
 
@@ -113,6 +113,9 @@ def _diagram(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, An
         "meanings": judgement.MEANING if any(row.word for row in rows) else {},
         "convention": str(summary.get("convention") or ""),
         "pictures": pictures(summary, log),
+        "panels": explore.panels(summary, rows, names),
+        "width": explore.WIDTH,
+        "height": explore.HEIGHT,
         "points": content.point_table(summary, rows, names),
         "references": compared.table(rows, names),
         "references_cost": compared.cost_sentence(summary),

@@ -57,7 +57,9 @@ def verdict(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) ->
     if spent:
         cost = f"All adaptations together took {format_number(sum(spent), 3)} CPU s"
         of_before = f", {100 * share:.3g} % of the pre-training ({format_number(before, 3)} CPU s)"
-        sentences.append(f"{cost}{'' if math.isnan(share) else of_before}.")
+        # of a model that was taken as it is, the seconds are those of reading it
+        taken = view.mapping(summary.get("pretrain")).get("steps") == 0
+        sentences.append(f"{cost}{'' if math.isnan(share) or taken else of_before}.")
     if isinstance(recorded, str) and recorded not in (flag, *WORDS):
         sentences.append(recorded)
     return {"flag": flag, "tone": tone, "sentences": sentences}

@@ -22,6 +22,7 @@ from rich.text import Text
 from wavefoundry.reports import emulation_tables, lines, verdicts
 from wavefoundry.reports.fitted import Fitted
 from wavefoundry.reports.lines import Event
+from wavefoundry.reports.notebook import ProgressLine, in_notebook
 from wavefoundry.reports.tables import NOT_AVAILABLE
 
 
@@ -37,9 +38,15 @@ def view(quiet: bool = False, json: bool = False, console: Console | None = None
     Yields:
         The function that takes one event. Unknown events are ignored.
     """
-    console = console or Console(highlight=False)
+    given, console = console, console or Console(highlight=False)
     if quiet or json:
         yield lambda event: None
+    elif given is None and in_notebook():
+        line = ProgressLine()
+        try:
+            yield line.take
+        finally:
+            line.close()
     elif console.is_terminal:
         screen = Screen(console)
         with Live(console=console, get_renderable=screen.render, refresh_per_second=4, transient=True):

@@ -100,9 +100,11 @@ def new_figure(width: float = 7.2, height: float = 3.0, **grid: Any) -> tuple[Fi
         grid: arguments of ``Figure.subplots`` (``nrows``, ``ncols``, ``sharex``, ...).
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    from wavefoundry.reports.canvas import Picture
+
+    figure = Picture(figsize=(width, height), layout="constrained")
+    figure.as_png = to_png
     FigureCanvasAgg(figure)
     axes = figure.subplots(squeeze=False, **grid)
     return figure, list(axes.flat)

@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
@@ -82,6 +83,15 @@ def build_network(
         within = build_network(model.model, key, system, sign_free, couplings)
         return symmetrised(within, system, Symmetry(model.parts, model.form, model.sector))
     return model.build(key, system.extent, sign_free=sign_free, couplings=couplings)
+
+
+def empty_network(
+    model: Any, key: PRNGKeyArray, system: LatticeSystem, sign_free: bool, couplings: tuple[int, ...] = ()
+) -> Wavefunction:
+    """As ``build_network``, to be filled with stored weights: where it can be, shapes alone, which compiles nothing."""
+    if isinstance(model, SymmetricSpec):  # its images are arrays of their own
+        return build_network(model, key, system, sign_free, couplings)
+    return eqx.filter_eval_shape(lambda: build_network(model, key, system, sign_free, couplings))
 
 
 def conditioned(

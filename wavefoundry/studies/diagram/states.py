@@ -20,13 +20,14 @@ from wavefoundry.core.fidelity import Fidelity, fidelity
 from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import Verdict, observable_verdict, stored_verdict
-from wavefoundry.core.words import assigned
 from wavefoundry.engine.guided import guide_at
 from wavefoundry.problems import exact
 from wavefoundry.problems.lattice import from_netket as system_from_netket
 from wavefoundry.problems.lattice import observable_strings
 from wavefoundry.problems.local_values import local_values, operators_of
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.reports import cards
+from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.diagram.observing import Amplitude
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.trust import SAFETY
@@ -58,8 +59,8 @@ class Overlap(NamedTuple):
     error: float
 
 
-@dataclasses.dataclass(frozen=True)
-class LatticeState:
+@dataclasses.dataclass(frozen=True, repr=False)
+class LatticeState(Shown):
     """One state of a lattice: a network with its weights at given couplings, and what is known of it.
 
     Amplitudes are those of the Hamiltonian as it was given: a sign rule that training used is part of them.
@@ -84,11 +85,8 @@ class LatticeState:
         """Total energy, see ``record`` for its error bar and verdict."""
         return self.record["energy"]
 
-    def __repr__(self) -> str:
-        where = assigned(self.couplings)
-        energy = self.record.get("energy")
-        words = "no energy" if energy is None else f"E = {energy:.6g} +- {self.record['energy_error']:.1g}"
-        return f"LatticeState({self.system.model}, {self.system.sites} sites, {where}: {words}, {self._verdict.word})"
+    def _card(self) -> Card:
+        return cards.state(self.record, f"State of {self.system}")
 
     @property
     def _verdict(self) -> Verdict:

@@ -42,6 +42,7 @@ from wavefoundry.studies.diagram.networks import (
     Fitted,
     build_network,
     described,
+    empty_network,
     fitted,
     imposed_by,
     system_of,
@@ -65,11 +66,11 @@ def build_system(spec: DiagramSpec) -> SignRule:
     return with_rule(system, spec.points_list())
 
 
-def build_wavefunction(spec: DiagramSpec, system: LatticeSystem) -> Wavefunction:
-    """The network of a study file, with random weights."""
+def build_wavefunction(spec: DiagramSpec, system: LatticeSystem, how: Any = build_network) -> Wavefunction:
+    """The network of a study file, with random weights (``how``: or empty)."""
     varied = tuple(system.names.index(name) for name in spec.pretrain.at)
     key = jax.random.fold_in(jax.random.key(spec.pretrain.seed), 0)
-    return build_network(describe(spec, system).model, key, system, spec.sign_free(), varied)
+    return how(describe(spec, system).model, key, system, spec.sign_free(), varied)
 
 
 def describe(spec: DiagramSpec, system: LatticeSystem) -> Fitted:
@@ -158,9 +159,10 @@ class DiagramStudy:
         context.say("pretrain", rule.words())
         if self.described.note:
             context.warn(self.described.note)
-        self.first = build_wavefunction(spec, self.system)
-        if spec.pretrain.warm_start is not None:
-            self.first = warm_start(self.first, str(spec.pretrain.warm_start))
+        if (given := spec.pretrain.warm_start) is None:
+            self.first = build_wavefunction(spec, self.system)
+        else:
+            self.first = warm_start(build_wavefunction(spec, self.system, empty_network), str(given))
         self.chunk = chunk_size(self.first, self.system, spec.output.memory_mib)
         self._adaptation: Adapted | None = None
         self.near: list[int] | None = None  # points that are nearest to this of several bases

@@ -46,7 +46,7 @@ class Places(NamedTuple):
     of: list[int]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Suggestion:
     """Where to pre-train, and why.
 
@@ -64,6 +64,9 @@ class Suggestion:
     system: str
     alternatives: list[dict[str, Any]]
     susceptibility: list[dict[str, Any]]
+
+    def __repr__(self) -> str:
+        return f"Suggestion: {self}"
 
     def __str__(self) -> str:
         names = list(self.at[0])

@@ -44,6 +44,9 @@ class Trajectories(NamedTuple):
     substeps: int
     error: float  # estimated relative L2 error of the last frame, hardest runs
 
+    def __repr__(self) -> str:
+        return f"Trajectories({len(self.items)} runs, frames {self.frames.shape}, error {self.error:.1e})"
+
     def subset(self, keep: Iterable[int]) -> Trajectories:
         """Some of the runs; the frames are not copied when they can be viewed."""
         index = np.asarray(list(keep), int)
@@ -54,7 +57,7 @@ class Trajectories(NamedTuple):
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Curriculum:
     """Runs to learn from: packets in potentials, how long, how finely, and the teacher that computes them.
 
@@ -68,6 +71,9 @@ class Curriculum:
     grid: Grid1D = dataclasses.field(default_factory=Grid1D)
     solver: Solver = Solver(tolerance=2e-2)
     name: str = "own"
+
+    def __repr__(self) -> str:
+        return f"Curriculum({self.name}: {len(self.items)} runs of {self.frames} frames on {self.grid})"
 
     def __post_init__(self) -> None:
         if not self.items:

@@ -26,6 +26,7 @@ from wavefoundry.problems.grid import Grid, Grid1D
 from wavefoundry.problems.potentials import values_of
 from wavefoundry.problems.schrodinger import Laplacian, Solver, solve
 from wavefoundry.problems.wavepackets import state_of
+from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.emulation.batches import check_window
 from wavefoundry.studies.emulation.scope import beyond, scope_doubts
 
@@ -36,8 +37,8 @@ PIECE_POINTS, PIECE_WINDOWS = 2**26, 2**19
 """Grid points times frames in one piece of a roll-out, of students of whole boxes and of windows: some seconds."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Student:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Student(Shown):
     """A trained emulator. ``student.rollout(psi0, V, 300)`` is all that most users need.
 
     ``scope`` says what it was trained on: lowest and highest potential, roughness by octaves of the wave number,
@@ -52,6 +53,14 @@ class Student:
     scope: dict[str, Any]
     record: dict[str, Any] = dataclasses.field(default_factory=dict)
     laplacian: Laplacian = "spectral"
+
+    def _card(self) -> Card:
+        grid, runs = self.grid, self.scope.get("runs")
+        facts = [
+            ("grid", f"{grid.n} points over {grid.length:g}, a frame every {self.frame_step:g}"),
+            ("trained on", "" if runs is None else f"{runs} runs"),
+        ]
+        return Card(f"Student: {self.model.kind}, {self.parameters} weights", facts)
 
     @property
     def parameters(self) -> int:

@@ -18,6 +18,7 @@ from wavefoundry.core.words import near
 from wavefoundry.models import EmulatorSpec, as_emulator
 from wavefoundry.problems.grid import Grid
 from wavefoundry.problems.landscapes import Item, suite
+from wavefoundry.reports import cards, shown
 from wavefoundry.studies.emulation import ablation, diagnostics, evaluation
 from wavefoundry.studies.emulation.curriculum import Curriculum, Trajectories
 from wavefoundry.studies.emulation.distill import Plan, distill_on, plan_of
@@ -45,6 +46,12 @@ class Judgement(NamedTuple):
     cases: list[dict[str, Any]]
     overview: dict[str, Any]
     curves: evaluation.Curves
+
+    def __repr__(self) -> str:
+        return shown.text(cards.judgement(self.cases, self.overview))
+
+    def _repr_html_(self) -> str:
+        return shown.html(cards.judgement(self.cases, self.overview))
 
 
 def _runs(curriculum: Curriculum | Trajectories) -> tuple[Item, ...]:

@@ -17,6 +17,7 @@ from wavefoundry.core.statistics import relative_error
 from wavefoundry.core.verdict import CLOSE, Doubt, reference_doubts, verdict_of
 from wavefoundry.core.verdict import Reference as Known
 from wavefoundry.problems.spins import sign_free
+from wavefoundry.reports import cards, shown
 from wavefoundry.studies.progress import Progress
 from wavefoundry.studies.task import Output
 from wavefoundry.studies.tickets.observables import alive, observables
@@ -37,6 +38,9 @@ class Ticket(NamedTuple):
     theta: Float[np.ndarray, " P"]
     mask: Flags
     record: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return shown.text(cards.ticket(self.record))
 
     @property
     def energy(self) -> float:

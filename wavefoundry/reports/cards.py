@@ -1,0 +1,128 @@
+"""What is shown of every kind of result, from its records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wavefoundry.core.words import assigned
+from wavefoundry.reports import lines, verdicts
+from wavefoundry.reports.shown import Card
+from wavefoundry.reports.tables import format_number, format_value_error
+
+Record = Mapping[str, Any]
+
+
+def diagram(summary: Record) -> Card:
+    """Of a phase diagram."""
+    from wavefoundry.reports.content import title
+    from wavefoundry.reports.figures import diagram_figure
+    from wavefoundry.reports.transition import line
+
+    points = summary["points"]
+    facts = [
+        ("points", lines.final_line(summary)),
+        ("transition", line(dict(summary)).removeprefix("transition: ") if summary.get("transitions") else ""),
+        ("pre-trained at", energy_words(summary.get("pretrain") or {})),
+        ("cost", lines.cost_line(summary).removeprefix("cost: ")),
+    ]
+    rows = [lines.point_cells(point) for point in points]
+    draw = (lambda: diagram_figure(dict(summary))) if points else None
+    words = "Energy per site against the couplings, with relative errors and V-scores below it"
+    return Card(f"Diagram of the {title(dict(summary))}", facts, rows, draw, words)
+
+
+def tickets(summary: Record) -> Card:
+    """Of a finished pruning."""
+    from wavefoundry.reports import tickets_lines
+    from wavefoundry.reports.tickets_figures import error_figure
+
+    rounds = summary["rounds"]
+    first, last = rounds[0], rounds[-1]
+    facts = [
+        (
+            "relative error",
+            " -> ".join(format_number(record.get("relative_error")) for record in (first, last)),
+        ),
+        ("verdicts", verdicts.counted(rounds)),
+        ("found", str(summary.get("verdict") or "")),
+    ]
+    title = f"Tickets: {len(rounds)} rounds from {first['n']} to {last['n']} weights"
+    rows = [tickets_lines.cells(record) for record in rounds]
+    return Card(title, facts, rows, lambda: error_figure(dict(summary)), "Relative error against surviving weights")
+
+
+def ticket(record: Record) -> Card:
+    """Of one round of a pruning."""
+    energy = format_value_error(record.get("energy"), record.get("energy_error"))
+    facts = [("energy", energy), ("relative error", format_number(record.get("relative_error")))]
+    return Card(f"Ticket of {record['n']} weights, round {record.get('round')}: {verdicts.word(record)}", facts)
+
+
+def molecules(summary: Record) -> Card:
+    """Of the energies of molecules."""
+    from wavefoundry.reports import molecules_lines
+    from wavefoundry.reports.molecules_figures import main_figure
+
+    records = summary["molecules"]
+    facts = [("verdicts", molecules_lines.counted(records)), ("cost", lines.cost_line(summary).removeprefix("cost: "))]
+    rows = [molecules_lines.cells(record) for record in records]
+    title = f"Energies of {len(records)} molecule{'s' * (len(records) != 1)}"
+    return Card(title, facts, rows, lambda: main_figure(dict(summary)), "Energies of the molecules beside references")
+
+
+def state(record: Record, system: str) -> Card:
+    """Of a state of a lattice."""
+    energy = energy_words(record, couplings=False)
+    facts = [
+        ("energy", energy or "none"),
+        ("relative error", _known(record.get("relative_error"))),
+        ("V-score", _known(record.get("v_score"))),
+        ("verdict", verdict_words(record)),
+    ]
+    return Card(system, facts)
+
+
+def judgement(cases: list[dict[str, Any]], overview: Record) -> Card:
+    """Of a student on landscapes."""
+    from wavefoundry.reports.emulation_tables import correlation, number
+
+    worst = f"{correlation(overview.get('corr_worst'))} ({overview.get('worst_case')})"
+    facts = [
+        ("correlation", correlation(overview.get("corr_mean"))),
+        ("worst case", worst),
+        ("mean absolute error", number(overview.get("mae"))),
+    ]
+    rows = [
+        {
+            "case": str(case.get("name")),
+            "correlation": correlation(case.get("corr_mean")),
+            "at the end": correlation(case.get("corr_final")),
+            "mean absolute error": number(case.get("mae")),
+            "verdict": str(case.get("verdict") or ""),
+        }
+        for case in cases
+    ]
+    return Card(f"Student on {len(cases)} landscapes", facts, rows)
+
+
+def energy_words(record: Record, couplings: bool = True) -> str:
+    """Energy and error bar of a record, in total and per site, with its couplings."""
+    energy = record.get("energy")
+    if energy is None:
+        return ""
+    shown = format_value_error(energy, record.get("energy_error"))
+    if record.get("energy_per_site") is not None:
+        shown += f", {record['energy_per_site']:.6f} per site"
+    where = assigned(record.get("couplings") or {}) if couplings else ""
+    return f"{where}: {shown}, {verdicts.word(record)}" if where else shown
+
+
+def verdict_words(record: Record) -> str:
+    """The verdict and what speaks against more."""
+    word, why = verdicts.word(record), verdicts.against(record)
+    return f"{word}: {why}" if why and word != "trusted" else word
+
+
+def _known(value: Any) -> str:
+    return "" if value is None else format_number(value)

@@ -1,0 +1,104 @@
+"""A slider over the points of a diagram: energy and observables at one coupling at a time, without a script.
+
+Every point is a choice of one group, so arrow keys move along the diagram; the panel of the chosen one is shown.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from wavefoundry.reports import view
+from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
+from wavefoundry.reports.view import Row
+
+MOST = 81
+"""Points that a slider has room for."""
+WIDTH, HEIGHT, EDGE = 320, 140, 8
+
+
+class Curve(NamedTuple):
+    """A quantity over the diagram: points of a polyline, where it is exact, and the place of the chosen one."""
+
+    name: str
+    line: str
+    exact: str
+    x: float
+    y: float
+
+
+class Panel(NamedTuple):
+    """What is shown of a point.
+
+    label: its couplings. word: its verdict. cells: name, value and exact value of everything known. curves: of the
+    energy and of the observables.
+    """
+
+    label: str
+    word: str
+    cells: list[tuple[str, str, str]]
+    curves: list[Curve]
+
+
+def panels(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> list[Panel]:
+    """The panels of a diagram in the order of its couplings; none for a single point, or for more than fit."""
+    shown = sorted((row for row in rows if row.couplings), key=lambda row: [row.couplings.get(n, 0.0) for n in names])
+    if not 2 <= len(shown) <= MOST:
+        return []
+    drawn = list(_curves(shown, names[0])) if len(names) == 1 else []
+    return [
+        Panel(
+            view.label(row.couplings, names),
+            row.mark,
+            _cells(row, view.unit(summary)),
+            [
+                Curve(name, line, exact, *places[number])
+                for name, line, exact, places in drawn
+                if not math.isnan(places[number][1])
+            ],
+        )
+        for number, row in enumerate(shown)
+    ]
+
+
+def _cells(row: Row, unit: str) -> list[tuple[str, str, str]]:
+    energy = row.energy
+    exact = NOT_AVAILABLE if math.isnan(energy.exact) else f"{energy.exact:.6f}"
+    found = [
+        (f"energy per site{f' / {unit}' if unit else ''}", format_value_error(energy.value, energy.error), exact),
+        ("relative error", format_number(row.relative_error), ""),
+        ("V-score", format_number(row.v_score.value), ""),
+    ]
+    for name, entry in row.observables.items():
+        known = NOT_AVAILABLE if math.isnan(entry.exact) else f"{entry.exact:.5f}"
+        found.append((name, format_value_error(entry.value, entry.error), known))
+    return [cell for cell in found if cell[1] != NOT_AVAILABLE]
+
+
+def _curves(rows: list[Row], name: str) -> list[tuple[str, str, str, list[tuple[float, float]]]]:
+    """Name, polyline, polyline of exact values and places of all points, of the energy and of each observable."""
+    xs = [row.couplings[name] for row in rows]
+    series = {"energy per site": [row.energy for row in rows]}
+    for key in dict.fromkeys(key for row in rows for key in row.observables):
+        series[key] = [row.observables.get(key, view.Estimate(math.nan)) for row in rows]
+    found = []
+    for title, entries in series.items():
+        values = [value for entry in entries for value in (entry.value, entry.exact) if not math.isnan(value)]
+        if len([entry for entry in entries if not math.isnan(entry.value)]) < 2:
+            continue
+        low, high = min(values), max(values)
+        places = [_place(x, entry.value, (xs[0], xs[-1]), (low, high)) for x, entry in zip(xs, entries, strict=True)]
+        exact = [_place(x, entry.exact, (xs[0], xs[-1]), (low, high)) for x, entry in zip(xs, entries, strict=True)]
+        found.append((title, _line(places), _line(exact), places))
+    return found
+
+
+def _place(x: float, y: float, across: tuple[float, float], up: tuple[float, float]) -> tuple[float, float]:
+    """Where a value lies on the picture."""
+    right = (x - across[0]) / ((across[1] - across[0]) or 1.0)
+    height = (y - up[0]) / ((up[1] - up[0]) or 1.0)
+    return round(EDGE + right * (WIDTH - 2 * EDGE), 1), round(HEIGHT - EDGE - height * (HEIGHT - 2 * EDGE), 1)
+
+
+def _line(places: list[tuple[float, float]]) -> str:
+    return " ".join(f"{x:g},{y:g}" for x, y in places if not math.isnan(y))
