@@ -125,6 +125,16 @@ class Diagram(Shown):
         frame = pandas.DataFrame([flatten(point) for point in self.points])
         return frame.rename(columns=lambda name: name.removeprefix("couplings."))
 
+    def to_xarray(self) -> Any:
+        """Everything as an ``xarray.Dataset``: couplings that form a grid are its dimensions, else ``point`` is one.
+
+        Raises:
+            InputError: xarray is not installed (extra ``arviz``).
+        """
+        from wavefoundry.reports.exported import dataset
+
+        return dataset(self.to_pandas(), list(self.points[0]["couplings"]), "point")
+
     def plot(self) -> Figure:
         """Energy per site with exact values, relative errors and V-scores against the couplings."""
         from wavefoundry.reports.figures import diagram_figure

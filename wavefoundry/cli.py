@@ -12,6 +12,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -52,6 +53,13 @@ def _presets(start: str) -> list[str]:
     return [preset for preset in studies_file.PRESETS if preset.startswith(start)]
 
 
+def _sinks(start: str) -> list[str]:
+    """Completions of what takes events."""
+    from wavefoundry.reports.sinks import SINKS
+
+    return [f"{name}:" for name in SINKS if name.startswith(start)]
+
+
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the same directory.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run, bit for bit.")]
@@ -63,6 +71,14 @@ Hosts = Annotated[bool, typer.Option("--hosts", help="One run by all processes t
 Workers = Annotated[int, typer.Option(metavar="N", help="Processes that share the seeds, or jobs of a scheduler.")]
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS|slurm", help="Share the seeds out by dask or Slurm.")]
 Slurm = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of Slurm jobs. Repeatable.")]
+LogTo = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[:TARGET]",
+        help="Events also go to tensorboard:DIR, wandb:PROJECT, mlflow:EXPERIMENT or jsonl:FILE. Repeatable.",
+        autocompletion=_sinks,
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the job script of --scheduler slurm, and run nothing.")]
 
 
@@ -76,6 +92,7 @@ class Mode(NamedTuple):
     quiet: bool
     crew: Crew | None = None
     hosts: bool = False
+    log_to: tuple[str, ...] = ()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,6 +172,7 @@ def run(  # noqa: PLR0913 - one for each option
     scheduler: Scheduler = None,
     slurm: Slurm = None,
     dry_run: DryRun = False,
+    log_to: LogTo = None,
 ) -> None:
     """Run a study: pre-train, adapt, evaluate, report."""
     from wavefoundry.studies.workers import Crew, job_script
@@ -166,7 +184,7 @@ def run(  # noqa: PLR0913 - one for each option
     if dry_run:
         return typer.echo(job_script(crew), nl=False)
     folder = out or Path(os.path.expanduser(spec.output.dir or Path("runs") / (study.stem or "study")))
-    _execute(spec, Mode(folder, resume, overwrite, json, quiet, crew, hosts))
+    _execute(spec, Mode(folder, resume, overwrite, json, quiet, crew, hosts, tuple(log_to or ())))
 
 
 @app.command()
@@ -300,6 +318,7 @@ def _execute(spec: Any, mode: Mode) -> None:
     """Run an accepted study, show it, write the report; leaves with 3 if numbers are missing or none is usable."""
     from wavefoundry.reports import live
     from wavefoundry.reports.lines import final_line
+    from wavefoundry.reports.sinks import also
 
     ask_for(getattr(spec.run, "devices", 1))
     check, follows = partial(check_early, spec, mode.out, mode.resume, mode.overwrite), False
@@ -309,7 +328,8 @@ def _execute(spec: Any, mode: Mode) -> None:
         follows = join(check)
     else:
         check()
-    with live.view(quiet=mode.quiet or follows, json=mode.json) as emit:
+    with live.view(quiet=mode.quiet or follows, json=mode.json) as show, ExitStack() as ends:
+        emit = show if follows else ends.enter_context(also(mode.log_to, mode.out.name, show))
         emit({"event": "phase", "phase": "start", "text": "loading the libraries"})
         from wavefoundry.studies import run_study
 

@@ -158,6 +158,26 @@ class LatticeState(Shown):
         chains, per_chain = self._shape(n)
         return np.asarray(self._chains(chains, per_chain, seed)).reshape(chains, per_chain, -1)
 
+    def to_arviz(self, n: int = 4096, *, seed: int = 0) -> Any:
+        """Samples of |psi|^2 chain by chain as ``arviz.InferenceData``, with log |psi|^2 and the local energy of each.
+
+        Args:
+            n: at least so many. seed: of the chains.
+
+        Raises:
+            InputError: ArviZ is not installed (extra ``arviz``).
+        """
+        from wavefoundry.reports.exported import inference_data
+
+        xs = self.chains(n, seed)
+        flat = jnp.asarray(xs).reshape(-1, xs.shape[-1])
+        terms = np.asarray(_local(self.system, self.wavefunction, self.system, flat, self._chunk))
+        stats = {
+            "lp": 2 * self.log_amplitude(flat).real.reshape(xs.shape[:2]),
+            "local_energy": np.real(terms @ np.asarray(self.system.couplings)).reshape(xs.shape[:2]),
+        }
+        return inference_data(xs, stats, {"state": str(self.system), "verdict": self._verdict.word})
+
     def expect(self, operator: Any, *, samples: int = 4096, seed: int = 0) -> Expectation:
         """Expectation value of a Hermitian NetKet operator on the same Hilbert space; its elements may be complex.
 
