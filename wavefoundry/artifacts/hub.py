@@ -89,10 +89,12 @@ def read(folder: Path) -> Handed:
     if type(config.get("schema")) is not int or config["schema"] > SCHEMA:
         what = f"{folder} has schema {config.get('schema')}; this wavefoundry reads schemas up to {SCHEMA}"
         raise InputError(what, where=WHERE, fix="the wavefoundry release that wrote it, or a newer one")
-    sums, meta, doubles = (config.get(name) for name in ("sha256", "description", "complex128"))
-    formed = isinstance(sums, dict) and isinstance(meta, dict) and isinstance(doubles, list)
-    if not formed or not {WEIGHTS, STUDY} <= set(sums) <= {WEIGHTS, STUDY, SAMPLES}:
-        raise IntegrityError(f"{folder / CONFIG} is damaged: it does not describe a model")
+    sums, meta, doubles = config.get("sha256"), config.get("description"), config.get("complex128")
+    damaged = IntegrityError(f"{folder / CONFIG} is damaged: it does not describe a model")
+    if not isinstance(sums, dict) or not isinstance(meta, dict) or not isinstance(doubles, list):
+        raise damaged
+    if not {WEIGHTS, STUDY} <= set(sums) <= {WEIGHTS, STUDY, SAMPLES}:
+        raise damaged
     parts = {name: _part(folder / name, expected) for name, expected in sums.items()}
     arrays: Arrays = {}
     for name in (WEIGHTS, SAMPLES):

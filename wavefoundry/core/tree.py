@@ -48,7 +48,7 @@ def from_arrays(template: PyTree, arrays: dict[str, np.ndarray], prefix: str = "
         if name not in arrays:
             raise IntegrityError(f"the stored state has no array {name!r}: it belongs to another model or version")
         value, key = arrays[name], jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        expected = jax.random.key_data(leaf) if key else leaf
+        expected = jax.eval_shape(jax.random.key_data, leaf) if key else leaf
         if value.shape != expected.shape or value.dtype != expected.dtype:
             found, wanted = f"{value.shape} {value.dtype}", f"{expected.shape} {expected.dtype}"
             raise IntegrityError(f"stored array {name!r} is {found}, the model needs {wanted}")

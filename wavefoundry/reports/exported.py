@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,10 @@ def dataset(frame: pandas.DataFrame, along: Sequence[str], otherwise: str) -> An
         InputError: xarray is not installed.
     """
     _module("xarray", "to_xarray")
-    kept = frame[[name for name in frame.columns if frame[name].notna().any()]]
-    varied = [name for name in along if frame[name].nunique() > 1] or list(along[:1])
-    whole = varied and len(frame) == np.prod([frame[name].nunique() for name in varied])
+    kept = frame.dropna(axis="columns", how="all")
+    values = {name: len(frame[name].unique()) for name in along}
+    varied = [name for name in along if values[name] > 1] or list(along[:1])
+    whole = varied and len(frame) == math.prod(values[name] for name in varied)
     if whole and not frame.duplicated(varied).any():
         return kept.set_index(varied).to_xarray()
     return kept.rename_axis(otherwise).to_xarray().set_coords([name for name in along if name in kept])

@@ -187,7 +187,7 @@ def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            names = {f"{name}:{self.server.server_address[1]}" for name in (ADDRESS, "localhost")}
+            names = {f"{name}:{self.server.server_address[1]}" for name in (ADDRESS, "localhost")}  # type: ignore[index]
             if self.headers.get("Host") not in names:  # another site that has got a name for this address
                 self.send_error(403)
             elif self.path == "/":

@@ -173,7 +173,7 @@ class LatticeState(Shown):
         flat = jnp.asarray(xs).reshape(-1, xs.shape[-1])
         terms = np.asarray(_local(self.system, self.wavefunction, self.system, flat, self._chunk))
         stats = {
-            "lp": 2 * self.log_amplitude(flat).real.reshape(xs.shape[:2]),
+            "lp": 2 * np.real(self.log_amplitude(flat)).reshape(xs.shape[:2]),
             "local_energy": np.real(terms @ np.asarray(self.system.couplings)).reshape(xs.shape[:2]),
         }
         return inference_data(xs, stats, {"state": str(self.system), "verdict": self._verdict.word})
