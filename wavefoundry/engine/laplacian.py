@@ -17,9 +17,6 @@ from jaxtyping import Array, Float
 Method = Literal["loop", "vmap", "folx", "hessian"]
 Scalar = Callable[[Array], Array]
 
-SPARSE = 0.6
-"""Share of all coordinates that a quantity may depend on for its Jacobian to be kept sparse (folx)."""
-
 
 class Derivatives(NamedTuple):
     """Of a scalar function at one configuration x (n, 3)."""
@@ -56,11 +53,11 @@ def hessian(f: Scalar, x: Float[Array, "n 3"]) -> Derivatives:
 
 
 def folx(f: Scalar, x: Float[Array, "n 3"]) -> Derivatives:
-    """Forward Laplacian; Jacobians of what depends on few electrons stay sparse, which halves it for ten of them."""
+    """Forward Laplacian."""
     from folx import ForwardLaplacianOperator
 
     flat = x.reshape(-1)
-    laplacian, gradient = ForwardLaplacianOperator(SPARSE)(lambda y: f(y.reshape(x.shape)))(flat)
+    laplacian, gradient = ForwardLaplacianOperator(0)(lambda y: f(y.reshape(x.shape)))(flat)
     return Derivatives(gradient.reshape(x.shape), laplacian)
 
 
