@@ -10,14 +10,9 @@ from typing import Any
 from wavefoundry.core import spectroscopy
 from wavefoundry.core.elements import ELEMENTS
 from wavefoundry.core.spectroscopy import Constants, Fitted
+from wavefoundry.core.values import number
 
 Record = dict[str, Any]
-
-
-def number(value: Any) -> float:
-    """A finite number, or NaN."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else math.nan
 
 
 def length_of(record: Record) -> float:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavefoundry.core.scans import length_of, number
+from wavefoundry.core.scans import length_of
 from wavefoundry.core.scans import scans as members
+from wavefoundry.core.values import number
 from wavefoundry.reports.molecules_lines import GOOD, word
 from wavefoundry.reports.panels import level
 from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, literal, new_figure, styled

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from wavefoundry.artifacts.files import plain
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.values import known
 from wavefoundry.core.words import near
 from wavefoundry.reports.lines import Event
 
@@ -56,12 +56,8 @@ def scalars(event: Event) -> Scalars | None:
     group = str(event.get("phase", kind)) if kind == "step" else kind
     flat = {key: value for key, value in event.items() if key not in (*LEFT_OUT, COUNTED[kind])}
     flat |= {f"couplings/{key}": value for key, value in (event.get("couplings") or {}).items()}
-    found = {f"{group}/{key}": float(value) for key, value in flat.items() if _number(value)}
+    found = {f"{group}/{key}": float(value) for key, value in flat.items() if known(value)}
     return Scalars(int(count), found) if found else None
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class TensorBoard:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.core.values import number
 from wavefoundry.reports import verdicts
 
 NAN = math.nan
@@ -124,16 +125,6 @@ class Row:
             return []
         series = {f"{name}_{r}": entry for name, found in self.profiles.items() for r, entry in enumerate(found)}
         return [(name, entry.why) for name, entry in (self.observables | series).items() if entry.contradicts]
-
-
-def number(value: Any) -> float:
-    """``value`` as a finite float, else ``nan`` (null, text, booleans, infinities, lists)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return NAN
-    try:
-        return float(value) if math.isfinite(value) else NAN
-    except OverflowError:
-        return NAN
 
 
 def mapping(value: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.layout import SUMMARY
 from wavefoundry.artifacts.seal import is_run_folder
 from wavefoundry.core.errors import InputError, WavefoundryError
+from wavefoundry.core.values import known
 from wavefoundry.reports import lines, verdicts
 
 LOG = "log.jsonl"
@@ -100,7 +101,7 @@ def state(name: str, events: list[dict[str, Any]], status: str) -> dict[str, Any
     rows, recent = _rows(events), events[-200:]
     seen = [text for event in recent if (text := lines.event_line(event))]
     doing = [text for event in recent if event.get("event") != "warning" and (text := lines.event_line(event))]
-    left = next((e["seconds_left"] for e in reversed(events) if _known(e.get("seconds_left"))), None)
+    left = next((e["seconds_left"] for e in reversed(events) if known(e.get("seconds_left"))), None)
     return {
         "name": name,
         "status": status,
@@ -120,9 +121,9 @@ def curves(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Energy or loss against the step, one curve for every phase; of a step done twice the later value."""
     found: dict[str, dict[float, float]] = {}
     for event in events:
-        if event.get("event") != "step" or not _known(event.get("step")):
+        if event.get("event") != "step" or not known(event.get("step")):
             continue
-        value = next((event[key] for key in VALUES if _known(event.get(key))), None)
+        value = next((event[key] for key in VALUES if known(event.get(key))), None)
         if value is not None:
             found.setdefault(str(event.get("phase", "steps")), {})[event["step"]] = float(value)
     return [_curve(phase, steps) for phase, steps in found.items() if len(steps) > 1]
@@ -144,13 +145,13 @@ def diagram(points: list[dict[str, Any]]) -> dict[str, Any] | None:
     for point in points:
         value, error = lines.per_site(point)
         x = (point.get("couplings") or {}).get(varied[0])
-        if value is None or not _known(x):
+        if value is None or not known(x):
             continue
         exact, energy = point.get("exact_energy"), point.get("energy")
-        per_site = value / energy if _known(energy) and energy else None
+        per_site = value / energy if known(energy) and energy else None
         found.append({
             "x": x, "y": value, "error": error, "word": verdicts.word(point),
-            "exact": exact * per_site if _known(exact) and per_site is not None else None,
+            "exact": exact * per_site if known(exact) and per_site is not None else None,
         })  # fmt: skip
     return {"axis": varied[0], "points": sorted(found, key=lambda point: point["x"])}
 
@@ -168,10 +169,6 @@ def _rows(events: list[dict[str, Any]]) -> list[dict[str, str]]:
             key, cells = kinds[kind]
             found[kind, event.get(key)] = cells(event)
     return list(found.values())
-
-
-def _known(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
