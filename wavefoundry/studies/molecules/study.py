@@ -184,11 +184,8 @@ class MoleculesStudy:
         targets = self.targets if name == TOGETHER else [self.targets[number]]
         if name == TOGETHER:
             self._announce(progress)
-        plan = Plan(
-            name, 0, table.steps, table.learning_rate, table.decay or train.decay, tuned=tuple(table.layers),
-            norm=table.norm, walkers=table.walkers if table.together else self.spec.tuning_walkers(),
-            shift=table.diagonal_shift,
-        )  # fmt: skip
+        plan = self._further(name, table.walkers if table.together else self.spec.tuning_walkers())
+        plan = dataclasses.replace(plan, tuned=tuple(table.layers))
         start, molecules = self.weights(BASE, done), prepare(targets, train)
         params, curve = self.trainer.train(plan, start, molecules, self.key(4, number), progress)
         rest = _ended(curve, targets)
@@ -199,33 +196,36 @@ class MoleculesStudy:
         spec, named, key = self.spec, self.targets[index], self.key(6, index)
         if index == 0:
             progress.say("scratch", f"{len(self.targets)} molecules, each with a new network")
-        start, _ = eqx.partition(describe(spec).build(jax.random.fold_in(key, 0)), eqx.is_array)
-        plan = Plan(
-            f"scratch/{index}", spec.train.hf_steps, spec.scratch_steps(), spec.train.learning_rate, spec.train.decay,
-            goal_of(named.molecule.atoms, self._known(named, done)[0]), walkers=spec.tuning_walkers(),
-        )  # fmt: skip
+        start, plan = self._anew(f"scratch/{index}", key)
+        plan = dataclasses.replace(plan, goal=goal_of(named.molecule.atoms, self._known(named, done)[0]))
         params, curve = self.trainer.train(plan, start, prepare([named], spec.train), key, progress)
         return _trained(params, curve, _ended(curve, [named]))
 
     def _along(self, index: int, done: Outputs, progress: Progress) -> Output:
         """One network along the list, without the base: what someone with a curve to compute would do instead."""
-        spec, named, key = self.spec, self.targets[index], self.key(8, index)
+        named, key, name = self.targets[index], self.key(8, index), f"chain/{index}"
         if index == 0:
             progress.say("warm-chain", f"{len(self.targets)} molecules, one after the other")
-        walkers, train, adapt = spec.tuning_walkers(), spec.train, spec.adapt
-        name = f"chain/{index}"
-        if index == 0:
-            start, _ = eqx.partition(describe(spec).build(jax.random.fold_in(key, 0)), eqx.is_array)
-            steps = spec.scratch_steps()
-            plan = Plan(name, train.hf_steps, steps, train.learning_rate, train.decay, walkers=walkers)
+            start, plan = self._anew(name, key)
         else:
-            start, decay = self.weights(f"chain/{index - 1}", done), adapt.decay or train.decay
-            plan = Plan(
-                name, 0, adapt.steps, adapt.learning_rate, decay, norm=adapt.norm, walkers=walkers,
-                shift=adapt.diagonal_shift,
-            )  # fmt: skip
-        params, curve = self.trainer.train(plan, start, prepare([named], train), key, progress)
+            start, plan = self.weights(f"chain/{index - 1}", done), self._further(name, self.spec.tuning_walkers())
+        params, curve = self.trainer.train(plan, start, prepare([named], self.spec.train), key, progress)
         return _trained(params, curve, _ended(curve, [named]))
+
+    def _anew(self, name: str, key: jax.Array) -> tuple[PyTree, Plan]:
+        """A new network for one molecule, and its training."""
+        spec, train = self.spec, self.spec.train
+        start, _ = eqx.partition(describe(spec).build(jax.random.fold_in(key, 0)), eqx.is_array)
+        steps, walkers = spec.scratch_steps(), spec.tuning_walkers()
+        return start, Plan(name, train.hf_steps, steps, train.learning_rate, train.decay, walkers=walkers)
+
+    def _further(self, name: str, walkers: int | None) -> Plan:
+        """Some steps more of all weights of a trained network."""
+        table, train = self.spec.adapt, self.spec.train
+        return Plan(
+            name, 0, table.steps, table.learning_rate, table.decay or train.decay, norm=table.norm, walkers=walkers,
+            shift=table.diagonal_shift,
+        )  # fmt: skip
 
     def _kept(self, model: str, output: Output, params: PyTree, rest: dict[str, Rest]) -> Output:
         """The output of a training, with its model as an artifact of the run."""

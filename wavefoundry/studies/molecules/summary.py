@@ -86,10 +86,11 @@ def methods_of(done: Outputs, found: list[dict[str, Any]]) -> list[dict[str, Any
     CPU seconds are those of trainings, without the final samples; ``cpu_seconds_with_base`` takes a share of the base.
     """
     base = done[BASE].cost.cpu_seconds if BASE in done else 0.0
-    zero = [record for name, output in done.items() if name.startswith("zero-shot/") for record in [output.record]]
     entries = []
     for method in METHODS:
-        records = zero if method == "zero-shot" else [record for record in found if record["method"] == method]
+        # before a tuning, zero-shot energies are no records of their own
+        every = _records(done, method) if method == "zero-shot" else found
+        records = [record for record in every if record["method"] == method]
         if not records:
             continue
         task, number = TRAININGS.get(method), len(records)
