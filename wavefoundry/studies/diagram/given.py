@@ -6,8 +6,10 @@ import numpy as np
 
 from wavefoundry.artifacts.bundles import read_bundle
 from wavefoundry.artifacts.results import model_folder
+from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
-from wavefoundry.core.errors import InputError
+from wavefoundry.core.errors import InputError, IntegrityError
+from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.words import assigned
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.task import Output
@@ -19,7 +21,7 @@ def taken(path: str, system: LatticeSystem) -> Output:
     """What a pre-training of no steps gives: the model as it is, with its walkers.
 
     Args:
-        path: of a model whose network fits (``study.warm_start``), a run, or ``zoo:NAME``. system: at its couplings,
+        path: of a model whose network fits (``warm_start``), a run, or ``zoo:NAME``. system: at its couplings,
             with its sign rule.
 
     Raises:
@@ -35,3 +37,18 @@ def taken(path: str, system: LatticeSystem) -> Output:
         raise InputError(f"{path} was trained with another sign rule", where=WHERE, fix="system.marshall")
     rest = Convergence.of(record.get("convergence"))
     return Output({"rest": None if rest is None else rest.stored()}, arrays)
+
+
+def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
+    """Weights of an earlier run or saved model, for a network of the same shape.
+
+    Raises:
+        InputError: it has another shape. IntegrityError: damaged.
+    """
+    arrays, _ = read_bundle(model_folder(path))
+    try:
+        return tree.from_arrays(wavefunction, arrays, "wavefunction")
+    except IntegrityError as error:  # its sums are right: it is another network
+        fix = "the [wavefunction] of the study it comes from"
+        what = f"the network of {path} has other sizes"
+        raise InputError(what, where="warm_start", why=str(error), fix=fix) from None

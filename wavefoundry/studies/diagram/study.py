@@ -19,7 +19,7 @@ from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
-from wavefoundry.core.errors import InputError, IntegrityError
+from wavefoundry.core.errors import InputError
 from wavefoundry.core.hamiltonians import convention
 from wavefoundry.core.lattices import plain
 from wavefoundry.core.meter import Cost
@@ -36,7 +36,7 @@ from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.adapting import Adapted
 from wavefoundry.studies.diagram.base import Base
-from wavefoundry.studies.diagram.given import taken
+from wavefoundry.studies.diagram.given import taken, warm_start
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import (
     Fitted,
@@ -303,24 +303,6 @@ def full_settings(adapt: AdaptTable, table: PretrainTable) -> dict[str, Any]:
         "learning_rate": adapt.learning_rate or table.learning_rate,
         "diagonal_shift": adapt.diagonal_shift or table.diagonal_shift,
     }
-
-
-def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
-    """Weights of an earlier run or saved model, for a network of the same shape.
-
-    Raises:
-        InputError: it has another shape. IntegrityError: damaged.
-    """
-    from wavefoundry.artifacts.bundles import read_bundle
-    from wavefoundry.artifacts.results import model_folder
-
-    arrays, _ = read_bundle(model_folder(path))
-    try:
-        return tree.from_arrays(wavefunction, arrays, "wavefunction")
-    except IntegrityError as error:  # its sums are right: it is another network
-        fix = "the [wavefunction] of the study it comes from"
-        what = f"the network of {path} has other sizes"
-        raise InputError(what, where="warm_start", why=str(error), fix=fix) from None
 
 
 def base_arrays(base: Base) -> dict[str, np.ndarray]:

@@ -196,7 +196,7 @@ def first_network(spec: TicketsSpec, system: LatticeSystem) -> tuple[Wavefunctio
 
     network = build(jax.random.fold_in(jax.random.key(spec.train.seed), 0))
     if spec.train.warm_start is not None:
-        from wavefoundry.studies.diagram.study import warm_start
+        from wavefoundry.studies.diagram.given import warm_start
 
         network = warm_start(network, spec.train.warm_start)
     return network, build
