@@ -12,3 +12,14 @@ layers = 1
 heads = 2
 """
 """A chain of eight sites and a small network; keys of [wavefunction] may follow."""
+
+J1J2_8 = """
+kind = "diagram"
+[system]
+model = "j1j2"
+lattice = { kind = "chain", size = 8 }
+[wavefunction]
+width = 8
+layers = 1
+"""
+"""A frustrated chain of eight sites; keys of [wavefunction] may follow."""

@@ -9,19 +9,15 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.small import J1J2_8
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.studies import run_study
 
 SMALL = {"width": 8, "layers": 1, "heads": 2, "patch": 2}
-STUDY = """\
-kind = "diagram"
-[system]
-model = "j1j2"
-lattice = { kind = "chain", size = 8 }
-[wavefunction]
-width = 8
-layers = 1
+STUDY = (
+    J1J2_8
+    + """\
 heads = 2
 patch = 2
 head = "complex"
@@ -38,6 +34,7 @@ full_steps = 10
 [evaluate]
 samples = 4096
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.small import J1J2_8
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import InputError
 from wavefoundry.problems import exact, measures
@@ -17,14 +18,9 @@ from wavefoundry.problems.observables import measures_of
 from wavefoundry.reports import learned
 from wavefoundry.reports.html import render
 
-STUDY = """
-kind = "diagram"
-[system]
-model = "j1j2"
-lattice = { kind = "chain", size = 8 }
-[wavefunction]
-width = 8
-layers = 1
+STUDY = (
+    J1J2_8
+    + """\
 heads = 2
 [pretrain]
 at = { J2 = 0.2 }
@@ -39,6 +35,7 @@ observables = ["magnetisation", "spin-structure-factor", "dimer", "renyi-2"]
 [output]
 report = false
 """
+)
 KINDS = {
     "bases": ["pretrain.at.J2=[0.1, 0.3]", "pretrain.together=false"],
     "averaged": ['wavefunction.symmetry=["translations"]'],

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.small import J1J2_8
 from wavefoundry.artifacts import spec
 from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.core.types import Wavefunction
@@ -232,14 +233,9 @@ sector = [0, "auto"]
         spec.loads(text.replace('[0, "auto"]', "[0]"))
 
 
-CROSSING = """
-kind = "diagram"
-[system]
-model = "j1j2"
-lattice = { kind = "chain", size = 8 }
-[wavefunction]
-width = 8
-layers = 1
+CROSSING = (
+    J1J2_8
+    + """\
 precision = "float64"
 [pretrain]
 at = { J2 = 0.5 }
@@ -256,6 +252,7 @@ rounds = 2
 samples = 512
 chains = 32
 """
+)
 """At J2 = 0.5 the ground states of momentum 0 and pi cross: exactly there the trained state is made of both."""
 
 
