@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import pytest
 
 from wavefoundry.artifacts.spec import dumps, load, loads, template
 from wavefoundry.core.errors import InputError
+from wavefoundry.studies.tickets.setup import build_system, describe
 
 STUDY = """\
 kind = "tickets"
@@ -50,6 +52,26 @@ def test_the_paper_preset_is_ten_by_ten_with_fifty_thousand_weights():
     assert spec.system.sites * round(spec.wavefunction.alpha * spec.system.sites) == 50_000
     assert not spec.full_sum()
     assert spec.evaluate.reference == -321.0980008
+
+
+@pytest.mark.parametrize(
+    ("preset", "weights", "shift"),
+    [("paper-4x4", 2048, 1e-4), ("paper-5x5", 5000, 1e-4), ("paper-6x6", 10_368, 1e-4), ("paper-10x10", 80_000, 1e-4),
+     ("paper-toric", 2592, 1e-3), ("paper-conv", 36, 1e-3), ("paper-resnet", 18_576, 1e-3)],
+)  # fmt: skip
+def test_published_settings_have_the_weights_of_the_paper(preset, weights, shift):
+    spec = loads('kind = "tickets"', preset=preset)
+    assert (spec.train.steps, spec.prune.steps, spec.learning_rate()) == (10_000, 1000, 0.008)
+    assert spec.train.diagonal_shift == shift
+    extent = build_system(spec).extent
+    network = jax.eval_shape(lambda key: describe(spec).build(key, extent, sign_free=True), jax.random.key(0))
+    kernels = [leaf for leaf in jax.tree.leaves(network) if getattr(leaf, "ndim", 0) > 1]
+    assert sum(leaf.size for leaf in kernels) == weights
+
+
+def test_presets_of_another_kind_are_refused():
+    with pytest.raises(InputError, match='no preset .paper-4x4. for kind "diagram"'):
+        loads('kind = "diagram"', preset="paper-4x4")
 
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "examples" / "studies").glob("tickets-*.toml")))

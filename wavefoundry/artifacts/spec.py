@@ -25,7 +25,7 @@ from wavefoundry.artifacts.spec_emulation import EmulationSpec
 from wavefoundry.artifacts.spec_errors import short, short_line, to_input_error
 from wavefoundry.artifacts.spec_molecules import PAPER as PAPER_MOLECULES
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
-from wavefoundry.artifacts.spec_tickets import DESK, PAPER, TicketsSpec, preset_for
+from wavefoundry.artifacts.spec_tickets import DESK, PUBLISHED, TicketsSpec, preset_for
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.networks import COMMON, NETWORKS
 from wavefoundry.core.reading import read_file
@@ -60,9 +60,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "output": {"memory_mib": 4096},
         },
         "molecules": PAPER_MOLECULES,
-        "tickets": PAPER,
     },
 }
+for _name, _values in PUBLISHED.items():
+    PRESETS.setdefault(_name, {})["tickets"] = _values
 """Defaults by preset and kind, used for keys the study file leaves out; desk is what the tables say."""
 
 
@@ -309,15 +310,16 @@ def _kind(data: dict[str, Any], where: Callable[[tuple], str]) -> str:
 
 
 def _preset(name: str | None, written: dict[str, Any]) -> dict[str, Any]:
-    name = name or "desk"
-    if name not in PRESETS:
+    name, kind = name or "desk", written["kind"]
+    known = [one for one, kinds in PRESETS.items() if kind in kinds]
+    if name not in known:
         raise InputError(
-            f"there is no preset {short(name)}",
+            f"there is no preset {short(name)}" + (f' for kind "{kind}"' if name in PRESETS else ""),
             where="--preset",
-            why=f"known: {', '.join(PRESETS)}",
-            fix=near(name, PRESETS),
+            why=f"known: {', '.join(known)}",
+            fix=near(name, known),
         )
-    values = copy.deepcopy(PRESETS[name][written["kind"]])
+    values = copy.deepcopy(PRESETS[name][kind])
     network = written.get("wavefunction")
     # Width and heads go together: one of them from the file and the other from a preset might not fit.
     if isinstance(network, dict) and not {"width", "heads"}.isdisjoint(network):

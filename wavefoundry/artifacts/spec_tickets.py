@@ -271,19 +271,52 @@ def _pruning(spec: TicketsSpec) -> Iterator[Problem]:
         yield Problem(("prune", "schedule"), "one-shot masks take single weights layer by layer", "", "leave keys out")
 
 
-PAPER: dict[str, Any] = {
-    "system": {
-        "model": "ising",
-        "lattice": {"kind": "square", "size": [10, 10], "periodic": False},
-        "couplings": {"h": 3.04438},
-    },
-    "wavefunction": {"activation": "relu", "alpha": 5.0, "init_std": 0.05},
-    "train": {"steps": 10_000, "learning_rate": 0.008, "samples": 1024, "chains": 1024, "sampling": "metropolis"},
-    "prune": {"fraction": 0.12, "steps": 1000, "stop_at": 20},
-    "isolate": {"rounds": 12},
-    "evaluate": {"samples": 20480, "chains": 1024, "reference": -321.0980008},
-}
-"""Preset "paper": 10 x 10 sites at the critical field and 50 000 weights, for a GPU."""
+_CRITICAL = 3.04438
+
+
+def _square(length: int) -> dict[str, Any]:
+    lattice = {"kind": "square", "size": [length, length], "periodic": False}
+    return {"model": "ising", "lattice": lattice, "couplings": {"h": _CRITICAL}}
+
+
+def _published(system: dict[str, Any], network: dict[str, Any], **changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings of arXiv 2505.22734, tables 4 to 7: 10 000 dense steps, 1000 a round, every third mask on its own."""
+    tables: dict[str, dict[str, Any]] = {
+        "train": {
+            "steps": 10_000, "learning_rate": 0.008, "diagonal_shift": 1e-4,
+            "samples": 1024, "chains": 1024, "sampling": "metropolis",
+        },
+        "prune": {"fraction": 0.12, "steps": 1000, "stop_at": 12},
+        "isolate": {"rounds": 12},
+        "evaluate": {"samples": 20480, "chains": 1024},
+    }  # fmt: skip
+    return {"system": system, "wavefunction": network} | {
+        name: table | changes.get(name, {}) for name, table in tables.items()
+    }
+
+
+def _relu(alpha: float) -> dict[str, Any]:
+    return {"activation": "relu", "alpha": alpha, "init_std": 0.1}
+
+
+_DMRG = {"reference": -321.0980008}
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "paper": _published(_square(10), _relu(5.0), evaluate=_DMRG),
+    **{f"paper-{length}x{length}": _published(_square(length), _relu(8.0)) for length in (4, 5, 6)},
+    "paper-10x10": _published(_square(10), _relu(8.0), evaluate=_DMRG),
+    "paper-toric": _published(
+        {"model": "toric", "lattice": {"kind": "square", "size": [3, 3]}}, _relu(8.0), train={"diagonal_shift": 1e-3}
+    ),
+    "paper-conv": _published(
+        _square(10), {"kind": "conv", "channels": 4},
+        train={"diagonal_shift": 1e-3}, prune={"fraction": 0.05, "stop_at": 1}, evaluate=_DMRG,
+    ),
+    "paper-resnet": _published(
+        _square(10), {"kind": "resnet", "channels": 16, "blocks": 4},
+        train={"diagonal_shift": 1e-3}, prune={"scope": "global", "stop_at": 76}, evaluate=_DMRG,
+    ),
+}  # fmt: skip
+"""Presets of tickets as published; "paper" is figure 1, 10 x 10 sites at the critical field, which wants a GPU."""
 
 DESK: dict[str, Any] = {
     "system": {
