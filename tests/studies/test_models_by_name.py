@@ -43,6 +43,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]
     return folder, run_study(study_file.loads(STUDY), folder)
 
 
+def test_the_card_of_molecules_tells_errors_by_compound():
+    study = study_file.loads('kind = "molecules"\n[train]\nmolecules = [{ compound = "H2" }]\n')
+    entry = zoo.Entry("two", Path("two"), False, study, {}, 2048, "f00d", Path("two/model"), Path("two/study.toml"))
+    row: dict[str, Any] = {"formula": "H2", "method": "zero-shot", "error_mha_error": 0.25, "trusted": True}
+    records = [
+        row | {"error_mha": 1.0}, row | {"error_mha": -3.0, "trusted": False},
+        row | {"method": "trained", "error_mha": 0.5}, row | {"method": "full", "error_mha": 99.0},
+        row | {"formula": "O", "error_mha": None},
+    ]  # fmt: skip
+    card = zoo.card(entry, 7200.0, records)
+    assert "| H2 | 2 | 2.0 | -3.0 (0.2) | 1 |" in card and "| H2 * | 1 | 0.5 | 0.5 (0.2) | 1 |" in card
+    assert "7200 CPU seconds" in card and "99" not in card and "| O" not in card and "V-score" not in card
+
+
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's folder of models, empty."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,28 +95,28 @@ def _within(path: Path) -> list[Path]:
 def title_of(study: Any, record: dict[str, Any]) -> str:
     """A model in words."""
     if study.kind != "diagram":
-        return study.kind
+        return study.output.title or study.kind
     lattice = study.system.lattice
     size = lattice.size if isinstance(lattice.size, int) else " x ".join(map(str, lattice.size))
     at = assigned(record.get("couplings", {}))
     return f"{study.system.model}, {lattice.kind} {size}, {at}"
 
 
-def card(one: Entry, seconds: float | None) -> str:
-    """The model card: what it is, how it was made (in so many CPU seconds), what is known of it."""
-    row, record = one.row(), one.record
-    energy = f"{record['energy']:.6f} ± {record['energy_error']:.2g}" if record.get("energy") is not None else "none"
+def card(one: Entry, seconds: float | None, molecules: Sequence[dict[str, Any]] = ()) -> str:
+    """The model card: what it is, how it was made (in so many CPU seconds), what is known of it.
+
+    Args:
+        one: the model. seconds: of its training, where they are known.
+        molecules: records of a run, whose errors the card of such a model tells.
+    """
     lines = [
         f"# {one.name}",
         "",
-        f'{row["title"]}. Trained by wavefoundry; `wf.load("{PREFIX}{one.name}")`.',
+        f'{one.row()["title"]}. Trained by wavefoundry; `wf.load("{PREFIX}{one.name}")`.',
         "",
         "| | |",
         "|---|---|",
-        f"| energy | {energy} |",
-        f"| verdict | {row['verdict']}{': ' + '; '.join(record['reasons']) if record.get('reasons') else ''} |",
-        f"| V-score | {_number(row['v_score'])} |",
-        f"| relative error | {_number(row['relative_error'])} |",
+        *(_measured(one) if one.study.kind == "diagram" else ()),
         f"| training | {_number(seconds, '.0f')} CPU seconds |",
         f"| size | {one.size / 1024:.0f} KiB |",
         f"| sum | `{one.checksum}` |",
@@ -123,8 +124,43 @@ def card(one: Entry, seconds: float | None) -> str:
         "",
         f"`{STUDY}` is the study that makes it again.",
         "",
+        *_compounds(molecules),
     ]
     return "\n".join(lines)
+
+
+def _measured(one: Entry) -> list[str]:
+    row, record = one.row(), one.record
+    energy = f"{record['energy']:.6f} ± {record['energy_error']:.2g}" if record.get("energy") is not None else "none"
+    return [
+        f"| energy | {energy} |",
+        f"| verdict | {row['verdict']}{': ' + '; '.join(record['reasons']) if record.get('reasons') else ''} |",
+        f"| V-score | {_number(row['v_score'])} |",
+        f"| relative error | {_number(row['relative_error'])} |",
+    ]
+
+
+def _compounds(records: Sequence[dict[str, Any]]) -> list[str]:
+    """Errors of every compound without a further step, where a run has measured them."""
+    kept = [r for r in records if r["method"] in ("trained", "zero-shot") and r.get("error_mha") is not None]
+    if not kept:
+        return []
+    lines = [
+        "Energies without a further step against references (in brackets: error bars; *: geometries of the training):",
+        "",
+        "| compound | geometries | mean error, mHa | largest, mHa | trusted |",
+        "|---|---|---|---|---|",
+    ]
+    for formula in dict.fromkeys(r["formula"] for r in kept):
+        for method, mark in (("trained", " *"), ("zero-shot", "")):
+            if not (found := [r for r in kept if (r["formula"], r["method"]) == (formula, method)]):
+                continue
+            worst = max(found, key=lambda r: abs(r["error_mha"]))
+            mean = sum(abs(r["error_mha"]) for r in found) / len(found)
+            trusted = sum(bool(r["trusted"]) for r in found)
+            largest = f"{worst['error_mha']:.1f} ({worst['error_mha_error']:.1f})"
+            lines.append(f"| {formula}{mark} | {len(found)} | {mean:.1f} | {largest} | {trusted} |")
+    return [*lines, ""]
 
 
 def _number(value: Any, form: str = ".2g") -> str:
@@ -155,18 +191,18 @@ def export(
     Raises:
         InputError: no run, no model in it, a name that cannot be one. StorageError: ``out/NAME`` is there already.
     """
+    seconds, records = None, []
     if is_named(source):
         one = entry(str(source))
         target = _free(Path(out).expanduser() / _name(name or one.name))
-        seconds = None
     else:
         if name is None:
             raise InputError("the model has no name", where="models export", fix="--name NAME")
         target, folder = _free(Path(out).expanduser() / _name(name)), Path(source).expanduser()
-        one, seconds = _of_run(folder, name, base)
+        one, seconds, records = _of_run(folder, name, base)
     study = files.read_plain(one.study_file).decode()
     handed = hub.Handed(*read_bundle(one.model), study)
-    text = hub.front_matter(one.study.kind, one.row()["title"]) + card(one._replace(name=target.name), seconds)
+    text = hub.front_matter(one.study.kind, one.row()["title"]) + card(one._replace(name=target.name), seconds, records)
     with files.storage("write", target):
         target.parent.mkdir(parents=True, exist_ok=True)
         staged = files.staged_name(target)
@@ -177,17 +213,20 @@ def export(
     return target
 
 
-def _of_run(folder: Path, name: str, base: str) -> tuple[Entry, float | None]:
-    """A model of a run, and the CPU seconds of its training where they are known."""
+def _of_run(folder: Path, name: str, base: str) -> tuple[Entry, float | None, list[dict[str, Any]]]:
+    """A model of a run, the CPU seconds of its training where they are known, and records of molecules."""
     if not is_run_folder(folder) or not is_bundle(folder / ARTIFACTS / base):
         fix = "the directory of a finished run"
         raise InputError(f"{folder} holds no model '{base}'", where="models export", fix=fix)
     require_intact(folder)
     summary = read_results(folder) or {}
+    one = _entry(name, folder, folder / ARTIFACTS / base, folder / SPEC)
+    if one.study.kind == "molecules":
+        return one, (summary.get("cost") or {}).get("cpu_seconds"), summary.get("molecules") or []
     records = summary.get("bases") or [summary.get("pretrain") or {}]
     number = base.removeprefix("base").removeprefix("-") or "0"
     cost = records[int(number)].get("cost") if number.isdecimal() and int(number) < len(records) else None
-    return _entry(name, folder, folder / ARTIFACTS / base, folder / SPEC), (cost or {}).get("cpu_seconds")
+    return one, (cost or {}).get("cpu_seconds"), []
 
 
 def copy(name: str, out: Path) -> Path:
