@@ -79,7 +79,7 @@ def test_models_stored_before_symmetry_was_a_choice(tmp_path: Any):
     assert wf.load(tmp_path / "old", system).model == base.model
 
 
-@pytest.mark.parametrize("sites", [4, 6])
+@pytest.mark.parametrize("sites", [4, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_diagonal_hamiltonian_ends_in_its_minimum(sites: int):
     """From pre-training to a map; the state is one configuration, so bars of the last weight on others decide."""
     system = classical(sites)
@@ -92,7 +92,7 @@ def test_a_diagonal_hamiltonian_ends_in_its_minimum(sites: int):
 
 
 @pytest.mark.parametrize(
-    "model", [wf.models.resnet(channels=4, blocks=1), wf.models.dense(alpha=2.0), wf.models.conv()]
+    "model", [wf.models.resnet(channels=4, blocks=1), pytest.param(wf.models.dense(alpha=2.0), marks=pytest.mark.slow)]
 )
 def test_networks_without_a_tunable_head(model: Any, tmp_path: Any):
     """Trained, measured, saved, loaded and mapped; what needs a head to tune is refused before anything runs."""

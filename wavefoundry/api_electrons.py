@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import equinox as eqx
 import jax
@@ -88,6 +88,19 @@ class MoleculeState:
         placed = jnp.asarray(self.prepared.frame.place(points.reshape(-1, *wanted)))
         log, phase = _amplitudes(self.wavefunction, self.prepared.system, placed)
         return (np.asarray(log, float) + 1j * np.asarray(phase, float)).reshape(points.shape[:-2])
+
+    def to_netket(self) -> NoReturn:
+        """Not possible: here for the answer, since states of lattices can.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            "a state of electrons cannot become one of NetKet",
+            where="to_netket",
+            why="its networks are written for configurations of a lattice, ours for electrons and their nuclei",
+            fix="sample() and log_amplitude() give what it is made of",
+        )
 
 
 @eqx.filter_jit

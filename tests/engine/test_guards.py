@@ -79,6 +79,7 @@ def test_drawn_configurations_give_the_energy_of_the_full_sum_and_forces_without
     assert abs(np.mean(np.real(found)) - truth.real) < 4 * bar  # false alarm below 1e-4
 
 
+@pytest.mark.slow
 def test_signs_the_network_did_not_start_with_are_found():
     """Triangular lattice, 4 x 3, no sign rule: with the local energies themselves, positive amplitudes stay at 6 %."""
     hilbert = nk.hilbert.Spin(0.5, 12, total_sz=0)
@@ -133,7 +134,7 @@ def test_what_has_exploded_ends_with_a_reason():
     Trainer._check(None, info._replace(energy=jnp.full((5, 1), -15.0)), 40, 16.0)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("sites", [6, 9])
+@pytest.mark.parametrize("sites", [6, pytest.param(9, marks=pytest.mark.slow)])
 def test_a_removable_sign_is_removed(sites):
     """Ising in a negative field: a positive start is the highest state, and training collapsed from there."""
     system = wf.lattice.ising_chain(sites, h=-1.0)
@@ -144,6 +145,7 @@ def test_a_removable_sign_is_removed(sites):
     assert base.energy == pytest.approx(exact, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_moved_samples_change_nothing_on_average():
     """Energy and variance of a fixed state with and without moved samples: four error bars, false alarm 1e-4."""
     from wavefoundry.engine.drawing import mixed_energies, moved_on

@@ -299,6 +299,7 @@ def test_quantum_geometric_tensor_on_given_samples(capsys: pytest.CaptureFixture
     close(update(ours, "qgt"), expected, 1e-10)
 
 
+@pytest.mark.slow
 def test_natural_gradient_of_the_full_sum(capsys: pytest.CaptureFixture):
     """Unequal weights: exact expectation values over all configurations."""
     ours = compared("j1j2 chain open", "complex", all_states=True)

@@ -157,6 +157,7 @@ def test_forces_are_the_derivative_of_the_energy_of_a_known_function():
     assert abs(mean + slope) < 4 * error
 
 
+@pytest.mark.slow
 def test_forces_of_a_network_are_the_slope_of_its_own_curve(lih):
     """Energy and density of one configuration carried along, from Hartree-Fock anew at displaced nuclei, 1e-4."""
     shape = resolve("small", {"width": 6, "layers": 1, "pair": 4, "convolution": 4, "determinants": 2, "jastrow": 4})

@@ -103,6 +103,7 @@ def test_the_square_lattice_by_both():
     assert short["details"]["truncation_error"] > 1e-6
 
 
+@pytest.mark.slow
 def test_a_small_bond_dimension_says_so():
     """The error that DMRG states is of the size of the one it has, where truncation matters."""
     energy = exact.ising_chain(24, 1.0).energy

@@ -86,6 +86,7 @@ def test_the_report_says_where_it_wins(run: tuple[Path, dict[str, Any]]):
     assert rivals.comparison_table(plain) is None and "Against its rivals" not in html.render(plain, [])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_bit_by_bit(run: tuple[Path, dict[str, Any]], tmp_path: Path):
     _, summary = run
     out, stops = tmp_path / "out", 0

@@ -95,6 +95,7 @@ def test_states_of_a_run_open_with_their_own_base(run: tuple[Path, dict[str, Any
         assert abs(energy - record["energy"]) < 5 * record["energy_error"], "a false alarm in 1e6"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_bit_by_bit(run: tuple[Path, dict[str, Any]], tmp_path: Path):
     """Stopped at every third event that is worth it, until it ends."""
     folder, summary = run

@@ -99,6 +99,7 @@ def test_the_states_are_those_that_were_kept(run: tuple[Path, dict[str, Any]]):
         assert energy > reference - 1e-9
 
 
+@pytest.mark.slow
 def test_an_interrupted_climb_goes_on_bit_by_bit(run: tuple[Path, dict[str, Any]], tmp_path: Path):
     _, summary = run
     out, stops = tmp_path / "out", 0

@@ -64,6 +64,7 @@ def test_copies_are_prepared_alike(name):
             assert np.all(apart.min(axis=0) < 1e-5) and np.all(apart.min(axis=1) < 1e-5)
 
 
+@pytest.mark.slow
 def test_vectors_are_turned_back():
     """Dipole moments and forces of a mirrored and turned copy are mirrored and turned, sample by sample.
 

@@ -192,6 +192,7 @@ def test_stopped_and_resumed(finished: Path, tmp_path: Path, at: int):
 # shared out
 
 SLOW_STOP = pytest.param("asked to stop", marks=pytest.mark.slow)  # the others say as much
+SLOW_KILL = pytest.param("a worker is killed", marks=pytest.mark.slow)
 SLOW_NOTHING = pytest.param("nothing", marks=pytest.mark.slow)
 
 
@@ -267,7 +268,7 @@ def test_bad_input(options: list[str], where: str, tmp_path: Path, capsys: pytes
     assert "Traceback" not in said and not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("disturbed", [SLOW_NOTHING, "a worker is killed", SLOW_STOP])
+@pytest.mark.parametrize("disturbed", [SLOW_NOTHING, SLOW_KILL, SLOW_STOP])
 def test_the_tasks_of_one_run_are_shared_out(disturbed: str, tmp_path: Path):
     """Points of a single run by two workers: the numbers are those of one process, whatever happens to a worker."""
     spec, folder = loads(STUDY, overrides=[*LONG, "run.seeds=1", "adapt.method=full"]), tmp_path / "run"

@@ -97,6 +97,7 @@ def test_averaged_features_are_invariant_up_to_the_sign_rule(chain: tuple[Any, W
     assert plain(state).features(system, x).shape == state.features(system, x).shape
 
 
+@pytest.mark.slow
 def test_a_rule_that_turns_have_no_part_in_enters_image_by_image():
     """Stripes: a quarter turn changes their sign rule by a sign that depends on the configuration."""
     system = wf.lattice.j1j2_square(4, 4, J2=1.0, marshall=False)
