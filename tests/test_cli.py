@@ -323,7 +323,7 @@ def test_version(capsys):
     [
         ("wavefoundry demo e", {"emulation"}),
         ("wavefoundry init ", {"diagram", "emulation", "molecules", "tickets"}),
-        ("wavefoundry run --preset p", {"paper"}),
+        ("wavefoundry run --preset paper-r", {"paper-resnet"}),
     ],
 )
 def test_kinds_and_presets_are_completed(words, found, monkeypatch, capsys):
