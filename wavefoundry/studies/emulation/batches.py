@@ -78,7 +78,10 @@ class Windows:
             )
         self.starts = max(1, int(START_SHARE * (frames - history - 1)))
         self.places = max(1, int(PLACE_SHARE * data.grid.n))
-        self._tables: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        runs = len(data.frames)
+        self._made = np.zeros(runs, bool)
+        self._times = np.empty((runs, self.starts), np.int32)
+        self._lefts = np.empty((runs, self.starts, self.places), np.int16)
         self._order: tuple[int, np.ndarray] | None = None
 
     @property
@@ -93,7 +96,7 @@ class Windows:
 
     def table(self, run: int) -> tuple[np.ndarray, np.ndarray]:
         """Start times (starts,) and left edges (starts, places) of the windows of a run."""
-        if run not in self._tables:
+        if not self._made[run]:
             rng = np.random.default_rng([self.seed, 1, run])
             last = self.data.frames.shape[1] - self.history - 1
             times = rng.choice(last, self.starts, replace=False)
@@ -101,8 +104,8 @@ class Windows:
             # Exponential clocks divided by weights: the first to ring are a weighted draw without replacement.
             clocks = rng.exponential(size=(self.starts, weight.size)) / weight
             chosen = np.argpartition(clocks, self.places, axis=1)[:, : self.places]
-            self._tables[run] = (times.astype(np.int32), chosen.astype(np.int16))
-        return self._tables[run]
+            self._times[run], self._lefts[run], self._made[run] = times, chosen, True
+        return self._times[run], self._lefts[run]
 
     def __call__(self, step: int, count: int) -> Window:
         """Batches of the steps from ``step`` on: leading axes (count, batch). Every window once per epoch."""
@@ -113,10 +116,9 @@ class Windows:
         )  # fmt: skip
         run, rest = np.divmod(numbers, self.per_run)
         start, place = np.divmod(rest, self.places)
-        tables = {int(r): self.table(int(r)) for r in np.unique(run)}
-        time = np.array([tables[int(r)][0][s] for r, s in zip(run, start, strict=True)])
-        left = np.array([tables[int(r)][1][s, p] for r, s, p in zip(run, start, place, strict=True)])
-        return self._gather(run, time, left, (count, self.batch))
+        for new in np.unique(run[~self._made[run]]):
+            self.table(int(new))
+        return self._gather(run, self._times[run, start], self._lefts[run, start, place], (count, self.batch))
 
     def _gather(self, run: np.ndarray, time: np.ndarray, left: np.ndarray, lead: tuple[int, int]) -> Window:
         n = self.data.grid.n
