@@ -62,6 +62,9 @@ def main(run: str, name: str) -> None:
     slug = re.sub(r"[^a-z0-9]+", "-", f"{machine['device']} {machine['cores']} cores".lower()).strip("-")
     record = {"benchmark": name, "command": f"wavefoundry run; {Path(__file__).name} {Path(run).name} {name}"}
     record |= {"hardware": machine, "versions": summary["versions"], "settings": summary["settings"]}
+    starts = summary["settings"]["pretrain"].get("warm_start")
+    if isinstance(starts, list):  # where they lie on this machine is nobody's business
+        summary["settings"]["pretrain"]["warm_start"] = ["/".join(Path(one).parts[-2:]) for one in starts]
     path = RESULTS / f"{name}-{slug}.json"
     path.write_text(json.dumps(record | {"results": results}, indent=2, allow_nan=False) + "\n")
     names = [key for key in points[0]["couplings"] if len({one["couplings"][key] for one in points}) > 1]
