@@ -58,13 +58,12 @@ def main(run: str, name: str) -> None:
     cost = {key: summary[key] for key in ("adapt_cost", "overlaps_cost") if key in summary}
     results = {"bases": bases, "points": points, "crossings": summary.get("crossings"), **cost}
     results |= {"transition": summary["transition"], "verdicts": summary["verdicts"]}
-    machine = summary["hardware"]
+    machine, pretrain = summary["hardware"], summary["settings"]["pretrain"]
+    if isinstance(starts := pretrain.get("warm_start"), list):  # without the folders of this machine
+        pretrain["warm_start"] = ["/".join(Path(one).parts[-2:]) for one in starts]
     slug = re.sub(r"[^a-z0-9]+", "-", f"{machine['device']} {machine['cores']} cores".lower()).strip("-")
     record = {"benchmark": name, "command": f"wavefoundry run; {Path(__file__).name} {Path(run).name} {name}"}
     record |= {"hardware": machine, "versions": summary["versions"], "settings": summary["settings"]}
-    starts = summary["settings"]["pretrain"].get("warm_start")
-    if isinstance(starts, list):  # where they lie on this machine is nobody's business
-        summary["settings"]["pretrain"]["warm_start"] = ["/".join(Path(one).parts[-2:]) for one in starts]
     path = RESULTS / f"{name}-{slug}.json"
     path.write_text(json.dumps(record | {"results": results}, indent=2, allow_nan=False) + "\n")
     names = [key for key in points[0]["couplings"] if len({one["couplings"][key] for one in points}) > 1]
