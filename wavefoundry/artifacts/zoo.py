@@ -222,7 +222,8 @@ def _of_run(folder: Path, name: str, base: str) -> tuple[Entry, float | None, li
     summary = read_results(folder) or {}
     one = _entry(name, folder, folder / ARTIFACTS / base, folder / SPEC)
     if one.study.kind == "molecules":
-        return one, (summary.get("cost") or {}).get("cpu_seconds"), summary.get("molecules") or []
+        cost = (summary.get("train") or {}).get("cost")
+        return one, (cost or {}).get("cpu_seconds"), summary.get("molecules") or []
     records = summary.get("bases") or [summary.get("pretrain") or {}]
     number = base.removeprefix("base").removeprefix("-") or "0"
     cost = records[int(number)].get("cost") if number.isdecimal() and int(number) < len(records) else None
