@@ -148,10 +148,11 @@ def test_a_run_whose_start_is_gone_is_loaded(run: tuple[Path, dict[str, Any]], t
 
 @pytest.mark.parametrize("name", sorted(path.name for path in named.SHIPPED.iterdir()))
 def test_shipped_models_are_whole(name: str):
-    """Sums, study and card; small, and trusted when they were measured."""
+    """Sums, study and card; small, and with the verdict of their measurement on the card, be it good or not."""
     one = zoo.entry(name)
-    assert one.shipped and one.size < 2**20 and one.record["verdict"] == "trusted"
-    assert one.checksum in (one.folder / zoo.CARD).read_text(encoding="utf-8")
+    assert one.shipped and one.size < 2**20
+    card = (one.folder / zoo.CARD).read_text(encoding="utf-8")
+    assert one.checksum in card and f"| verdict | {one.record['verdict']}" in card
     assert one.study.pretrain.warm_start is None, "its study makes it from nothing"
 
 
