@@ -56,7 +56,12 @@ def stretched(student: Student, frame_step: float) -> tuple[Any, EmulatorSpec]:
         np.linalg.lstsq(after, wanted, rcond=1e-6)[0].T.astype(np.float32) if kcut < old.kcut else old.phases * ratio
     )
     new = eqx.tree_at(lambda e: (e.phases, e.taps), old, (jnp.asarray(phases), old.taps * ratio))
-    return dataclasses.replace(new, frame_step=frame_step, kcut=kcut), EmulatorSpec("unitary", (("kcut", kcut),))
+    return dataclasses.replace(new, frame_step=frame_step, kcut=kcut), described(kcut, old.depth)
+
+
+def described(kcut: float, depth: int) -> EmulatorSpec:
+    """A student of a band limit, with so many kicks and drifts per frame."""
+    return EmulatorSpec("unitary", (("depth", depth), ("kcut", kcut)))
 
 
 def row(name: str, student: Student, truth: Reference) -> dict[str, Any]:
@@ -75,7 +80,9 @@ def row(name: str, student: Student, truth: Reference) -> dict[str, Any]:
 def main() -> None:
     """Train, stretch, print a table."""
     options: argparse.ArgumentParser = parser(__doc__)
+    options.add_argument("--depth", type=int, default=3, help="kicks and drifts per frame")
     arguments = options.parse_args()
+    depth = arguments.depth
     quick, frames = arguments.quick, 40 if arguments.quick else 400
     usual: dict[str, Any] = {"steps": 40, "polish": 2} if quick else {}
     longer: dict[str, Any] = {"steps": 40, "polish": 2} if quick else {"steps": 8000, "polish": 20}
@@ -86,12 +93,12 @@ def main() -> None:
     truth = reference(suite(data.grid), data.grid, frames, data.frame_step, paper=False)
     say("as users get it ...")
     usual_plan = plan_of("unitary", seed=arguments.seed, **usual)
-    student = distill_on(data, EmulatorSpec("unitary"), usual_plan, Progress())
+    student = distill_on(data, EmulatorSpec("unitary", (("depth", depth),)), usual_plan, Progress())
     rows = [row("default", student, truth)]
     for kcut in limits:
         say(f"band limit {kcut:g} ...")
         plan = plan_of("unitary", seed=arguments.seed, **longer)
-        student = distill_on(data, EmulatorSpec("unitary", (("kcut", kcut),)), plan, Progress())
+        student = distill_on(data, described(kcut, depth), plan, Progress())
         rows.append(row("longer", student, truth))
     for factor in factors:
         say(f"frame step {factor * data.frame_step:.2f} ...")
@@ -101,8 +108,8 @@ def main() -> None:
         rows.append(row("stretched", student, truth))
     keys = ("student", "kcut", "frame_step", *MEASURED, "cpu_seconds")
     cells = [[f"{r[key]:.6f}" if key.startswith("corr") else r[key] for key in keys] for r in rows]
-    table("unitary student, 72 weights, suite of 24 landscapes", COLUMNS, cells)
-    save("emulation_accuracy", arguments, rows)
+    table(f"unitary student, {student.parameters} weights, suite of 24 landscapes", COLUMNS, cells)
+    save("emulation_accuracy" if depth == 3 else f"emulation_accuracy-depth-{depth}", arguments, rows)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def mismatch(wavefunction: Any, system: ElectronSystem, x: Float[Array, "S n 3"]
     bound, n_up = wavefunction.prepare(system), system.n_up
 
     def one(r: Array) -> Array:
-        found, _ = wavefunction.matrices(bound, r.astype(wavefunction.dtype))
+        found, _, _ = wavefunction.matrices(bound, r.astype(wavefunction.dtype))
         up, down = system.orbitals(r)
         electrons = jnp.arange(r.shape[0])[:, None]
         wanted = jnp.concatenate(

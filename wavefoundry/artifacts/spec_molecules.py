@@ -84,6 +84,9 @@ class ElectronsTable(Table):
     jastrow: int | None = Field(default=None, ge=0, le=4096, description="Jastrow width; 0: no Jastrow and no cusp")
     messages: int | None = Field(default=None, ge=0, le=16, description="messages between atoms in the orbital network")
     reach: float | None = Field(default=None, gt=0, le=1e6, description="distance (bohr) beyond which pairs fade")
+    nuclear: int | None = Field(
+        default=None, ge=0, le=8, description="terms of the Jastrow factor for an electron close to a nucleus; 0: none"
+    )
 
     def options(self) -> dict[str, Any]:
         """The sizes that the study sets itself."""

@@ -115,3 +115,4 @@ class ElectronsOptions(TypedDict, total=False):
     jastrow: int
     messages: int
     reach: float
+    nuclear: int
