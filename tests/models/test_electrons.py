@@ -15,7 +15,7 @@ from wavefoundry import models
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.tree import count
 from wavefoundry.engine import laplacian
-from wavefoundry.models.electron_wavefunction import cusp
+from wavefoundry.models.electron_wavefunction import cusp, near_nuclei
 from wavefoundry.problems.electrons import ElectronSystem, electron_system
 from wavefoundry.problems.hartree_fock import SYMBOLS, hartree_fock
 
@@ -47,7 +47,7 @@ def open_shell() -> ElectronSystem:
 
 VARIANTS = {
     "small": {},
-    "dense": {"reach": float("inf")},
+    "dense": {"reach": float("inf"), "nuclear": 3},
     "messages": {"messages": 2, "symbols": ("H", "Li", "B")},
     "paper": {
         "preset": "paper",
@@ -127,6 +127,15 @@ def test_slopes_of_the_cusp_where_two_electrons_meet():
     for n_up, slope in ((2, 0.25), (1, 0.5)):
         at = lambda r, n_up=n_up: cusp(jnp.array([[0.0, 0, 0], [r, 0, 0]]), n_up, reach)  # noqa: E731
         assert float(jax.grad(at)(1e-9)) == pytest.approx(slope, abs=1e-6)
+
+
+def test_slopes_where_an_electron_meets_a_nucleus():
+    """Of w exp(-2^k Z r): -w 2^k Z for every term, of the element it meets alone; nothing is left far away."""
+    weights = jnp.zeros((4, 3)).at[2].set(jnp.array([0.1, -0.2, 0.05])).at[0].set(7.0)
+    charges = jnp.array([3.0])
+    at = lambda r: near_nuclei(weights, jnp.array([[r]]), charges)  # noqa: E731
+    assert float(jax.grad(at)(0.0)) == pytest.approx(-3 * (0.1 - 0.4 + 0.2), rel=1e-6)
+    assert abs(float(at(20.0))) < 1e-20
 
 
 @pytest.mark.parametrize("options", [{}, {"reach": float("inf")}])
