@@ -74,7 +74,7 @@ class Jastrow(eqx.Module):
 def near_nuclei(
     weights: Float[Array, "elements terms"], r: Float[Array, "n atoms"], charges: Float[Array, " atoms"]
 ) -> Float[Array, ""]:
-    """Sum over electrons and nuclei of w_Zk exp(-2^k Z r): mends the slope at a nucleus, which the envelopes learn slowly.
+    """Sum over electrons and nuclei of w_Zk exp(-2^k Z r): mends slopes at nuclei, which the envelopes learn slowly.
 
     A slope that is wrong by d makes local energies off by d / r: a heavy atom's variance is little else.
     """
