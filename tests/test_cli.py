@@ -264,6 +264,18 @@ def test_demo_runs_its_study(tmp_path, monkeypatch, stub, capsys):
     assert "did you mean 'diagram'" in capsys.readouterr().err
 
 
+def test_demos_begin_with_a_shipped_model_or_train_one(tmp_path, monkeypatch, stub, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "molecules", "--out", "a"]) == main(["demo", "molecules", "--train", "--out", "b"]) == 0
+    shipped, trained = (call[0].train for call in stub.calls)
+    assert (shipped.warm_start, shipped.steps) == ("zoo:molecules-small", 0)
+    assert trained.warm_start is None and trained.steps > 0
+    for words in (["diagram", "--train"], ["molecules", "--zoo"]):
+        assert main(["demo", *words]) == 2
+        assert words[1] in capsys.readouterr().err
+    assert len(stub.calls) == 2
+
+
 def test_init_prints_a_study_that_runs(capsys, tmp_path, monkeypatch, stub):
     monkeypatch.chdir(tmp_path)
     assert main(["init", "diagram"]) == 0

@@ -124,7 +124,7 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         InputError: nothing to load there, or a system of another size. IntegrityError: damaged.
     """
     from wavefoundry.artifacts import spec as study_file
-    from wavefoundry.artifacts.bundles import read_bundle
+    from wavefoundry.artifacts.bundles import is_bundle, read_bundle
     from wavefoundry.artifacts.results import model_folder, study_of
 
     folder = model_folder(path_of(path, "wf.load"))
@@ -137,6 +137,9 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         spec = study_file.loads(study.read_text(encoding="utf-8"), source=str(study))
         system = diagram_study.build_system(spec.of_bases()[0]).system
     if system is None:
+        if is_bundle(folder) and "student" in read_bundle(folder)[1]:
+            fix = f'wf.load_student("{path}")'
+            raise InputError(f"{path} is a student of wave packets", where="wf.load", fix=fix)
         fix = "wf.load(path, system)"
         raise InputError("a model of a lattice needs its system", where="wf.load: system", why="it is code", fix=fix)
     check_system(system, "wf.load: system")

@@ -196,9 +196,14 @@ def demo(
     json: Json = False,
     quiet: Quiet = False,
     zoo: Annotated[bool, typer.Option("--zoo", help="Begin with a model that is shipped, without training.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="molecules: train a model instead.")] = False,
 ) -> None:
     """Run a small study that takes a few minutes."""
     text = studies_file.template(kind, "demo-")
+    if train and kind != "molecules":
+        raise InputError("--train is for demo molecules", where="--train", why=f"the others train, {kind} too")
+    if train:
+        text = studies_file.template(kind, "demo-train-")
     if zoo and kind != "diagram":
         raise InputError("--zoo is for demo diagram", where="--zoo", why=f"there is no shipped start of {kind}")
     if zoo:  # its programs take longer to compile than to run; flags that a user has set stay

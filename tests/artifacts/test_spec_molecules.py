@@ -54,10 +54,10 @@ def test_a_changed_file_is_a_changed_study(example):
         study_file.require_same(study_file.load(example), stored, "run")
 
 
-@pytest.mark.parametrize("prefix", ["", "demo-"])
+@pytest.mark.parametrize("prefix", ["", "demo-", "demo-train-"])
 def test_templates_are_accepted(prefix):
     spec = study_file.loads(study_file.template("molecules", prefix))
-    assert spec.training() and spec.targets()
+    assert spec.targets() and (spec.training() or spec.train.warm_start)
 
 
 def test_every_key_of_the_template_is_known():

@@ -28,7 +28,7 @@ density = false
 
 def test_the_potential_curve_of_lithium_hydride(tmp_path):
     """The demonstration, whose error bars lie below 1.3 mHa: within 3 mHa and three error bars everywhere."""
-    spec = study_file.loads(study_file.template("molecules", "demo-"))
+    spec = study_file.loads(study_file.template("molecules", "demo-train-"))
     summary = run_study(spec, tmp_path / "run")
     found = [record for record in summary["molecules"] if record["method"] == "zero-shot"]
     assert len(found) == 8 and summary["status"] == "complete"

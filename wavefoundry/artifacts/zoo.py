@@ -112,7 +112,7 @@ def card(one: Entry, seconds: float | None, molecules: Sequence[dict[str, Any]] 
     lines = [
         f"# {one.name}",
         "",
-        f'{one.row()["title"]}. Trained by wavefoundry; `wf.load("{PREFIX}{one.name}")`.',
+        f'{one.row()["title"]}. Trained by wavefoundry; `wf.{_verb(one)}("{PREFIX}{one.name}")`.',
         "",
         "| | |",
         "|---|---|",
@@ -127,6 +127,11 @@ def card(one: Entry, seconds: float | None, molecules: Sequence[dict[str, Any]] 
         *_compounds(molecules),
     ]
     return "\n".join(lines)
+
+
+def _verb(one: Entry) -> str:
+    """What reads it."""
+    return "load_student" if one.study.kind == "emulation" else "load"
 
 
 def _measured(one: Entry) -> list[str]:

@@ -14,8 +14,8 @@ class Shape:
     small: the variant for small networks, see ``Embedding``. share_spins: one orbital network for both spins.
     hidden: widths of the orbital network, exponents: of the network of the envelope exponents. jastrow: width of the
     Jastrow network; 0: neither it nor the electron-electron cusp. messages: orbital network exchanges messages between
-    atoms first. reach: of pairs of particles in the embedding, bohr. nuclear: terms of the Jastrow factor for an electron
-    near a nucleus, with weights for every element.
+    atoms first. reach: of pairs of particles in the embedding, bohr. nuclear: terms of the Jastrow factor for
+    electrons near a nucleus, with weights for every element.
     """
 
     symbols: tuple[str, ...]

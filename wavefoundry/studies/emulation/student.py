@@ -243,15 +243,16 @@ def unpack(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> Student:
 
 
 def load_student(path: str | Path) -> Student:
-    """Read what ``Student.save`` wrote, or ``RUN/artifacts/student-NAME`` of a finished run.
+    """Read what ``Student.save`` wrote, ``RUN/artifacts/student-NAME`` of a finished run, or ``zoo:NAME``.
 
     Raises:
-        InputError: nothing there. IntegrityError: damaged, or not a student.
+        InputError: nothing there, or no model has this name. IntegrityError: damaged, or not a student.
     """
     from wavefoundry.artifacts.bundles import read_bundle
+    from wavefoundry.artifacts.named import MODEL, find, is_named
     from wavefoundry.core.errors import IntegrityError
 
-    folder = path_of(path, "wf.load_student")
+    folder = find(str(path)) / MODEL if is_named(path) else path_of(path, "wf.load_student")
     if not folder.is_dir():
         raise InputError(f"there is no saved student at {path}", where="wf.load_student")
     arrays, meta = read_bundle(folder)

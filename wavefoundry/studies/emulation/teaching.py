@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
-import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.core.errors import InputError
@@ -22,11 +19,11 @@ from wavefoundry.reports import cards, shown
 from wavefoundry.studies.emulation import ablation, diagnostics, evaluation
 from wavefoundry.studies.emulation.curriculum import Curriculum, Trajectories
 from wavefoundry.studies.emulation.distill import Plan, distill_on, plan_of
-from wavefoundry.studies.emulation.student import Student, unpack
+from wavefoundry.studies.emulation.student import Student, load_student
 from wavefoundry.studies.emulation.truth import Reference, goals_of, reference, sharpen
 from wavefoundry.studies.progress import Context, Progress
 
-DEMO = Path(__file__).parent / "data" / "demo_unitary.json"
+DEMO = "zoo:emulator-unitary"
 
 
 class DistillSettings(TypedDict, total=False):
@@ -229,6 +226,4 @@ def demo_emulator() -> Student:
 
     ``record["made_by"]`` is the call that made it; ``distill`` with the same arguments makes it again in half a minute.
     """
-    stored = json.loads(DEMO.read_text(encoding="utf-8"))
-    arrays = {name: np.asarray(jnp.asarray(values, jnp.float32)) for name, values in stored["arrays"].items()}
-    return unpack(arrays, stored["meta"])
+    return load_student(DEMO)
