@@ -249,10 +249,10 @@ def load_student(path: str | Path) -> Student:
         InputError: nothing there, or no model has this name. IntegrityError: damaged, or not a student.
     """
     from wavefoundry.artifacts.bundles import read_bundle
-    from wavefoundry.artifacts.named import MODEL, find, is_named
+    from wavefoundry.artifacts.results import model_folder
     from wavefoundry.core.errors import IntegrityError
 
-    folder = find(str(path)) / MODEL if is_named(path) else path_of(path, "wf.load_student")
+    folder = model_folder(path_of(path, "wf.load_student"))
     if not folder.is_dir():
         raise InputError(f"there is no saved student at {path}", where="wf.load_student")
     arrays, meta = read_bundle(folder)
