@@ -234,4 +234,7 @@ def test_wrong_descriptions_are_refused():
         models.electrons(widht=3).build(jax.random.key(0))
     with pytest.raises(InputError, match="no descriptors"):
         models.electrons(symbols=("H", "Xe")).build(jax.random.key(0))
+    for description in (models.electrons(nuclear=3, jastrow=0), models.electrons("paper", nuclear=3)):
+        with pytest.raises(InputError, match="belongs to a Jastrow factor"):
+            description.build(jax.random.key(0))
     assert dataclasses.asdict(models.electrons(width=3))["options"] == (("width", 3),)

@@ -76,7 +76,7 @@ def near_nuclei(
 ) -> Float[Array, ""]:
     """Sum over electrons and nuclei of w_Zk exp(-2^k Z r): mends slopes at nuclei, which the envelopes learn slowly.
 
-    A slope that is wrong by d makes local energies off by d / r: a heavy atom's variance is little else.
+    A slope that is wrong by d makes local energies off by d / r.
     """
     mine = weights[jnp.round(charges).astype(int) - 1]  # (atoms, terms)
     rates = charges[:, None] * 2.0 ** jnp.arange(weights.shape[1], dtype=r.dtype)
@@ -193,6 +193,9 @@ def resolve(preset: str, fields: dict[str, Any]) -> Shape:
         if name not in known:
             raise InputError(f"unknown option {name!r}", where="wf.models.electrons", fix=f"one of {', '.join(known)}")
     shape = dataclasses.replace(PRESETS[preset], **fields)
+    if shape.nuclear and not shape.jastrow:
+        what = f"nuclear = {shape.nuclear} belongs to a Jastrow factor, and jastrow = 0 leaves that out"
+        raise InputError(what, where="wavefunction.nuclear", fix="jastrow = 32, or nuclear = 0")
     for symbol in shape.symbols:
         if symbol not in CHARGES or CHARGES[symbol] > shape.elements:
             raise InputError(
