@@ -54,10 +54,15 @@ def test_a_changed_file_is_a_changed_study(example):
         study_file.require_same(study_file.load(example), stored, "run")
 
 
-@pytest.mark.parametrize("prefix", ["", "demo-", "demo-train-"])
+@pytest.mark.parametrize("prefix", ["", "demo-train-"])
 def test_templates_are_accepted(prefix):
     spec = study_file.loads(study_file.template("molecules", prefix))
-    assert spec.targets() and (spec.training() or spec.train.warm_start)
+    assert spec.training() and spec.targets()
+
+
+def test_the_demonstration_needs_no_training():
+    spec = study_file.loads(study_file.template("molecules", "demo-"))
+    assert spec.targets() and spec.train.warm_start == "zoo:molecules-small" and spec.train.steps == 0
 
 
 def test_every_key_of_the_template_is_known():
