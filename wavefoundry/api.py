@@ -296,7 +296,7 @@ def _started(
     found = adapted(
         base.base,
         points,
-        table.method,
+        table,
         lambda state: _mapper(state, base.settings, asked, references, number),
         chosen=chosen,
     )

@@ -179,7 +179,7 @@ def test_the_template_shows_every_key_with_its_default():
     text = template("diagram")
     spec = loads(text)
     free = {
-        "system": ("model", "lattice"),
+        "system": ("model", "lattice", "couplings_file"),
         "pretrain": ("at", "warm_start"),
         "adapt": ("points", "method", "learning_rate", "diagonal_shift", "most_steps"),
     }
@@ -196,6 +196,7 @@ def test_the_template_shows_every_key_with_its_default():
                 plain = getattr(field.default, "model_dump", lambda default=field.default, **_: default)
                 assert opened[name][key] == plain(exclude_none=True), f"{name}.{key}"
     opened["pretrain"].pop("warm_start")
+    opened["system"].pop("couplings_file")
     for key in ("learning_rate", "diagonal_shift", "most_steps"):  # shown with the value that they come to
         assert opened["adapt"].pop(key) > 0
     for key in ("dir", "title"):

@@ -21,6 +21,9 @@ from wavefoundry.problems.enumerated import EnumeratedSystem, enumerate_states
 from wavefoundry.studies import perform, run_study
 from wavefoundry.studies.diagram import sectors, symmetry
 from wavefoundry.studies.diagram.states_kept import bases_of
+from wavefoundry.studies.diagram.study import DiagramStudy
+from wavefoundry.studies.progress import Context, Progress
+from wavefoundry.studies.task import Output
 
 ALL = ("translations", "point-group", "spin-flip")
 SMALL: Any = {"width": 8, "layers": 1, "heads": 2, "precision": "float64"}
@@ -356,7 +359,32 @@ def test_a_run_from_before_sectors_were_chosen_point_by_point_opens(crossing: tu
     }
     bases = bases_of([start.base], [pretrained], points)
     assert {one.sector["number"] for one in bases if one.sector is not None} == {number}
-    assert sectors.wanted(pretrained["symmetry"], "head", 4) == [[number]] * 4
+    assert sectors.wanted(pretrained["symmetry"], True, 4) == [[number]] * 4
+
+
+def test_only_the_lower_sector_is_trained(crossing: tuple[Path, dict[str, Any]]):
+    """Both are tried by the rungs that train nothing; every task gets no more than the outputs that it names."""
+    folder, _ = crossing
+    changes = [
+        "adapt.method='auto'", "adapt.rungs=['zero-shot', 'full']", "adapt.full_steps=4", "adapt.most_steps=4",
+        "adapt.target={ v_score = 1e-9 }", "adapt.points={ J2 = [0.5, 0.6] }", "pretrain.steps=0",
+        f"pretrain.warm_start='{folder}'",
+    ]  # fmt: skip
+    study = DiagramStudy(spec.loads(CROSSING, overrides=changes), Context())
+    done: dict[str, Output] = {}
+    while waiting := [task for task in study.tasks(done) if task.name not in done]:
+        ready = next(task for task in waiting if all(need in done for need in task.needs))
+        done[ready.name] = study.perform(ready.name, {need: done[need] for need in ready.needs}, Progress())
+    rungs = {name for name in done if name.startswith("rung/0/")}
+    numbers = {name.rpartition("/s")[2] for name in rungs}
+    assert len(numbers) == 2 and {name for name in rungs if "zero-shot" in name} == {
+        f"rung/0/zero-shot/s{number}" for number in numbers
+    }
+    (trained,) = {name.rpartition("/s")[2] for name in rungs if "full" in name}
+    (beaten,) = numbers - {trained}
+    ladder = done[f"point/0/s{beaten}"].record["ladder"]
+    assert ladder["end"] == "another sector is lower" and len(ladder["rungs"]) == 1
+    assert sum(name.startswith("rung/1/full") for name in done) == 1
 
 
 def without_cost(value: Any) -> Any:

@@ -27,6 +27,7 @@ from wavefoundry.artifacts.spec_molecules import PAPER as PAPER_MOLECULES
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
 from wavefoundry.artifacts.spec_tickets import DESK, PUBLISHED, TicketsSpec, preset_for
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.hamiltonians import check_local, read_local
 from wavefoundry.core.networks import COMMON, NETWORKS
 from wavefoundry.core.reading import read_file
 from wavefoundry.core.words import near
@@ -99,9 +100,21 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
                 where=f"{where((table, 'warm_start'))}, key {table}.warm_start",
                 fix="a path, seen from the current directory, or zoo:NAME",
             )
+    if hasattr(spec, "system") and spec.system.couplings_file is not None:
+        return _with_local(spec, where)
     if isinstance(spec, MoleculesSpec):
         return self_contained(spec, lambda key: where(key) if where.set_here(key) else str(path))
     return spec
+
+
+def _with_local(spec: Any, where: Callable[[tuple], str]) -> Any:
+    """The study with the couplings of its file written out, so that it means the same without the file."""
+    key = ("system", "couplings_file")
+    place, system = f"{where(key)}, key {'.'.join(key)}", spec.system
+    local = read_local(system.couplings_file, place)
+    check_local(system.entry, system.place, local, f"{place}: {system.couplings_file}")
+    system = system.model_copy(update={"local_couplings": local, "couplings_file": None})
+    return _checked(type(spec), dict(spec) | {"system": system}, where)
 
 
 def _require_files(spec: EmulationSpec, where: Callable[[tuple], str]) -> None:

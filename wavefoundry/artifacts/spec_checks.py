@@ -9,7 +9,7 @@ from wavefoundry.artifacts.spec_adapt import RUNGS, AdaptTable, BaselinesTable
 from wavefoundry.artifacts.spec_networks import WavefunctionTable
 from wavefoundry.artifacts.spec_tables import PARTS, EvaluateTable, PretrainTable, SystemTable, grid
 from wavefoundry.core.expect import Problem
-from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.core.hamiltonians import MODELS, faults
 from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.observables import chosen
 from wavefoundry.core.words import assigned, near
@@ -124,6 +124,19 @@ def _sizes(system: SystemTable) -> Iterator[Problem]:
     if "exponent" in system.model_fields_set and system.exponent != 3.0 and not model.ranged:
         ranged = ", ".join(name for name, other in MODELS.items() if other.ranged)
         yield Problem(("system", "exponent"), f"{system.model} has no exponent", f"it belongs to {ranged}")
+    if min(lattice.cells) >= smallest:
+        yield from _local(system)
+
+
+def _local(system: SystemTable) -> Iterator[Problem]:
+    """Rules on couplings of single sites and bonds."""
+    if system.local_couplings and system.couplings_file is not None:
+        yield Problem(
+            ("system", "couplings_file"), "local couplings are given twice", "", "local_couplings or the file"
+        )
+    path = ("system", "local_couplings")
+    for fault in faults(system.entry, system.place, system.local_couplings):
+        yield Problem((*path, fault.coupling), fault.what, fault.why, fault.fix)
 
 
 def _marshall(system: SystemTable) -> Iterator[Problem]:

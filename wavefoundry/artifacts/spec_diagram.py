@@ -89,7 +89,7 @@ class DiagramSpec(Table):
     def sign_free(self) -> bool:
         """Whether the ground state is positive, in one basis, at every coupling of the study."""
         everywhere = [self.couplings(point) for point in self.at_list() + self.points_list()]
-        gauges = [self.system.entry.gauges(values, self.system.use_marshall) for values in everywhere]
+        gauges = [self.system.gauges(values) for values in everywhere]
         return bool(set.intersection(*gauges))
 
     def _starts(self) -> Iterator[Problem]:

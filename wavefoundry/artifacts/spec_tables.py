@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.core.hamiltonians import MODELS, Model, Place
+from wavefoundry.core.hamiltonians import MODELS, Model, Place, turned
 from wavefoundry.core.lattices import LATTICES, Lattice
 from wavefoundry.core.networks import Site
 from wavefoundry.core.observables import OBSERVABLES
@@ -217,6 +217,14 @@ class SystemTable(Table):
         default=3.0, gt=0, le=100, description="ising-long-range: power of the distance that couplings fall off with"
     )
 
+    local_couplings: dict[str, list[list[float]]] = Field(
+        default={},
+        description="factors on single sites and bonds, { J = [[0, 1, 0.5]], h = [[3, 2.0]] }: sites, then the factor",
+    )
+    couplings_file: PathText | None = Field(
+        default=None, description="the same from a CSV file with the columns coupling, i, j, factor"
+    )
+
     @property
     def sites(self) -> int:
         """Number of spins."""
@@ -241,8 +249,13 @@ class SystemTable(Table):
     def use_marshall(self) -> bool:
         """The sign rule with "auto" resolved; False for models without one."""
         if self.marshall == "auto":
-            return self.entry.marshall(self.lattice.lattice, self.lattice.cells, self.lattice.periodic)
+            fits = self.entry.marshall(self.lattice.lattice, self.lattice.cells, self.lattice.periodic)
+            return fits and not turned(self.entry, self.local_couplings)
         return bool(self.marshall)
+
+    def gauges(self, values: Mapping[str, float]) -> set[str]:
+        """Bases in which no off-diagonal element is positive at these couplings, see ``Model``."""
+        return set() if turned(self.entry, self.local_couplings) else self.entry.gauges(values, self.use_marshall)
 
     @property
     def values(self) -> dict[str, float]:

@@ -172,8 +172,7 @@ class TicketsSpec(Table):
 
     def sign_free(self) -> bool:
         """Whether the ground state is positive in the sampled basis."""
-        values, rule = self.system.values, self.system.use_marshall
-        return bool(self.system.entry.gauges(values, rule) & {"none", "Marshall"})
+        return bool(self.system.gauges(self.system.values) & {"none", "Marshall"})
 
     def transfer_list(self) -> list[dict[str, float]]:
         """Couplings the tickets are tried at."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -16,7 +17,18 @@ import numpy as np
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import edges_of
-from wavefoundry.core.hamiltonians import MODELS, Model, Place, Term, register
+from wavefoundry.core.hamiltonians import (
+    MODELS,
+    Local,
+    Model,
+    Place,
+    Term,
+    check_local,
+    factors,
+    local_of,
+    register,
+    turned,
+)  # fmt: skip
 from wavefoundry.core.lattices import LATTICES, plain
 from wavefoundry.core.words import near
 from wavefoundry.problems.gauge import regular_rule
@@ -173,6 +185,7 @@ def build(
     periodic: bool = True,
     marshall: bool | Literal["auto"] = "auto",
     exponent: float = 3.0,
+    local_couplings: Local | str | Path | None = None,
     **couplings: float,
 ) -> LatticeSystem:
     """A built-in model on a built-in lattice, as the tables in ``core.hamiltonians`` and ``core.lattices`` have them.
@@ -185,10 +198,13 @@ def build(
         marshall: rotate one sublattice (Marshall sign rule); "auto": where there are two and the model asks for it,
             with stripes as sublattices where these couplings make them better.
         exponent: of the distance, for models whose couplings fall off with it.
+        local_couplings: factors of couplings on single sites and bonds, ``{"J": [(0, 1, 0.5)], "h": [(3, 2.0)]}``, or
+            the CSV file with them: sites (in either order), then the factor; places that are not listed keep 1.
         couplings: by their names in the model; missing ones have their defaults.
 
     Raises:
-        InputError: unknown names, an odd number of sites for Sz = 0, or a sign rule without two sublattices.
+        InputError: unknown names, an odd number of sites for Sz = 0, a sign rule without two sublattices, or local
+            couplings where there are none.
     """
     entry = _entry(MODELS, model, "model")
     kind = _entry({name: LATTICES[name] for name in entry.lattices}, lattice, f"lattice of {model}")
@@ -196,7 +212,10 @@ def build(
     where = Place(kind, edges, periodic)
     _check_place(entry, where)
     values = _values(entry, couplings)
+    local = local_of(local_couplings, "local_couplings")
+    check_local(entry, where, local, "local_couplings")
     sites, fits = entry.spins * kind.basis * int(np.prod(edges)), entry.marshall(kind, edges, periodic)
+    ruled = marshall is True or (marshall == "auto" and not turned(entry, local))
     if entry.sector and sites % 2:
         raise InputError(f"{sites} spins cannot have Sz = 0", where=model, fix="use an even number of sites")
     if marshall is True and not fits:
@@ -207,19 +226,21 @@ def build(
         )
     space: Any = nk.hilbert.Spin
     hilbert = space(0.5, sites, total_sz=0) if entry.sector else space(0.5, sites)
-    terms = {name: _term(hilbert, entry, name, where, exponent) for name in entry.couplings}
+    terms = {
+        name: _term(hilbert, entry, name, where, exponent, factors(local.get(name, ()))) for name in entry.couplings
+    }
     system = from_netket(
         terms,
         values,
         extent=entry.extent(where),
         periodic=periodic,
-        marshall=[colour == 1 for colour in kind.colour(edges)] if fits and marshall is not False else None,
+        marshall=[colour == 1 for colour in kind.colour(edges)] if fits and ruled else None,
         model=model,
         bonds=kind.bonds(edges, periodic),
     )
     if entry.flips is not None:
         system = dataclasses.replace(system, groups=jnp.asarray(_groups(entry, where, sites)))
-    system = dataclasses.replace(system, geometry=lattice if entry.spins == 1 else "")
+    system = dataclasses.replace(system, geometry=lattice if entry.spins == 1 else "", uniform=not any(local.values()))
     chosen = marshall == "auto" and kind.basis == 1 and system.sublattice is not None
     return regular_rule(system) if chosen else system
 
@@ -268,8 +289,10 @@ def _entry(table: Mapping[str, Any], name: str, what: str) -> Any:
     return table[name]
 
 
-def _term(hilbert: Any, model: Model, coupling: str, where: Place, exponent: float) -> Any:
-    """The operator of one coupling."""
+def _term(
+    hilbert: Any, model: Model, coupling: str, where: Place, exponent: float, factor: Mapping[frozenset[int], float]
+) -> Any:
+    """The operator of one coupling; factor: of places where it differs from the rest."""
     strings, weights = [], []
     for term in (term for term in model.terms if term.coupling == coupling):
         places = term.places(where, hilbert.size)
@@ -278,7 +301,8 @@ def _term(hilbert: Any, model: Model, coupling: str, where: Place, exponent: flo
             far = [where.lattice.distance(where.cells, where.periodic, (place[0], place[1])) for place in places]
         for letters in term.letters:
             strings += _strings(hilbert.size, places, letters)
-            weights += [term.weight / r**exponent for r in far]
+            own = [factor.get(frozenset(place), 1.0) for place in places]
+            weights += [term.weight * f / r**exponent for r, f in zip(far, own, strict=True)]
     operator: Any = nk.operator.PauliStringsJax
     return operator(hilbert, strings, weights)
 

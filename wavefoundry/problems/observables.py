@@ -151,7 +151,7 @@ def reference_of(
 def closed_form(system: LatticeSystem) -> dict[str, float] | None:
     """The energy and the observables that the entry of the model knows at these couplings, or None."""
     model = MODELS.get(system.model)
-    if model is None or model.exact is None:
+    if model is None or model.exact is None or not system.uniform:
         return None
     known = model.known(model.place(system.extent, system.geometry, system.periodic), system.values)
     far = set() if known is None else {name for name in known if name.startswith("correlation_")} - {*names(system)}

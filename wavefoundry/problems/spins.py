@@ -41,13 +41,14 @@ class LatticeSystem(System):
     slots: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # off-diagonal slots of each operator
     groups: Bool[Array, "groups sites"] | None = None  # spins flipped together: half of the moves, all if constrained
     geometry: str = eqx.field(static=True, default="")  # its name in ``core.lattices``; empty: the user's own
+    uniform: bool = eqx.field(static=True, default=True)  # whether a coupling is the same on all its places
 
     def __repr__(self) -> str:
         known = isinstance(self.couplings, np.ndarray | jax.Array) and not isinstance(self.couplings, Tracer)
         if not known or self.couplings.ndim != 1:  # in compiled code, or a family
             return f"{self.model}, {self.sites} sites"
         size = " x ".join(map(str, self.extent))
-        edges = "periodic" if self.periodic else "open"
+        edges = ("periodic" if self.periodic else "open") + ("" if self.uniform else ", local couplings")
         return f"{self.model}, {self.geometry or 'lattice'} {size}, {edges}, {assigned(self.values)}"
 
     @property

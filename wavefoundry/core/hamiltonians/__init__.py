@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.hamiltonians import heisenberg, ising, toric
+from wavefoundry.core.hamiltonians.local import Local, check_local, factors, faults, local_of, read_local, turned
 from wavefoundry.core.hamiltonians.model import SPINS, Model, Place, Sets, Term, Values
 from wavefoundry.core.lattices import LATTICES
 from wavefoundry.core.words import near
@@ -12,9 +13,10 @@ MODELS: dict[str, Model] = {m.name: m for module in (ising, heisenberg, toric) f
 """Models of spins on a lattice, by the names they have in study files."""
 
 
-def convention(name: str) -> str:
-    """What the energies of a model are, in words; of one that is not built in, too."""
-    return MODELS[name].convention if name in MODELS else "total energy of the given operators"
+def convention(name: str, uniform: bool = True) -> str:
+    """What the energies of a model are, in words; of one that is not built in, too; uniform: no local couplings."""
+    words = MODELS[name].convention if name in MODELS else "total energy of the given operators"
+    return words if uniform else f"{words}, with factors of their own on some sites or bonds"
 
 
 def register(model: Model) -> Model:
@@ -38,4 +40,7 @@ def register(model: Model) -> Model:
     return model
 
 
-__all__ = ["MODELS", "SPINS", "Model", "Place", "Sets", "Term", "Values", "convention", "register"]
+__all__ = [
+    "MODELS", "SPINS", "Local", "Model", "Place", "Sets", "Term", "Values", "check_local", "convention", "factors",
+    "faults", "local_of", "read_local", "register", "turned",
+]  # fmt: skip

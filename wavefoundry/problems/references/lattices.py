@@ -100,6 +100,8 @@ def _lanczos(system: LatticeSystem, settings: Settings) -> Found:
 
 
 def _published(system: LatticeSystem, settings: Settings) -> Found:
+    if not system.uniform:
+        return failed("no values are published for couplings that differ from place to place")
     kind = system.geometry or plain(system.extent)
     cells = LATTICES[kind].cells(system.extent)
     found = literature.lookup(system.model, kind, cells, system.periodic, system.values, system.sites)

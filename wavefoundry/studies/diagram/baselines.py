@@ -93,7 +93,7 @@ class Kit:
         """The points from a base; projected on their sectors where the study projects."""
         chosen = None if adapt.symmetry == "none" else sector_of(base, adapt, self.points)
         mapper = functools.partial(self.mapper, adapt=adapt, by_sum=by_sum)
-        return adapted(base, self.points, adapt.method, mapper, (PRETRAIN,), chosen)
+        return adapted(base, self.points, adapt, mapper, (PRETRAIN,), chosen)
 
     def measured(self, base: Base, adapt: AdaptTable) -> dict[str, Any]:
         """Record of a state at its own couplings, projected where the study projects."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -35,6 +35,7 @@ TRAINED = ("blocks", "full")
 SLOWER, SLOWEST = 0.3, 2
 """Of the learning rate after a training that gave nothing better: it was too fast for the state; and how often."""
 ALL_STEPS = "all steps are used up"
+BEATEN = "another sector is lower"
 KEYS = {"zero-shot": 10, "head": 20, "blocks": 30, "full": 40}
 """Random keys of the rungs of a point are folded in from here on."""
 
@@ -65,7 +66,7 @@ class Climb(NamedTuple):
     """How far a point has come.
 
     done: rungs that were climbed. missed: for every one of them what the target still lacks. kept: place of the best
-    so far. next: what comes now, None at the end. end: why it ended.
+    so far. next: what comes now, None at the end. end: why it ended. waits: whether rivals have to be heard first.
     """
 
     done: tuple[Step, ...] = ()
@@ -73,6 +74,11 @@ class Climb(NamedTuple):
     kept: int = 0
     next: Step | None = None
     end: str = ""
+    waits: bool = False
+
+
+Ahead = Callable[[int, Outputs], bool | None]
+"""Whether a point is worth training in this sector; None as long as its rivals are not known."""
 
 
 def missed(record: Mapping[str, Any], target: TargetTable, zero: float) -> str:
@@ -118,18 +124,19 @@ class LadderAdaptation(Adaptation):
         trace = self.mapper.base.system.trace
         self.zeros = [float(trace @ np.asarray(self._system(i).couplings)) for i in range(len(self.points))]
         self._trainers: dict[str, Trainer] = {}
+        self.ahead: Ahead = lambda index, done: True
 
     def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
         """The rungs of every point as far as they are known; the point itself at the end of its climb."""
         found = []
         for wave in self._waves(only):
             for i in wave.points:
-                climb, names = self.climb(i, done), []
+                climb, names = self.climb(i, done), list[str]()
                 for step in (*climb.done, *([climb.next] if climb.next else [])):
                     needs = (*self.after, *names) if names else self._needs(wave)
                     names.append(_name(i, step))
                     found.append(Task(names[-1], needs, self._share(step)))
-                if climb.next is None:
+                if climb.next is None and not climb.waits:
                     found.append(Task(f"point/{i}", (*self.after, *names), 1.0))
         return found
 
@@ -156,8 +163,25 @@ class LadderAdaptation(Adaptation):
                 step, end = None, "the target is met"
             else:
                 step, end = self._after(steps, kept == len(steps) - 1)
+        waits = False
+        if step is not None and step.kind in TRAINED and (ahead := self.ahead(index, done)) is not True:
+            step, end, waits = None, BEATEN, ahead is None
         kept = best(dict(enumerate(records))) if records else 0
-        return Climb(tuple(steps), tuple(words), kept, step, end)
+        return Climb(tuple(steps), tuple(words), kept, step, end, waits)
+
+    def trial(self, index: int, done: Outputs) -> Output | None:
+        """What the rungs that train nothing gave; None as long as some are missing, or where there are none."""
+        found: dict[int, Output] = {}
+        for kind in self.kinds:
+            if kind in TRAINED:
+                break
+            output = done.get(_name(index, Step(kind)))
+            if output is None:
+                return None
+            found[len(found)] = output
+            if not missed(output.record, self.target, self.zeros[index]):
+                break
+        return found[best({n: output.record for n, output in found.items()})] if found else None
 
     def _first(self) -> Step:
         kind = self.kinds[0]

@@ -31,6 +31,7 @@ def system_of(table: SystemTable, couplings: Mapping[str, float]) -> LatticeSyst
     """The lattice system of a study file at given couplings."""
     where = table.lattice
     settings: dict[str, Any] = {"marshall": table.use_marshall, "exponent": table.exponent, **couplings}
+    settings["local_couplings"] = table.local_couplings or table.couplings_file
     return lattice.build(table.model, where.kind, where.cells, periodic=where.periodic, **settings)
 
 
@@ -152,7 +153,7 @@ def _windows(model: ConvSpec | ResNetSpec, system: LatticeSystem) -> Fitted:
     Zeros around an open lattice of equal couplings let them see its edges; nothing lets them see other differences.
     """
     broken = broken_by_shifts(system, 1)
-    if not broken or (not model.periodic and not system.periodic and system.model != "custom"):
+    if not broken or (not model.periodic and not system.periodic and system.model != "custom" and system.uniform):
         return Fitted(model)
     fix = "periodic = false, or " if model.periodic and not system.periodic else ""
     note = (

@@ -23,8 +23,16 @@ from wavefoundry.studies.task import Output, Outputs, Task
 KIND, BASE = "reference", "base"
 APART = ("ed", "dmrg")
 """Methods that run in a process of their own."""
-SHARES = {"ed": 2e6, "dmrg": 2e6, "lanczos": 2e5}
-"""Work of a value, guessed, in samples of a training."""
+LEAST = 2e4
+"""Work of a calculation apart, guessed, in samples of a training: that of starting its process."""
+
+
+def work_of(method: str, sites: int) -> float:
+    """Work of a value, guessed, in samples of a training."""
+    if method == "dmrg":
+        return max(LEAST, 2e6 * (sites / 36) ** 2)
+    growth = {"ed": (2e6, 28, LEAST), "lanczos": (2e5, 18, 100.0)}.get(method)
+    return 0.0 if growth is None else max(growth[2], growth[0] * 2.0 ** min(sites - growth[1], 10))
 
 
 def settings_of(
@@ -98,7 +106,8 @@ class References:
         found = [task._replace(needs=(*task.needs, *self._needed(task.name))) for task in tasks]
         names = {need for task in found for need in task.needs if need.startswith(f"{KIND}/")}
         place = next((i for i, task in enumerate(found) if names & set(task.needs)), len(found))
-        share = sum(SHARES.get(method, 0.0) for method in self.table.methods or []) or 1000.0
+        sites = self._bases[0].sites
+        share = sum(work_of(method, sites) for method in self.table.methods or []) or 1000.0
         listed = [Task(name, (), share) for name in self._names() if name in names]
         return [*found[:place], *listed, *found[place:]]
 

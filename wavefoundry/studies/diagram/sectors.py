@@ -7,6 +7,7 @@ once from the samples of the base, give the lowest sector at any coupling, with 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from wavefoundry.problems.symmetry import shift
 from wavefoundry.studies.diagram import choice
 from wavefoundry.studies.diagram.adapting import Adapted
 from wavefoundry.studies.diagram.base import Base
-from wavefoundry.studies.diagram.ladder import adaptation
+from wavefoundry.studies.diagram.ladder import LadderAdaptation, adaptation
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.part import Event, Told
 from wavefoundry.studies.diagram.pretraining import chunk_size
@@ -47,7 +48,7 @@ BARS = 2.0
 MEMORY = 512
 """MiB that the networks of all images may take at a time."""
 BOTH = ("head", "zero-shot")
-"""Methods that are cheap enough to try the two lowest sectors that cannot be told apart."""
+"""Methods, and rungs of "auto", that are cheap enough to try the two lowest sectors that cannot be told apart."""
 
 
 def sector_of(
@@ -142,14 +143,23 @@ def _candidates(system: LatticeSystem, found: Sectors, seen: SectorSamples) -> l
     ]
 
 
-def wanted(chosen: Mapping[str, Any], method: str, count: int) -> list[list[int]]:
+def tries_two(adapt: AdaptTable, tunable: bool) -> bool:
+    """Whether two sectors are tried where they cannot be told apart: by all of the method, or by its first rungs.
+
+    ``tunable``: whether there is a head to tune.
+    """
+    cheap = BOTH if tunable else BOTH[1:]
+    return adapt.method in BOTH or (adapt.method == "auto" and not set(cheap).isdisjoint(adapt.rungs))
+
+
+def wanted(chosen: Mapping[str, Any], two: bool, count: int) -> list[list[int]]:
     """The sectors that each of ``count`` points is adapted in.
 
-    Two where they cannot be told apart and the method is cheap. Runs from before sectors were chosen point by point
-    have one for all.
+    Two where they cannot be told apart and both are to be tried, see ``tries_two``. Runs from before sectors were
+    chosen point by point have one for all.
     """
     orders = chosen.get("points") or [[chosen["sector"]]] * count
-    return [order[: 2 if method in BOTH else 1] for order in orders]
+    return [order[: 2 if two else 1] for order in orders]
 
 
 def in_sectors(base: Base, chosen: Mapping[str, Any], numbers: Collection[int]) -> dict[int, Base]:
@@ -167,7 +177,7 @@ def in_sectors(base: Base, chosen: Mapping[str, Any], numbers: Collection[int]) 
 def adapted(
     base: Base,
     points: list[dict[str, float]],
-    method: str,
+    adapt: AdaptTable,
     mapper: Callable[[Base], Mapper],
     after: tuple[str, ...] = (),
     chosen: Mapping[str, Any] | None = None,
@@ -175,12 +185,13 @@ def adapted(
     """The points of a base, in the sectors that were chosen for them.
 
     Args:
-        base: the trained state. points: couplings. method: of the adaptation. mapper: what a state is adapted with.
+        base: the trained state. points: couplings. adapt: how. mapper: what a state is adapted with.
         after: tasks that the base is made of. chosen: see ``sector_of``; None where nothing is projected.
     """
     if chosen is None:
         return adaptation(mapper(base), points, after)
-    orders = wanted(chosen, method, len(points))
+    tunable = hasattr(base.wavefunction.head, "with_weights")
+    orders = wanted(chosen, tries_two(adapt, tunable), len(points))
     members = {number: [i for i, order in enumerate(orders) if number in order] for order in orders for number in order}
     states = in_sectors(base, chosen, list(members))
     if len(members) == 1:
@@ -202,21 +213,28 @@ class InSectors(Adapted):
         super().__init__(first.mapper, first.points, first.after)
         self.parts, self.orders = parts, orders
         self.keeps_samples = first.keeps_samples
-        for part in parts.values():
+        for number, part in parts.items():
             part.share_memory(len(parts))
+            if isinstance(part, LadderAdaptation):
+                part.ahead = functools.partial(self._ahead, number)
 
     def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
         """Those of every sector, each for the points that want it."""
         found = []
         for number, part in self.parts.items():
             mine = [i for i in (range(len(self.points)) if only is None else only) if number in self.orders[i]]
-            found += [
-                Task(
-                    self._outer(task.name, number), tuple(self._outer(name, number) for name in task.needs), task.share
-                )
-                for task in part.tasks(self._own(number, done), mine)
-            ]
+            for task in part.tasks(self._own(number, done), mine):
+                needs = (*(self._outer(name, number) for name in task.needs), *self._rivals(task.name, number, done))
+                found.append(Task(self._outer(task.name, number), needs, task.share))
         return found
+
+    def _rivals(self, name: str, number: int, done: Outputs) -> list[str]:
+        """What other sectors of a point have given so far: how far its climb goes depends on that."""
+        kind, _, rest = name.partition("/")
+        index = rest.partition("/")[0]
+        others = [n for n in self.orders[int(index)] if n != number] if kind in ("rung", "point") else []
+        begins = f"rung/{index}/"
+        return [n for n in done if n.startswith(begins) and any(n.endswith(f"{LABEL}{one}") for one in others)]
 
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of them."""
@@ -229,15 +247,26 @@ class InSectors(Adapted):
         own, told = self._own(sector, done), cast(Progress, Told(progress, tell))
         return self.parts[sector].perform(inner, own, told)
 
+    def _ahead(self, number: int, index: int, done: Outputs) -> bool | None:
+        """Whether a sector of a point is the best by the rungs that train nothing: it alone is trained."""
+        if len(self.orders[index]) == 1:
+            return True
+        trials: dict[int, dict[str, Any]] = {}
+        for rival in self.orders[index]:
+            part = self.parts[rival]
+            assert isinstance(part, LadderAdaptation)
+            if (output := part.trial(index, _labelled(rival, done))) is None:
+                return None
+            trials[rival] = output.record
+        return choice.best(trials) == number
+
     def _outer(self, name: str, number: int) -> str:
         """``tune/3`` becomes ``tune/3/sNUMBER``; what comes before the adaptation belongs to all."""
         return name if name in self.after else f"{name}{LABEL}{number}"
 
     def _own(self, number: int, done: Outputs) -> dict[str, Output]:
-        """The outputs of one sector under its own names."""
-        label = f"{LABEL}{number}"
-        mine = {name.removesuffix(label): output for name, output in done.items() if name.endswith(label)}
-        return mine | {name: done[name] for name in self.after if name in done}
+        """The outputs of one sector under its own names; those of the others keep theirs."""
+        return dict(done) | _labelled(number, done)
 
     def _kept(self, index: int, done: Outputs) -> tuple[dict[int, Output], int] | None:
         """What the sectors of a point gave, and the number of the best; None as long as some are missing."""
@@ -271,7 +300,13 @@ LABEL = "/s"
 """Before the number of a sector in the names of tasks."""
 
 
-def sector_words(chosen: Mapping[str, Any], points: Sequence[Mapping[str, float]], method: str) -> str:
+def _labelled(number: int, done: Outputs) -> dict[str, Output]:
+    """The outputs of one sector alone, under its own names."""
+    label = f"{LABEL}{number}"
+    return {name.removesuffix(label): output for name, output in done.items() if name.endswith(label)}
+
+
+def sector_words(chosen: Mapping[str, Any], points: Sequence[Mapping[str, float]], adapt: AdaptTable) -> str:
     """The choice of sectors as one line of the log, with those that might as well be the lowest."""
     mine = [one for one in chosen["candidates"] if one["sector"] == chosen["sector"]]
     words = f"projected on sector {chosen['sector']} by {chosen['images']} images"
@@ -290,7 +325,7 @@ def sector_words(chosen: Mapping[str, Any], points: Sequence[Mapping[str, float]
     for order, where in close.items():
         numbers, tried = (
             ", ".join(map(str, order)),
-            "the two lowest are tried" if method in BOTH else "[adapt] sector tries one",
+            "the two lowest are tried" if tries_two(adapt, True) else "[adapt] sector tries one",
         )
         words += f"; the samples cannot tell {numbers} apart at {', '.join(where)}: {tried}"
     return words

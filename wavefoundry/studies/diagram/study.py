@@ -200,7 +200,7 @@ class DiagramStudy:
             meta = base_meta(self.described.model, spec.pretrain, record)
             if self._projects:
                 record["symmetry"] = sector_of(base, spec.adapt, spec.points_list(), self.near)
-                progress.say("adapt", sector_words(record["symmetry"], spec.points_list(), spec.adapt.method))
+                progress.say("adapt", sector_words(record["symmetry"], spec.points_list(), spec.adapt))
             progress.say("adapt", f"{spec.adapt.method} at {len(spec.points_list())} points")
             return Output(record, models={"base": (base_arrays(base), meta)})
         return self.adaptation(done).perform(name, done, progress)
@@ -231,7 +231,7 @@ class DiagramStudy:
         if self._adaptation is None:
             base, spec = self.trained(done), self.spec
             chosen = done[BASE].record["symmetry"] if self._projects else None
-            self._adaptation = adapted(base, spec.points_list(), spec.adapt.method, self._adapting, self._after, chosen)
+            self._adaptation = adapted(base, spec.points_list(), spec.adapt, self._adapting, self._after, chosen)
         return self._adaptation
 
     def _adapting(self, state: Base) -> Mapper:
@@ -378,7 +378,7 @@ def summary_of(
         "symmetry": imposed_by(wavefunction),
         "verdict": max(words, key=WORDS.index),
         "verdicts": {word: words[1 + len(others) :].count(word) for word in WORDS},
-        "convention": convention(system.model),
+        "convention": convention(system.model, system.uniform),
         "pretrain": pretrained,
         "points": records,
         "cost": adapt_cost.to_dict(),

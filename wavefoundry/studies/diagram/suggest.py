@@ -136,11 +136,11 @@ def smaller(system: LatticeSystem, exponent: float = 3.0) -> LatticeSystem:
         InputError: a system of the user's own, or no such lattice is small enough.
     """
     kind, model = LATTICES.get(system.geometry), MODELS.get(system.model)
-    if kind is None or model is None:
+    if kind is None or model is None or not system.uniform:
         raise InputError(
             f"{system.sites} sites are too many to be diagonalised",
             where="wf.suggest_pretraining: system",
-            why=f"at most {SMALL}; a system of your own cannot be made smaller",
+            why=f"at most {SMALL}; a system of your own, or with local couplings, cannot be made smaller",
             fix="the same family of Hamiltonians on fewer sites",
         )
     cells, least = kind.cells(system.extent), model.least_edge(kind, system.periodic)[0]

@@ -43,7 +43,7 @@ def summary_of(
         "status": "complete" if finite else "partial",
         "system": described(lattice) | {"title": spec.output.title},
         "parameters": {"total": setup.where.total, "prunable": rounds[0]["n"]},
-        "convention": convention(lattice.model),
+        "convention": convention(lattice.model, lattice.uniform),
         "reference": {"energy": setup.reference.energy, "kind": setup.reference.kind},
         "energy_by": "samples" if setup.trainer.listed is None else "full sum",
         "rounds": rounds,
