@@ -35,7 +35,6 @@ class Fault(NamedTuple):
 
 def faults(model: Model, where: Place, local: Local) -> Iterator[Fault]:
     """What cannot be used of local couplings: unknown names, places without such a coupling, rows that come twice."""
-    spins = model.spins * where.lattice.basis * math.prod(where.cells)
     for name, rows in local.items():
         if name not in model.couplings:
             why = f"couplings of {model.name}: {', '.join(model.couplings)}"
@@ -43,7 +42,7 @@ def faults(model: Model, where: Place, local: Local) -> Iterator[Fault]:
             continue
         known, seen = places(model, where, name), set()
         for number, row in enumerate(rows):
-            fault = _fault(name, row, known, seen, spins)
+            fault = _fault(name, row, known, seen, spins_of(model, where))
             if fault:
                 yield Fault(name, number, *fault)
                 break
@@ -51,9 +50,13 @@ def faults(model: Model, where: Place, local: Local) -> Iterator[Fault]:
 
 def places(model: Model, where: Place, coupling: str) -> set[frozenset[int]]:
     """Where a coupling acts, as sets of sites."""
-    spins = model.spins * where.lattice.basis * math.prod(where.cells)
     terms = [term for term in model.terms if term.coupling == coupling]
-    return {frozenset(place) for term in terms for place in term.places(where, spins)}
+    return {frozenset(place) for term in terms for place in term.places(where, spins_of(model, where))}
+
+
+def spins_of(model: Model, where: Place) -> int:
+    """Number of spins."""
+    return model.spins * where.lattice.basis * math.prod(where.cells)
 
 
 def _fault(

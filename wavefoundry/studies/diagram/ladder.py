@@ -131,7 +131,7 @@ class LadderAdaptation(Adaptation):
         found = []
         for wave in self._waves(only):
             for i in wave.points:
-                climb, names = self.climb(i, done), list[str]()
+                climb, names = self.climb(i, done), []
                 for step in (*climb.done, *([climb.next] if climb.next else [])):
                     needs = (*self.after, *names) if names else self._needs(wave)
                     names.append(_name(i, step))
