@@ -33,7 +33,7 @@ import jax
 import jax.numpy as jnp
 
 RESULTS = Path(__file__).resolve().parent / "results"
-FILES = ("out", "bases", "keep", "deepqmc")
+FILES = ("out", "bases", "keep", "deepqmc", "neuralop")
 """Options that name files, folders and programs: they say nothing about the numbers."""
 
 
