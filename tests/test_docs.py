@@ -24,7 +24,7 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest
 
 
 def test_every_question_has_an_answer():
-    """Ten questions of newcomers, each a heading with something to run below it."""
+    """Questions of newcomers, each a heading with something to run below it."""
     parts = (DOCS / "how-to.md").read_text().split("\n## ")[1:]
     assert len(parts) == 11
     assert all(part.startswith("... ") and part.splitlines()[0].endswith("?") and "`" in part for part in parts)

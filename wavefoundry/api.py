@@ -12,7 +12,7 @@ import numpy as np
 from wavefoundry import api_molecules, api_rivals
 from wavefoundry.api_checks import check_climbing, check_not_empty, checked, optimisation_of, several, values_of
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
-from wavefoundry.api_pretrain import Pretrained, build, load, measured_base, pretrain, tunable, viewed
+from wavefoundry.api_pretrain import Pretrained, build, load, measured_base, pretrain, viewed
 from wavefoundry.api_settings import (
     AdaptSettings,
     BaselinesSettings,
@@ -40,7 +40,7 @@ from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.adapting import Adapted
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.choice import nearest
-from wavefoundry.studies.diagram.mapper import Mapper
+from wavefoundry.studies.diagram.mapper import Mapper, tunable
 from wavefoundry.studies.diagram.overlapping import Overlapped
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.referencing import Referenced, References, check_file

@@ -41,6 +41,7 @@ from wavefoundry.reports import cards
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.base import Base
+from wavefoundry.studies.diagram.mapper import tunable
 from wavefoundry.studies.diagram.networks import build_network, empty_network, fitted
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.states import LatticeState
@@ -259,11 +260,6 @@ def measured_base(base: Base, table: PretrainTable, chunk: int) -> dict[str, Any
     """Record of a pre-trained state; one whose head cannot be tuned is measured as zero-shot points are."""
     adapt = AdaptTable(points={}, method="head" if tunable(base.wavefunction) else "zero-shot")
     return diagram_study.make_mapper(base, adapt, EvaluateTable(), table, chunk).measure_base()
-
-
-def tunable(wavefunction: Wavefunction) -> bool:
-    """Whether its head can be tuned alone."""
-    return hasattr(wavefunction.head, "with_weights")
 
 
 def viewed(progress: bool) -> Any:

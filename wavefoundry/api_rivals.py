@@ -14,6 +14,7 @@ from wavefoundry.core.meter import Cost
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.studies.diagram.baselines import Kit, Rivals
 from wavefoundry.studies.diagram.comparison import TRANSITION, compared
+from wavefoundry.studies.diagram.mapper import tunable
 from wavefoundry.studies.diagram.networks import conditioned
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.referencing import References
@@ -39,7 +40,7 @@ def table_for(baselines: Any, base: Any, names: Sequence[str]) -> BaselinesTable
     table = checked(BaselinesTable, where, given)
     if base.model is None:
         raise InputError("a state of NetKet has no network to start anew", where=where, fix="wf.pretrain(system)")
-    for problem in problems(table, list(names), hasattr(base.wavefunction.head, "with_weights")):
+    for problem in problems(table, list(names), tunable(base.wavefunction)):
         raise InputError(problem.what, where=f"{where}: {problem.path[-1]}", why=problem.why, fix=problem.fix)
     return table
 

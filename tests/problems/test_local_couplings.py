@@ -64,8 +64,8 @@ def test_the_ising_model_with_every_coupling_its_own(factors, h):
         ("toric", "square", (3, 3), {}),
     ],
 )
-def test_a_factor_adds_the_string_of_its_place(model, lattice, size, local):
-    """H with factors f minus H without is the sum over the places of (f - 1) c times the spins there."""
+def test_a_factor_multiplies_the_strings_of_its_place(model, lattice, size, local):
+    """All other strings keep their weights."""
     plain = wf.lattice.build(model, lattice, size, marshall=False)
     if model == "toric":  # four sites, in any order
         first = str(plain.operators[plain.names.index("star")].operators[0])

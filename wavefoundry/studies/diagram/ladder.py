@@ -171,17 +171,15 @@ class LadderAdaptation(Adaptation):
 
     def trial(self, index: int, done: Outputs) -> Output | None:
         """What the rungs that train nothing gave; None as long as some are missing, or where there are none."""
-        found: dict[int, Output] = {}
-        for kind in self.kinds:
-            if kind in TRAINED:
-                break
+        found: list[Output] = []
+        for kind in (kind for kind in self.kinds if kind not in TRAINED):
             output = done.get(_name(index, Step(kind)))
             if output is None:
                 return None
-            found[len(found)] = output
+            found.append(output)
             if not missed(output.record, self.target, self.zeros[index]):
                 break
-        return found[best({n: output.record for n, output in found.items()})] if found else None
+        return found[best(dict(enumerate(output.record for output in found)))] if found else None
 
     def _first(self) -> Step:
         kind = self.kinds[0]

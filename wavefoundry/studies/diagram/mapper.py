@@ -29,6 +29,11 @@ from wavefoundry.studies.diagram.records import Estimator, Known, Measured, Samp
 from wavefoundry.studies.diagram.referencing import References
 
 
+def tunable(wavefunction: Wavefunction) -> bool:
+    """Whether its head can be tuned alone."""
+    return hasattr(wavefunction.head, "with_weights")
+
+
 class Mapper:
     """Adapts a base to points of its family, one wave after the other, resumable after every point.
 
@@ -107,7 +112,7 @@ class Mapper:
     @property
     def tunable(self) -> bool:
         """Whether the head has weights of its own."""
-        return hasattr(self.base.wavefunction.head, "with_weights")
+        return tunable(self.base.wavefunction)
 
     def measure_base(self) -> dict[str, Any]:
         """Record of the pre-trained state itself, on fresh samples."""

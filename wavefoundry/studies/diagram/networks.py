@@ -29,9 +29,10 @@ from wavefoundry.studies.diagram.symmetry import Symmetry, symmetrised
 
 def system_of(table: SystemTable, couplings: Mapping[str, float]) -> LatticeSystem:
     """The lattice system of a study file at given couplings."""
+    assert table.couplings_file is None, "a study is read by spec.load, which writes the file out"
     where = table.lattice
     settings: dict[str, Any] = {"marshall": table.use_marshall, "exponent": table.exponent, **couplings}
-    settings["local_couplings"] = table.local_couplings or table.couplings_file
+    settings["local_couplings"] = table.local_couplings
     return lattice.build(table.model, where.kind, where.cells, periodic=where.periodic, **settings)
 
 

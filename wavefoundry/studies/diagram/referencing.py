@@ -31,8 +31,9 @@ def work_of(method: str, sites: int) -> float:
     """Work of a value, guessed, in samples of a training."""
     if method == "dmrg":
         return max(LEAST, 2e6 * (sites / 36) ** 2)
-    growth = {"ed": (2e6, 28, LEAST), "lanczos": (2e5, 18, 100.0)}.get(method)
-    return 0.0 if growth is None else max(growth[2], growth[0] * 2.0 ** min(sites - growth[1], 10))
+    if method == "ed":
+        return max(LEAST, 2e6 * 2.0 ** min(sites - 28, 10))
+    return max(100.0, 2e5 * 2.0 ** min(sites - 18, 10)) if method == "lanczos" else 0.0
 
 
 def settings_of(

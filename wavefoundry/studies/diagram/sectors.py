@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from wavefoundry.artifacts.spec_adapt import AdaptTable
+from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.words import assigned
 from wavefoundry.models.projection import projected
 from wavefoundry.problems.groups import characters
@@ -24,7 +25,7 @@ from wavefoundry.studies.diagram import choice
 from wavefoundry.studies.diagram.adapting import Adapted
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.ladder import LadderAdaptation, adaptation
-from wavefoundry.studies.diagram.mapper import Mapper
+from wavefoundry.studies.diagram.mapper import Mapper, tunable
 from wavefoundry.studies.diagram.part import Event, Told
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.symmetry import (
@@ -143,12 +144,9 @@ def _candidates(system: LatticeSystem, found: Sectors, seen: SectorSamples) -> l
     ]
 
 
-def tries_two(adapt: AdaptTable, tunable: bool) -> bool:
-    """Whether two sectors are tried where they cannot be told apart: by all of the method, or by its first rungs.
-
-    ``tunable``: whether there is a head to tune.
-    """
-    cheap = BOTH if tunable else BOTH[1:]
+def tries_two(adapt: AdaptTable, wavefunction: Wavefunction) -> bool:
+    """Whether two sectors are tried where they cannot be told apart: by all of the method, or by its first rungs."""
+    cheap = BOTH if tunable(wavefunction) else BOTH[1:]
     return adapt.method in BOTH or (adapt.method == "auto" and not set(cheap).isdisjoint(adapt.rungs))
 
 
@@ -190,8 +188,7 @@ def adapted(
     """
     if chosen is None:
         return adaptation(mapper(base), points, after)
-    tunable = hasattr(base.wavefunction.head, "with_weights")
-    orders = wanted(chosen, tries_two(adapt, tunable), len(points))
+    orders = wanted(chosen, tries_two(adapt, base.wavefunction), len(points))
     members = {number: [i for i, order in enumerate(orders) if number in order] for order in orders for number in order}
     states = in_sectors(base, chosen, list(members))
     if len(members) == 1:
@@ -306,8 +303,8 @@ def _labelled(number: int, done: Outputs) -> dict[str, Output]:
     return {name.removesuffix(label): output for name, output in done.items() if name.endswith(label)}
 
 
-def sector_words(chosen: Mapping[str, Any], points: Sequence[Mapping[str, float]], adapt: AdaptTable) -> str:
-    """The choice of sectors as one line of the log, with those that might as well be the lowest."""
+def sector_words(chosen: Mapping[str, Any], points: Sequence[Mapping[str, float]], two: bool) -> str:
+    """The choice of sectors as one line of the log, with those that might as well be the lowest; two: ``tries_two``."""
     mine = [one for one in chosen["candidates"] if one["sector"] == chosen["sector"]]
     words = f"projected on sector {chosen['sector']} by {chosen['images']} images"
     if mine:
@@ -325,7 +322,7 @@ def sector_words(chosen: Mapping[str, Any], points: Sequence[Mapping[str, float]
     for order, where in close.items():
         numbers, tried = (
             ", ".join(map(str, order)),
-            "the two lowest are tried" if tries_two(adapt, True) else "[adapt] sector tries one",
+            "the two lowest are tried" if two else "[adapt] sector tries one",
         )
         words += f"; the samples cannot tell {numbers} apart at {', '.join(where)}: {tried}"
     return words

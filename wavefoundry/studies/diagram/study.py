@@ -51,7 +51,7 @@ from wavefoundry.studies.diagram.pretraining import Trainer, Training, chunk_siz
 from wavefoundry.studies.diagram.records import zero_of
 from wavefoundry.studies.diagram.referencing import References
 from wavefoundry.studies.diagram.rivals import held_against
-from wavefoundry.studies.diagram.sectors import adapted, sector_of, sector_words
+from wavefoundry.studies.diagram.sectors import adapted, sector_of, sector_words, tries_two
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.task import Output, Outputs, Task
@@ -200,7 +200,8 @@ class DiagramStudy:
             meta = base_meta(self.described.model, spec.pretrain, record)
             if self._projects:
                 record["symmetry"] = sector_of(base, spec.adapt, spec.points_list(), self.near)
-                progress.say("adapt", sector_words(record["symmetry"], spec.points_list(), spec.adapt))
+                two = tries_two(spec.adapt, base.wavefunction)
+                progress.say("adapt", sector_words(record["symmetry"], spec.points_list(), two))
             progress.say("adapt", f"{spec.adapt.method} at {len(spec.points_list())} points")
             return Output(record, models={"base": (base_arrays(base), meta)})
         return self.adaptation(done).perform(name, done, progress)
