@@ -26,3 +26,21 @@ def forget_programs():
 
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_field_has_a_type():
+    """Whatever a test reads from a run holds no field that ``core.records`` does not name."""
+    from wavefoundry.artifacts import results
+    from wavefoundry.core import records
+
+    plain = results.check_summary
+
+    def checked(summary, path):
+        found = plain(summary, path)
+        assert not (left := sorted(set(records.unknown(records.parsed(found))))), f"fields without a type: {left}"
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "check_summary", checked)
+        yield

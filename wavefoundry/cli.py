@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -288,6 +289,23 @@ def inspect(
         for note in notes:
             screen.print(f"warning: {note}", style="yellow", markup=False)
     _leave_if_unusable(summary)
+
+
+class Described(StrEnum):
+    """What has a JSON schema."""
+
+    STUDY = "study"
+    SUMMARY = "summary"
+
+
+@app.command()
+def schema(
+    of: Annotated[Described, typer.Argument(help="A study file (TOML), or the summary.json of a run.")],
+) -> None:
+    """Print the JSON schema of study files, by which editors complete and check them, or of results."""
+    from wavefoundry.core import records
+
+    echo_json(studies_file.json_schema() if of is Described.STUDY else records.json_schema())
 
 
 @app.command()

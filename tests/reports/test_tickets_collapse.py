@@ -16,12 +16,19 @@ from wavefoundry.reports.tickets_collapse import collapse, collapse_figure, dist
 def summary(sites: int, law: int, unit: float, hidden: int = 4) -> dict:
     """A hunt whose error is a function of n / unit alone."""
     counts = [round(hidden * sites**2 * 0.8**k) for k in range(22)]
-    rounds = [{"n": n, "delta_per_site": 0.2 / (1 + (n / unit) ** 3)} for n in counts]
+    rounds = [
+        {"round": k, "n": n, "rho": n / sites, "density": n / counts[0], "energy": None, "energy_error": None}
+        | {"delta_per_site": 0.2 / (1 + (n / unit) ** 3)}
+        for k, n in enumerate(counts)
+    ]
+    system = {"model": "ising", "sites": sites, "extent": [sites], "periodic": True, "couplings": {"J": 1.0, "h": 2.0}}
+    system["lattice"] = {"size": [sites]}
     return {
         "kind": "tickets",
-        "system": {"model": "ising", "sites": sites, "lattice": {"size": [sites]}, "couplings": {"J": 1.0, "h": 2.0}},
+        "status": "complete",
+        "system": system,
         "parameters": {"prunable": counts[0]},
-        "laws": [{"law": "two weights per bond", "predicted": law}],
+        "laws": [{"law": "two weights per bond", "predicted": law, "found": None, "holds": None}],
         "rounds": rounds,
     }
 

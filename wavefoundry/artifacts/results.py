@@ -13,16 +13,11 @@ from wavefoundry.artifacts.layout import ARTIFACTS, SPEC, SUMMARY
 from wavefoundry.artifacts.manifest import check_schema
 from wavefoundry.artifacts.named import MODEL, STUDY, find, is_named
 from wavefoundry.artifacts.seal import is_run_folder, is_sealed, require_intact
+from wavefoundry.core import records
 from wavefoundry.core.errors import InputError, IntegrityError
 
 SCHEMA = 1
 """Newest schema of a summary that is read."""
-
-TABLES = ("points", "rounds", "molecules", "students", "seeds", "quantities")
-"""Keys that hold a list of records, in summaries of one kind or another."""
-
-RECORDS = ("pretrain", "system", "cost", "versions", "settings")
-"""Keys that hold one record."""
 
 
 def read_results(folder: Path) -> dict[str, Any] | None:
@@ -91,11 +86,8 @@ def check_summary(summary: Any, path: Path) -> dict[str, Any]:
         raise IntegrityError(f"{path} is damaged: it is not a JSON object")
     if "schema" in summary:
         check_schema(summary["schema"], SCHEMA, path)
-    for key in TABLES:
-        rows = summary.get(key)
-        if rows is not None and not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
-            raise IntegrityError(f"{path} is damaged: '{key}' is no list of records")
-    for key in RECORDS:
-        if not isinstance(summary.get(key), dict | None):
-            raise IntegrityError(f"{path} is damaged: '{key}' is no record")
+    try:
+        records.parsed(summary)
+    except InputError as error:
+        raise IntegrityError(f"{path} is damaged: {error}") from None
     return summary

@@ -8,6 +8,8 @@ library.
 from __future__ import annotations
 
 import copy
+import functools
+import operator
 import os
 import re
 import tomllib
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from wavefoundry.artifacts import overrides as overrides_of
 from wavefoundry.artifacts.named import find, is_named
@@ -65,6 +67,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """Defaults by preset and kind, used for keys the study file leaves out; desk is what the tables say."""
 PRESETS |= {name: PRESETS.get(name, {}) | {"tickets": values} for name, values in PUBLISHED.items()}
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of study files of every kind, for editors; what goes together is said where a file is read."""
+    return TypeAdapter(functools.reduce(operator.or_, KINDS.values())).json_schema()
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = None) -> Any:

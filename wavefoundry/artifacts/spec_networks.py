@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, WrapValidator, create_model
+from pydantic import Field, GetJsonSchemaHandler, WrapValidator, create_model
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from wavefoundry.artifacts.spec_tables import PARTS, SYMMETRY, Table, named
 from wavefoundry.core.expect import Problem
@@ -41,6 +42,18 @@ class WavefunctionTable(Table):
         default="features",
         description="with a list of symmetries: average the features over the images, or project the amplitude",
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The keys of every kind of network, for editors: which kind has which is said where a file is read."""
+        found = handler.resolve_ref_schema(handler(core_schema))
+        for network in NETWORKS.values():
+            own = create_model("Keys", **network.keys).model_json_schema()["properties"]  # type: ignore[call-overload]
+            for key, one in own.items():
+                known = found["properties"].setdefault(key, one)
+                if one not in (known, *known.get("anyOf", [])):
+                    found["properties"][key] = {"anyOf": [*known.get("anyOf", [known]), one]}
+        return found
 
     @property
     def network(self) -> Network:

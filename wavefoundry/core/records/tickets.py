@@ -1,0 +1,200 @@
+"""Records of tickets: rounds of pruning, masks on their own, jumps, laws."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from wavefoundry.core.records.common import Convergence, Cost, Judged, Number, Record, Seen, Summary
+
+
+class LatticeOf(Record):
+    """The Hamiltonian of the tickets."""
+
+    model: str = Field(description="its name")
+    sites: int = Field(description="number of spins")
+    extent: list[int] = Field(description="edges")
+    periodic: bool = Field(description="whether edges meet")
+    couplings: dict[str, float] = Field(description="by name")
+    lattice: dict[str, Any] = Field(default={}, description="`kind`, `size`, `periodic`")
+    title: str | None = Field(None, description="`[output] title`")
+
+
+class RoundReference(Record):
+    """What errors are taken against."""
+
+    energy: Number = Field(description="its value")
+    kind: str = Field(description='`"exact"` (closed form, Lanczos), `"given"`, `"none"`')
+
+
+class Round(Judged):
+    """One round of pruning; round 0 is the dense network."""
+
+    round: int = Field(description="its number")
+    n: int = Field(description="surviving prunable weights")
+    rho: float = Field(description="n per spin")
+    density: float = Field(description="share of the prunable weights that survives")
+    alive_neurons: dict[str, int] = Field(default={}, description="by layer")
+    energy: Number = Field(description="full sum, or mean local energy")
+    energy_error: Number = Field(description="standard error, 0 for a full sum")
+    energy_per_site: Number = Field(None, description="`energy` / sites")
+    relative_error: Number = Field(None, description="against `reference`")
+    delta_per_site: Number = Field(None, description="(E - E₀) / sites")
+    variance_per_site: Number = Field(None, description="⟨(H - E)²⟩ / sites")
+    v_score: Number = Field(None, description="as of a point of a diagram")
+    r_hat: Number = Field(None, description="as of a point of a diagram")
+    ess: Number = Field(None, description="as of a point of a diagram")
+    fidelity_previous: Number = Field(None, description="abs(⟨ψ|ψ'⟩)² with the round before")
+    fidelity_dense: Number = Field(None, description="the same with round 0")
+    observables: dict[str, Number] = Field(
+        default={}, description="`m_z`, `abs_m`, `m2`, `term_NAME`; `m_x`, or `star` and `plaquette`"
+    )
+    observable_errors: dict[str, Number] = Field(default={}, description="standard errors, 0 for a full sum")
+    convergence: Convergence | None = Field(
+        None,
+        description="the slope of the energy over the last fifth of its training: `gain`, its standard `error`, "
+        "`converged`; null for trainings of fewer than ten steps",
+    )
+    steps: int | None = Field(None, description="of its training")
+    rollbacks: int | None = Field(None, description="steps that were taken back")
+    cost: Cost | None = Field(None, description="resources of the round")
+
+
+class Isolated(Record):
+    """Masks of one round trained on their own. Deterministic experiments have one seed."""
+
+    round: int = Field(description="its number")
+    n: int = Field(description="weights")
+    variant: str = Field(description="which experiment")
+    steps: int = Field(description="of each training")
+    errors: list[Number] = Field(description="relative, of all seeds")
+    energies: list[Number] = Field(description="of all seeds")
+    mean: Number = Field(description="geometric, of the errors")
+    log_error: Number = Field(description="standard error of the mean of their logarithm")
+    rollbacks: int = Field(description="steps that were taken back, of all seeds")
+    verdicts: list[str] = Field(description="of all seeds")
+    converged: list[bool | None] = Field(description="of all seeds")
+
+
+class Jump(Record):
+    """A jump of the error."""
+
+    before: int = Field(alias="from", description="weights before it")
+    to: int = Field(description="weights after it")
+    round: int = Field(description="that ends it")
+    error_before: Number = Field(description="relative")
+    error_after: Number = Field(description="relative")
+    error_longer: Number = Field(description="the same after more steps")
+    confirmed: bool = Field(description="whether it stays a jump then")
+
+
+class Transferred(Judged):
+    """A ticket at other couplings."""
+
+    couplings: dict[str, float] = Field(description="by name")
+    n: int = Field(description="weights")
+    mask: str = Field(
+        description='`"dense"`, `"ticket"`, or `"random"`: as many weights at random, trained at home as long '
+        "as a round"
+    )
+    energy: Number = Field(None, description="there")
+    relative_error: Number = Field(None, description="against the exact energy there")
+    convergence: Convergence | None = Field(None, description="as of a round")
+
+
+class Onset(Record):
+    """The confirmed jump with the lowest fidelity."""
+
+    n: int = Field(description="weights before it")
+    next_n: int = Field(description="weights after it")
+    rho: float = Field(description="`n` per spin")
+    ratio: Number = Field(description="of the errors, after more steps and before")
+    fidelity: Number = Field(description="with the round before")
+    dip_over_usual: Number = Field(description="fidelity lost over that of the rounds around")
+    changes: dict[str, Number] = Field(description="of observables")
+
+
+class Cut(Record):
+    """Is it a transition?"""
+
+    word: str = Field(description='`"first-order-like"`, `"steep, not decided"`, `"smooth"` or `"not looked at"`')
+    n: int | None = Field(None, description="weights before the cut it is about")
+    next_n: int | None = Field(None, description="weights after it")
+    round: int | None = Field(None, description="that ends it")
+    growth: Number = Field(None, description="of the error there")
+    expected: Number = Field(None, description="growth that the power law around makes one expect")
+    signs: dict[str, Seen] = Field(
+        default={}, description="`kink`, `fidelity`, `observables`, `training`, `seeds`, each `{seen, why}`"
+    )
+    reasons: list[str] = Field(default=[], description="in words")
+
+
+class Law(Record):
+    """A conjectured onset beside the one that was found."""
+
+    law: str = Field(description="its name")
+    predicted: int = Field(description="weights")
+    found: list[int] | None = Field(description="`[next_n, n]`")
+    holds: bool | None = Field(description="whether it lies between the two")
+
+
+class TicketsSummary(Summary):
+    """The result of a study of kind `tickets`."""
+
+    kind: Literal["tickets"] = Field(description='kind of study: `"tickets"`')
+    system: LatticeOf | None = Field(
+        None, description="`model`, `sites`, `extent`, `periodic`, `couplings` by name, `lattice`, `title`"
+    )
+    parameters: dict[str, int] = Field(default={}, description="`total` weights, and how many of them are `prunable`")
+    reference: RoundReference | None = Field(
+        None,
+        description='`energy` that errors are taken against, and its `kind`: `"exact"` (closed form, '
+        'Lanczos), `"given"`, `"none"`',
+    )
+    energy_by: str | None = Field(None, description='`"full sum"` or `"samples"`')
+    rounds: list[Round] = Field(description="one [record per round](#a-round); round 0 is the dense network")
+    isolation: list[Isolated] = Field(
+        default=[],
+        description="one record per isolated round and variant: `round`, `n`, `variant`, `steps`, `errors` "
+        "and `energies` of all seeds, `mean` (geometric) of the errors, `log_error` (standard "
+        "error of the mean of their logarithm), `rollbacks`, `verdicts`, `converged`. "
+        "Deterministic experiments have one seed",
+    )
+    jumps: list[Jump] = Field(
+        default=[],
+        description="jumps of the error: `from`, `to` (weights), `round`, `error_before`, `error_after`, "
+        "`error_longer`, `confirmed`",
+    )
+    transfer: list[Transferred] = Field(
+        default=[],
+        description='`couplings`, `n`, `mask` (`"dense"`, `"ticket"`, or `"random"`: as many weights at '
+        "random, trained at home as long as a round), energies, errors, `convergence` and the "
+        "verdict",
+    )
+    fit: dict[str, Any] = Field(
+        default={},
+        description="`boundaries` (ascending in n), `exponents`, `intervals` (of both, at `level`), `residual`",
+    )
+    onset: Onset | None = Field(
+        None,
+        description="the confirmed jump with the lowest fidelity: `n`, `next_n`, `rho`, `ratio`, `fidelity`, "
+        "`dip_over_usual`, `changes` of observables; null without one, and for a smooth hunt",
+    )
+    transition: Cut | None = Field(
+        None,
+        description='is it a transition? `word`: `"first-order-like"`, `"steep, not decided"`, `"smooth"` or '
+        '`"not looked at"`; `n`, `next_n`, `round` of the cut it is about, `growth` of the error '
+        "there and the growth that the power law around makes one `expected`; `signs`: `kink`, "
+        "`fidelity`, `observables`, `training`, `seeds`, each `{seen, why}` (`seen` is null where "
+        "it is not known); `reasons`",
+    )
+    laws: list[Law] = Field(default=[], description="`law`, `predicted` (weights), `found` (`[next_n, n]`), `holds`")
+    explain: dict[str, Any] = Field(
+        default={},
+        description="of the network before the onset (else of the last round): `n`, `units` (`unit`, `sites`, "
+        "`weights`, `kind`, `parity`, `coupling`), `kinds`, `covered`, `bond_couplings`, "
+        "`odd_plaquettes` (`[odd, all]`); `by_round`",
+    )
+    verdict: str | None = Field(None, description="`transition` as one sentence")
+    hunt_cost: Cost | None = Field(None, description="resources of the rounds alone")
