@@ -26,7 +26,7 @@ from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.unitary_map import basis
 from wavefoundry.problems.landscapes import suite
 from wavefoundry.studies.emulation.curriculum import Trajectories
-from wavefoundry.studies.emulation.distill import distill_on, plan_of
+from wavefoundry.studies.emulation.distill import Start, distill_on, plan_of
 from wavefoundry.studies.emulation.evaluation import evaluate, overview
 from wavefoundry.studies.emulation.student import Student
 from wavefoundry.studies.emulation.truth import LEAD, Reference, reference
@@ -104,7 +104,7 @@ def main() -> None:
         say(f"frame step {factor * data.frame_step:.2f} ...")
         emulator, model = stretched(student, factor * data.frame_step)
         plan = plan_of("unitary", learning_rate=1e-3, seed=arguments.seed, **(usual or {"steps": 800, "polish": 8}))
-        student = distill_on(thinned(data, factor), model, plan, Progress(), start=emulator)
+        student = distill_on(thinned(data, factor), model, plan, Progress(), start=Start(emulator))
         rows.append(row("stretched", student, truth))
     keys = ("student", "kcut", "frame_step", *MEASURED, "cpu_seconds")
     cells = [[f"{r[key]:.6f}" if key.startswith("corr") else r[key] for key in keys] for r in rows]

@@ -57,7 +57,7 @@ def test_missing_numbers_are_null_and_unknown_fields_pass_but_are_seen():
     assert isinstance(found, records.DiagramSummary)
     assert found.points[0].energy == -1.0 and found.points[0].energy_error is None
     assert sorted(records.unknown(found)) == ["later", "points[].cost.joule", "points[].new"]
-    assert type(records.parsed(summary(kind="of my own"))) is records.Summary
+    assert type(records.parsed(summary(kind="of my own"))) is records.OtherSummary
 
 
 def test_every_kind_of_study_has_types_of_its_own():

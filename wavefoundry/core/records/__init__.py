@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.records.common import Record, Summary
+from wavefoundry.core.records.common import OtherSummary, Record, Summary
 from wavefoundry.core.records.diagram import DiagramSummary
 from wavefoundry.core.records.emulation import EmulationSummary
 from wavefoundry.core.records.molecules import MoleculesSummary
@@ -28,7 +28,7 @@ SUMMARIES: dict[str, type[Summary]] = {
     "emulation": EmulationSummary,
     "seeds": SeedsSummary,
 }
-"""The form of a summary by kind; one of another kind has the outer form alone."""
+"""The form of a summary by kind; of another kind, that is ``OtherSummary``."""
 
 
 def parsed(summary: Mapping[str, Any]) -> Summary:
@@ -38,7 +38,7 @@ def parsed(summary: Mapping[str, Any]) -> Summary:
         InputError: something in it has another form; the message names the first place.
     """
     kind = summary.get("kind", "diagram")  # the first releases wrote diagrams alone, and no kind
-    model = SUMMARIES.get(kind, Summary) if isinstance(kind, str) else Summary
+    model = SUMMARIES.get(kind, OtherSummary) if isinstance(kind, str) else OtherSummary
     try:
         return model.model_validate({"kind": kind, **summary})
     except ValidationError as error:

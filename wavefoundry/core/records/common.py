@@ -78,7 +78,6 @@ class Summary(Record):
     """The outer form of `summary.json`, the same for every kind of study."""
 
     version: int = Field(1, alias="schema", description="version of this layout, now 1")
-    kind: str = Field(description="kind of study")
     status: Status = Field(description="how the run ended; a run that was stopped has no `summary.json` yet")
     why: str | None = Field(None, description='where `status` is not `"complete"`: the reason')
     title: str | None = Field(None, description="`[output] title`")
@@ -97,3 +96,9 @@ class Summary(Record):
     finished: str | None = Field(
         None, description="when the run came to its end, ISO 8601 in UTC; absent from results in Python"
     )
+
+
+class OtherSummary(Summary):
+    """That of a kind of study without types of its own."""
+
+    kind: str = Field(description="kind of study")

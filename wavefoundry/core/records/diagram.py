@@ -327,7 +327,7 @@ class Curve(Record):
 class Transition(Record):
     """Where one method sees the transition. The shift by the finite size is not in the error."""
 
-    coupling: str = Field(description="its name")
+    coupling: str | None = Field(description="its name; null where no coupling varies")
     value: Number = Field(description="null where nothing is claimed")
     error: Number = Field(description="of `value`")
     method: str = Field(description="its name")

@@ -99,7 +99,9 @@ class Transferred(Judged):
         "as a round"
     )
     energy: Number = Field(None, description="there")
+    energy_error: Number = Field(None, description="standard error")
     relative_error: Number = Field(None, description="against the exact energy there")
+    variance_per_site: Number = Field(None, description="as of a round")
     convergence: Convergence | None = Field(None, description="as of a round")
 
 

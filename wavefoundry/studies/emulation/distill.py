@@ -16,12 +16,13 @@ from wavefoundry.core import tree
 from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.types import Process, Run
-from wavefoundry.engine.supervised import Recipe, block_of, gauss_newton, optimiser, supervised
+from wavefoundry.engine.supervised import Loss, Recipe, block_of, gauss_newton, optimiser, supervised
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.emulator import Emulator
 from wavefoundry.models.windowed import Windowed
 from wavefoundry.studies.emulation.batches import Pair, Pairs, Window, Windows, check_window
 from wavefoundry.studies.emulation.curriculum import Trajectories
+from wavefoundry.studies.emulation.pruning import Mask, masked
 from wavefoundry.studies.emulation.scope import scope_of
 from wavefoundry.studies.emulation.student import Student
 from wavefoundry.studies.progress import Pace, Progress
@@ -42,6 +43,13 @@ class Plan(NamedTuple):
     recipe: Recipe
     polish: int = 0
     seed: int = 0
+
+
+class Start(NamedTuple):
+    """What a training begins with: weights, and which of them are trained (those outside the mask are zero)."""
+
+    emulator: Emulator
+    mask: Mask = {}
 
 
 PAPER_STEPS = {567: 900_000, 2646: 5_290_000}
@@ -141,8 +149,13 @@ class Phase(NamedTuple):
     weight: float = 1.0  # rough cost of a step, to foresee the end
 
 
-def phases_of(emulator: Emulator, data: Trajectories, plan: Plan) -> list[Phase]:
-    """What a student goes through.
+def _sparse_machine(static: Any, recipe: Recipe, loss: Loss, mask: Mask) -> Machine:
+    """The first-order training of what a mask leaves: weights outside have no gradient and stay zero."""
+    return _machine(supervised(static, lambda model, batch: loss(masked(model, mask), batch), optimiser(recipe)))
+
+
+def phases_of(emulator: Emulator, data: Trajectories, plan: Plan, mask: Mask) -> list[Phase]:
+    """What a student goes through; a pruned one makes no Gauss-Newton steps.
 
     Raises:
         InputError: a window larger than the box, Gauss-Newton steps for too many weights.
@@ -151,12 +164,14 @@ def phases_of(emulator: Emulator, data: Trajectories, plan: Plan) -> list[Phase]
     recipe, block = plan.recipe, min(BLOCK, plan.recipe.steps)
     if isinstance(emulator, Windowed):
         windows = Windows(data, recipe.batch, plan.seed, emulator.points, emulator.history)
-        return [Phase("windows", _windows_machine(static, recipe), windows, recipe.steps, block)]
+        sparse = _sparse_machine(static, recipe, window_loss, mask) if mask else None
+        return [Phase("windows", sparse or _windows_machine(static, recipe), windows, recipe.steps, block)]
     spacing = data.grid.spacing
     check_window(emulator.reach(), data.grid.n)
     pairs = Pairs(data, recipe.batch, plan.seed)
-    found = [Phase("frames", _frames_machine(static, recipe, spacing), pairs, recipe.steps, block)]
-    if plan.polish:
+    sparse = _sparse_machine(static, recipe, pair_loss(spacing), mask) if mask else None
+    found = [Phase("frames", sparse or _frames_machine(static, recipe, spacing), pairs, recipe.steps, block)]
+    if plan.polish and not mask:
         if tree.count(emulator) > MAX_POLISHED:
             why = f"the model has {tree.count(emulator)} weights, Gauss-Newton steps are for up to {MAX_POLISHED}"
             raise InputError(f"polish = {plan.polish} is not possible", where=emulator.kind, why=why, fix="polish = 0")
@@ -261,22 +276,23 @@ def distill_on(
     *,
     name: str = "student",
     probe: Probe | None = None,
-    start: Emulator | None = None,
+    start: Start | None = None,
     report: bool = True,
 ) -> Student:
     """Train a student on frames that are there.
 
     Args:
         data: the frames. model: the emulator in words. plan: settings.
-        progress, name, probe, report: as for ``Training``. start: gives it weights to begin with.
+        progress, name, probe, report: as for ``Training``. start: weights to begin with.
 
     Raises:
         InputError: a window larger than the box, options that do not exist.
         PhysicsError: the training diverged.
     """
     key = jax.random.fold_in(jax.random.key(plan.seed), 0)
-    emulator = start if start is not None else model.build(key, frame_step=data.frame_step)
-    training = Training(emulator, phases_of(emulator, data, plan), progress, name, probe, report)
+    begin = start or Start(model.build(key, frame_step=data.frame_step))
+    phases = phases_of(begin.emulator, data, plan, begin.mask)
+    training = Training(begin.emulator, phases, progress, name, probe, report)
     emulator = training.through()
     record = {
         "steps": plan.recipe.steps,
@@ -287,7 +303,7 @@ def distill_on(
         "probes": training.probes,
         "cost": progress.cost().to_dict(),
     }
-    return Student(emulator, model, data.grid, data.frame_step, scope_of(data), record)
+    return Student(emulator, model, data.grid, data.frame_step, scope_of(data), record, mask=begin.mask)
 
 
 def _thinned(losses: list[list[float]], most: int = 200) -> list[list[float]]:

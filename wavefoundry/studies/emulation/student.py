@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from wavefoundry.problems.schrodinger import Laplacian, Solver, solve
 from wavefoundry.problems.wavepackets import state_of
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.emulation.batches import check_window
+from wavefoundry.studies.emulation.pruning import Mask, masked, smaller
 from wavefoundry.studies.emulation.scope import beyond, scope_doubts
 
 EDGE_SHARE = 1e-6
@@ -43,7 +45,7 @@ class Student(Shown):
 
     ``scope`` says what it was trained on: lowest and highest potential, roughness by octaves of the wave number,
     momentum that holds all but 1e-4 of the probability, number of runs (``studies.scope``). ``record`` says how: steps,
-    losses, cost.
+    losses, cost. ``mask``: of a pruned student, which weights are left, by name.
     """
 
     emulator: Emulator
@@ -53,6 +55,7 @@ class Student(Shown):
     scope: dict[str, Any]
     record: dict[str, Any] = dataclasses.field(default_factory=dict)
     laplacian: Laplacian = "spectral"
+    mask: Mask = dataclasses.field(default_factory=dict)
 
     def _card(self) -> Card:
         grid, runs = self.grid, self.scope.get("runs")
@@ -60,12 +63,35 @@ class Student(Shown):
             ("grid", f"{grid.n} points over {grid.length:g}, a frame every {self.frame_step:g}"),
             ("trained on", "" if runs is None else f"{runs} runs"),
         ]
-        return Card(f"Student: {self.model.kind}, {self.parameters} weights", facts)
+        left = f"{self.survivors} of " if self.mask else ""
+        return Card(f"Student: {self.model.kind}, {left}{self.parameters} weights", facts)
 
     @property
     def parameters(self) -> int:
         """Number of weights."""
         return tree.count(self.emulator)
+
+    @property
+    def survivors(self) -> int:
+        """Number of weights that pruning has left; all of them in a dense student."""
+        return self.parameters - sum(int(np.sum(~np.asarray(kept))) for kept in self.mask.values())
+
+    def pruned(self, *, below: float | None = None, share: float | None = None, layers: Sequence[str] = ()) -> Student:
+        """The student with its smallest weights set to zero.
+
+        ``wf.distill(curriculum, start=student)`` trains those that are left; the others stay zero.
+
+        Args:
+            below: weights of a smaller magnitude go.
+            share: or this share of the weights, the smallest ones, from 0 to 1.
+            layers: patterns of names such as ``"frame.*"`` or ``"*.kernel"``; without any all weights. What was pruned
+                before stays so.
+
+        Raises:
+            InputError: neither or both of ``below`` and ``share``, a pattern without a match, or nothing left.
+        """
+        mask = smaller(self.emulator, self.mask, below, share, layers)
+        return dataclasses.replace(self, emulator=masked(self.emulator, mask), mask=mask)
 
     @property
     def history(self) -> int:
@@ -226,7 +252,8 @@ def pack(student: Student) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "laplacian": student.laplacian,
         "record": student.record,
     }
-    return tree.to_arrays(student.emulator, "emulator"), meta
+    kept = {f"mask/{name}": np.asarray(one, np.uint8) for name, one in student.mask.items()}
+    return tree.to_arrays(student.emulator, "emulator") | kept, meta
 
 
 def unpack(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> Student:
@@ -238,8 +265,9 @@ def unpack(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> Student:
     model = EmulatorSpec(meta["student"]["kind"], tuple(sorted(meta["student"]["options"].items())))
     empty = model.build(jax.random.key(0), frame_step=meta["frame_step"])
     emulator = tree.from_arrays(empty, arrays, "emulator")
-    grid = Grid1D(**meta["grid"])
-    return Student(emulator, model, grid, meta["frame_step"], meta["scope"], meta["record"], meta["laplacian"])
+    mask = {name.removeprefix("mask/"): one.astype(bool) for name, one in arrays.items() if name.startswith("mask/")}
+    grid, rest = Grid1D(**meta["grid"]), (meta["frame_step"], meta["scope"], meta["record"], meta["laplacian"])
+    return Student(emulator, model, grid, *rest, mask)
 
 
 def load_student(path: str | Path) -> Student:

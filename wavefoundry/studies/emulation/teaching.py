@@ -19,7 +19,7 @@ from wavefoundry.problems.landscapes import Item, suite
 from wavefoundry.reports import cards, shown
 from wavefoundry.studies.emulation import ablation, diagnostics, evaluation
 from wavefoundry.studies.emulation.curriculum import Curriculum, Trajectories
-from wavefoundry.studies.emulation.distill import Plan, distill_on, plan_of
+from wavefoundry.studies.emulation.distill import Plan, Start, distill_on, plan_of
 from wavefoundry.studies.emulation.student import Student, load_student
 from wavefoundry.studies.emulation.truth import Reference, goals_of, reference, sharpen
 from wavefoundry.studies.progress import Context, Progress
@@ -88,6 +88,7 @@ def distill(
     curriculum: Curriculum | Trajectories,
     model: EmulatorSpec | None = None,
     *,
+    start: Student | None = None,
     cache_dir: str | Path | None = None,
     progress: bool = False,
     on_event: Callable[[dict[str, Any]], None] | None = None,
@@ -98,6 +99,7 @@ def distill(
     Args:
         curriculum: ``Curriculum.preset("default")``, one of your own, or frames that ``generate`` returned.
         model: ``models.unitary()`` (default), ``kernel``, ``gru``, ``dense``, ``conv`` or ``linear``.
+        start: a student to go on from; the zeros of one that was ``pruned`` stay.
         cache_dir: keep the teacher's frames there and stream them from disk.
         progress: show progress lines.
         on_event: receives progress events as plain dicts.
@@ -113,15 +115,31 @@ def distill(
     """
     from wavefoundry.reports.live import view
 
-    model = as_emulator(model or EmulatorSpec("unitary"))
+    model = as_emulator(model or EmulatorSpec("unitary")) if start is None else _started(start, curriculum, model)
     with view(quiet=not progress) as show:
         context = Context(lambda event: (show(event), on_event(event) if on_event else None)[0])
         plan = _plan(model, len(_runs(curriculum)), settings, "wf.distill")  # before anything expensive
         keep_programs()
         data = _frames(curriculum, cache_dir, context)
         laplacian = curriculum.solver.laplacian if isinstance(curriculum, Curriculum) else "spectral"
-        student = distill_on(data, model, plan, Progress(context), name=model.kind)
+        begin = None if start is None else Start(start.emulator, start.mask)
+        student = distill_on(data, model, plan, Progress(context), name=model.kind, start=begin)
         return dataclasses.replace(student, laplacian=laplacian)
+
+
+def _started(start: Student, curriculum: Curriculum | Trajectories, model: EmulatorSpec | None) -> EmulatorSpec:
+    """The model of a student that is trained further."""
+    _check_student(start, "wf.distill: start")
+    if model is not None and as_emulator(model) != start.model:
+        why = f"it is a {start.model.kind} student with the options {dict(start.model.options)}"
+        raise InputError("the model is not that of start", where="wf.distill", why=why, fix="leave the model out")
+    _runs(curriculum)
+    pairs = {"dx": (curriculum.grid.dx, start.grid.dx), "frame_step": (curriculum.frame_step, start.frame_step)}
+    for name, (ours, theirs) in pairs.items():
+        if abs(ours / theirs - 1) > 1e-9:
+            why = f"{name} = {ours:g} there, {theirs:g} in the student"
+            raise InputError("the curriculum does not fit the student", where="wf.distill: start", why=why)
+    return start.model
 
 
 def _check_student(student: Any, where: str) -> None:

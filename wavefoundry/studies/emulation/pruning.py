@@ -1,0 +1,82 @@
+"""Students with fewer weights: which of them stay, by magnitude, and how they are held at zero."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wavefoundry.core import tree
+from wavefoundry.core.errors import InputError
+from wavefoundry.models.emulator import Emulator
+
+Mask = Mapping[str, np.ndarray]
+"""Which weights are left, by the name of their array; arrays that are whole are left out."""
+WHERE = "student.pruned"
+
+
+def weights_of(emulator: Emulator) -> dict[str, np.ndarray]:
+    """The arrays of weights by name, as ``frame.kernel``."""
+    arrays = tree.to_arrays(eqx.filter(emulator, eqx.is_inexact_array))
+    return dict(zip(names_of(emulator), arrays.values(), strict=True))
+
+
+def names_of(emulator: Emulator) -> list[str]:
+    """Names of the arrays of weights, in the order of the leaves."""
+    found = jax.tree_util.tree_leaves_with_path(eqx.filter(emulator, eqx.is_inexact_array))
+    return [jax.tree_util.keystr(path).lstrip(".").removeprefix("network.") for path, _ in found]
+
+
+def masked(emulator: Emulator, mask: Mask) -> Emulator:
+    """The emulator with zeros where weights were pruned; differentiable, so that these have no gradient."""
+    if not mask:
+        return emulator
+    params, rest = eqx.partition(emulator, eqx.is_inexact_array)
+    leaves, structure = jax.tree.flatten(params)
+    kept = [
+        leaf * jnp.asarray(mask[name], leaf.dtype) if name in mask else leaf
+        for name, leaf in zip(names_of(emulator), leaves, strict=True)
+    ]
+    return eqx.combine(jax.tree.unflatten(structure, kept), rest)
+
+
+def smaller(emulator: Emulator, mask: Mask, below: float | None, share: float | None, layers: Sequence[str]) -> Mask:
+    """What is left once the smallest weights are gone, see ``Student.pruned``."""
+    if (below is None) == (share is None):
+        raise InputError("one of below and share is needed", where=WHERE, fix="below=1e-3, or share=0.5")
+    weights = weights_of(emulator)
+    if isinstance(layers, str):
+        fix = f'layers=["{layers}"]'
+        raise InputError("layers is a text", where=WHERE, why="it is a list of patterns", fix=fix)
+    for pattern in layers:
+        if not fnmatch.filter(weights, pattern):
+            why = f"weights here: {', '.join(weights)}"
+            raise InputError(f"no weights are called {pattern!r}", where=f"{WHERE}: layers", why=why)
+    chosen = [name for name in weights if not layers or any(fnmatch.fnmatch(name, one) for one in layers)]
+    kept = {name: np.array(mask.get(name, np.ones(array.shape, bool))) for name, array in weights.items()}
+    limit = _number(below, "below", math.inf) if share is None else _limit(weights, kept, chosen, share)
+    for name in chosen:
+        kept[name] &= np.abs(weights[name]) >= limit
+    if not any(kept[name].any() for name in chosen):
+        raise InputError("no weight would be left", where=WHERE, why=f"none has a magnitude of {limit:g} or more")
+    return {name: one for name, one in kept.items() if not one.all()}
+
+
+def _limit(weights: Mapping[str, np.ndarray], kept: Mask, chosen: Sequence[str], share: float) -> float:
+    """The magnitude below which a share of the surviving weights lies."""
+    sizes = np.sort(np.concatenate([np.abs(weights[name])[kept[name]] for name in chosen]))
+    gone = round(_number(share, "share", 1.0) * len(sizes))
+    return math.inf if gone == len(sizes) else float(sizes[gone])
+
+
+def _number(value: Any, name: str, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= most:
+        why = "a number from 0" + (f" to {most:g}" if math.isfinite(most) else "")
+        raise InputError(f"{name} = {value!r} is not possible", where=WHERE, why=why)
+    return float(value)
