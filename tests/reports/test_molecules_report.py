@@ -226,3 +226,9 @@ def test_the_table_for_other_programs():
     head, *rows = write_csv([molecules_lines.numbers(record) for record in records]).splitlines()
     assert len(rows) == 6 and "reference.value" in head and "error_mha" in head and "dipole.value" in head
     assert "density" not in head and "geometry" not in head and records == summary()["molecules"]
+
+
+def test_every_figure_scrolls_by_itself_where_the_screen_is_narrow():
+    page = render(summary(), [])
+    figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
+    assert figures and all('<div class="drawing"><svg' in figure for figure in figures)
