@@ -263,7 +263,7 @@ def _mapped(bases: list[Pretrained], asked: _Asked, references: References, prog
         held: dict[str, Any] = {}
         if asked.rivals is not None:
             mine, tables = (single.records(done), single.cost(done)), (table, judged, asked.rivals)
-            held = {"baselines": api_rivals.comparison(bases[0], build, tables, mine, context, references)}
+            held = {"baselines": api_rivals.comparison(bases[0], build, tables, mine, context, references, asked.how)}
     used = {"adapt": table, "evaluate": judged, "reference": references.table}
     settings = {name: one.model_dump(mode="json", exclude_none=True) for name, one in used.items()}
     first, *others = [record for _, record in starts]

@@ -52,13 +52,15 @@ def comparison(
     mine: tuple[Sequence[Mapping[str, Any]], Cost],
     context: Context,
     references: References,
+    how: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Do the rivals of a map, and hold it against them.
 
     Args:
         base: ``Pretrained``. build: its network anew, from its description, a system and settings. tables: [adapt],
             [evaluate] and [baselines]. mine: records and cost of the map. context: of the run.
-        references: what energies are held against.
+        references: what energies are held against. how: what stands in place of the natural gradient, of the map and
+            so of its rivals.
     """
     adapt, evaluate, table = tables
     system, settings = base.system, base.settings
@@ -69,7 +71,7 @@ def comparison(
 
     chunk = chunk_size(base.wavefunction, system, 512)
     given = conditioned(base.model, system, base.wavefunction.real, list(adapt.points))
-    kit = Kit(system, network, settings, adapt, evaluate, grid(adapt.points), at, chunk, references, given)
+    kit = Kit(system, network, settings, adapt, evaluate, grid(adapt.points), at, chunk, references, given, how)
     rest = base.base.convergence
     given = Output({"rest": None if rest is None else rest.stored()}, base_arrays(base.base))
     rivals = Rivals(kit, table, None, given)

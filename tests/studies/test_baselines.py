@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optax
 import pytest
 
 import wavefoundry as wf
@@ -157,6 +158,17 @@ def test_python_holds_a_map_against_rivals():
     for baselines in wrong:
         with pytest.raises(InputError, match="scratch|names no rivals|pretrain.at"):
             wf.map(base, {"h": [0.8]}, baselines=baselines)
+
+
+def test_rivals_are_trained_by_the_optimiser_of_the_map():
+    """One that does nothing: the network from scratch stays as it began, near the energy -h N of equal amplitudes."""
+    model = wf.models.vit(width=8, layers=1, heads=2, patch=2)
+    base = wf.pretrain(wf.lattice.ising_chain(8), model, steps=30)
+    quick: dict[str, Any] = {"full_steps": 5, "evaluate": {"samples": 512, "chains": 32}, "baselines": ["scratch"]}
+    diagram = wf.map(base, {"h": [0.8]}, "full", optimiser=optax.sgd(0.0), **quick)
+    ours, scratch = diagram.summary["baselines"]["methods"]
+    assert ours["energy"][0] < -9.0  # as pre-trained; the ground state has -9.37
+    assert scratch["energy"][0] > -8.0
 
 
 def record(energy: float, error: float, relative: float, cost: float = 2.0, **more: Any) -> dict[str, Any]:

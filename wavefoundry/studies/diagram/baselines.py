@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -36,7 +36,7 @@ from wavefoundry.studies.diagram.adapting import Adapted
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.part import Event, Part
-from wavefoundry.studies.diagram.pretraining import Trainer
+from wavefoundry.studies.diagram.pretraining import Trainer, Training
 from wavefoundry.studies.diagram.records import failed_record
 from wavefoundry.studies.diagram.referencing import References
 from wavefoundry.studies.diagram.sectors import adapted, in_sectors, sector_of
@@ -70,6 +70,12 @@ class Kit:
     chunk: int
     references: References | None = None
     conditioned: Callable[[int], Wavefunction] | None = None
+    how: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # see ``make_mapper``
+
+    def training(self, table: PretrainTable | None = None) -> Training:
+        """How rivals are trained: as the points are, also with an optimiser or a sampler of the user's own."""
+        found = training_of(table or self.table, self.system.extent, self.chunk, 20)
+        return dataclasses.replace(found, options=found.options._replace(**self.how))
 
     def foundation(self) -> Kit:
         """The same with a network that is given the couplings, to be trained at several of them together."""
@@ -87,7 +93,8 @@ class Kit:
 
     def mapper(self, base: Base, adapt: AdaptTable, by_sum: bool = False) -> Mapper:
         """Adapts a base as it is."""
-        return make_mapper(base, adapt, self.evaluate, self.table, self.chunk, self.references, by_sum=by_sum)
+        shared = (self.evaluate, self.table, self.chunk, self.references)
+        return make_mapper(base, adapt, *shared, by_sum=by_sum, how=self.how)
 
     def adapted(self, base: Base, adapt: AdaptTable, by_sum: bool = False) -> Adapted:
         """The points from a base; projected on their sectors where the study projects."""
@@ -131,8 +138,7 @@ class Rival:
             return self.adaptation(done).perform(name, done, progress)
         kit = self.kit
         if self.trained:
-            training = training_of(kit.table, kit.system.extent, kit.chunk, 20)
-            base = pretrain(kit.first(), kit.system.at(**kit.at[0]), kit.at, training, kit.table, progress)
+            base = pretrain(kit.first(), kit.system.at(**kit.at[0]), kit.at, kit.training(), kit.table, progress)
         else:
             base = untrained(kit)
         return Output({"rest": None if base.convergence is None else base.convergence.stored()}, base_arrays(base))
@@ -175,9 +181,8 @@ class Scratch:
         kit, point = self.kit, self.kit.points[int(name.removeprefix("point/"))]
         system, table = kit.system.at(**point), kit.table.model_copy(update={"warm_start": None})
         first, trainer = kit.first(), self._trained_by()
-        training = training_of(table, system.extent, kit.chunk, 20)
         try:
-            base = pretrain(first, system, [point], training, table, progress, trainer)
+            base = pretrain(first, system, [point], kit.training(table), table, progress, trainer)
             adapt = kit.adapt.model_copy(update={"method": "zero-shot"})
             record = kit.measured(base, adapt)
         except PhysicsError as error:
@@ -190,8 +195,7 @@ class Scratch:
     def _trained_by(self) -> Trainer:
         if self._trainer is None:
             kit, first = self.kit, self.kit.first()
-            training = training_of(kit.table, kit.system.extent, kit.chunk, 20)
-            _, training = listing(first, kit.system, training, kit.table)
+            _, training = listing(first, kit.system, kit.training(), kit.table)
             params, static = eqx.partition(first, eqx.is_array)
             self._trainer = Trainer(static, tree.all_weights(params), training, kit.system.sites)
         return self._trainer
@@ -218,7 +222,7 @@ def untrained(kit: Kit) -> Base:
     """A network with random weights, and samples of it."""
     system, wavefunction = kit.system.at(**kit.at[0]), kit.first()
     key, count = jax.random.fold_in(jax.random.key(kit.table.seed), 2), kit.table.walkers
-    listed, _ = listing(wavefunction, system, training_of(kit.table, system.extent, kit.chunk, 20), kit.table)
+    listed, _ = listing(wavefunction, system, kit.training(), kit.table)
     family = system.family([{}])
     if listed is not None:
         return Base(system, wavefunction, sample_listed(wavefunction, family, listed.states, key, count, kit.chunk))
