@@ -13,7 +13,6 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -52,6 +51,11 @@ def _kinds(start: str) -> list[str]:
 def _presets(start: str) -> list[str]:
     """Completions of a preset."""
     return [preset for preset in studies_file.PRESETS if preset.startswith(start)]
+
+
+def _forms(start: str) -> list[str]:
+    """Completions of what has a JSON schema."""
+    return [form for form in ("study", "summary") if form.startswith(start)]
 
 
 def _sinks(start: str) -> list[str]:
@@ -291,21 +295,22 @@ def inspect(
     _leave_if_unusable(summary)
 
 
-class Described(StrEnum):
-    """What has a JSON schema."""
-
-    STUDY = "study"
-    SUMMARY = "summary"
-
-
 @app.command()
 def schema(
-    of: Annotated[Described, typer.Argument(help="A study file (TOML), or the summary.json of a run.")],
+    of: Annotated[
+        str,
+        typer.Argument(help="study: a study file (TOML); summary: the summary.json of a run.", autocompletion=_forms),
+    ],
 ) -> None:
     """Print the JSON schema of study files, by which editors complete and check them, or of results."""
     from wavefoundry.core import records
+    from wavefoundry.core.words import near
 
-    echo_json(studies_file.json_schema() if of is Described.STUDY else records.json_schema())
+    known = {"study": studies_file.json_schema, "summary": records.json_schema}
+    if of not in known:
+        what, why = f"there is no schema {of!r:.60}", f"known: {', '.join(known)}"
+        raise InputError(what, where="argument OF", why=why, fix=near(of, known))
+    echo_json(known[of]())
 
 
 @app.command()

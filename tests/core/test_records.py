@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from wavefoundry.artifacts import spec
+from wavefoundry.cli import main
 from wavefoundry.core import records
 from wavefoundry.core.errors import InputError
 
@@ -88,6 +89,15 @@ def test_every_study_file_here_follows_the_schema_of_studies(path: Path):
 
 def check_tables(kind: str) -> set[str]:
     return set(spec.KINDS[kind].model_fields)
+
+
+def test_the_command_prints_both_schemas_and_refuses_others(capsys: pytest.CaptureFixture[str]):
+    for form, made in (("study", spec.json_schema()), ("summary", records.json_schema())):
+        assert main(["schema", form]) == 0
+        assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(made))
+    assert main(["schema", "studdy"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and "there is no schema 'studdy'" in shown.err and "did you mean 'study'?" in shown.err
 
 
 def test_an_editor_learns_the_keys_of_every_network():
