@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from wavefoundry.adapt import head as tuning
-from wavefoundry.adapt.head import Rules, Tuned, cotangents, direction, metric_at, tune_many
+from wavefoundry.adapt.head import Rules, Tuned, cotangents, direction, metric_at, tuned_on
 from wavefoundry.adapt.pool import Pool, fill, log_psi
 from wavefoundry.core import tree
 from wavefoundry.engine.gradient import centred_rows, log_jacobian, natural_gradient, select
@@ -155,9 +155,10 @@ class Drawn:
         return self.exact.energy(self.exact.amplitudes(self.head.with_weights(weights), self.all.local.z), couplings)
 
     def tune(self, pool: Pool, rules: Rules, points: list[dict[str, float]], starts: Any = None) -> Tuned:
-        couplings = jnp.stack([self.system.at(**point).couplings for point in points])
-        starts = jnp.stack([self.head.weights()] * len(points)) if starts is None else starts
-        return tune_many(self.system, self.head, starts, couplings, pool, rules)
+        starts = [self.head.weights()] * len(points) if starts is None else starts
+        couplings = [self.system.at(**point).couplings for point in points]
+        pairs = zip(starts, couplings, strict=True)
+        return tree.stack([tuned_on(self.system, self.head, start, one, pool, rules) for start, one in pairs])
 
 
 @pytest.fixture(scope="module")
@@ -223,18 +224,6 @@ def test_tuning_applies_the_natural_gradient(ising: Drawn):
     update, _ = fresh_direction(t, u, jnp.full(64, 1 / 64), local, rules.shift)
     np.testing.assert_allclose(tuned.weights[0], ising.head.weights() - 0.01 * update, rtol=1e-10, atol=1e-12)
     assert int(tuned.steps[0]) == 2 and float(tuned.gain[0]) > 0
-
-
-def test_several_couplings_together_are_several_alone(ising: Drawn):
-    """Heads tuned in one program stop at different steps and do not influence each other."""
-    pool, points = ising.pool(256, seed=3), [{"h": 0.9}, {"h": 0.3, "J": 3.0}, {"h": 0.02, "J": 0.02}]
-    rules = RULES._replace(learning_rate=0.05, steps=15)
-    together = ising.tune(pool, rules, points)
-    assert len(set(np.asarray(together.steps).tolist())) > 1
-    for k, point in enumerate(points):
-        alone = ising.tune(pool, rules, [point])
-        for a, b in zip(alone, together, strict=True):
-            np.testing.assert_allclose(a[0], b[k], rtol=1e-9, atol=1e-11)
 
 
 def test_a_stale_pool_is_reported_and_never_returned(ising: Drawn):

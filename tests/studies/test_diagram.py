@@ -18,7 +18,7 @@ from scipy import stats
 
 import wavefoundry as wf
 from tests.small import ISING_8
-from wavefoundry.adapt.head import tune_many
+from wavefoundry.adapt.head import tuned_on
 from wavefoundry.artifacts import signals
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.artifacts.bundles import read_bundle
@@ -171,10 +171,10 @@ def test_a_head_that_fresh_samples_show_worse_is_given_up(
     """Heads spoilt after tuning: the untuned state is reported instead, and that more was to be gained."""
 
     def spoilt(*args: Any) -> Any:
-        tuned = tune_many(*args)
+        tuned = tuned_on(*args)
         return tuned._replace(weights=3 * tuned.weights, gain=tuned.gain + 1.0)
 
-    monkeypatch.setattr("wavefoundry.studies.diagram.points.tune_many", spoilt)
+    monkeypatch.setattr("wavefoundry.studies.diagram.points.tuned_on", spoilt)
     points = run_study(study(), tmp_path / "out")["points"]
     for before, after in zip(finished(ZERO).points, points, strict=True):
         assert after["energy"] < before["energy"] + 5 * np.hypot(before["energy_error"], after["energy_error"])

@@ -322,16 +322,11 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
 
 @eqx.filter_jit
 @on_devices
-def tune_many(system: System, head: Head, starts: Array, couplings: Array, pool: Pool, rules: Rules) -> Tuned:
-    """Tune the heads of several couplings on one pool, one after the other in one program.
+def tuned_on(system: System, head: Head, start: Array, couplings: Array, pool: Pool, rules: Rules) -> Tuned:
+    """``tune`` as one compiled program, the same for every coupling.
 
-    Args:
-        system: any member of the family. head: structure of the head (its weights are not used).
-        starts: (G, width+1, hidden). couplings: (G, terms). pool: shared by all. rules: settings.
-
-    Returns:
-        ``Tuned`` with leading axis G.
+    Several couplings of a pool are tuned one after the other: where a CPU shows itself as several devices, a batched
+    factorisation inside a loop waits for threads that wait for it. Nor does a head at rest go on computing until the
+    last one has come to rest.
     """
-    # One after the other: where a CPU shows itself as several devices, a batched factorisation inside a loop waits for
-    # threads that wait for it. Nor does a head at rest go on computing until the last one has come to rest.
-    return jax.lax.map(lambda one: tune(system, head, one[0], one[1], pool, rules), (starts, couplings))
+    return tune(system, head, start, couplings, pool, rules)

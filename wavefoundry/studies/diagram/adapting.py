@@ -205,8 +205,6 @@ class HeadAdaptation(Adaptation):
         super().__init__(*args)
         self._pools: dict[int, Pool] = {}
         self._most = POOLS
-        # the first wave is tuned as wide as the widest one will be: all programs are compiled with the first point
-        self._wide = any(len(wave.points) > 1 for wave in self.plan)
 
     def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
         """The samples of the base, then wave by wave: tuning, and the points."""
@@ -250,8 +248,7 @@ class HeadAdaptation(Adaptation):
         wave = self.plan[number]
         warm, pool = self.parent(wave.parent, done)
         systems = [self._system(i) for i in wave.points]
-        wide = self._wide and number == 0
-        tuned = jax.block_until_ready(self.mapper.tune_wave(systems, warm, pool, wide))
+        tuned = jax.block_until_ready(self.mapper.tune_wave(systems, warm, pool))
         weights = [np.asarray(one.weights) for one in tuned]
         start = np.asarray(warm.weights, weights[0].dtype)
         arrays = {

@@ -187,10 +187,10 @@ class Mapper:
         """Starting configurations for ``chains`` chains from those of the pre-training, repeated as needed."""
         return jax.tree.map(lambda a: a[jnp.arange(chains) % a.shape[0]], x)
 
-    def tune_wave(self, systems: list[LatticeSystem], warm: WarmStart, pool: Pool, wide: bool) -> list[Tuned]:
+    def tune_wave(self, systems: list[LatticeSystem], warm: WarmStart, pool: Pool) -> list[Tuned]:
         """First tuning of all points of a wave on their parent's pool."""
         starts = [jnp.asarray(warm.weights)] * len(systems)
-        return self.tools.tune(self.base.system, starts, [s.couplings for s in systems], pool, wide)
+        return self.tools.tune(self.base.system, starts, [s.couplings for s in systems], pool)
 
 
 def convergence_of(found: Convergence | None) -> dict[str, Any]:

@@ -17,9 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from wavefoundry.adapt.head import Rules, Tuned, tune_many
+from wavefoundry.adapt.head import Rules, Tuned, tuned_on
 from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample, sample_listed
-from wavefoundry.core import tree
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.guided import Guide
 from wavefoundry.models.heads import with_head_weights
@@ -30,7 +29,7 @@ from wavefoundry.studies.diagram.records import MOVED, Estimator, Measured, move
 from wavefoundry.studies.progress import Progress
 
 WIDTH = 2
-"""Heads tuned at once on one pool: along a line of couplings, one on either side."""
+"""Heads tuned on one pool of another point: along a line of couplings, one on either side."""
 
 
 class WarmStart(NamedTuple):
@@ -123,25 +122,20 @@ class HeadTools:
         head: Any = self.with_weights(weights).head
         return resample(key, old, head, self.layout.chains, self.family.extent)
 
-    def tune(
-        self, system: LatticeSystem, starts: list[Array], couplings: list[Array], pool: Pool, wide: bool = False
-    ) -> list[Tuned]:
-        """Tune several heads on one pool; one head alone or padded to a fixed width: two programs at most.
+    def tune(self, system: LatticeSystem, starts: list[Array], couplings: list[Array], pool: Pool) -> list[Tuned]:
+        """Tune several heads on one pool, one after the other."""
+        return [self._tuned(system, *one, pool) for one in zip(starts, couplings, strict=True)]
 
-        Args:
-            wide: pad even a single head, so that the wider program is compiled now and not later.
-        """
-        width = 1 if len(starts) == 1 and not wide else WIDTH
-        pad = [0] * (width - len(starts))
+    def _tuned(self, system: LatticeSystem, start: Array, couplings: Array, pool: Pool) -> Tuned:
         # one precision, as tuned heads have it: a pre-trained float32 head would compile a program of its own
-        heads = [jnp.asarray(np.asarray(start, np.float64)) for start in starts]
-        a, c = (jnp.stack([*values, *[values[0] for _ in pad]]) for values in (heads, couplings))
+        begin, couplings = jnp.asarray(np.asarray(start, np.float64)), jnp.asarray(couplings)
         # energies without a unit: the rates of the rules act on them
-        units = jnp.array([energy_unit(eqx.tree_at(lambda s: s.couplings, system, one)) for one in c])
-        tuned = tune_many(system, self.wavefunction.head, a, c / units[:, None], pool, self.rules)  # type: ignore[arg-type]
-        scaled = {name: getattr(tuned, name) * units for name in ("energy", "held_out", "gain", "gain_error")}
-        tuned = tuned._replace(**scaled)
-        return [tree.take(tuned, i) for i in range(len(starts))]
+        unit = energy_unit(eqx.tree_at(lambda s: s.couplings, system, couplings))
+        head: Any = self.wavefunction.head
+        tuned = tuned_on(system, head, begin, couplings / unit, pool, self.rules)
+        return tuned._replace(
+            **{name: getattr(tuned, name) * unit for name in ("energy", "held_out", "gain", "gain_error")}
+        )
 
 
 class Start(NamedTuple):
