@@ -25,6 +25,7 @@ from wavefoundry.artifacts.target import check_early
 from wavefoundry.cli_output import console, echo_json, hush, inspect_bundle, internal_error, output_failed, read_run
 from wavefoundry.core.cores import ask_for
 from wavefoundry.core.errors import InputError, Interrupted, WavefoundryError
+from wavefoundry.core.expect import one_of
 
 if TYPE_CHECKING:
     from wavefoundry.studies.workers import Crew
@@ -297,20 +298,13 @@ def inspect(
 
 @app.command()
 def schema(
-    of: Annotated[
-        str,
-        typer.Argument(help="study: a study file (TOML); summary: the summary.json of a run.", autocompletion=_forms),
-    ],
+    of: Annotated[str, typer.Argument(help="study (a file) or summary (of a run).", autocompletion=_forms)],
 ) -> None:
     """Print the JSON schema of study files, by which editors complete and check them, or of results."""
     from wavefoundry.core import records
-    from wavefoundry.core.words import near
 
     known = {"study": studies_file.json_schema, "summary": records.json_schema}
-    if of not in known:
-        what, why = f"there is no schema {of!r:.60}", f"known: {', '.join(known)}"
-        raise InputError(what, where="argument OF", why=why, fix=near(of, known))
-    echo_json(known[of]())
+    echo_json(known[one_of(of, known, f"there is no schema {of!r:.60}", where="argument OF")]())
 
 
 @app.command()

@@ -22,7 +22,7 @@ def summary(sites: int, law: int, unit: float, hidden: int = 4) -> dict:
         for k, n in enumerate(counts)
     ]
     system = {"model": "ising", "sites": sites, "extent": [sites], "periodic": True, "couplings": {"J": 1.0, "h": 2.0}}
-    system["lattice"] = {"size": [sites]}
+    system["lattice"] = {"kind": "chain", "size": [sites], "periodic": True}
     return {
         "kind": "tickets",
         "status": "complete",

@@ -6,7 +6,6 @@ kept. Weights that pruning never touches (biases, norms, heads, ...) are always 
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +14,9 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, PyTree
 
+from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.words import matching
 
 Flags = Bool[np.ndarray, " P"]
 
@@ -100,19 +101,17 @@ def layout(wavefunction: PyTree, layers: Sequence[str] = ()) -> Layout:
     for path, leaf in jax.tree_util.tree_leaves_with_path(wavefunction):
         if not eqx.is_inexact_array(leaf):
             continue
-        name = jax.tree_util.keystr(path).replace("[", ".").replace("]", "").replace("'", "").strip(".")
         if leaf.ndim >= 2:
-            found.append(Layer(name, start, tuple(leaf.shape)))
+            found.append(Layer(tree.name_of(path), start, tuple(leaf.shape)))
         start += leaf.size
     found = [layer for layer in found if layer.name.rsplit(".", 1)[-1] == "kernel"] or found
     kernels = [layer.name for layer in found]
-    for pattern in layers:
-        if not fnmatch.filter(kernels, pattern):
-            raise InputError(
-                f"no layer is called {pattern!r}", where="prune.layers", why=f"layers here: {', '.join(kernels)}"
-            )
     if layers:
-        found = [layer for layer in found if any(fnmatch.fnmatch(layer.name, pattern) for pattern in layers)]
+        why = f"layers here: {', '.join(kernels)}"
+        named = matching(
+            layers, kernels, lambda one: InputError(f"no layer is called {one!r}", where="prune.layers", why=why)
+        )
+        found = [layer for layer in found if layer.name in named]
     else:
         found = [layer for layer in found if "embedding" not in layer.name and not layer.name.startswith("head")]
     if not found:

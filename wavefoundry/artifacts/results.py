@@ -13,7 +13,6 @@ from wavefoundry.artifacts.layout import ARTIFACTS, SPEC, SUMMARY
 from wavefoundry.artifacts.manifest import check_schema
 from wavefoundry.artifacts.named import MODEL, STUDY, find, is_named
 from wavefoundry.artifacts.seal import is_run_folder, is_sealed, require_intact
-from wavefoundry.core import records
 from wavefoundry.core.errors import InputError, IntegrityError
 
 SCHEMA = 1
@@ -86,6 +85,8 @@ def check_summary(summary: Any, path: Path) -> dict[str, Any]:
         raise IntegrityError(f"{path} is damaged: it is not a JSON object")
     if "schema" in summary:
         check_schema(summary["schema"], SCHEMA, path)
+    from wavefoundry.core import records  # half a hundred types, for which no other command should wait
+
     try:
         records.parsed(summary)
     except InputError as error:

@@ -29,6 +29,7 @@ from wavefoundry.artifacts.spec_molecules import PAPER as PAPER_MOLECULES
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
 from wavefoundry.artifacts.spec_tickets import DESK, PUBLISHED, TicketsSpec, preset_for
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import one_of
 from wavefoundry.core.hamiltonians import check_local, read_local
 from wavefoundry.core.networks import COMMON, NETWORKS
 from wavefoundry.core.reading import read_file
@@ -258,9 +259,8 @@ def template(kind: str, prefix: str = "") -> str:
         InputError: when there is none for this kind.
     """
     known = [name for name in KINDS if (TEMPLATES / f"{prefix}{name}.toml").is_file()]
-    if kind not in known:
-        what = f"there is no {'demonstration' if prefix else 'template'} {short(kind)}"
-        raise InputError(what, where="argument KIND", why=f"known: {', '.join(known)}", fix=near(kind, known))
+    what = f"there is no {'demonstration' if prefix else 'template'} {short(kind)}"
+    one_of(kind, known, what, where="argument KIND")
     return (TEMPLATES / f"{prefix}{kind}.toml").read_text(encoding="utf-8")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.words import near
 
 
 class Problem(NamedTuple):
@@ -71,3 +72,14 @@ def edges_of(extent: Any, where: str) -> tuple[int, ...]:
     if len(plain) not in (1, 2):
         raise InputError(f"a lattice with {len(plain)} edges is not possible", where=where, why="it has one or two")
     return tuple(int(edge) for edge in plain)
+
+
+def one_of(name: str, known: Collection[str], what: str, *, where: str) -> str:
+    """A name that is known.
+
+    Raises:
+        InputError: it is not; ``what`` says so, and a near miss is pointed out.
+    """
+    if name not in known:
+        raise InputError(what, where=where, why=f"known: {', '.join(known)}", fix=near(name, known))
+    return name

@@ -29,6 +29,11 @@ def to_arrays(tree: PyTree, prefix: str = "") -> dict[str, np.ndarray]:
     return out
 
 
+def name_of(path: Any) -> str:
+    """The name of a leaf as users write it: ``backbone.blocks.0.kernel``."""
+    return jax.tree_util.keystr(path).replace("[", ".").replace("]", "").replace("'", "").strip(".")
+
+
 def from_arrays(template: PyTree, arrays: dict[str, np.ndarray], prefix: str = "") -> PyTree:
     """Put stored arrays back into a pytree of the same structure.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import fnmatch
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 CUTOFF = 0.65
 """Smallest likeness (difflib's ratio) of a near miss."""
@@ -51,3 +52,15 @@ def near(word: str, known: Iterable[str]) -> str:
         longer = [name for name in by_lower if len(name) > SHORT]
         found = difflib.get_close_matches(lower, longer, n=1, cutoff=CUTOFF)
     return f"did you mean '{by_lower[found[0]]}'?" if found else ""
+
+
+def matching(patterns: Sequence[str], names: Sequence[str], refusal: Callable[[str], Exception]) -> list[str]:
+    """The names that fit one of some patterns such as ``"orbitals*"``, in their order.
+
+    Raises:
+        Exception: what ``refusal`` makes of the first pattern that fits no name.
+    """
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise refusal(pattern)
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]

@@ -16,7 +16,7 @@ Status = Literal["complete", "partial", "failed"]
 class Record(BaseModel):
     """A JSON object with known fields; those of a newer release pass unread."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, protected_namespaces=(), defer_build=True)
 
 
 class Cost(Record):
@@ -72,6 +72,25 @@ class Seen(Record):
 
     seen: bool | None = Field(description="null where it is not known")
     why: str = Field(description="in words")
+
+
+class Shape(Record):
+    """A lattice in words."""
+
+    kind: str = Field(description="its name")
+    size: list[int] | int = Field(description="cells along each axis")
+    periodic: bool = Field(description="whether edges meet")
+
+
+class Lattice(Record):
+    """The Hamiltonian of a lattice, but for its couplings."""
+
+    model: str = Field(description='`"ising"`, ..., or the name given to `from_netket`, by default `"custom"`')
+    sites: int | None = Field(None, description="their number")
+    extent: list[int] = Field(default=[], description="edges, `[L]` or `[Lx, Ly]`")
+    periodic: bool | None = Field(None, description="whether edges meet")
+    lattice: Shape | None = Field(None, description="`kind`, `size`, `periodic`")
+    title: str | None = Field(None, description="`[output] title`")
 
 
 class Summary(Record):

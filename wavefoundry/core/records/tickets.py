@@ -6,19 +6,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from wavefoundry.core.records.common import Convergence, Cost, Judged, Number, Record, Seen, Summary
+from wavefoundry.core.records.common import Convergence, Cost, Judged, Lattice, Number, Record, Seen, Summary
 
 
-class LatticeOf(Record):
+class System(Lattice):
     """The Hamiltonian of the tickets."""
 
-    model: str = Field(description="its name")
-    sites: int = Field(description="number of spins")
-    extent: list[int] = Field(description="edges")
-    periodic: bool = Field(description="whether edges meet")
+    sites: int = Field(description="number of spins")  # pyright: ignore[reportIncompatibleVariableOverride]
+    extent: list[int] = Field(description="edges, `[L]` or `[Lx, Ly]`")
+    periodic: bool = Field(description="whether edges meet")  # pyright: ignore[reportIncompatibleVariableOverride]
     couplings: dict[str, float] = Field(description="by name")
-    lattice: dict[str, Any] = Field(default={}, description="`kind`, `size`, `periodic`")
-    title: str | None = Field(None, description="`[output] title`")
 
 
 class RoundReference(Record):
@@ -145,7 +142,7 @@ class TicketsSummary(Summary):
     """The result of a study of kind `tickets`."""
 
     kind: Literal["tickets"] = Field(description='kind of study: `"tickets"`')
-    system: LatticeOf | None = Field(
+    system: System | None = Field(
         None, description="`model`, `sites`, `extent`, `periodic`, `couplings` by name, `lattice`, `title`"
     )
     parameters: dict[str, int] = Field(default={}, description="`total` weights, and how many of them are `prunable`")

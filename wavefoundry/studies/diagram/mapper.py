@@ -189,8 +189,7 @@ class Mapper:
 
     def tune_wave(self, systems: list[LatticeSystem], warm: WarmStart, pool: Pool) -> list[Tuned]:
         """First tuning of all points of a wave on their parent's pool."""
-        starts = [jnp.asarray(warm.weights)] * len(systems)
-        return self.tools.tune(self.base.system, starts, [s.couplings for s in systems], pool)
+        return [self.tools.tune(self.base.system, warm.weights, system.couplings, pool) for system in systems]
 
 
 def convergence_of(found: Convergence | None) -> dict[str, Any]:

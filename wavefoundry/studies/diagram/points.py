@@ -122,13 +122,10 @@ class HeadTools:
         head: Any = self.with_weights(weights).head
         return resample(key, old, head, self.layout.chains, self.family.extent)
 
-    def tune(self, system: LatticeSystem, starts: list[Array], couplings: list[Array], pool: Pool) -> list[Tuned]:
-        """Tune several heads on one pool, one after the other."""
-        return [self._tuned(system, *one, pool) for one in zip(starts, couplings, strict=True)]
-
-    def _tuned(self, system: LatticeSystem, start: Array, couplings: Array, pool: Pool) -> Tuned:
+    def tune(self, system: LatticeSystem, start: Any, couplings: Array, pool: Pool) -> Tuned:
+        """Tune a head on a pool, from given weights (width+1, hidden)."""
         # one precision, as tuned heads have it: a pre-trained float32 head would compile a program of its own
-        begin, couplings = jnp.asarray(np.asarray(start, np.float64)), jnp.asarray(couplings)
+        begin = jnp.asarray(np.asarray(start, np.float64))
         # energies without a unit: the rates of the rules act on them
         unit = energy_unit(eqx.tree_at(lambda s: s.couplings, system, couplings))
         head: Any = self.wavefunction.head
@@ -255,7 +252,7 @@ def adapt_point(
         )
         if (worse and rounds.draws > 1) or rounds.draws >= tools.rounds:
             break
-        (tuned,) = tools.tune(system, [rounds.weights], [jnp.asarray(couplings)], now.pool)
+        tuned = tools.tune(system, rounds.weights, jnp.asarray(couplings), now.pool)
         gain, error = float(tuned.gain), float(tuned.gain_error)
         rounds.held_out = float(tuned.held_out)
         if not np.isfinite(gain) or gain < max(2 * error, tools.tolerance * abs(now.energy)):

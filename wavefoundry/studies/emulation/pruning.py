@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.words import matching
 from wavefoundry.models.emulator import Emulator
 
 Mask = Mapping[str, np.ndarray]
@@ -30,7 +30,7 @@ def weights_of(emulator: Emulator) -> dict[str, np.ndarray]:
 def names_of(emulator: Emulator) -> list[str]:
     """Names of the arrays of weights, in the order of the leaves."""
     found = jax.tree_util.tree_leaves_with_path(eqx.filter(emulator, eqx.is_inexact_array))
-    return [jax.tree_util.keystr(path).lstrip(".").removeprefix("network.") for path, _ in found]
+    return [tree.name_of(path).removeprefix("network.") for path, _ in found]
 
 
 def masked(emulator: Emulator, mask: Mask) -> Emulator:
@@ -54,11 +54,12 @@ def smaller(emulator: Emulator, mask: Mask, below: float | None, share: float | 
     if isinstance(layers, str):
         fix = f'layers=["{layers}"]'
         raise InputError("layers is a text", where=WHERE, why="it is a list of patterns", fix=fix)
-    for pattern in layers:
-        if not fnmatch.filter(weights, pattern):
-            why = f"weights here: {', '.join(weights)}"
-            raise InputError(f"no weights are called {pattern!r}", where=f"{WHERE}: layers", why=why)
-    chosen = [name for name in weights if not layers or any(fnmatch.fnmatch(name, one) for one in layers)]
+    why = f"weights here: {', '.join(weights)}"
+    chosen = matching(
+        layers or ["*"],
+        [*weights],
+        lambda one: InputError(f"no weights are called {one!r}", where=f"{WHERE}: layers", why=why),
+    )
     kept = {name: np.array(mask.get(name, np.ones(array.shape, bool))) for name, array in weights.items()}
     limit = _number(below, "below", math.inf) if share is None else _limit(weights, kept, chosen, share)
     for name in chosen:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import functools
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +22,7 @@ from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.types import Run
+from wavefoundry.core.words import matching
 from wavefoundry.engine import families as engine
 from wavefoundry.engine.sampling import Walkers
 from wavefoundry.studies.molecules.curve import Curve, reached
@@ -97,19 +96,14 @@ def selection(params: PyTree, tuned: Sequence[str]) -> PyTree[bool]:
     everything = tree.all_weights(params)
     if not tuned:
         return everything
-    names = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-    for pattern in tuned:
-        if not fnmatch.filter(names, pattern):
-            known = ", ".join(sorted({name.split(".")[0] for name in names}))
-            why = f"names begin with {known}"
-            raise InputError(f"no weights are called {pattern}", where="adapt.layers", why=why, fix='"orbitals*"')
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf and any(fnmatch.fnmatchcase(_name(path), pattern) for pattern in tuned), everything
-    )
+    names = [tree.name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
 
+    def refusal(pattern: str) -> InputError:
+        why = f"names begin with {', '.join(sorted({name.split('.')[0] for name in names}))}"
+        return InputError(f"no weights are called {pattern}", where="adapt.layers", why=why, fix='"orbitals*"')
 
-def _name(path: Any) -> str:
-    return re.sub(r"\[(\w+)\]", r".\1", jax.tree_util.keystr(path)).lstrip(".")
+    chosen = set(matching(tuned, names, refusal))
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: leaf and tree.name_of(path) in chosen, everything)
 
 
 class Trainer:
