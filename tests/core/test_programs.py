@@ -7,6 +7,8 @@ import sys
 import zlib
 from pathlib import Path
 
+import equinox as eqx
+import jax
 import pytest
 
 from wavefoundry.core import programs
@@ -65,3 +67,21 @@ def test_damaged_and_old_programs_are_removed(tmp_path, monkeypatch):
     assert names() == {"newer", "in the making"}
     monkeypatch.setattr(programs, "_whole", lambda path: pytest.fail("what was seen is not read again"))
     programs.tidy(tmp_path)
+
+
+def test_what_was_made_of_equal_settings_is_given_again():
+    made = []
+
+    @programs.once
+    def make(static, rate, *, listed=False):
+        made.append((static, rate, listed))
+        return lambda: rate
+
+    network = [eqx.partition(eqx.nn.Linear(2, 3, key=jax.random.key(n)), eqx.is_array)[1] for n in range(2)]
+    other = eqx.partition(eqx.nn.Linear(2, 4, key=jax.random.key(0)), eqx.is_array)[1]
+    assert make(network[0], 0.1) is make(network[1], 0.1)
+    assert make(network[0], 0.1) is not make(other, 0.1)
+    assert make(network[0], 0.2)() == 0.2 and make(network[0], 0.2, listed=True) is not make(network[0], 0.2)
+    assert len(made) == 4
+    whole = eqx.nn.Linear(2, 3, key=jax.random.key(0))  # arrays have no value to be known by
+    assert make(whole, 0.1) is not make(whole, 0.1)

@@ -66,6 +66,18 @@ def optimised(full: FullSum) -> tuple[Any, np.ndarray]:
     return run, np.concatenate(energies)
 
 
+def test_equal_settings_are_the_same_programs(full: FullSum):
+    """A second training of the same network, in whatever study, is not traced again."""
+    other = FullSum()
+    assert other.static is not full.static
+    run, family = full.start(1.0)
+    full.block(run, family, decay(0.05, 1e-4, 5))
+    traced = full.block._cache_size()
+    run, family = other.start(0.7, seed=3)
+    other.block(run, family, decay(0.02, 1e-3, 5))
+    assert other.block._cache_size() == traced > 0
+
+
 def test_full_sum_reaches_the_closed_form(full: FullSum, optimised: tuple):
     """No sampling noise: what is left is the last of the convergence, and never below the exact energy."""
     run, energies = optimised

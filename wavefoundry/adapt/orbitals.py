@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from wavefoundry.core.programs import once
 from wavefoundry.core.types import Process, Run
 from wavefoundry.engine.families import Moves, sample, start
 from wavefoundry.engine.sampling import Walkers, over_family
@@ -37,6 +38,7 @@ def mismatch(wavefunction: Any, system: ElectronSystem, x: Float[Array, "S n 3"]
     return jnp.mean(jax.vmap(one)(x))
 
 
+@once
 def matching(static: PyTree, moves: Moves) -> Process:
     """Adam on the orbitals of all members of all families, with samples of the Hartree-Fock determinants.
 

@@ -19,6 +19,7 @@ from wavefoundry.adapt.orbitals import matching
 from wavefoundry.core import tree
 from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.molecule import Molecule
+from wavefoundry.core.programs import once
 from wavefoundry.core.types import Process, Run
 from wavefoundry.engine import families as engine
 from wavefoundry.engine import laplacian
@@ -170,11 +171,11 @@ def schedule(
     The rate is lr / (1 + t / decay); where the ``total`` number of steps of the training is given, it falls linearly to
     zero over the last ``tail`` of them, which averages the noise of the samples out. The damping is constant.
     """
-    t = first + jnp.arange(steps)
+    t = first + np.arange(steps)
     rate = learning_rate / (1 + t / decay)
     if total:
-        rate = rate * jnp.clip((total - t) / max(tail * total, 1.0), 0.0, 1.0)
-    return Schedule(rate, jnp.full(steps, shift, float))
+        rate = rate * np.clip((total - t) / max(tail * total, 1.0), 0.0, 1.0)
+    return Schedule(jnp.asarray(rate), jnp.asarray(np.full(steps, shift, float)))
 
 
 def pretraining(static: PyTree, options: TrainOptions) -> Process:
@@ -201,6 +202,7 @@ def training(static: PyTree, trainable: PyTree, options: TrainOptions) -> Proces
     return engine.stacked(static, trainable, settings)
 
 
+@once
 def pretraining_block(process: Process) -> Any:
     """``block(run, families, learning_rates) -> (Run, losses)``: one compiled loop; axis 0 = steps."""
 
@@ -212,6 +214,7 @@ def pretraining_block(process: Process) -> Any:
     return block
 
 
+@once
 def training_block(process: Process) -> Any:
     """``block(run, families, schedule) -> (Run, Info)``: one compiled loop; axis 0 = steps."""
 

@@ -1,12 +1,19 @@
-"""Compiled programs kept on disk: compiling takes longer than many a study, and the next one needs the same."""
+"""Compiled programs kept: compiling takes longer than many a study, and the next one needs the same.
+
+Within a process what makes programs of equal settings gives the same ones again (``once``), so that they are not even
+traced anew; from one process to the next they are kept on disk.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import jax
 
@@ -17,6 +24,27 @@ LARGEST = 2**30
 QUICK = 0.2
 """Seconds of compiling below which a program is not worth a file."""
 _SUFFIX, _SEEN = "-cache", ".seen"
+_MADE = 32
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def once(make: F) -> F:
+    """A function that, called with equal arguments, gives what it has made before; for functions to be compiled.
+
+    JAX knows a function by its identity: one made anew is traced and compiled anew. The last ``_MADE`` are remembered.
+    Arguments that cannot be told apart by value, such as pytrees with arrays, are simply passed on.
+    """
+    kept = functools.lru_cache(maxsize=_MADE)(make)
+
+    @functools.wraps(make)
+    def remembered(*args: Any, **kwargs: Any) -> Any:
+        try:
+            hash((args, tuple(kwargs.items())))
+        except TypeError:
+            return make(*args, **kwargs)
+        return kept(*args, **kwargs)
+
+    return remembered  # type: ignore[return-value]
 
 
 def folder() -> Path | None:

@@ -62,6 +62,15 @@ def from_arrays(template: PyTree, arrays: dict[str, np.ndarray], prefix: str = "
     return jax.tree_util.tree_map_with_path(restore, template)
 
 
+def rows(x: PyTree, index: Any) -> PyTree:
+    """Some of the leading axis of every array, taken on the host: it is not worth compiled programs.
+
+    Args:
+        x: arrays. index: whatever indexes an axis.
+    """
+    return jax.tree.map(lambda a: np.asarray(a)[index], x)
+
+
 def head_only(wavefunction: PyTree) -> PyTree[bool]:
     """Selection that trains the head and freezes everything else."""
     nothing = jax.tree.map(lambda _: False, wavefunction)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from wavefoundry.core.programs import once
 from wavefoundry.core.types import Process, Run, System
 from wavefoundry.engine.gradient import Selection, centred_rows, log_jacobian, natural_gradient, select
 from wavefoundry.engine.langevin import langevin
@@ -164,6 +165,7 @@ class _Part(NamedTuple):
     info: FamilyInfo
 
 
+@once
 def stacked(static: PyTree, trainable: PyTree, options: Options) -> Process:
     """Optimisation of one wavefunction for several families.
 

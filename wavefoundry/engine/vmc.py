@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import on_devices
+from wavefoundry.core.programs import once
 from wavefoundry.core.types import Process, Run, System, Wavefunction
 from wavefoundry.engine.drawing import Options, Sampled, drawn, local_energies, mixed_energies, moved_on, sampled
 from wavefoundry.engine.gradient import (
@@ -200,6 +201,7 @@ def direction(
     return Direction(update, shift, jnp.linalg.norm(change), change), chain
 
 
+@once
 def variational(static: PyTree, trainable: PyTree, options: Options, listed: bool = False) -> Process:
     """Variational optimisation of a wavefunction for one system or a family.
 
@@ -262,6 +264,7 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
     return Process(init, step)
 
 
+@once
 def block_of(process: Process) -> Any:
     """Several steps in one compiled loop: ``block(run, family, schedule) -> (run, infos)``, axis 0 = steps.
 
@@ -289,5 +292,5 @@ def block_of(process: Process) -> Any:
 
 def decay(learning_rate: float, shift: float, steps: int, tail: float = 0.4) -> Schedule:
     """Constant learning rate, then linear to zero over the last ``tail`` of the steps: it averages the noise out."""
-    left = (steps - jnp.arange(steps)) / max(tail * steps, 1.0)
-    return Schedule(learning_rate * jnp.minimum(1.0, left), jnp.full(steps, shift))
+    left = (steps - np.arange(steps)) / max(tail * steps, 1.0)
+    return Schedule(jnp.asarray(learning_rate * np.minimum(1.0, left)), jnp.asarray(np.full(steps, shift)))

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import mapped
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.types import Local, Psi, System, Wavefunction
+from wavefoundry.core.types import Connected, Local, Psi, System, Wavefunction
 from wavefoundry.problems import exact
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
@@ -80,6 +80,11 @@ class EnumeratedSystem(System):
         return self.lattice.contract(head, local)
 
 
+@jax.jit
+def _connected(system: LatticeSystem, states: Array) -> Connected:
+    return jax.lax.map(system.connected, states, batch_size=1024)
+
+
 def enumerate_states(system: LatticeSystem) -> EnumeratedSystem:
     """List all configurations of a lattice system.
 
@@ -94,7 +99,7 @@ def enumerate_states(system: LatticeSystem) -> EnumeratedSystem:
             fix='use sampling = "metropolis"',
         )
     states = exact.basis(system.hilbert)
-    connected = jax.lax.map(system.connected, jnp.asarray(states), batch_size=1024)
+    connected = _connected(system, states)
     powers = 2 ** np.arange(system.sites, dtype=np.int64)
     codes = (states > 0) @ powers
     order = np.argsort(codes)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import jax
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.lattices import LATTICES, plain
@@ -18,7 +19,6 @@ from wavefoundry.core.verdict import Reference
 from wavefoundry.problems.measures import Diagonal, Measure, exact_of
 
 if TYPE_CHECKING:
-    from wavefoundry.problems.exact import GroundSpace
     from wavefoundry.problems.spins import LatticeSystem
 
 
@@ -110,6 +110,21 @@ def measures_of(system: LatticeSystem, wanted: bool | Sequence[str]) -> list[Mea
     return [each for one in chosen(wanted) for each in one.estimators(system)]
 
 
+@eqx.filter_jit
+@on_devices
+def diagonal_values(system: LatticeSystem, wanted: bool | tuple[str, ...], x: Array) -> Float[Array, "n names"]:
+    """Values of all that is diagonal among the ``wanted`` at configurations (n, sites), in the order of their names."""
+    ones = [one.one for one in measures_of(system, wanted) if isinstance(one, Diagonal)]
+    return mapped(lambda one: jnp.concatenate([each(one) for each in ones]), x, 1024)
+
+
+@eqx.filter_jit
+@on_devices
+def orders(system: LatticeSystem, x: Array) -> Float[Array, "n names"]:
+    """``measure`` at configurations (n, sites)."""
+    return mapped(measure(system), x, 1024)
+
+
 def measured(system: LatticeSystem, wanted: bool | Sequence[str]) -> list[str]:
     """Names of what is measured where ``wanted`` is asked for, and of moments and correlations in any case."""
     every = names(system)
@@ -178,8 +193,18 @@ def diagonalised(
     unit = float(np.max(np.abs(np.asarray(system.couplings)))) or 1.0
     space = exact.ground_space(system.at(**{n: v / unit for n, v in system.values.items()}).operator())
     known: dict[str, float] = {}
-    for one in measures_of(system, wanted):
-        values = _exact_of(one, space, exact.basis(system.hilbert))
+    states, measures = exact.basis(system.hilbert), measures_of(system, wanted)
+    diagonal = np.zeros(0)
+    if any(isinstance(one, Diagonal) for one in measures):
+        asked = wanted if isinstance(wanted, bool) else tuple(wanted)
+        diagonal = exact.constant_on(space, np.asarray(diagonal_values(system, asked, jnp.asarray(states))))
+    for one in measures:
+        if isinstance(one, Diagonal):
+            values, diagonal = np.split(diagonal, [len(one.names)])
+        elif space.complete and space.vectors.shape[1] == 1:
+            values = exact_of(one, space.vectors[:, 0], states)
+        else:
+            continue
         if isinstance(one, Diagonal) and one.peak:
             known |= {one.peak: float(np.max(values))} if np.all(np.isfinite(values)) else {}
         else:
@@ -188,17 +213,6 @@ def diagonalised(
         second = known.get(name.replace("m4", "m2"), 0.0)
         known |= {name.replace("m4", "binder"): 1 - known[name] / (3 * second**2)} if second else {}
     return Reference(unit * space.energy, zero=zero), known, None
-
-
-def _exact_of(one: Measure, space: GroundSpace, states: np.ndarray) -> np.ndarray:
-    """Exact values of an estimator, nan for those that the ground states do not share."""
-    from wavefoundry.problems import exact
-
-    if isinstance(one, Diagonal):
-        return exact.constant_on(space, np.asarray(jax.lax.map(one.one, jnp.asarray(states), batch_size=4096)))
-    if not space.complete or space.vectors.shape[1] > 1:
-        return np.full(len(one.names), np.nan)
-    return exact_of(one, space.vectors[:, 0], states)
 
 
 def exact_values(system: LatticeSystem) -> tuple[float | None, dict[str, float]]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -116,7 +115,7 @@ def _features(wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chun
 def orders(system: LatticeSystem, xs: Array) -> dict[str, np.ndarray]:
     """Order parameters of configurations: modulus and sign where it has one, and the nearest correlation, (n,) each."""
     names = observables.names(system)
-    table = np.asarray(jax.lax.map(observables.measure(system), xs, batch_size=1024))
+    table = np.asarray(observables.orders(system, xs))
     wanted = [k for k, name in enumerate(names) if name.endswith("abs_m") or name == "correlation_1"]
     found = {names[k]: table[:, k] for k in wanted}
     signed = observables.signed_order(system)

@@ -7,7 +7,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned
@@ -15,6 +15,7 @@ from wavefoundry.adapt.pool import Layout, Pool, fill
 from wavefoundry.artifacts.spec_adapt import AdaptTable
 from wavefoundry.artifacts.spec_reference import ReferenceTable
 from wavefoundry.artifacts.spec_tables import EvaluateTable
+from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.meter import METER
 from wavefoundry.core.types import Wavefunction
@@ -160,7 +161,7 @@ class Mapper:
         for number in range(tools.measurements):
             k_run = jax.random.fold_in(key, 1 if number == 0 else 2 + number)
             sets.append(tools.samples(wavefunction, start, k_run, guide))
-            start = jax.tree.map(lambda a: a[self.layout.samples - 1 :: self.layout.samples], sets[-1][0])
+            start = tree.rows(sets[-1][0], slice(self.layout.samples - 1, None, self.layout.samples))
         pools = [fill(wavefunction, tools.family, xs, self.layout.chunk) for xs, _ in sets]
         measured = tools.measure(self.estimator, wavefunction, system, pools, jax.random.fold_in(key, 2))
         return measured, sets[0][1], sets[0][0]
@@ -185,7 +186,7 @@ class Mapper:
 
     def spread(self, x: PyTree, chains: int) -> PyTree:
         """Starting configurations for ``chains`` chains from those of the pre-training, repeated as needed."""
-        return jax.tree.map(lambda a: a[jnp.arange(chains) % a.shape[0]], x)
+        return jax.tree.map(lambda a: np.asarray(a)[np.arange(chains) % a.shape[0]], x)
 
     def tune_wave(self, systems: list[LatticeSystem], warm: WarmStart, pool: Pool) -> list[Tuned]:
         """First tuning of all points of a wave on their parent's pool."""

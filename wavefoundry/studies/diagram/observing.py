@@ -18,7 +18,7 @@ from wavefoundry.core.statistics import mean_and_error
 from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.problems.local_values import local_values, operators_of
 from wavefoundry.problems.measures import Diagonal, Local, Swap
-from wavefoundry.problems.observables import measures_of
+from wavefoundry.problems.observables import diagonal_values, measures_of
 from wavefoundry.problems.spins import LatticeSystem
 
 ENOUGH = 512
@@ -114,7 +114,7 @@ class Observer:
         found: dict[str, Observed] = {}
         if self.diagonal:
             flat = jnp.asarray(drawn.x.reshape(-1, drawn.x.shape[-1]))
-            table = np.asarray(_diagonal(state.system, self.wanted, flat)).reshape(*drawn.amplitude.shape, -1)
+            table = np.asarray(diagonal_values(state.system, self.wanted, flat)).reshape(*drawn.amplitude.shape, -1)
             found |= self._diagonal(table, drawn.amplitude, np.real(drawn.residual()))
         if self.operators is not None:
             some = drawn.thinned(ENOUGH)
@@ -195,13 +195,6 @@ def _binder(m2: np.ndarray, m4: np.ndarray, amplitude: np.ndarray, residual: np.
 
 def _amplitude(wavefunction: Wavefunction, system: LatticeSystem, x: Array) -> Psi:
     return wavefunction(system, x)
-
-
-@eqx.filter_jit
-@on_devices
-def _diagonal(system: LatticeSystem, wanted: bool | tuple[str, ...], x: Array) -> Array:
-    ones = [one.one for one in measures_of(system, wanted) if isinstance(one, Diagonal)]
-    return mapped(lambda one: jnp.concatenate([each(one) for each in ones]), x, 1024)
 
 
 @eqx.filter_jit

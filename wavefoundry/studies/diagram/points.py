@@ -19,6 +19,7 @@ from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned, tuned_on
 from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample, sample_listed
+from wavefoundry.core import tree
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.guided import Guide
 from wavefoundry.models.heads import with_head_weights
@@ -92,15 +93,15 @@ class HeadTools:
 
     def more(self, warm: WarmStart, pool: Pool, key: Array) -> Pool:
         """Further samples from the same chains."""
-        x = jax.tree.map(lambda a: a[self.layout.samples - 1 :: self.layout.samples], warm.x)
+        x = tree.rows(warm.x, slice(self.layout.samples - 1, None, self.layout.samples))
         guide = None if self.states is not None else self._restart(warm.weights, pool, key)[1]
         return self.draw(warm.weights, x, key, guide)[1]
 
     def moved(self, wavefunction: Wavefunction, system: LatticeSystem, pool: Pool, key: Array) -> Pool:
         """Some samples of a pool moved on by the Hamiltonian of ``system``, with features, see ``engine.one_move``."""
         per_chain = self.layout.samples // MOVED * MOVED
-        x = pool.x.reshape(self.layout.chains, self.layout.samples, -1)[:, MOVED - 1 : per_chain : MOVED]
-        y = moved_on(system, x.reshape(-1, x.shape[-1]), key)
+        x = np.asarray(pool.x).reshape(self.layout.chains, self.layout.samples, -1)[:, MOVED - 1 : per_chain : MOVED]
+        y = moved_on(system, jnp.asarray(x.reshape(-1, x.shape[-1])), key)
         return fill(wavefunction, self.family, y, self.layout.chunk)
 
     def measure(

@@ -74,7 +74,7 @@ class Trainer:
         self.energies: list[float] = []  # of every step of the run under way, its first member
         self.snapshots: dict[int, PyTree] = {}  # weights on the way, by step
         self.process = variational(static, trainable, training.options, training.listed)
-        self._init = jax.jit(self.process.init, static_argnums=3)
+        self._init = jax.jit(self.process.init, static_argnums=3)  # one program for one process
         self._block = block_of(self.process)
         self._pace: float | None = None  # seconds of a step, once one has been timed
 
@@ -107,7 +107,9 @@ class Trainer:
             PhysicsError: local energies stayed non-finite although the step size was reduced.
         """
         training, schedule = self.training, self.training.schedule()
-        schedule = schedule._replace(learning_rate=schedule.learning_rate / energy_unit(family))
+        schedule = schedule._replace(
+            learning_rate=jnp.asarray(np.asarray(schedule.learning_rate) / energy_unit(family))
+        )
         limit = energy_bound(family)
         run, step = self._resumed(run, progress, phase)
         saved, pace, first = step, Pace(), step
@@ -160,9 +162,9 @@ class Trainer:
 
     def _steps(self, run: Run, family: System, schedule: Schedule, step: int, count: int) -> tuple[Run, Info]:
         """``count`` steps from ``step`` on, timed; all counts are the same program."""
-        index = jnp.minimum(jnp.arange(self.training.block) + step, self.training.steps - 1)
+        index = np.minimum(np.arange(self.training.block) + step, self.training.steps - 1)
         begin = time.perf_counter()
-        part = jax.tree.map(lambda a: a[index], schedule)
+        part = Schedule(*(jnp.asarray(np.asarray(rows)[index]) for rows in schedule))
         run, info = jax.block_until_ready(self._block(run, family, part, jnp.array(count)))
         if count:
             self._pace = agreed((time.perf_counter() - begin) / count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 from wavefoundry.core import tree
 from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.errors import InputError, PhysicsError
+from wavefoundry.core.programs import once
 from wavefoundry.core.types import Process, Run
 from wavefoundry.engine.supervised import Loss, Recipe, block_of, gauss_newton, optimiser, supervised
 from wavefoundry.models import EmulatorSpec
@@ -123,17 +123,17 @@ def _machine(process: Process) -> Machine:
     return Machine(jax.jit(process.init), block_of(process))
 
 
-@functools.lru_cache(maxsize=8)
+@once
 def _windows_machine(static: Any, recipe: Recipe) -> Machine:
     return _machine(supervised(static, window_loss, optimiser(recipe)))  # type: ignore[arg-type]
 
 
-@functools.lru_cache(maxsize=8)
+@once
 def _frames_machine(static: Any, recipe: Recipe, spacing: tuple[float, ...]) -> Machine:
     return _machine(supervised(static, pair_loss(spacing), optimiser(recipe)))
 
 
-@functools.lru_cache(maxsize=8)
+@once
 def _polish_machine(static: Any, ahead: int, spacing: tuple[float, ...]) -> Machine:
     return _machine(gauss_newton(static, pair_residual(spacing, ahead)))
 
