@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from scipy.sparse import csr_array
 
 from wavefoundry.problems import exact
 from wavefoundry.problems.wavepackets import Packet
@@ -41,3 +44,19 @@ def coherent_state(omega: float, amplitude: float, y: np.ndarray, t: float) -> n
     q, p = amplitude * np.cos(omega * t), -amplitude * omega * np.sin(omega * t)
     phase = p * y - q * p / 2 - omega * t / 2
     return (omega / np.pi) ** 0.25 * np.exp(-omega * (y - q) ** 2 / 2 + 1j * phase)
+
+
+def sparse_matrix(operator: Any) -> csr_array:
+    """An operator of spins 1/2, from NetKet's elements; its own conversion compiles some eighty programs."""
+    states = exact.basis(operator.hilbert)
+    connected, elements = (np.asarray(part) for part in operator.get_conn_padded(states))
+    powers = 2 ** np.arange(states.shape[1], dtype=np.int64)
+    codes = (states > 0) @ powers
+    order, rows = np.argsort(codes), np.repeat(np.arange(len(states)), elements.shape[1])
+    columns = order[np.clip(np.searchsorted(codes[order], (connected > 0) @ powers), 0, len(codes) - 1)]
+    return csr_array((elements.ravel(), (rows, columns.ravel())), shape=(len(states), len(states)))
+
+
+def dense_matrix(operator: Any) -> np.ndarray:
+    """The same as an array."""
+    return sparse_matrix(operator).toarray()

@@ -15,6 +15,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import wavefoundry as wf
+from tests.oracles import dense_matrix
 from wavefoundry.core.errors import InputError, IntegrityError
 
 MODEL = wf.models.vit(patch=2, width=8, layers=1, heads=2)
@@ -145,7 +146,7 @@ def test_a_hamiltonian_of_the_users_own():
     system = wf.lattice.from_netket(terms, couplings)
     base = wf.pretrain(system, MODEL, steps=30)
     found = wf.map(base, {"tilt": [0.1, 0.3], "flip": [0.9]}, method="zero-shot")
-    dense = {name: np.asarray(term.to_dense()).real for name, term in terms.items()}
+    dense = {name: dense_matrix(term).real for name, term in terms.items()}
     for point in found.points:
         assert point["couplings"] == {"bond": 1.0, "tilt": point["couplings"]["tilt"], "flip": 0.9}
         matrix = sum(value * dense[name] for name, value in point["couplings"].items())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.oracles import dense_matrix
 from wavefoundry.core.errors import InputError
 
 BUILD: Any = nk.operator.PauliStringsJax
@@ -84,7 +85,7 @@ def test_a_diagonal_hamiltonian_ends_in_its_minimum(sites: int):
     """From pre-training to a map; the state is one configuration, so bars of the last weight on others decide."""
     system = classical(sites)
     base = wf.pretrain(system, MODEL, steps=60, block=20, learning_rate=0.1)
-    lowest = np.diag(np.asarray(system.operator().to_dense()).real).min()
+    lowest = np.diag(dense_matrix(system.operator()).real).min()
     assert base.record["exact_energy"] == pytest.approx(lowest, abs=1e-9)
     assert abs(base.energy - lowest) < 0.05 * abs(lowest)
     diagram = wf.map(base, {"b": [0.9, 1.0]}, method="zero-shot", evaluate=JUDGED)

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 import wavefoundry as wf
+from tests.oracles import dense_matrix
 from wavefoundry.core import tree
 from wavefoundry.engine.gradient import select
 from wavefoundry.engine.sampling import metropolis
@@ -24,7 +25,7 @@ TINY: dict[str, Any] = {"steps": 3, "walkers": 32}
 def exact_energy(system: Any, static: Any, params: Any) -> Any:
     """<H> of all configurations, by a dense matrix."""
     listed = enumerate_states(system)
-    matrix = jnp.asarray(np.asarray(system.operator().to_dense()).real)
+    matrix = jnp.asarray(dense_matrix(system.operator()).real)
     # rows of NetKet's matrix in the order of the list
     order = system.hilbert.states_to_numbers(np.asarray(listed.states))
     matrix = matrix[order][:, order]

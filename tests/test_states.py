@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.oracles import sparse_matrix
 from tests.small import J1J2_8
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import InputError, IntegrityError
@@ -58,7 +59,7 @@ def test_the_vector_has_the_energy_of_the_record_and_the_amplitudes_of_its_confi
     state = found.state(J2=0.3)
     psi = state.statevector()
     assert np.linalg.norm(psi) == pytest.approx(1)
-    energy = np.vdot(psi, state.system.operator().to_sparse() @ psi).real
+    energy = np.vdot(psi, sparse_matrix(state.system.operator()) @ psi).real
     assert abs(energy - state.energy) < 4 * state.record["energy_error"] + 1e-6  # false alarm 1e-4
     exact = wf.exact.ground_state(state.system.operator())[1]
     assert abs(np.vdot(exact, psi)) ** 2 > 0.98, "signs included"
@@ -80,7 +81,7 @@ def test_samples_follow_the_amplitudes_and_expectation_values_the_full_sum(diagr
     truth = np.abs(psi) ** 2 @ (every[:, 0] * every[:, 1])
     assert abs(correlation - truth) < 5 * np.sqrt((1 - truth**2) / 1000)  # a third of the samples independent
     operator = heisenberg(state.system, "XX")
-    value = np.vdot(psi, operator.to_sparse() @ psi).real
+    value = np.vdot(psi, sparse_matrix(operator) @ psi).real
     found = state.expect(operator)
     assert abs(found.value - value) < 4 * found.error and found.error < 0.05
     assert found.verdict in ("estimate", "doubtful", "refused") and found.why and found.samples >= 4096
@@ -94,7 +95,7 @@ def test_complex_and_large_operators_are_measured_and_others_refused(diagram):
     pairs = [(i, j) for i in range(8) for j in range(i)]
     strings = ["".join(a if s in pair else "I" for s in range(8)) for pair in pairs for a in "XYZ"]
     for operator in (current, build(hilbert, strings, np.random.default_rng(0).normal(size=28).repeat(3))):
-        truth = np.vdot(psi, operator.to_sparse() @ psi).real
+        truth = np.vdot(psi, sparse_matrix(operator) @ psi).real
         found = state.expect(operator)
         assert abs(found.value - truth) < 4 * found.error + 1e-9
     raising = nk.operator.LocalOperator(hilbert)
@@ -134,7 +135,7 @@ def test_a_state_of_netket_is_a_start(diagram):
     base = wf.from_netket_state(theirs, system)
     psi, vector = base.state.statevector(), np.asarray(theirs.to_array())
     assert abs(np.vdot(vector, psi)) ** 2 == pytest.approx(1, abs=1e-10)
-    energy = np.vdot(vector, system.operator().to_sparse() @ vector).real
+    energy = np.vdot(vector, sparse_matrix(system.operator()) @ vector).real
     assert abs(base.energy - energy) < 4 * base.record["energy_error"]
     improved = wf.map(base, {"h": [1.0]}, "full", full_steps=60).state(h=1.0)
     assert improved.energy < base.energy - 0.1
@@ -153,7 +154,7 @@ def test_a_finished_run_is_opened_with_all_its_states(tmp_path, method):
     for point in found.points:
         state = found.state(**point["couplings"])
         psi = state.statevector()
-        energy = np.vdot(psi, state.system.operator().to_sparse() @ psi).real
+        energy = np.vdot(psi, sparse_matrix(state.system.operator()) @ psi).real
         assert abs(energy - point["energy"]) < 4 * point["energy_error"] + 1e-6
     if method == "head":
         arrays = folder / "artifacts" / "points" / "arrays.safetensors"

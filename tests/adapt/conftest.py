@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from tests.oracles import dense_matrix
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.heads import make_head
 from wavefoundry.models.layers import Dense
@@ -66,7 +67,7 @@ class Exact:
         turn = np.ones(len(self.states))
         if system.sublattice is not None:
             turn = np.where(np.asarray(system.sublattice), self.states, 1).prod(axis=1)
-        terms = [np.asarray(operator.to_dense()).real for operator in system.operators]
+        terms = [dense_matrix(operator).real for operator in system.operators]
         self.terms = np.stack([turn[:, None] * term * turn for term in terms])
         self._psi = jax.jit(lambda head, z: jax.vmap(head)(z))
 

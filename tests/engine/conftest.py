@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from tests.oracles import dense_matrix
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models.heads import make_head
 from wavefoundry.models.layers import Dense
@@ -62,7 +63,7 @@ def _dense(system: LatticeSystem) -> np.ndarray:
     turn = np.ones(len(states))
     if system.sublattice is not None:
         turn = np.where(np.asarray(system.sublattice), states, 1).prod(axis=1)
-    matrices = [np.asarray(operator.to_dense()).real for operator in system.operators]
+    matrices = [dense_matrix(operator).real for operator in system.operators]
     return np.stack([turn[:, None] * matrix * turn for matrix in matrices])
 
 

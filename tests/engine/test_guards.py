@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.oracles import sparse_matrix
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.engine.drawing import drawn
 from wavefoundry.engine.sampling import systematic
@@ -58,7 +59,7 @@ def test_drawn_configurations_give_the_energy_of_the_full_sum_and_forces_without
     family = listed.family([{}])
     full = drawn(wavefunction, family, jax.random.key(0), Options(1, 32))
     psi, h_psi = listed.act(wavefunction, 32)
-    operator = system.operator().to_sparse()
+    operator = sparse_matrix(system.operator())
     sign = np.asarray(jax.vmap(system.sign)(listed.states)) if system.sublattice is not None else np.ones(len(psi))
     np.testing.assert_allclose(h_psi, sign * (operator @ (sign * np.asarray(psi))), atol=1e-12)
     energy = np.vdot(psi, h_psi).real

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.oracles import dense_matrix
 from wavefoundry.problems import exact, gauge, lattice
 
 
@@ -24,7 +25,7 @@ def _heisenberg(edges, sites, total_sz=0, xxz=(1.0, 1.0)):
 
 def _stoquastic(system, sublattice):
     """Whether the full matrix, rotated by the gauge, has no positive off-diagonal element."""
-    matrix = np.asarray(system.operator().to_dense()).real
+    matrix = dense_matrix(system.operator()).real
     sign = 1.0 - 2.0 * ((exact.basis(system.hilbert)[:, sublattice] < 0).sum(axis=1) % 2)
     rotated = sign[:, None] * matrix * sign
     return np.max(rotated - np.diag(np.diag(rotated))) < 1e-12

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.oracles import sparse_matrix
 from wavefoundry.problems import exact, groups, lattice
 
 ORDERS: dict[str, Any] = {
@@ -96,7 +97,7 @@ def test_images_commute_with_the_hamiltonian(square: tuple[Any, groups.Group]):
     """H P = P H for the permutation matrices of all configurations, for elements drawn at random."""
     system, group = square
     states = np.asarray(exact.basis(system.hilbert))
-    matrix = system.operator().to_sparse()
+    matrix = sparse_matrix(system.operator())
     index = {row.tobytes(): i for i, row in enumerate(np.asarray(system.hilbert.all_states(), np.int8))}
     order = [index[row.astype(np.int8).tobytes()] for row in states]
     vector = np.zeros(len(states))

@@ -112,7 +112,7 @@ def test_a_small_bond_dimension_says_so():
     assert 1e-6 < above < 3 * found["error"] < 300 * above
 
 
-@pytest.mark.parametrize(("bonds", "sweeps"), [((8, 16), 2), ((4, 8), 1)])
+@pytest.mark.parametrize(("bonds", "sweeps"), [((8, 16), 2), pytest.param((4, 8), 1, marks=pytest.mark.slow)])
 def test_a_state_that_is_stuck_says_so(bonds: tuple[int, ...], sweeps: int):
     """4x4 J1-J2 with a bond dimension far too small: the energy hardly changes any more, and is 2 or 4 % too high."""
     found = dmrg.solve(spins_of(SQUARE()), bonds, sweeps, GIB, 200.0, lambda text: None)

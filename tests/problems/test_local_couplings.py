@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wavefoundry as wf
+from tests.oracles import dense_matrix
 from wavefoundry.artifacts import spec
 from wavefoundry.problems.observables import closed_form, reference_of
 from wavefoundry.problems.references import lattices
@@ -35,7 +36,7 @@ def study(local: str, model: str = "ising", lattice: str = CHAIN, at: str = "h =
 
 
 def dense(system) -> np.ndarray:
-    return system.operator().to_dense()
+    return dense_matrix(system.operator())
 
 
 @settings(max_examples=10, deadline=None)
@@ -51,7 +52,7 @@ def test_the_ising_model_with_every_coupling_its_own(factors, h):
     strings += ["".join("X" if site == i else "I" for site in range(8)) for i in range(8)]
     weights = [-b for b in bonds] + [-h * f for f in fields]
     own = nk.operator.PauliStringsJax(nk.hilbert.Spin(0.5, 8), strings, weights)
-    np.testing.assert_allclose(dense(system), own.to_dense(), atol=1e-7)  # strings below 1e-8 are dropped
+    np.testing.assert_allclose(dense(system), dense_matrix(own), atol=1e-7)  # strings below 1e-8 are dropped
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import netket as nk
 import numpy as np
 import pytest
 
+from tests.oracles import dense_matrix
 from wavefoundry.core.errors import InputError
 from wavefoundry.problems import exact, lattice, observables
 from wavefoundry.problems.observables import exact_values, reference_of
@@ -14,7 +15,7 @@ BUILD: Any = nk.operator.PauliStringsJax
 
 
 def dense(system: Any) -> tuple[np.ndarray, np.ndarray]:
-    return np.linalg.eigh(np.asarray(system.operator().to_dense()))
+    return np.linalg.eigh(dense_matrix(system.operator()))
 
 
 def moments(system: Any, vector: np.ndarray) -> dict[str, float]:

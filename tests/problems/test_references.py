@@ -112,7 +112,7 @@ def test_two_electrons_are_treated_exactly_however_far_apart():
 @pytest.mark.parametrize(
     ("text", "charge", "spin", "value"), [
         ("H 0 0 0", -1, 0, -0.527751), ("Li 0 0 0", 1, 0, -7.279913), ("Be 0 0 0", 2, 0, -13.655566),
-        ("He 0 0 0; H 0 0 1.46323", 1, 0, -2.978706),
+        pytest.param("He 0 0 0; H 0 0 1.46323", 1, 0, -2.978706, marks=pytest.mark.slow),
         pytest.param("H 0 0 0; H 0 0 1.65; H 0 1.42894 0.825", 1, 0, -1.343836, marks=pytest.mark.slow),
         pytest.param("H 0 0 0; H 0 0 2", 0, 2, -0.897075, marks=pytest.mark.slow),
     ],
@@ -138,6 +138,7 @@ def test_anions_get_diffuse_functions():
     assert found.value == pytest.approx(-0.527751, abs=3e-4)
 
 
+@pytest.mark.slow
 def test_stretched_bonds_of_many_electrons_have_no_reference():
     """N2 at 6 bohr: CCSD(T) of a restricted determinant is off by a tenth of a hartree."""
     found, computed = reference_for(Molecule.from_atoms("N 0 0 0; N 0 0 6"), "6-31g", ("ccsd(t)",))

@@ -9,6 +9,7 @@ import netket as nk
 import numpy as np
 import pytest
 
+from tests.oracles import dense_matrix
 from wavefoundry.core import tree
 from wavefoundry.models import ConvSpec, DenseSpec, ResNetSpec, ViTSpec
 from wavefoundry.problems import exact, lattice
@@ -41,7 +42,7 @@ def chain(bonds: np.ndarray, fields: np.ndarray, edges: float = 0.0, periodic: b
 def by_matrix(system: Any, step: int) -> bool:
     """Whether the full matrix, the sign rule included, commutes with the shifts along all axes."""
     states = exact.basis(system.hilbert)
-    matrix = np.asarray(system.operator().to_dense()).real
+    matrix = dense_matrix(system.operator()).real
     if system.sublattice is not None:
         signs = np.array([float(system.sign(jnp.asarray(x))) for x in states])
         matrix = signs[:, None] * matrix * signs

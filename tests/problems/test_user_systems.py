@@ -9,6 +9,7 @@ import netket as nk
 import numpy as np
 import pytest
 
+from tests.oracles import dense_matrix
 from wavefoundry.core.errors import InputError
 from wavefoundry.engine.sampling import init_walkers, metropolis
 from wavefoundry.models import ViTSpec
@@ -127,7 +128,7 @@ def test_a_blockade_has_its_own_ground_state():
     system = rydberg(8)
     assert system.pairs is None and system.groups is not None
     energy, vector = exact.ground_state(system.operator())
-    dense = np.asarray(system.operator().to_dense()).real
+    dense = dense_matrix(system.operator()).real
     assert energy == pytest.approx(np.linalg.eigvalsh(dense)[0], abs=1e-10)
     listed = enumerate_states(system)
     local = np.asarray(listed.diagonal).sum(-1) + np.einsum(
@@ -183,7 +184,7 @@ def test_a_diagonal_hamiltonian_expands():
     xs = jnp.asarray(exact.basis(hilbert))
     local = system.expand_batch(lambda x: network.features(system, x), xs, 8)
     energies = jax.vmap(lambda one: system.contract(network.head, one))(local)[:, 0]
-    np.testing.assert_allclose(energies, np.diag(np.asarray(system.operator().to_dense()).real), atol=1e-12)
+    np.testing.assert_allclose(energies, np.diag(dense_matrix(system.operator()).real), atol=1e-12)
 
 
 @pytest.mark.parametrize("weight", [np.nan, np.inf, 1e160, 1e-9, 1e-30])
@@ -267,7 +268,7 @@ def test_infinite_temperature_is_the_trace():
     shifted = BUILD(hilbert, ["IIIII", "XIIII", "ZZIII", "IXIII"], [2.5, -1.0, 0.3, -1.0])
     system = lattice.from_netket({"a": shifted, "b": flips(hilbert, 1)}, {"a": 2.0, "b": 1.0})
     np.testing.assert_allclose(system.trace, [2.5, 0.0], atol=1e-12)
-    dense = np.asarray(system.operator().to_dense())
+    dense = dense_matrix(system.operator())
     assert float(system.trace @ np.asarray(system.couplings)) == pytest.approx(np.trace(dense).real / 32)
     np.testing.assert_allclose(lattice.j1j2_chain(6).trace, 0.0)
 

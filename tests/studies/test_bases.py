@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.oracles import dense_matrix
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.problems import exact, lattice
@@ -88,7 +89,7 @@ def test_states_of_a_run_open_with_their_own_base(run: tuple[Path, dict[str, Any
         state, system = diagram.state(J2=J2), lattice.build("j1j2", "chain", (8,), J2=J2)
         vector = state.statevector()
         hamiltonian = np.asarray(
-            sum(c * op.to_dense() for c, op in zip(system.couplings, system.operators, strict=True))
+            sum(c * dense_matrix(op) for c, op in zip(system.couplings, system.operators, strict=True))
         )
         energy = float(np.real(vector.conj() @ hamiltonian @ vector))
         record = state.record

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.oracles import dense_matrix
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import Interrupted
 from wavefoundry.problems import lattice
@@ -46,7 +47,7 @@ def exact_vectors(fields: list[float]) -> np.ndarray:
     found = []
     for h in fields:
         system = lattice.build("ising", "chain", (8,), h=h)
-        found.append(np.linalg.eigh(np.asarray(system.operator().to_dense()))[1][:, 0])
+        found.append(np.linalg.eigh(dense_matrix(system.operator()))[1][:, 0])
     return np.array(found)
 
 
@@ -82,6 +83,7 @@ def test_the_report_shows_the_transition(run: tuple[Path, dict[str, Any]]):
     assert isinstance(opened, wf.Diagram) and opened.transition == run[1]["transition"]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_keeps_its_bits(run: tuple[Path, dict[str, Any]], tmp_path: Path):
     """Stopped where the overlaps begin, and after every one of them."""
     asked = {"phase": False}

@@ -227,7 +227,11 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    "moment", [{"phase": "train", "step": 8, "task": "base"}, {"event": "molecule", "method": "full"}]
+    "moment",
+    [
+        {"phase": "train", "step": 8, "task": "base"},
+        pytest.param({"event": "molecule", "method": "full"}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_killed_within_a_task_goes_on_from_what_was_saved(run, tmp_path, moment):
     folder, summary = run

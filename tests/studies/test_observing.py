@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.oracles import sparse_matrix
 from tests.small import ISING_8
 from wavefoundry.adapt.pool import fill
 from wavefoundry.artifacts import spec as study_file
@@ -55,7 +56,7 @@ def measured(system, wave, wanted: list[str], per_chain: int, seed: int = 1):
 
 def relaxation(system, wanted: list[str], psi: np.ndarray) -> dict[str, tuple[float, float]]:
     """d<O>/dtau by a small step of imaginary time, and the deviation of what is averaged, for what has one."""
-    h, states = system.operator().to_sparse(), exact.basis(system.hilbert)
+    h, states = sparse_matrix(system.operator()), exact.basis(system.hilbert)
     force, step, found = h @ psi - np.vdot(psi, h @ psi).real * psi, 1e-5, {}
     for one in measures_of(system, wanted):
         if getattr(one, "order", 1) == 2 or getattr(one, "peak", ""):

@@ -191,12 +191,13 @@ def test_stopped_and_resumed(finished: Path, tmp_path: Path, at: int):
 
 # shared out
 
+SLOW_RETURN = pytest.param("asked to stop, and to go on", marks=pytest.mark.slow)
 SLOW_STOP = pytest.param("asked to stop", marks=pytest.mark.slow)  # the others say as much
 SLOW_KILL = pytest.param("a worker is killed", marks=pytest.mark.slow)
 SLOW_NOTHING = pytest.param("nothing", marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("disturbed", ["a worker is killed", SLOW_STOP, "asked to stop, and to go on"])
+@pytest.mark.parametrize("disturbed", ["a worker is killed", SLOW_STOP, SLOW_RETURN])
 def test_workers_give_the_same_numbers(disturbed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """One of two workers is killed in the middle, or both are asked to stop: afterwards all is as from one process."""
     spec, folder = loads(STUDY, overrides=LONG), tmp_path / "run"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
+from tests.oracles import dense_matrix
 from tests.small import J1J2_8
 from wavefoundry.artifacts import spec
 from wavefoundry.core.errors import InputError, Interrupted
@@ -270,7 +271,7 @@ def ground_sector(J2: float) -> dict[str, Any]:
     """Momentum, flip and mirror of the lowest eigenvector of eight spins, and its energy."""
     system = wf.lattice.j1j2_chain(8, J2=J2)
     states = np.asarray(system.hilbert.all_states())
-    energies, vectors = np.linalg.eigh(np.asarray(system.operator().to_dense()))
+    energies, vectors = np.linalg.eigh(dense_matrix(system.operator()))
     place = {row.tobytes(): n for n, row in enumerate(states.astype(np.int8))}
 
     def parity(images: np.ndarray) -> int:
@@ -315,7 +316,7 @@ def test_states_open_in_the_sector_of_their_point(crossing: tuple[Path, dict[str
         here, there = (np.exp(state.log_amplitude(x)) for x in (xs, np.roll(xs, 1, axis=1)))
         parity = np.vdot(here, there) / np.vdot(here, here)
         assert parity == pytest.approx(1.0 if record["sector"]["momentum"] == [0.0] else -1.0, abs=1e-5)
-        hamiltonian, psi = np.asarray(state.system.operator().to_dense()), state.statevector()
+        hamiltonian, psi = dense_matrix(state.system.operator()), state.statevector()
         energy = float(np.real(np.vdot(psi, hamiltonian @ psi)))
         assert abs(energy - record["energy"]) < 5 * record["energy_error"] + 1e-6, "a false alarm in 1e6"
 

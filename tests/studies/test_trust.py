@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.oracles import sparse_matrix
 from wavefoundry.core.verdict import Doubt, judge, observable_verdict
 from wavefoundry.problems import exact, lattice, observables
 from wavefoundry.studies.diagram.transitions import scan_of
@@ -23,7 +24,7 @@ def chain() -> dict[str, Any]:
     import jax.numpy as jnp
 
     system = lattice.ising_chain(SITES)
-    terms = [operator.to_sparse().real for operator in system.operators]
+    terms = [sparse_matrix(operator).real for operator in system.operators]
     table = np.asarray(jax.vmap(observables.measure(system))(jnp.asarray(exact.basis(system.hilbert))))
     return {"J": terms[0], "h": terms[1], "table": dict(zip(observables.names(system), table.T, strict=True))}
 
@@ -70,6 +71,7 @@ def wrong_states(chain: Any, h: float, rng: np.random.Generator) -> list[np.ndar
     return [one / np.linalg.norm(one) for one in found]
 
 
+@pytest.mark.slow
 def test_what_a_state_is_off_follows_from_its_drift(chain):
     """At least nine of ten are off by less than the bias, and half of them by more than a quarter of it; deterministic.
 
