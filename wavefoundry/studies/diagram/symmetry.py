@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 
 from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.types import Local, Wavefunction
+from wavefoundry.core.types import Local, Psi, Wavefunction
 from wavefoundry.models.projection import Images, averaged, projected
 from wavefoundry.problems.groups import Group, characters, right_cosets, sign_ratio, symmetry_group
 from wavefoundry.problems.spins import LatticeSystem
@@ -126,6 +126,11 @@ def require_images(images: int, parts: Sequence[str]) -> None:
         )
 
 
+@eqx.filter_jit
+def _amplitudes(wavefunction: Wavefunction, system: LatticeSystem, xs: Array) -> Psi:
+    return jax.lax.map(lambda x: wavefunction(system, x), xs, batch_size=64)
+
+
 def _own(wavefunction: Wavefunction, system: LatticeSystem, group: Group) -> Bool[np.ndarray, " G"]:
     """Elements that a network is invariant under by construction, in the basis of the sign rule.
 
@@ -135,9 +140,7 @@ def _own(wavefunction: Wavefunction, system: LatticeSystem, group: Group) -> Boo
     wavefunction = jax.tree.map(lambda a: a.astype(jnp.float64) if eqx.is_inexact_array(a) else a, wavefunction)
     xs = jax.vmap(system.init)(jax.random.split(jax.random.key(11), 32))
     images = jnp.asarray(group(np.asarray(xs)), jnp.int8)
-    found = jax.jit(lambda xs: jax.lax.map(lambda x: wavefunction(system, x), xs, batch_size=64))(
-        images.reshape(-1, images.shape[-1])
-    )
+    found = _amplitudes(wavefunction, system, images.reshape(-1, images.shape[-1]))
     log, phase = (np.asarray(part, float).reshape(images.shape[:2]) for part in found)
     apart = np.abs(log - log[:, :1]) + np.abs(np.exp(1j * (phase - phase[:, :1])) - 1)
     return np.all(apart <= SAME * (1 + np.abs(log[:, :1])), axis=0)
