@@ -9,6 +9,7 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
+import numpy as np
 import pytest
 
 from wavefoundry.core import programs
@@ -69,6 +70,16 @@ def test_damaged_and_old_programs_are_removed(tmp_path, monkeypatch):
     programs.tidy(tmp_path)
 
 
+class Masked(eqx.Module):
+    """A network whose structure holds an array, as users' own ones may."""
+
+    mask: np.ndarray = eqx.field(static=True)
+
+    def __init__(self, mask: tuple[int, ...]) -> None:
+        self.mask = np.array(mask)
+
+
+@pytest.mark.filterwarnings("ignore:A JAX array is being set as static")
 def test_what_was_made_of_equal_settings_is_given_again():
     made = []
 
@@ -83,5 +94,7 @@ def test_what_was_made_of_equal_settings_is_given_again():
     assert make(network[0], 0.1) is not make(other, 0.1)
     assert make(network[0], 0.2)() == 0.2 and make(network[0], 0.2, listed=True) is not make(network[0], 0.2)
     assert len(made) == 4
-    whole = eqx.nn.Linear(2, 3, key=jax.random.key(0))  # arrays have no value to be known by
-    assert make(whole, 0.1) is not make(whole, 0.1)
+    whole = eqx.nn.Linear(2, 3, key=jax.random.key(0))
+    for unknown in (whole, Masked((1, 2)), [3]):  # arrays and lists have no value to be known by
+        assert make(unknown, 0.1) is not make(unknown, 0.1)
+    make(Masked((1, 3)), 0.1)

@@ -63,7 +63,7 @@ def from_arrays(template: PyTree, arrays: dict[str, np.ndarray], prefix: str = "
 
 
 def rows(x: PyTree, index: Any) -> PyTree:
-    """Some of the leading axis of every array, taken on the host: it is not worth compiled programs.
+    """Some entries of the leading axis of every array, taken on the host: that is not worth compiled programs.
 
     Args:
         x: arrays. index: whatever indexes an axis.

@@ -74,7 +74,7 @@ class Trainer:
         self.energies: list[float] = []  # of every step of the run under way, its first member
         self.snapshots: dict[int, PyTree] = {}  # weights on the way, by step
         self.process = variational(static, trainable, training.options, training.listed)
-        self._init = jax.jit(self.process.init, static_argnums=3)  # one program for one process
+        self._init = jax.jit(self.process.init, static_argnums=3)  # the same for the same process
         self._block = block_of(self.process)
         self._pace: float | None = None  # seconds of a step, once one has been timed
 
