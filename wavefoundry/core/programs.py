@@ -39,7 +39,7 @@ def once(make: F) -> F:
     @functools.wraps(make)
     def remembered(*args: Any, **kwargs: Any) -> Any:
         try:
-            hash((args, tuple(kwargs.items()), jax.tree.structure((args, kwargs))))
+            hash((args, tuple(kwargs.items())))
         except TypeError:
             return make(*args, **kwargs)
         return kept(*args, **kwargs)
