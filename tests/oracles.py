@@ -1,4 +1,4 @@
-"""Closed forms that results are held against."""
+"""Closed forms and matrices that results are held against."""
 
 from __future__ import annotations
 
@@ -47,13 +47,18 @@ def coherent_state(omega: float, amplitude: float, y: np.ndarray, t: float) -> n
 
 
 def sparse_matrix(operator: Any) -> csr_array:
-    """An operator of spins 1/2, from NetKet's elements; its own conversion compiles some eighty programs."""
+    """An operator of spins 1/2 in the order of ``exact.basis``, from NetKet's elements.
+
+    NetKet's own conversion compiles some eighty programs.
+    """
     states = exact.basis(operator.hilbert)
     connected, elements = (np.asarray(part) for part in operator.get_conn_padded(states))
     powers = 2 ** np.arange(states.shape[1], dtype=np.int64)
     codes = (states > 0) @ powers
     order, rows = np.argsort(codes), np.repeat(np.arange(len(states)), elements.shape[1])
-    columns = order[np.clip(np.searchsorted(codes[order], (connected > 0) @ powers), 0, len(codes) - 1)]
+    wanted = (connected > 0) @ powers
+    columns = order[np.clip(np.searchsorted(codes[order], wanted), 0, len(codes) - 1)]
+    assert np.all((codes[columns] == wanted) | (elements == 0)), "the operator leads out of its Hilbert space"
     return csr_array((elements.ravel(), (rows, columns.ravel())), shape=(len(states), len(states)))
 
 

@@ -26,9 +26,6 @@ def exact_energy(system: Any, static: Any, params: Any) -> Any:
     """<H> of all configurations, by a dense matrix."""
     listed = enumerate_states(system)
     matrix = jnp.asarray(dense_matrix(system.operator()).real)
-    # rows of NetKet's matrix in the order of the list
-    order = system.hilbert.states_to_numbers(np.asarray(listed.states))
-    matrix = matrix[order][:, order]
     psi = jnp.exp(jax.vmap(lambda x: eqx.combine(params, static)(system, x).log)(listed.states))
     return psi @ matrix @ psi / (psi @ psi)
 

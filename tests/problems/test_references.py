@@ -138,7 +138,6 @@ def test_anions_get_diffuse_functions():
     assert found.value == pytest.approx(-0.527751, abs=3e-4)
 
 
-@pytest.mark.slow
 def test_stretched_bonds_of_many_electrons_have_no_reference():
     """N2 at 6 bohr: CCSD(T) of a restricted determinant is off by a tenth of a hartree."""
     found, computed = reference_for(Molecule.from_atoms("N 0 0 0; N 0 0 6"), "6-31g", ("ccsd(t)",))

@@ -71,7 +71,6 @@ def wrong_states(chain: Any, h: float, rng: np.random.Generator) -> list[np.ndar
     return [one / np.linalg.norm(one) for one in found]
 
 
-@pytest.mark.slow
 def test_what_a_state_is_off_follows_from_its_drift(chain):
     """At least nine of ten are off by less than the bias, and half of them by more than a quarter of it; deterministic.
 

@@ -282,7 +282,7 @@ class LadderAdaptation(Adaptation):
         """The last blocks, or all weights; by the full sum where the base was trained so."""
         trainer = self._trainer(step.kind).of_length(step.steps, SLOWER**step.slowed)
         chains = trainer.training.chains
-        some = jax.tree.map(lambda a: np.asarray(a)[:: max(1, len(a) // chains)], start.x)
+        some = tree.rows(start.x, slice(None, None, max(1, len(jax.tree.leaves(start.x)[0]) // chains)))
         walkers = self.mapper.spread(some, chains)
         place = self.mapper.trained_on(system)
         params, x = optimised(trainer, jax.random.fold_in(key, 0), start.params, walkers, place, progress)

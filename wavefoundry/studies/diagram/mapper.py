@@ -186,7 +186,7 @@ class Mapper:
 
     def spread(self, x: PyTree, chains: int) -> PyTree:
         """Starting configurations for ``chains`` chains from those of the pre-training, repeated as needed."""
-        return jax.tree.map(lambda a: np.asarray(a)[np.arange(chains) % a.shape[0]], x)
+        return tree.rows(x, np.arange(chains) % len(jax.tree.leaves(x)[0]))
 
     def tune_wave(self, systems: list[LatticeSystem], warm: WarmStart, pool: Pool) -> list[Tuned]:
         """First tuning of all points of a wave on their parent's pool."""
