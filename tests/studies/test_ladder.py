@@ -164,6 +164,10 @@ def test_the_best_is_kept_never_a_later_but_worse_one(base: wf.Pretrained):
     done["rung/0/full-2"] = rung(-10.4, 1e-5)
     climb = ladder.climb(0, done)
     assert climb.kept == 3 and climb.next == Step("full", 2, 20, 1), "from the best, at a lower rate"
+    done["rung/0/full-2"] = rung(-10.5, 0.9e-4)
+    climb = ladder.climb(0, done)
+    assert climb.kept == 4 and climb.next == Step("full", 2, 20, 1), "kept, but no reason to train for longer"
+    done["rung/0/full-2"] = rung(-10.4, 1e-5)
     done |= {"rung/0/full-3": rung(-10.4, 1e-5), "rung/0/full-4": rung(-10.4, 1e-5)}
     assert ladder.climb(0, done).next is None and ladder.climb(0, done).kept == 3
     done["rung/0/full-2"] = rung(-10.6, 1e-5)

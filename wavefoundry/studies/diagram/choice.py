@@ -18,6 +18,9 @@ NEAR = 0.01
 BARS = 2.0
 """Energies that differ by fewer error bars agree; the V-score then says which state is the better one."""
 
+CLEARLY = 0.8
+"""V-scores of one state scatter by some per cent; below this ratio they are of two."""
+
 
 def better(new: Record, old: Record) -> bool:
     """Whether a state is the better one at its couplings: lower beyond the error bars, or as low with less variance.
@@ -32,6 +35,16 @@ def better(new: Record, old: Record) -> bool:
         return gain > 0
     first, second = (math.inf if one["v_score"] is None else one["v_score"] for one in (new, old))
     return first < second
+
+
+def gained(new: Record, old: Record) -> bool:
+    """Whether a training has moved a state on: lower beyond the error bars, or as low with clearly less variance."""
+    if not better(new, old):
+        return False
+    if old["energy"] is None:
+        return True
+    lower = old["energy"] - new["energy"] > BARS * math.hypot(new["energy_error"], old["energy_error"])
+    return lower or old["v_score"] is None or new["v_score"] < CLEARLY * old["v_score"]
 
 
 def best(records: Mapping[int, Record]) -> int:

@@ -22,7 +22,7 @@ from wavefoundry.models.transformer import last_blocks
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram import points
 from wavefoundry.studies.diagram.adapting import UNFINISHED, Adaptation, FullAdaptation, HeadAdaptation, optimised
-from wavefoundry.studies.diagram.choice import best
+from wavefoundry.studies.diagram.choice import best, gained
 from wavefoundry.studies.diagram.mapper import Mapper, convergence_of
 from wavefoundry.studies.diagram.plan import BASE
 from wavefoundry.studies.diagram.points import WarmStart, adapt_point
@@ -162,7 +162,8 @@ class LadderAdaptation(Adaptation):
             if not words[kept]:
                 step, end = None, "the target is met"
             else:
-                step, end = self._after(steps, kept == len(steps) - 1)
+                before = records[best(dict(enumerate(records[:-1])))] if records[:-1] else None
+                step, end = self._after(steps, before is None or gained(records[-1], before))
         waits = False
         if step is not None and step.kind in TRAINED and (ahead := self.ahead(index, done)) is not True:
             step, end, waits = None, BEATEN, ahead is None
