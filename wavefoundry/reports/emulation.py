@@ -7,14 +7,19 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wavefoundry.core.errors import InputError, IntegrityError, StorageError
 from wavefoundry.reports import content, page
 from wavefoundry.reports import emulation_figures as figures
 from wavefoundry.reports.content import Table
-from wavefoundry.reports.emulation_tables import HEADS, correlation, number, rows, solver_name
+from wavefoundry.reports.emulation_tables import HEADS, best_of, correlation, number, parsed, rows, solver_name
 
+if TYPE_CHECKING:
+    from wavefoundry.core.records.common import Measured
+    from wavefoundry.core.records.emulation import EmulationSummary, Student
+
+Frames = dict[str, tuple[dict[str, Any], dict[str, Any]]]
 FRAMES = "_frames"
 TITLES = {
     "one_step": "one-step error", "linearity": "superposition", "phase": "global phase", "amplitude": "amplitude",
@@ -46,76 +51,78 @@ def attach_frames(summary: dict[str, Any], run_dir: Path) -> None:
     """Put the stored densities of all students into the summary; what is missing or damaged is left out."""
     from wavefoundry.artifacts.bundles import read_bundle
 
-    found = {}
-    for student in summary.get("students") or []:
-        folder = run_dir / "artifacts" / f"frames-{student.get('name')}"
+    found: Frames = {}
+    for student in parsed(summary).students:
+        folder = run_dir / "artifacts" / f"frames-{student.name}"
         if folder.is_dir():
             try:
-                found[student["name"]] = read_bundle(folder)
+                found[student.name] = read_bundle(folder)
             except (IntegrityError, StorageError, InputError):
                 continue
     summary[FRAMES] = found
 
 
-def context(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything the template needs; any part of the summary may be missing."""
-    settings = dict(summary.get("settings") or {})
+def context(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything the template needs, from a summary as JSON has it, with frames where ``attach_frames`` found some."""
+    frames: Frames = stored.get(FRAMES, {})
+    summary = parsed({key: value for key, value in stored.items() if key != FRAMES})
+    settings = dict(summary.settings)
     lists = {key: json.dumps(settings.pop(key), default=str) for key in ("students",) if key in settings}
-    raised = {flag.rstrip("!") for s in figures.judged(summary) for case in s["cases"] for flag in case["flags"]}
+    raised = {flag.rstrip("!") for s in figures.judged(summary) for case in s.cases for flag in case.flags}
     return {
-        "title": summary.get("title") or "Emulated quantum dynamics",
-        "convention": str(summary.get("convention") or ""),
+        "title": summary.title or "Emulated quantum dynamics",
+        "convention": summary.convention or "",
         "verdict": verdict(summary),
-        "words": list(summary.get("words") or []),
-        "shown": shown(summary),
+        "words": summary.words,
+        "shown": shown(frames),
         "pictures": pictures(summary),
         "students": Table(list(HEADS), [list(row.values()) for row in rows(summary)], [""] * len(rows(summary))),
-        "cases": [(s["name"], case_table(s), reason_table(s)) for s in figures.judged(summary)],
+        "cases": [(s.name, case_table(s), reason_table(s)) for s in figures.judged(summary)],
         "classes": class_table(summary),
         "residuals": residual_table(summary),
         "importance": importance_table(summary),
         "speed": speed_table(summary),
-        "teacher": content.pairs(dict(summary.get("teacher") or {})),
+        "teacher": content.pairs(stored.get("teacher")),
         "flags": FLAGS,
         "raised": raised,
         "settings": content.pairs(settings | lists),
-        "versions": content.pairs(summary.get("versions")),
-        "hardware": content.pairs(summary.get("hardware")),
-        "cost": content.pairs(summary.get("cost")),
-        "command": str(summary.get("command") or ""),
+        "versions": content.pairs(summary.versions),
+        "hardware": content.pairs(summary.hardware),
+        "cost": content.pairs(stored.get("cost")),
+        "command": summary.command or "",
     }
 
 
-def verdict(summary: Mapping[str, Any]) -> dict[str, Any]:
+def verdict(summary: EmulationSummary) -> dict[str, Any]:
     """First lines: how the best student does, on how many landscapes it can be trusted, and the honest comparison."""
-    students = figures.judged(summary)
-    if not students:
+    found = best_of(summary)
+    if found is None:
         return {"flag": "NO STUDENT", "good": False, "sentences": ["No student was trained."]}
-    best = max(students, key=lambda s: s["overview"]["corr_mean"])
-    over, count = best["overview"], len(best["cases"])
-    sentences = [f"{summary['why']}."] if summary.get("why") else []
+    best, over = found
+    count = len(best.cases)
+    sentences = [f"{summary.why}."] if summary.why else []
     sentences += [
-        f"The {best['name']} student ({best['parameters']} weights, trained in {number(best['train_cpu_seconds'], 3)} "
-        f"CPU s) is trusted on {over['trusted']} of {count} landscapes it never saw.",
-        f"Mean correlation {correlation(over['corr_mean'])}, worst {correlation(over['corr_worst'])} "
-        f"({over['worst_case']}), mean absolute error {number(over['mae'])}, over {summary.get('frames')} frames.",
+        f"The {best.name} student ({best.parameters} weights, trained in {number(best.train_cpu_seconds, 3)} "
+        f"CPU s) is trusted on {over.trusted} of {count} landscapes it never saw.",
+        f"Mean correlation {correlation(over.corr_mean)}, worst {correlation(over.corr_worst)} "
+        f"({over.worst_case}), mean absolute error {number(over.mae)}, over {summary.frames} frames.",
     ]
-    for row in (summary.get("speed") or {}).get("rows") or []:
-        if row["student"] == best["name"] and row.get("solver"):
-            ratio = row["solver_is_faster_by"]
+    for row in summary.speed.rows if summary.speed else []:
+        if row.student == best.name and row.solver_is_faster_by:
+            ratio = row.solver_is_faster_by
             relation = f"{ratio:.2g} times faster" if ratio >= 1 else f"{1 / ratio:.2g} times slower"
             sentences.append(f"A splitting solver tuned to the same accuracy is {relation} on this machine.")
-    complete = over["trusted"] == count and summary.get("status") == "complete"
-    flag = str(best.get("verdict") or ("OK" if complete else "PARTLY")).upper()
-    if best.get("reasons"):
-        sentences.append(f"{str(best['verdict']).capitalize()}: {'; '.join(best['reasons'])}.")
+    complete = over.trusted == count and summary.status == "complete"
+    flag = (best.verdict or ("OK" if complete else "PARTLY")).upper()
+    if best.reasons:
+        sentences.append(f"{best.verdict.capitalize()}: {'; '.join(best.reasons)}.")
     return {"flag": flag, "good": complete, "sentences": sentences}
 
 
-def reason_table(student: Mapping[str, Any]) -> Table | None:
+def reason_table(student: Student) -> Table | None:
     """Why cases of a student are not trusted."""
-    doubted = [case for case in student["cases"] if not case.get("trusted") and case.get("reasons")]
-    body = [[case["name"], case["verdict"], "; ".join(case["reasons"])] for case in doubted]
+    doubted = [case for case in student.cases if not case.trusted and case.reasons]
+    body = [[case.name, case.verdict, "; ".join(case.reasons)] for case in doubted]
     return Table(["case", "verdict", "why"], body, ["doubt"] * len(body)) if body else None
 
 
@@ -135,7 +142,7 @@ CAPTIONS = {
 }
 
 
-def pictures(summary: Mapping[str, Any]) -> dict[str, page.Picture]:
+def pictures(summary: EmulationSummary) -> dict[str, page.Picture]:
     """The figures that there is something for, by name."""
     drawn = {
         "errors": figures.errors_figure(summary),
@@ -150,11 +157,11 @@ def pictures(summary: Mapping[str, Any]) -> dict[str, page.Picture]:
     return page.pictures(drawn, CAPTIONS)
 
 
-def shown(summary: Mapping[str, Any]) -> list[Shown]:
+def shown(frames: Frames) -> list[Shown]:
     """Animations and space-time pictures of every student that has stored densities."""
     found = []
-    for student, (arrays, meta) in (summary.get(FRAMES) or {}).items():
-        for index, case in meta.get("cases", {}).items():
+    for student, (arrays, meta) in frames.items():
+        for index, case in meta["cases"].items():
             data = base64.b64encode(figures.animation(arrays, index, meta)).decode()
             picture = figures.spacetime_figure(case, arrays, index, meta)
             svg = page.svg(picture, f"st-{student}-{index}")
@@ -162,96 +169,91 @@ def shown(summary: Mapping[str, Any]) -> list[Shown]:
     return found
 
 
-def case_table(student: Mapping[str, Any]) -> Table:
+def case_table(student: Student) -> Table:
     """Every case of a student."""
     head = ["case", "class", "corr", "corr end", "MAE", "rel. L2 end", "norm drift", "energy drift", "T", "T true",
             "reference", "corr vs 3-point", "verdict", "flags"]  # fmt: skip
     body, classes = [], []
-    for case in student["cases"]:
-        coarse = case.get("against_three_point") or {}
+    for case in student.cases:
+        coarse, reference = case.against_three_point, case.reference
         body.append(
             [
-                case["name"], case["class"], correlation(case["corr_mean"]), correlation(case["corr_final"]),
-                number(case["mae"]), number(case["rel_l2"]), number(case["norm_drift"]), number(case["energy_drift"]),
-                number(case["transmission"], 3), number(case["true_transmission"], 3),
-                number((case.get("reference") or {}).get("error"), 1), correlation(coarse.get("corr_mean")),
-                case.get("verdict") or "", ", ".join(case["flags"]) or "OK",
+                case.name, case.category, correlation(case.corr_mean), correlation(case.corr_final), number(case.mae),
+                number(case.rel_l2), number(case.norm_drift), number(case.energy_drift), number(case.transmission, 3),
+                number(case.true_transmission, 3), number(reference and reference.error, 1),
+                correlation(coarse and coarse.corr_mean), case.verdict, ", ".join(case.flags) or "OK",
             ]
         )  # fmt: skip
-        classes.append("" if case["trusted"] else "doubt")
+        classes.append("" if case.trusted else "doubt")
     return Table(head, body, classes)
 
 
-def class_table(summary: Mapping[str, Any]) -> Table | None:
+def class_table(summary: EmulationSummary) -> Table | None:
     """Mean correlation and MAE of every student by class of landscape."""
-    students = figures.judged(summary)
+    students = [(student.name, student.overview.classes) for student in figures.judged(summary) if student.overview]
     if not students:
         return None
-    names = list(students[0]["overview"]["classes"])
-    head = ["class", *(str(s["name"]) for s in students)]
+    head = ["class", *(name for name, _ in students)]
     body = []
-    for name in names:
-        cells = [s["overview"]["classes"].get(name, {}) for s in students]
-        body.append([name, *(f"{correlation(c.get('corr_mean'))} ({number(c.get('mae'))})" for c in cells)])
+    for group in students[0][1]:
+        means = [classes.get(group) for _, classes in students]
+        cells = [f"{correlation(mean and mean.corr_mean)} ({number(mean and mean.mae)})" for mean in means]
+        body.append([group, *cells])
     return Table(head, body, [""] * len(body))
 
 
-def residual_table(summary: Mapping[str, Any]) -> Table | None:
+def residual_table(summary: EmulationSummary) -> Table | None:
     """Residuals of all symmetries; those below a tenth of the one-step error that are not built in are marked."""
-    students = [s for s in figures.judged(summary) if s.get("diagnostics")]
+    students = figures.asked(summary)
     if not students:
         return None
     body = []
     for name, title in TITLES.items():
         row = [title]
-        for student in students:
-            asked = student["diagnostics"]
-            mark = " built in" if name in asked["built_in"] else " learned" if name in asked["learned"] else ""
-            row.append(f"{number(asked['residuals'].get(name))}{mark}")
+        for _, found in students:
+            mark = " built in" if name in found.built_in else " learned" if name in found.learned else ""
+            row.append(f"{number(found.residuals.get(name))}{mark}")
         body.append(row)
-    return Table(["residual", *(str(s["name"]) for s in students)], body, [""] * len(body))
+    return Table(["residual", *(student.name for student, _ in students)], body, [""] * len(body))
 
 
-def importance_table(summary: Mapping[str, Any]) -> Table | None:
+def importance_table(summary: EmulationSummary) -> Table | None:
     """What leaving each process out costs every student that was asked, with standard errors."""
-    tables = [table for table in summary.get("importance") or [] if table.get("rows")]
+    tables = [table for table in summary.importance if table.rows]
     if not tables:
         return None
     head = ["without", "runs left"]
     for table in tables:
-        head += [f"{table['student']}, all cases", "cases of that process"]
+        head += [f"{table.student}, all cases", "cases of that process"]
     body = []
-    for process in dict.fromkeys(row["process"] for table in tables for row in table["rows"]):
-        rows = [next((r for r in table["rows"] if r["process"] == process), {}) for table in tables]
-        row = [process, str(next(r["runs"] for r in rows if r))]
-        for found in rows:
-            row += [with_error(found.get(key)) for key in ("on_all", "on_class")]
-        body.append(row)
+    for process in dict.fromkeys(row.process for table in tables for row in table.rows):
+        rows = [next((row for row in table.rows if row.process == process), None) for table in tables]
+        cells = [process, str(next(row.runs for row in rows if row))]
+        for row in rows:
+            cells += [with_error(row and row.on_all), with_error(row and row.on_class)]
+        body.append(cells)
     return Table(head, body, [""] * len(body))
 
 
-def with_error(found: Mapping[str, Any] | None) -> str:
+def with_error(found: Measured | None) -> str:
     """A number and its standard error, or ``n/a``."""
-    if not found:
+    if found is None or found.value is None:
         return "n/a"
-    value, error = found["value"], found["error"]
-    known = error is not None and math.isfinite(error)
-    return f"{value:+.2f} ± {error:.2f}" if known else f"{value:+.2f}, no error bar"
+    known = found.error is not None and math.isfinite(found.error)
+    return f"{found.value:+.2f} ± {found.error:.2f}" if known else f"{found.value:+.2f}, no error bar"
 
 
-def speed_table(summary: Mapping[str, Any]) -> Table | None:
+def speed_table(summary: EmulationSummary) -> Table | None:
     """Students, each with the cheapest solver of at least its accuracy."""
-    timing = summary.get("speed") or {}
-    if not timing.get("rows"):
+    if summary.speed is None or not summary.speed.rows:
         return None
     head = ["student", "ms per frame", "MAE", "solver of the same accuracy", "its ms per frame", "its MAE",
             "solver faster by"]  # fmt: skip
     body = []
-    for row in timing["rows"]:
-        match = row.get("solver")
-        cells = [str(row["student"]), number(row["ms_per_frame"], 3), number(row["mae"])]
-        if match:
-            cells += [solver_name(match), number(match["ms_per_frame"], 3), number(match["mae"]),
-                      number(row["solver_is_faster_by"], 3)]  # fmt: skip
+    for row in summary.speed.rows:
+        cells = [row.student, number(row.ms_per_frame, 3), number(row.mae)]
+        if match := row.solver:
+            cells += [solver_name(match), number(match.ms_per_frame, 3), number(match.mae),
+                      number(row.solver_is_faster_by, 3)]  # fmt: skip
         body.append(cells + ["n/a"] * (len(head) - len(cells)))
     return Table(head, body, [""] * len(body))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavefoundry.reports.tables import NOT_AVAILABLE, csv_text, format_number
+
+if TYPE_CHECKING:
+    from wavefoundry.core.records.emulation import EmulationSummary, Overview, Solver, Student, Timed
 
 COLUMNS = (
     "student", "name", "class", "corr_mean", "corr_final", "mae", "rel_l2", "rel_l2_mean", "norm_drift",
@@ -65,93 +68,110 @@ def event_line(event: Mapping[str, Any]) -> str:
     return ""
 
 
-def rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+def parsed(summary: Mapping[str, Any]) -> EmulationSummary:
+    """The typed records of a summary.
+
+    Raises:
+        InputError: something in it has another form.
+    """
+    from wavefoundry.core import records  # half a hundred types, for which the live view should not wait
+
+    found = records.parsed(summary)
+    assert isinstance(found, records.EmulationSummary)
+    return found
+
+
+def best_of(summary: EmulationSummary) -> tuple[Student, Overview] | None:
+    """The student with the highest correlation, and its means; None where none was judged."""
+    students = [(student, student.overview) for student in summary.students if student.overview is not None]
+    return max(students, key=lambda pair: pair[1].corr_mean) if students else None
+
+
+def rows(summary: EmulationSummary) -> list[dict[str, str]]:
     """One row per student, by column."""
     out = []
-    for student in summary.get("students") or []:
-        over = student.get("overview") or {}
-        cases = student.get("cases") or []
+    for student in summary.students:
+        over = student.overview
+        worst = NOT_AVAILABLE if over is None else f"{correlation(over.corr_worst)} {over.worst_case}"
         cells = (
-            str(student.get("name")),
-            str(student.get("parameters", "")),
-            number(student.get("train_cpu_seconds"), 3),
-            correlation(over.get("corr_mean")),
-            f"{correlation(over.get('corr_worst'))} {over.get('worst_case', '')}".strip(),
-            correlation(over.get("corr_final")),
-            number(over.get("mae")),
-            number(over.get("norm_drift")),
-            f"{over.get('trusted', 0)}/{len(cases)}" if cases else str(student.get("status", "")),
-            str(student.get("verdict") or ""),
+            student.name,
+            "" if student.parameters is None else str(student.parameters),
+            number(student.train_cpu_seconds, 3),
+            correlation(over and over.corr_mean),
+            worst,
+            correlation(over and over.corr_final),
+            number(over and over.mae),
+            number(over and over.norm_drift),
+            student.status if over is None else f"{over.trusted}/{len(student.cases)}",
+            student.verdict,
         )
         out.append(dict(zip(HEADS, cells, strict=True)))
     return out
 
 
-def final_line(summary: Mapping[str, Any]) -> str:
+def final_line(summary: EmulationSummary) -> str:
     """One line that says how a study ended."""
-    students = [s for s in summary.get("students") or [] if s.get("overview")]
-    status = summary.get("status", "unfinished")
-    if not students:
-        return f"{status}: {summary.get('why') or 'no student was trained'}"
-    best = max(students, key=lambda s: s["overview"]["corr_mean"])
-    over = best["overview"]
+    found = best_of(summary)
+    if found is None:
+        return f"{summary.status}: {summary.why or 'no student was trained'}"
+    best, over = found
+    count = sum(student.overview is not None for student in summary.students)
     return (
-        f"{status}: {len(students)} student{'s' * (len(students) != 1)}, best {best['name']} with correlation "
-        f"{correlation(over['corr_mean'])} (worst case {correlation(over['corr_worst'])}), MAE {number(over['mae'])}"
-        + (f"; {summary['why']}" if summary.get("why") else "")
+        f"{summary.status}: {count} student{'s' * (count != 1)}, best {best.name} with correlation "
+        f"{correlation(over.corr_mean)} (worst case {correlation(over.corr_worst)}), MAE {number(over.mae)}"
+        + (f"; {summary.why}" if summary.why else "")
     )
 
 
-def notes(summary: Mapping[str, Any]) -> list[str]:
+def notes(summary: EmulationSummary) -> list[str]:
     """Lines under the closing table: the paper's solver, speed, doubts."""
     out = []
-    coarse = (summary.get("teacher") or {}).get("three_point")
+    coarse = summary.teacher and summary.teacher.three_point
     if coarse:
         out.append(
-            f"for comparison, the three-point solver of the paper: corr {correlation(coarse['corr_mean'])}, "
-            f"MAE {number(coarse['mae'])} against the converged reference"
+            f"for comparison, the three-point solver of the paper: corr {correlation(coarse.corr_mean)}, "
+            f"MAE {number(coarse.mae)} against the converged reference"
         )
-    for row in (summary.get("speed") or {}).get("rows") or []:
-        out.append(speed_line(row))
-    for student in summary.get("students") or []:
+    out += [speed_line(row) for row in (summary.speed.rows if summary.speed else [])]
+    for student in summary.students:
         for word in ("doubtful", "refused"):
-            doubted = [case for case in student.get("cases") or [] if case.get("verdict") == word]
+            doubted = [case for case in student.cases if case.verdict == word]
             if doubted:
-                names = ", ".join(case["name"] for case in doubted[:4])
+                names = ", ".join(case.name for case in doubted[:4])
                 more = f" and {len(doubted) - 4} more" if len(doubted) > 4 else ""
-                why = "; ".join(doubted[0].get("reasons") or [])
-                out.append(f"{student['name']}, {word} on {len(doubted)}: {names}{more} ({doubted[0]['name']}: {why})")
+                why = "; ".join(doubted[0].reasons)
+                out.append(f"{student.name}, {word} on {len(doubted)}: {names}{more} ({doubted[0].name}: {why})")
     return out
 
 
-def speed_line(row: Mapping[str, Any]) -> str:
+def speed_line(row: Timed) -> str:
     """Cost of a student beside that of the solver tuned to its accuracy."""
-    mine, match = number(row.get("ms_per_frame"), 3), row.get("solver")
-    if not match:
-        return f"{row.get('student')}: {mine} ms per frame; no solver of the ladder is as accurate"
-    ratio = float(row.get("solver_is_faster_by") or 0)
+    mine, match = number(row.ms_per_frame, 3), row.solver
+    if match is None:
+        return f"{row.student}: {mine} ms per frame; no solver of the ladder is as accurate"
+    ratio = row.solver_is_faster_by or 0.0
     verdict = f"{ratio:.3g} times faster" if ratio >= 1 else f"{1 / max(ratio, 1e-12):.3g} times slower"
     return (
-        f"{row.get('student')}: {mine} ms per frame; a solver of the same accuracy "
-        f"({solver_name(match)}): {number(match.get('ms_per_frame'), 3)} ms, {verdict}"
+        f"{row.student}: {mine} ms per frame; a solver of the same accuracy "
+        f"({solver_name(match)}): {number(match.ms_per_frame, 3)} ms, {verdict}"
     )
 
 
-def solver_name(rung: Mapping[str, Any]) -> str:
+def solver_name(rung: Solver) -> str:
     """A rung of the ladder in words."""
-    cut = f"cut at {rung['kcut']:g}" if rung.get("kcut") else "uncut"
-    return f"Strang, {rung.get('substeps')} step{'s' * (rung.get('substeps') != 1)}, {cut}"
+    cut = f"cut at {rung.kcut:g}" if rung.kcut else "uncut"
+    return f"Strang, {rung.substeps} step{'s' * (rung.substeps != 1)}, {cut}"
 
 
-def cases_csv(summary: Mapping[str, Any]) -> str:
+def cases_csv(summary: EmulationSummary) -> str:
     """Every case of every student as CSV; what is missing is an empty cell."""
     records = []
-    for student in summary.get("students") or []:
-        for case in student.get("cases") or []:
-            flat = {**case, "student": student.get("name"), "flags": ";".join(case.get("flags") or [])}
-            flat |= {"reasons": "; ".join(case.get("reasons") or [])}
-            flat["reference.error"] = (case.get("reference") or {}).get("error")
-            for key, value in (case.get("against_three_point") or {}).items():
-                flat[f"against_three_point.{key}"] = value
+    for student in summary.students:
+        for case in student.cases:
+            flat = case.model_dump(by_alias=True) | {"student": student.name, "flags": ";".join(case.flags)}
+            flat |= {"reasons": "; ".join(case.reasons)}
+            flat["reference.error"] = None if case.reference is None else case.reference.error
+            if (coarse := case.against_three_point) is not None:
+                flat |= {f"against_three_point.{key}": value for key, value in coarse.model_dump().items()}
             records.append(flat)
     return csv_text(COLUMNS, records)

@@ -57,7 +57,7 @@ def event_line(event: Event) -> str:
 def final_line(summary: Event) -> str:
     """One line that says how a run ended: ``complete: 21 points, 18 trusted, 3 upper bound, ...``."""
     if summary.get("kind") == "emulation":
-        return emulation_tables.final_line(summary)
+        return emulation_tables.final_line(emulation_tables.parsed(summary))
     if summary.get("kind") == "seeds":
         from wavefoundry.reports import seeds
 

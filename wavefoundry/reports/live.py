@@ -108,9 +108,10 @@ def _emulation_table(summary: Event) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for head in emulation_tables.HEADS:
         table.add_column(Text(head), justify="left" if head in ("student", "worst case") else "right")
-    for row in emulation_tables.rows(summary):
+    typed = emulation_tables.parsed(summary)
+    for row in emulation_tables.rows(typed):
         table.add_row(*(Text(row[head]) for head in emulation_tables.HEADS))
-    texts = [*emulation_tables.notes(summary), *summary.get("words", []), lines.cost_line(summary)]
+    texts = [*emulation_tables.notes(typed), *typed.words, lines.cost_line(summary)]
     last = Text(lines.final_line(summary), style="bold")
     return Group(table, *(Text(line) for line in texts if line), last)
 

@@ -154,9 +154,9 @@ def _tables(summary: dict[str, Any]) -> dict[str, str]:
 
         return {"seeds.csv": table_csv(summary)}
     if summary["kind"] == "emulation":
-        from wavefoundry.reports.emulation_tables import cases_csv
+        from wavefoundry.reports.emulation_tables import cases_csv, parsed
 
-        return {"cases.csv": cases_csv(summary)}
+        return {"cases.csv": cases_csv(parsed(summary))}
     from wavefoundry.reports.tables import write_csv
 
     if summary["kind"] == "molecules":
