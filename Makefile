@@ -7,11 +7,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 # Tests share one compile cache; the demo and the benchmarks show what a user gets, so they do not use it.
-test test-slow test-faults: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+test test-integration test-slow test-faults: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 # Fast tests compile for longer than they run: less optimisation takes a third off the one and adds little to the other.
-test test-faults: export XLA_FLAGS ?= --xla_backend_optimization_level=1
+test test-integration test-faults: export XLA_FLAGS ?= --xla_backend_optimization_level=1
 
-.PHONY: help setup demo docs notebooks dist test test-slow test-faults bench lint format clean
+.PHONY: help setup demo docs notebooks dist test test-integration test-slow test-faults bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -56,6 +56,9 @@ $(VENV)/.docs: $(STAMP)
 
 test: setup  ## run the fast tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+
+test-integration: setup  ## run the tests that train networks or run whole studies
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "integration and not slow"
 
 test-slow: setup  ## run the tests that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow

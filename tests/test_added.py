@@ -14,6 +14,8 @@ from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.networks import NETWORKS
 
+pytestmark = pytest.mark.integration
+
 FOLDER = Path(__file__).parent / "added"
 TORIC = """\
 kind = "diagram"

@@ -40,6 +40,7 @@ def numbers(record: Any) -> Any:
     return {name: numbers(value) for name, value in record.items() if name != "cost"}
 
 
+@pytest.mark.integration
 def test_the_example_of_the_front_page(base: wf.Pretrained, diagram: wf.Diagram):
     """Pre-training reaches 1e-3, adapted points 1e-2 (both far above the noise of 256 samples, 1e-3 at most)."""
     assert base.record["relative_error"] < 1e-3 + 5 * base.record["energy_error"] / abs(base.energy)
@@ -139,6 +140,7 @@ def user_terms(hilbert: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.integration
 def test_a_hamiltonian_of_the_users_own():
     """Three couplings of any names; exact energies by Lanczos agree with the dense matrix."""
     terms = user_terms(nk.hilbert.Spin(0.5, 8))

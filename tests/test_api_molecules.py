@@ -13,6 +13,8 @@ from wavefoundry.studies.molecules import study as molecules_study
 from wavefoundry.studies.molecules.stored import describe
 from wavefoundry.studies.progress import Context
 
+pytestmark = pytest.mark.integration
+
 
 def test_one_molecule_needs_no_orbitals_of_the_training(monkeypatch: pytest.MonkeyPatch):
     """A model of five lengths, asked for a sixth one: Hartree-Fock of that one alone."""

@@ -11,6 +11,8 @@ import wavefoundry as wf
 from tests.oracles import dense_matrix
 from wavefoundry.core.errors import InputError
 
+pytestmark = pytest.mark.integration
+
 BUILD: Any = nk.operator.PauliStringsJax
 MODEL = wf.models.vit(patch=2, width=8, layers=1, heads=2)
 JUDGED = {"samples": 512, "chains": 32}

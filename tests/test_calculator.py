@@ -15,6 +15,8 @@ import wavefoundry as wf
 from wavefoundry import calculator
 from wavefoundry.core.errors import InputError, PhysicsError
 
+pytestmark = pytest.mark.integration
+
 WATER = [(0.0, 0.0, 0.0), (0.0, 0.757, 0.587), (0.0, -0.757, 0.587)]
 
 

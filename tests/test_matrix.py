@@ -17,6 +17,8 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.models import ElectronsSpec
 
+pytestmark = pytest.mark.integration
+
 
 class Jastrow(eqx.Module):
     """A backbone of a user: the products of all pairs of spins."""

@@ -17,6 +17,8 @@ from wavefoundry.engine.sampling import metropolis
 from wavefoundry.engine.vmc import Options, Schedule, block_of, variational
 from wavefoundry.problems.enumerated import enumerate_states
 
+pytestmark = pytest.mark.integration
+
 CHAIN = wf.lattice.ising_chain(6, h=1.2)
 MODEL = wf.models.vit(patch=2, width=4, layers=1, heads=1, precision="float64")
 TINY: dict[str, Any] = {"steps": 3, "walkers": 32}

@@ -57,6 +57,7 @@ def test_settings_of_a_pre_training(name: str):
     refused(lambda: untyped.pretrain(CHAIN, **settings), says)
 
 
+@pytest.mark.integration
 def test_numbers_of_numpy_and_powers_are_whole():
     table = wf.pretrain(CHAIN, wf.models.vit(patch=2, width=4, layers=1, heads=1), steps=np.int64(2), walkers=16.0)
     assert (table.settings.steps, table.settings.walkers) == (2, 16)

@@ -15,6 +15,8 @@ from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.studies import run_study
 
+pytestmark = pytest.mark.integration
+
 SMALL = {"width": 8, "layers": 1, "heads": 2, "patch": 2}
 STUDY = (
     J1J2_8

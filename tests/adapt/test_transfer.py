@@ -16,6 +16,8 @@ from wavefoundry.core.statistics import mean_and_error
 from wavefoundry.core.tree import all_weights, from_arrays, to_arrays
 from wavefoundry.problems.electrons import HartreeFockState
 
+pytestmark = pytest.mark.integration
+
 OPTIONS = transfer.TrainOptions(walkers=64, moves=5, norm=0.3, chunk=64)
 
 

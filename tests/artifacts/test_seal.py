@@ -50,6 +50,7 @@ def notices(folder: Path) -> bool:
         return True
 
 
+@pytest.mark.integration
 def test_every_flip_in_any_file_is_noticed_by_everything_that_reads_a_run(sealed, tmp_path, capsys):
     rng = random.Random(3)
     paths = sorted(path for path in sealed.rglob("*") if path.is_file())

@@ -37,6 +37,7 @@ def start(cache: str, home: Path) -> list:
     return json.loads(done.stdout)
 
 
+@pytest.mark.integration
 def test_a_second_process_finds_the_programs_of_the_first(tmp_path):
     first = start("", tmp_path)
     assert first[0] == str(tmp_path / ".cache" / "wavefoundry" / "jax")

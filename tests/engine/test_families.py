@@ -78,6 +78,7 @@ def process(**options):
     return made.init(jax.random.key(0), params, FAMILIES, 64), block
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("options", [{}, {"subset": 1}, {"drift": True}])
 def test_one_set_of_weights_solves_all_members_of_all_families(options):
     run, block = process(momentum=0.5, norm=1.0, **options)

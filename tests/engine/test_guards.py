@@ -49,6 +49,7 @@ def test_systematic_samples_are_distinct_and_as_frequent_as_they_should_be():
     assert np.all(np.abs(seen - expected) < 5 * np.sqrt(expected * (1 - expected) / draws) + 1e-3)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("head", ["real", "complex"])
 def test_drawn_configurations_give_the_energy_of_the_full_sum_and_forces_without_bias(head):
     system = wf.lattice.j1j2_chain(8, J2=0.3)
@@ -113,6 +114,7 @@ def test_an_energy_far_above_the_lowest_is_lost_and_the_lowest_is_forgotten_slow
     assert 20 < steps < 400, "an energy that stays is believed in the end"
 
 
+@pytest.mark.integration
 def test_units_of_energy_do_not_matter():
     """The same training in units a thousand times smaller, to rounding in single precision."""
     found = []
@@ -135,6 +137,7 @@ def test_what_has_exploded_ends_with_a_reason():
     Trainer._check(None, info._replace(energy=jnp.full((5, 1), -15.0)), 40, 16.0)  # type: ignore[arg-type]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("sites", [6, pytest.param(9, marks=pytest.mark.slow)])
 def test_a_removable_sign_is_removed(sites):
     """Ising in a negative field: a positive start is the highest state, and training collapsed from there."""

@@ -15,6 +15,8 @@ from benchmarks import _campaign as campaign
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.cli import main
 
+pytestmark = pytest.mark.integration
+
 KINDS = list(campaign.STUDIES)
 ONE_OF_EACH = [kind for kind in KINDS if kind not in ("diagram, symmetric, two devices", "diagram, bases and rivals")]
 SHORT = "tickets"

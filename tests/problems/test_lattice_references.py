@@ -76,6 +76,7 @@ def test_sectors_hold_the_ground_state(name: str, known: Any):
     assert terms == pytest.approx(found["energy"], rel=1e-10)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["ising chain", "odd ring", "open, negative field", "kagome", "fields"])
 def test_dmrg_is_an_upper_bound_and_knows_its_error(name: str, known: Any):
     """Above the exact energy by no more than its own error; large enough, the state is exact, observables with it."""
@@ -112,6 +113,7 @@ def test_a_small_bond_dimension_says_so():
     assert 1e-6 < above < 3 * found["error"] < 300 * above
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("bonds", "sweeps"), [((8, 16), 2), pytest.param((4, 8), 1, marks=pytest.mark.slow)])
 def test_a_state_that_is_stuck_says_so(bonds: tuple[int, ...], sweeps: int):
     """4x4 J1-J2 with a bond dimension far too small: the energy hardly changes any more, and is 2 or 4 % too high."""

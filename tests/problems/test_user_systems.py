@@ -105,6 +105,7 @@ def visits(system: Any, moves: int = 40, chains: int = 4096) -> tuple[np.ndarray
     return np.bincount([place[row.tobytes()] for row in x.astype(np.int8)], minlength=len(states)), states
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("constraint", [Blockade(), Parity(), Magnetised()], ids=lambda c: type(c).__name__)
 def test_chains_reach_every_configuration_of_a_constraint(constraint: Any):
     """A uniform |psi|^2 on 6 sites: chi^2 of the visits (4096 independent chains, false alarm 1e-4)."""

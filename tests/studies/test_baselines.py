@@ -19,6 +19,8 @@ from wavefoundry.studies import perform, run_study
 from wavefoundry.studies.diagram.baselines import curve, farthest, spread
 from wavefoundry.studies.diagram.comparison import compared, seconds
 
+pytestmark = pytest.mark.integration
+
 STUDY = (
     ISING_8
     + """\

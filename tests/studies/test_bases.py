@@ -18,6 +18,8 @@ from wavefoundry.problems import exact, lattice
 from wavefoundry.studies import perform, run_study
 from wavefoundry.studies.diagram import choice
 
+pytestmark = pytest.mark.integration
+
 CHAIN = """
 kind = "diagram"
 [system]

@@ -299,6 +299,7 @@ def test_several_systems_are_trained_together(tmp_path: Path):
     assert summary["pretrain"]["couplings"]["h"] == 0.9 and summary["status"] == "complete"
 
 
+@pytest.mark.integration
 def test_reported_energies_are_those_of_the_heads(tmp_path: Path):
     """24 points, each with the exact energy of its own head by the full sum: the error bars cover the difference.
 
@@ -337,6 +338,7 @@ SWEEPS = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("sweep", ["line", "grid"])
 def test_after_the_first_point_nothing_is_compiled(tmp_path: Path, sweep: str):
     seen: list[int] = []

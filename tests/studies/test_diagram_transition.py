@@ -19,6 +19,8 @@ from wavefoundry.studies import perform, run_study
 from wavefoundry.studies.diagram.overlapping import NAME
 from wavefoundry.studies.diagram.transitions import METHODS, scan_of
 
+pytestmark = pytest.mark.integration
+
 ISING = """
 kind = "diagram"
 [system]

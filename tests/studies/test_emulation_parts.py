@@ -148,6 +148,7 @@ def test_comparison_of_known_states():
     assert record["corr_mean"] is None and record["frames_followed"] == 0
 
 
+@pytest.mark.integration
 def test_diagnostics_find_what_an_exact_solver_knows():
     """The student that is the splitting itself: symmetric, reversible, with the right mass."""
     import equinox as eqx
@@ -175,6 +176,7 @@ def test_diagnostics_find_what_an_exact_solver_knows():
     assert "mirror" not in claims  # what is built in is never called learned
 
 
+@pytest.mark.integration
 def test_pieces_change_no_bit(monkeypatch):
     """Propagations, roll-outs and what a student is asked, at once and in small pieces."""
     states, fields = truth.drawn(ITEMS, BOX)

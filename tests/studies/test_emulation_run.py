@@ -69,6 +69,7 @@ def done(tmp_path_factory):
     return folder, summary, events
 
 
+@pytest.mark.integration
 def test_summary_has_what_is_promised(done):
     folder, summary, events = done
     stored = json.loads((folder / "summary.json").read_text())
@@ -92,6 +93,7 @@ def test_summary_has_what_is_promised(done):
     assert {event["event"] for event in events} >= {"phase", "step", "data", "student"}
 
 
+@pytest.mark.integration
 def test_files_are_sealed_and_students_can_be_loaded(done, capsys):
     folder, summary, _ = done
     assert RunDirectory.open(folder).verify() == []
@@ -259,6 +261,7 @@ class Killed(BaseException):
     """The process is gone: nothing more is saved."""
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "moment",
     [{"event": "step", "phase": "unitary", "step": 61}, {"event": "student", "name": "lost"}, {"event": "data"}],

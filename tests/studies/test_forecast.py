@@ -24,6 +24,8 @@ from wavefoundry.studies.diagram import pretraining
 from wavefoundry.studies.diagram.checks import check
 from wavefoundry.studies.diagram.study import build_system, build_wavefunction
 
+pytestmark = pytest.mark.integration
+
 STUDY = (
     ISING_8
     + """\

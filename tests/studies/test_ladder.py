@@ -68,6 +68,7 @@ def base() -> wf.Pretrained:
     return wf.pretrain(wf.lattice.ising_chain(8), model, steps=80)
 
 
+@pytest.mark.integration
 def test_every_point_climbs_as_far_as_it_must(run: tuple[Path, dict[str, Any]]):
     """Where the base stands nothing is done; next to it the head suffices; far away it does not."""
     _, summary = run
@@ -87,6 +88,7 @@ def test_every_point_climbs_as_far_as_it_must(run: tuple[Path, dict[str, Any]]):
         assert point["cost"]["cpu_seconds"] == pytest.approx(spent, abs=0.01)
 
 
+@pytest.mark.integration
 def test_the_states_are_those_that_were_kept(run: tuple[Path, dict[str, Any]]):
     folder, _ = run
     diagram = wf.open(folder)

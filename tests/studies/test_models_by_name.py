@@ -64,6 +64,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "own"
 
 
+@pytest.mark.integration
 def test_a_model_travels(run: tuple[Path, dict[str, Any]], own: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     """Exported, imported, listed, shown, copied; and a study from it gives the numbers of its run."""
     folder, summary = run
@@ -176,6 +177,7 @@ def test_shipped_models_of_other_kinds():
     assert np.isfinite(state.log_amplitude(x))
 
 
+@pytest.mark.integration
 def test_a_shipped_model_is_a_state_at_once():
     """The energy of the 24-site chain from fresh samples of the stored state: five error bars of either."""
     base = wf.load("zoo:ising-chain-24")

@@ -102,6 +102,7 @@ def run(tmp_path_factory):
     return folder, summary
 
 
+@pytest.mark.integration
 def test_summary(run):
     _, summary = run
     assert (summary["kind"], summary["schema"]) == ("molecules", 1)
@@ -128,6 +129,7 @@ def test_summary(run):
     assert summary["cost"]["compilations"] > 0
 
 
+@pytest.mark.integration
 def test_a_finished_run_is_opened_with_its_models(run):
     folder, summary = run
     found = wf.open(folder / "run")
@@ -141,6 +143,7 @@ def test_a_finished_run_is_opened_with_its_models(run):
     assert here == again
 
 
+@pytest.mark.integration
 def test_the_density_holds_all_electrons(run):
     _, summary = run
     for record in summary["molecules"]:
@@ -150,6 +153,7 @@ def test_the_density_holds_all_electrons(run):
         assert sum(density["value"]) * width == pytest.approx(2.0, abs=0.02)
 
 
+@pytest.mark.integration
 def test_files_and_commands(run, capsys):
     folder, _ = run
     assert main(["verify", str(folder / "run")]) == 0
@@ -187,6 +191,7 @@ def at(**fields):
     return lambda event: all(event.get(name) == value for name, value in fields.items())
 
 
+@pytest.mark.integration
 def test_a_stopped_run_goes_on_bit_for_bit(run, tmp_path):
     _, summary = run
     ends = at(phase="hf", step=8, task="base")
@@ -226,6 +231,7 @@ class Killed(BaseException):
     """The process is gone: nothing more is saved."""
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "moment",
     [
@@ -316,6 +322,7 @@ def test_what_a_model_has_not_seen_is_doubted(atoms, flags):
     assert [doubt.flag for doubt in novelty(charged, {"H2", "LiH"}, {"H", "Li"})] == ["NEW-COMPOUND"]
 
 
+@pytest.mark.integration
 def test_a_stored_model_as_it_is_needs_neither_molecules_nor_network(run, tmp_path):
     """Its own sizes and what it was trained on are stored with it; the new run's model is the same, and goes on."""
     folder, _ = run
@@ -384,6 +391,7 @@ def test_stopped_at_every_event(tmp_path):
     assert without_costs(again) == without_costs(summary)
 
 
+@pytest.mark.integration
 def test_from_python(run, tmp_path):
     folder, summary = run
     base = wf.load(folder / "run")
@@ -404,6 +412,7 @@ def test_from_python(run, tmp_path):
     assert first.plot().axes and first.to_html(tmp_path / "map.html").is_file()
 
 
+@pytest.mark.integration
 def test_how_the_training_ended_is_stored_and_inherited(run, tmp_path):
     """Two blocks of a curve are too few to tell: what starts from this model says so, however it got it."""
     folder, summary = run
@@ -421,6 +430,7 @@ def test_how_the_training_ended_is_stored_and_inherited(run, tmp_path):
         assert ("BASE-NOT-CONVERGED" in record["flags"]) == expected
 
 
+@pytest.mark.integration
 def test_a_tuned_model_is_kept(run, tmp_path):
     """In the run and from Python: other weights than the base's, ready to start from."""
     folder, _ = run
@@ -480,6 +490,7 @@ def test_an_unknown_basis_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.integration
 def test_a_subset_of_the_molecules_in_a_step(tmp_path):
     """Blocks that leave molecules out are saved, restored, and empty in the curves."""
     text = STUDY.replace('H 0 0 1.8" }', 'H 0 0 R", scan = [1.2, 1.8, 2.4] }').replace("scratch = true\n", "")
@@ -502,6 +513,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.integration
 def test_weights_of_another_size_are_refused(run, tmp_path):
     folder, _ = run
     changed = STUDY.replace("width = 6", "width = 7").replace(
@@ -512,6 +524,7 @@ def test_weights_of_another_size_are_refused(run, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.integration
 def test_a_model_keeps_the_frame_it_was_trained_in(run, tmp_path):
     """Another one is refused by name; models that were stored before there were frames took molecules as given."""
     folder, _ = run

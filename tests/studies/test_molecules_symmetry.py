@@ -22,6 +22,8 @@ from wavefoundry.studies.molecules import records
 from wavefoundry.studies.molecules.symmetry import Copy, orientations, symmetry_doubts
 from wavefoundry.studies.molecules.training import prepared_of
 
+pytestmark = pytest.mark.integration
+
 pytest.importorskip("pyscf")
 
 TABLE = MoleculesTrainTable.model_validate({"molecules": [{"atoms": "H 0 0 0"}], "laplacian": "loop"})

@@ -26,6 +26,8 @@ from wavefoundry.studies.diagram.records import MOVED, Estimator, Known, moved_o
 from wavefoundry.studies.diagram.states import LatticeState
 from wavefoundry.studies.diagram.trust import judged
 
+pytestmark = pytest.mark.integration
+
 CHAINS = 64
 
 

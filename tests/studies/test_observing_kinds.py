@@ -19,6 +19,8 @@ from wavefoundry.problems.observables import measures_of
 from wavefoundry.reports import learned
 from wavefoundry.reports.html import render
 
+pytestmark = pytest.mark.integration
+
 STUDY = (
     J1J2_8
     + """\

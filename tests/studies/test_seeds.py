@@ -114,6 +114,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.integration
 def test_every_seed_is_the_run_of_that_seed(finished: Path, tmp_path: Path):
     alone = loads(STUDY, overrides=["run.seeds=1", "pretrain.seed=8"])
     run_study(alone, tmp_path / "alone")
@@ -197,6 +198,7 @@ SLOW_KILL = pytest.param("a worker is killed", marks=pytest.mark.slow)
 SLOW_NOTHING = pytest.param("nothing", marks=pytest.mark.slow)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("disturbed", ["a worker is killed", SLOW_STOP, SLOW_RETURN])
 def test_workers_give_the_same_numbers(disturbed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """One of two workers is killed in the middle, or both are asked to stop: afterwards all is as from one process."""

@@ -54,6 +54,7 @@ def test_a_degenerate_point_is_no_base():
     assert found.at[0]["J2"] != 0.5
 
 
+@pytest.mark.integration
 def test_a_large_lattice_is_made_smaller():
     assert smaller(wf.lattice.ising_chain(64)).extent == (12,)
     assert smaller(wf.lattice.j1j2_square(6, 6)).extent == (4, 4)

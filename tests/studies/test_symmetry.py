@@ -26,6 +26,8 @@ from wavefoundry.studies.diagram.study import DiagramStudy
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.task import Output
 
+pytestmark = pytest.mark.integration
+
 ALL = ("translations", "point-group", "spin-flip")
 SMALL: Any = {"width": 8, "layers": 1, "heads": 2, "precision": "float64"}
 

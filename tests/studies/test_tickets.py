@@ -114,6 +114,7 @@ def test_without_a_reference_a_good_round_is_an_upper_bound_and_a_given_one_coun
     assert summary["status"] == "complete" and "ABOVE-EXACT!" in summary["rounds"][0]["flags"]
 
 
+@pytest.mark.integration
 def test_positive_amplitudes_of_a_frustrated_magnet_are_never_trusted():
     """J1-J2 without sign rule: the positive state is an excited one, exactly or nearly; without a reference too."""
     system = wf.lattice.j1j2_chain(6, J2=0.5, marshall=False)
@@ -197,6 +198,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(run, tmp_path, capsys):
         assert whole >= again["hunt_cost"][key] and whole >= sum(one["cost"][key] for one in again["rounds"][:3])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("sampling", "phase", "step"), [("full-sum", "round 2", 5), ("metropolis", "dense", 10)])
 def test_a_round_that_was_stopped_goes_on_bit_for_bit(sampling, phase, step, tmp_path):
     settings = [f"train.sampling={sampling}", "train.samples=64", "train.chains=16", "train.block=5"]
@@ -260,6 +262,7 @@ def without_cost(record):
     return {name: value for name, value in record.items() if name not in ("cost", "time")}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("sampled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_study_stopped_after_every_saved_piece_goes_on_bit_for_bit(sampled, tmp_path, monkeypatch):
     """Every session saves a single checkpoint or output, and ends."""
@@ -444,6 +447,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_network_can_be_pruned(kind, tmp_path):
     small = ["isolate.at=[]", "isolate.confirm=0.0", "prune.stop_at=6", "prune.fraction=0.5", "prune.scope=global"]
@@ -470,6 +474,7 @@ def test_every_network_can_be_pruned(kind, tmp_path):
     assert np.max(np.abs(before - after)) < 1e-12
 
 
+@pytest.mark.integration
 def test_a_sampled_hunt_is_measured_exactly_and_agrees_with_its_samples(tmp_path):
     settings = [
         "train.sampling=metropolis",

@@ -71,6 +71,7 @@ def wrong_states(chain: Any, h: float, rng: np.random.Generator) -> list[np.ndar
     return [one / np.linalg.norm(one) for one in found]
 
 
+@pytest.mark.integration
 def test_what_a_state_is_off_follows_from_its_drift(chain):
     """At least nine of ten are off by less than the bias, and half of them by more than a quarter of it; deterministic.
 
@@ -95,6 +96,7 @@ def test_what_a_state_is_off_follows_from_its_drift(chain):
     assert np.mean(np.array(smooth) < 1) < 0.3
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("h", FIELDS)
 def test_gaps_from_neighbours_are_those_of_the_chain(chain, h: float):
     """Between the lowest gap that the field term reaches, two fermions of momenta +-pi / N, and 1.6 times that."""
