@@ -254,6 +254,7 @@ def test_combining_pools_of_one_head_changes_nothing(ising: Setting, moved: Any)
     np.testing.assert_allclose(w, plain, rtol=1e-10)
 
 
+@pytest.mark.integration
 def test_combined_pools_carry_a_head_between_them(ising: Setting, moved: Any):
     """Two heads far from each other, a third one half-way: 20 pairs of pools, error bars from 600 + 600 samples.
 

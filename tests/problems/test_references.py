@@ -63,6 +63,7 @@ def test_between_the_points_of_a_curve():
     assert at.value == pytest.approx(-1.172855, abs=3e-4)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "length", [pytest.param(1.0, marks=pytest.mark.slow), 1.4, pytest.param(2.6, marks=pytest.mark.slow)]
 )
@@ -129,6 +130,7 @@ def test_restricted_hartree_fock_of_a_stretched_bond_is_no_reference():
     assert found is None and computed is not None and "unstable" in str(computed.doubt)
 
 
+@pytest.mark.integration
 def test_anions_get_diffuse_functions():
     """Without them the outer electron of the hydride ion is not bound: 30 mHa are missing."""
     ion = Molecule.from_atoms("H 0 0 0", charge=-1)
@@ -138,6 +140,7 @@ def test_anions_get_diffuse_functions():
     assert found.value == pytest.approx(-0.527751, abs=3e-4)
 
 
+@pytest.mark.integration
 def test_stretched_bonds_of_many_electrons_have_no_reference():
     """N2 at 6 bohr: CCSD(T) of a restricted determinant is off by a tenth of a hartree."""
     found, computed = reference_for(Molecule.from_atoms("N 0 0 0; N 0 0 6"), "6-31g", ("ccsd(t)",))
@@ -146,6 +149,7 @@ def test_stretched_bonds_of_many_electrons_have_no_reference():
     assert near is not None and fine is not None and fine.doubt is None
 
 
+@pytest.mark.integration
 def test_several_determinants_need_configuration_interaction():
     """A square of hydrogen atoms: FCI where it is affordable, nothing where it is not asked for."""
     square = Molecule.from_atoms("H 0 0 0; H 0 0 2; H 0 2 0; H 0 2 2")

@@ -127,6 +127,7 @@ def without_cost(value: Any) -> Any:
     return [without_cost(v) for v in value] if isinstance(value, list) else value
 
 
+@pytest.mark.integration
 def test_a_hard_target_is_climbed_after_with_all_weights(base: wf.Pretrained):
     """Trainings of all weights double until the steps are used up; by the full sum V falls to next to nothing."""
     settings: dict[str, Any] = {"samples": 512, "rounds": 2, "full_steps": 20, "most_steps": 160}

@@ -88,6 +88,7 @@ def test_a_model_travels(run: tuple[Path, dict[str, Any]], own: Path, tmp_path: 
     assert again["pretrain"]["steps"] == 0 and again["pretrain"]["energy"] == summary["pretrain"]["energy"]
 
 
+@pytest.mark.integration
 def test_mistakes_with_models(run: tuple[Path, dict[str, Any]], own: Path, tmp_path: Path):
     folder, _ = run
     zoo.take(zoo.export(folder, "small", tmp_path))
@@ -109,6 +110,7 @@ def test_mistakes_with_models(run: tuple[Path, dict[str, Any]], own: Path, tmp_p
         zoo.entry("small")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -130,6 +132,7 @@ def test_starts_that_cannot_be(
         run_study(spec, tmp_path / "out")
 
 
+@pytest.mark.integration
 def test_a_base_for_every_coupling_from_runs(run: tuple[Path, dict[str, Any]]):
     """A list of models: one for each base of the study."""
     changes = ["pretrain.at={ h = [0.9, 1.1] }", "pretrain.together=false", 'pretrain.warm_start=["a", "b"]']
@@ -137,6 +140,7 @@ def test_a_base_for_every_coupling_from_runs(run: tuple[Path, dict[str, Any]]):
     assert [one.pretrain.warm_start for one in spec.of_bases()] == ["a", "b"]
 
 
+@pytest.mark.integration
 def test_a_run_whose_start_is_gone_is_loaded(run: tuple[Path, dict[str, Any]], tmp_path: Path):
     """The model a run was started from is in its weights: the run is opened without it."""
     start = tmp_path / "start"

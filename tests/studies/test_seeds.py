@@ -129,6 +129,7 @@ def test_every_seed_is_the_run_of_that_seed(finished: Path, tmp_path: Path):
     assert summary["cost"]["cpu_seconds"] == pytest.approx(parts, abs=0.01)
 
 
+@pytest.mark.integration
 def test_what_is_shown(finished: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["inspect", str(finished)]) in (0, 3)
     assert "2 seeds" in capsys.readouterr().out
@@ -148,6 +149,7 @@ def test_what_is_shown(finished: Path, capsys: pytest.CaptureFixture[str]):
     assert html.render(*html.read_run(finished))
 
 
+@pytest.mark.integration
 def test_damage_in_one_seed_is_damage(finished: Path, tmp_path: Path):
     import shutil
 
@@ -165,6 +167,7 @@ def test_damage_in_one_seed_is_damage(finished: Path, tmp_path: Path):
         read_results(copy)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("at", [1, 3])
 def test_stopped_and_resumed(finished: Path, tmp_path: Path, at: int):
     """Stopped in the first seed, or in the second one: what is finished is not done again, and all is as it was."""
