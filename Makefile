@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 
 # Tests share one compile cache; the demo and the benchmarks show what a user gets, so they do not use it.
 test test-integration test-slow test-faults: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+# Tests run side by side, and threads of OpenMP that share a core wait for each other actively.
+test test-integration test-slow test-faults: export OMP_NUM_THREADS ?= 1
 # Fast tests compile for longer than they run: less optimisation takes a third off the one and adds little to the other.
 test test-integration test-faults: export XLA_FLAGS ?= --xla_backend_optimization_level=1
 
