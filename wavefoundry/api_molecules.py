@@ -349,9 +349,10 @@ class MoleculeMap(Shown):
 
     def plot(self) -> Figure:
         """Potential curves where lengths vary, else errors against the reference."""
+        from wavefoundry.core.records import MoleculesSummary, typed
         from wavefoundry.reports.molecules_figures import main_figure
 
-        figure = main_figure(self.summary)
+        figure = main_figure(typed(MoleculesSummary, self.summary))
         if figure is None:
             raise InputError("nothing to draw", where="plot", why="no molecule has an energy")
         return figure

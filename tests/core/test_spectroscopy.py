@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from wavefoundry.core import scans
+from wavefoundry.core.records import typed
+from wavefoundry.core.records.molecules import Molecule
 from wavefoundry.core.spectroscopy import constants, offset_free, reduced_mass
 
 DEPTH, RANGE, LENGTH = 0.17, 1.03, 1.4
@@ -55,11 +57,13 @@ def test_offset_free_is_blind_to_a_shift():
 
 
 def record(length, energy, error_mha, method="full", verdict="trusted"):
-    return {
+    found = {
         "name": f"H2 {length:g}", "method": method, "verdict": verdict, "energy": energy, "energy_error": 1e-4,
         "geometry": [["H", 0, 0, 0], ["H", 0, 0, length]], "error_mha": error_mha,
-        "reference": {"value": energy - error_mha / 1000}, "atomisation": {"value": -1.0 - energy, "error": 1e-4},
+        "reference": {"value": energy - error_mha / 1000, "kind": "exact", "source": "made up"},
+        "atomisation": {"value": -1.0 - energy, "error": 1e-4},
     }  # fmt: skip
+    return typed(Molecule, found)
 
 
 def test_curves_of_records():

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from wavefoundry.core.records import MoleculesSummary, typed
+from wavefoundry.core.records.molecules import Molecule, MoleculeReference, Transfer
+from wavefoundry.core.scans import length_of, scans
 from wavefoundry.reports import lines, live, molecules_figures, molecules_html, molecules_lines
 from wavefoundry.reports.html import render
 from wavefoundry.reports.tables import write_csv
@@ -42,6 +45,7 @@ def summary() -> dict:
     entry = {
         "target": "LiH 3.4", "from": ["LiH 3"], "steps_to_1mha_per_atom": 20, "scratch_steps": 300,
         "scratch_steps_made": 300, "ratio": 15.0, "ratio_at_least": None, "zero_shot_error_mha": 5.4,
+        "goal": -8.06, "levels": [],
     }  # fmt: skip
     training = {"steps": [10, 20, 30], "energy": {"LiH 2.4": [-7.9, -8.0, -8.04], "LiH 3": [-7.9, None, -8.06]}}
     return {
@@ -50,6 +54,14 @@ def summary() -> dict:
         "curves": curves, "cost": {"cpu_seconds": 9.0}, "versions": {"jax": "0"}, "hardware": {"cores": 2},
         "settings": {"train": {"molecules": [{"atoms": "Li 0 0 0; H 0 0 R", "scan": [2.4]}], "steps": 30}},
     }  # fmt: skip
+
+
+def typed_summary() -> MoleculesSummary:
+    return typed(MoleculesSummary, summary())
+
+
+def typed_records(records: list[dict]) -> list[Molecule]:
+    return [typed(Molecule, one) for one in records]
 
 
 def test_the_report_says_what_matters_first():
@@ -84,7 +96,7 @@ def test_what_nothing_confirms_is_an_upper_bound_and_no_success_of_trust():
     page = render(bound, [])
     assert re.search(r'class="verdict">\s*<p><strong>UPPER BOUND', page)
     assert "Of 3 energies: 0 trusted, 3 upper bounds." in page and "nothing independent confirms it" in page
-    assert molecules_lines.counted(bound["molecules"][:1]) == "0 trusted, 1 upper bound"
+    assert molecules_lines.counted(typed_records(bound["molecules"][:1])) == "0 trusted, 1 upper bound"
 
 
 def test_a_study_that_failed_says_why():
@@ -97,7 +109,7 @@ def test_a_study_that_failed_says_why():
     )
 
 
-@pytest.mark.parametrize("gone", ["train", "transfer", "curves", "molecules", "settings", "cost", "trained_on"])
+@pytest.mark.parametrize("gone", ["train", "transfer", "curves", "settings", "cost", "trained_on"])
 def test_a_summary_with_a_part_missing_still_makes_a_report(gone):
     part = summary()
     del part[gone]
@@ -105,49 +117,51 @@ def test_a_summary_with_a_part_missing_still_makes_a_report(gone):
 
 
 def test_missing_numbers_are_not_drawn_as_zero():
-    nothing = dict.fromkeys(("energy", "energy_error", "error_mha", "error_mha_error", "variance", "v_score"))
+    names = ("energy", "energy_error", "error_mha", "error_mha_error", "variance", "v_score", "atomisation", "symmetry")
+    nothing = dict.fromkeys(names) | {"observables": {}}
     broken = summary()
     broken["molecules"].append(
         record(5.0, "zero-shot", 0.0) | nothing | {"flags": ["NOT-FINITE!"], "trusted": False, "verdict": "refused"}
     )
-    assert "5" not in [f"{molecules_figures.length_of(r):g}" for r in molecules_figures.scans(broken)["LiH"]]
+    assert "5" not in [f"{length_of(one):g}" for one in scans(typed_records(broken["molecules"]))["LiH"]]
     page = render(broken, [])
     assert "NOT-FINITE!" in page and "n/a" in page
 
 
 def test_scans_are_found_and_chance_geometries_are_not():
-    found = molecules_figures.scans(summary())
+    found = scans(typed_summary().molecules)
     assert list(found) == ["LiH"]
-    assert [molecules_figures.length_of(r) for r in found["LiH"]] == [2.4, 2.6, 3.0, 3.4, 4.0, 6.0]
+    assert [length_of(one) for one in found["LiH"]] == [2.4, 2.6, 3.0, 3.4, 4.0, 6.0]
     water = [record(1.0, "zero-shot", 1.0, name=f"H2O #{k}", geometry=[["H", 0, 0, k]] * 3) for k in range(5)]
-    assert molecules_figures.scans({"molecules": water}) == {}
-    assert molecules_figures.main_figure({"molecules": water}) is not None
-    assert molecules_figures.main_figure({"molecules": []}) is None
+    assert scans(typed_records(water)) == {}
+    for records, drawn in ((water, True), ([], False)):
+        found = typed(MoleculesSummary, summary() | {"molecules": records})
+        assert (molecules_figures.main_figure(found) is not None) == drawn
 
 
 def test_error_against_size_needs_three_sizes():
     chains = [
         record(1.8, "zero-shot", float(n), name=f"H{n} chain 1.8", atoms=n, electrons=n, geometry=[]) for n in (4, 6, 8)
     ]
-    figure = molecules_figures.size_figure({"molecules": chains})
+    figure = molecules_figures.size_figure(typed_records(chains))
     assert figure is not None
     bars = figure.axes[0].containers[0].lines[0]
     np.testing.assert_allclose(np.asarray(bars.get_xydata()), [[4, 1], [6, 1], [8, 1]])
-    assert molecules_figures.size_figure({"molecules": chains[:2]}) is None
+    assert molecules_figures.size_figure(typed_records(chains[:2])) is None
 
 
 def test_the_curve_shows_differences_with_their_error_bars():
-    records = molecules_figures.scans(summary())["LiH"]
+    records = scans(typed_summary().molecules)["LiH"]
     figure = molecules_figures.curve_figure(records, "LiH")
     below = figure.axes[1]
     drawn = np.concatenate([np.asarray(c.lines[0].get_xydata()) for c in below.containers])
-    expected = sorted((molecules_figures.length_of(r), r["error_mha"]) for r in records)
+    expected = sorted((length_of(one), one.error_mha) for one in records)
     np.testing.assert_allclose(drawn[np.argsort(drawn[:, 0])], expected)
     assert any("ABOVE-HF" in text.get_text() for text in below.texts)
 
 
 def test_errors_per_atom_against_steps():
-    figure = molecules_figures.steps_figure(summary())
+    figure = molecules_figures.steps_figure(typed_summary())
     assert figure is not None
     transfer, scratch = figure.axes[0].lines[:2]
     np.testing.assert_allclose(transfer.get_ydata(), [4.5, 2.0, 0.5])
@@ -155,7 +169,7 @@ def test_errors_per_atom_against_steps():
 
 
 def test_relative_energies_are_relative_to_the_lowest():
-    table = molecules_html.relative_table(summary())
+    table = molecules_html.relative_table(typed_summary().molecules)
     assert table is not None
     by_length = {row[1]: row for row in table.body}
     assert by_length["3"][3] == "0"
@@ -197,16 +211,16 @@ def test_the_closing_table():
     ],
 )
 def test_what_the_transfer_saved_in_words(changes, says):
-    entry = summary()["transfer"][0] | changes
+    entry = typed(Transfer, summary()["transfer"][0] | changes)
     assert says in molecules_lines.transfer(entry) and bool(says) == bool(molecules_lines.transfer(entry))
     assert "fewer" not in molecules_lines.transfer(entry) or "fewer" in says or "more than" in says
 
 
 def test_an_interpolated_reference_is_called_so():
-    reference = {"kind": "method", "source": "CCSD(T)/CBS(cc-pCVTZ/QZ), tabulated"}
-    assert molecules_lines.source(reference) == "CCSD(T)/CBS(cc-pCVTZ/QZ)"
+    reference = {"value": -1.0, "kind": "method", "source": "CCSD(T)/CBS(cc-pCVTZ/QZ), tabulated"}
+    assert molecules_lines.source(typed(MoleculeReference, reference)) == "CCSD(T)/CBS(cc-pCVTZ/QZ)"
     reference["source"] += ", interpolated"
-    assert molecules_lines.source(reference) == "CCSD(T)/CBS(cc-pCVTZ/QZ), interpolated"
+    assert molecules_lines.source(typed(MoleculeReference, reference)) == "CCSD(T)/CBS(cc-pCVTZ/QZ), interpolated"
 
 
 def test_the_comparison_at_several_errors():
@@ -214,10 +228,10 @@ def test_the_comparison_at_several_errors():
         {"error_mha_per_atom": 5.0, "steps": 0, "scratch_steps": 40, "ratio": 40.0},
         {"error_mha_per_atom": 1.0, "steps": 20, "scratch_steps": None, "ratio": None},
     ]
-    found = molecules_html.transfer_table({"transfer": [summary()["transfer"][0] | {"levels": levels}]})
+    found = molecules_html.transfer_table([typed(Transfer, summary()["transfer"][0] | {"levels": levels})])
     assert found is not None
     assert [row[2:] for row in found.body] == [["5", "0", "40", "> 40"], ["1", "20", "not in 300", "n/a"]]
-    found = molecules_html.transfer_table(summary())
+    found = molecules_html.transfer_table(typed_summary().transfer)
     assert found is not None and [row[2:] for row in found.body] == [["1", "20", "300", "15.0"]]
 
 

@@ -70,7 +70,8 @@ def test_facts_are_cut_and_empty_ones_left_out():
 
 def test_molecules_tickets_and_judgements():
     molecule = {"name": "LiH", "method": "zero-shot", "energy": -8.07, "energy_error": 0.001, "verdict": "trusted"}
-    shown = wf.MoleculeMap({"molecules": [molecule], "cost": {}, "settings": {}})
+    form = {"kind": "molecules", "status": "complete", "cost": {"cpu_seconds": 1.0}, "settings": {}}
+    shown = wf.MoleculeMap(form | {"molecules": [molecule]})
     assert short(shown) and "1 trusted" in repr(shown) and "LiH" in shown._repr_html_()
     rounds = [
         {"round": k, "n": n, "energy": -1.0, "relative_error": 1e-3, "verdict": "trusted"} for k, n in enumerate((9, 3))

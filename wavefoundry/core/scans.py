@@ -5,31 +5,35 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavefoundry.core import spectroscopy
 from wavefoundry.core.elements import ELEMENTS
 from wavefoundry.core.spectroscopy import Constants, Fitted
 from wavefoundry.core.values import number
 
-Record = dict[str, Any]
+if TYPE_CHECKING:
+    from wavefoundry.core.records.molecules import Molecule
+
+Entry = dict[str, Any]
+"""One of ``scans`` in ``summary.json``."""
 
 
-def length_of(record: Record) -> float:
+def length_of(record: Molecule) -> float:
     """The length that names a member of a scan: distance of two atoms, or the number that ends the name."""
-    geometry = record.get("geometry") or []
-    if len(geometry) == 2:
-        return math.dist(geometry[0][1:], geometry[1][1:])
-    match = re.fullmatch(r".* (\d+\.?\d*)", str(record.get("name") or ""))
+    if len(record.geometry) == 2:
+        first, second = record.geometry
+        return math.dist(map(number, first[1:]), map(number, second[1:]))
+    match = re.fullmatch(r".* (\d+\.?\d*)", record.name)
     return float(match[1]) if match else math.nan
 
 
-def scans(records: Iterable[Record]) -> dict[str, list[Record]]:
+def scans(records: Iterable[Molecule]) -> dict[str, list[Molecule]]:
     """Records of molecules that differ in one length (at least three lengths), by name, in order of the length."""
-    groups: dict[str, list[Record]] = {}
+    groups: dict[str, list[Molecule]] = {}
     for record in records:
-        if not math.isnan(length_of(record)) and not math.isnan(number(record.get("energy"))):
-            family = re.sub(r" \d+\.?\d*$", "", str(record.get("name") or ""))
+        if not math.isnan(length_of(record)) and not math.isnan(number(record.energy)):
+            family = re.sub(r" \d+\.?\d*$", "", record.name)
             groups.setdefault(family, []).append(record)
     return {
         name: sorted(found, key=length_of)
@@ -38,7 +42,7 @@ def scans(records: Iterable[Record]) -> dict[str, list[Record]]:
     }
 
 
-def curves(records: Iterable[Record], methods: Sequence[str]) -> list[Record]:
+def curves(records: Iterable[Molecule], methods: Sequence[str]) -> list[Entry]:
     """What every potential curve says, one entry for each scan and method, see docs/results.md.
 
     Refused energies are left out. Bond length and frequency of the reference come from its energies at the same
@@ -47,19 +51,19 @@ def curves(records: Iterable[Record], methods: Sequence[str]) -> list[Record]:
     found = []
     for name, members in scans(records).items():
         for method in methods:
-            chosen = [r for r in members if r.get("method") == method and r.get("verdict") != "refused"]
+            chosen = [r for r in members if r.method == method and r.verdict != "refused"]
             if len({round(length_of(record), 6) for record in chosen}) >= 3:
                 found.append(_curve(name, method, chosen))
     return found
 
 
-def _curve(name: str, method: str, records: list[Record]) -> Record:
+def _curve(name: str, method: str, records: list[Molecule]) -> Entry:
     lengths = [length_of(record) for record in records]
     fitted = spectroscopy.constants(
-        lengths, [r["energy"] for r in records], [number(r.get("energy_error")) for r in records]
+        lengths, [number(r.energy) for r in records], [number(r.energy_error) for r in records]
     )
-    off = [error for record in records if not math.isnan(error := number(record.get("error_mha")))]
-    entry: Record = {"name": name, "method": method, "points": len(records)}
+    off = [error for record in records if not math.isnan(error := number(record.error_mha))]
+    entry: Entry = {"name": name, "method": method, "points": len(records)}
     entry["mean_error_mha"] = sum(off) / len(off) if off else None
     entry["offset_free_error_mha"] = spectroscopy.offset_free(off) if len(off) >= 3 else None
     if fitted is None:
@@ -80,11 +84,11 @@ def _curve(name: str, method: str, records: list[Record]) -> Record:
     }
 
 
-def _reference(record: Record) -> float:
-    return number((record.get("reference") or {}).get("value"))
+def _reference(record: Molecule) -> float:
+    return math.nan if record.reference is None else record.reference.value
 
 
-def _entry(found: Fitted | None, there: Fitted | None, unit: str) -> Record | None:
+def _entry(found: Fitted | None, there: Fitted | None, unit: str) -> Entry | None:
     if found is None:
         return None
     return {
@@ -95,19 +99,18 @@ def _entry(found: Fitted | None, there: Fitted | None, unit: str) -> Record | No
     }
 
 
-def _frequency(constants: Constants, record: Record) -> Fitted | None:
+def _frequency(constants: Constants, record: Molecule) -> Fitted | None:
     """Of two atoms alone: the mass that moves in another scan is not known."""
-    symbols = [row[0] for row in record["geometry"]]
-    if len(symbols) != 2:
+    if len(record.geometry) != 2:
         return None
-    first, second = (ELEMENTS.index(symbol) + 1 for symbol in symbols)
+    first, second = (ELEMENTS.index(str(row[0])) + 1 for row in record.geometry)
     return constants.frequency(spectroscopy.reduced_mass(first, second))
 
 
-def _apart(record: Record) -> float | None:
+def _apart(record: Molecule) -> float | None:
     """Energy of the separated atoms, from the energy of atomisation."""
-    taken = record.get("atomisation")
-    return None if not taken else record["energy"] + taken["value"]
+    taken = record.atomisation
+    return None if taken is None or taken.value is None else number(record.energy) + taken.value
 
 
 def _depth(constants: Constants, apart: float | None) -> Fitted | None:

@@ -61,14 +61,16 @@ def ticket(record: Record) -> Card:
 
 def molecules(summary: Record) -> Card:
     """Of the energies of molecules."""
+    from wavefoundry.core.records import MoleculesSummary, typed
     from wavefoundry.reports import molecules_lines
     from wavefoundry.reports.molecules_figures import main_figure
 
-    records = summary["molecules"]
-    facts = [("verdicts", molecules_lines.counted(records)), ("cost", lines.cost_line(summary).removeprefix("cost: "))]
-    rows = [molecules_lines.cells(record) for record in records]
-    title = f"Energies of {len(records)} molecule{'s' * (len(records) != 1)}"
-    return Card(title, facts, rows, lambda: main_figure(dict(summary)), "Energies of the molecules beside references")
+    found = typed(MoleculesSummary, summary)
+    energies = found.molecules
+    facts = [("verdicts", molecules_lines.counted(energies)), ("cost", lines.cost_line(summary).removeprefix("cost: "))]
+    rows = [molecules_lines.cells(record) for record in energies]
+    title = f"Energies of {len(energies)} molecule{'s' * (len(energies) != 1)}"
+    return Card(title, facts, rows, lambda: main_figure(found), "Energies of the molecules beside references")
 
 
 def state(record: Record, system: str) -> Card:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wavefoundry.core.hamiltonians import MODELS
@@ -14,6 +15,8 @@ from wavefoundry.reports.view import Row
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+    from wavefoundry.core.records.common import Cost
 
 FLAGS = {
     "BELOW-EXACT": "more than three error bars below an exact energy (refused beyond four), which no variational state "
@@ -226,6 +229,11 @@ def _seconds(cost: Any) -> list[float]:
 
 def _count(value: float) -> str:
     return NOT_AVAILABLE if math.isnan(value) else f"{value:g}"
+
+
+def costs(found: Mapping[str, Cost | None]) -> list[tuple[str, str]]:
+    """Resources of the parts of a run as dotted names and numbers."""
+    return pairs({name: cost and cost.model_dump(exclude_unset=True) for name, cost in found.items()})
 
 
 def pairs(value: Any) -> list[tuple[str, str]]:

@@ -185,7 +185,7 @@ class Screen:
         elif kind == "molecule":
             from wavefoundry.reports import molecules_lines
 
-            self._rows[event.get("index")] = molecules_lines.cells(event)
+            self._rows[event.get("index")] = molecules_lines.event_cells(event)
         elif kind in ("isolated", "jump", "transferred", "seed"):
             self._text = lines.event_line(event)
         if kind in ("step", "round", "point", "ticket", "molecule", "done"):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavefoundry.core.scans import length_of
-from wavefoundry.core.scans import scans as members
-from wavefoundry.core.values import number
-from wavefoundry.reports.molecules_lines import GOOD, word
+from wavefoundry.core.scans import length_of, scans
+from wavefoundry.core.values import known, number
+from wavefoundry.reports.molecules_lines import GOOD, source, word
 from wavefoundry.reports.panels import level
 from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, literal, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from wavefoundry.core.records.common import Number
+    from wavefoundry.core.records.molecules import Molecule, MoleculesSummary
 
 METHODS = {"trained": "amber", "zero-shot": "blue", "full": "green", "scratch": "purple", "warm-chain": "sky"}
 NAMES = {
@@ -28,30 +31,24 @@ NAMES = {
 }
 CHEMICAL = 1.6
 """Chemical accuracy, 1 kcal/mol in mHa."""
-Record = dict[str, Any]
 
 
-def column(records: list[Record], name: str) -> np.ndarray:
-    """One field of all records."""
-    return np.array([number(record.get(name)) for record in records])
+def column(values: Iterable[Number]) -> np.ndarray:
+    """One field of all records; NaN where it is missing."""
+    return np.array([number(value) for value in values])
 
 
-def scans(summary: Record) -> dict[str, list[Record]]:
-    """Records of molecules that differ in one length, see ``core.scans``."""
-    return members(summary.get("molecules") or [])
-
-
-def main_figure(summary: Record) -> Figure | None:
+def main_figure(summary: MoleculesSummary) -> Figure | None:
     """What a study is about: its first potential curve, or the errors of all molecules."""
-    curves = scans(summary)
+    curves = scans(summary.molecules)
     if curves:
         name = max(curves, key=lambda key: len(curves[key]))
         return curve_figure(curves[name], name)
-    return errors_figure(summary)
+    return errors_figure(summary.molecules)
 
 
 @styled
-def curve_figure(records: list[Record], name: str) -> Figure:
+def curve_figure(records: list[Molecule], name: str) -> Figure:
     """Energy over a length with the reference, and the difference from it below.
 
     Args:
@@ -63,13 +60,14 @@ def curve_figure(records: list[Record], name: str) -> Figure:
     unique = np.unique(lengths.round(9), return_index=True)[1]
     _references(above, [records[k] for k in unique], lengths[unique])
     for method, colour in METHODS.items():
-        chosen = [record for record in records if record.get("method") == method]
+        chosen = [record for record in records if record.method == method]
         if chosen:
             x = [length_of(record) for record in chosen]
             marker = MARKERS[list(METHODS).index(method)]
             look = {"fmt": marker, "color": COLOURS[colour], "ms": 5.5, "mfc": "none", "lw": 0, "elinewidth": 1.2}
-            above.errorbar(x, column(chosen, "energy"), column(chosen, "energy_error"), label=NAMES[method], **look)
-            below.errorbar(x, column(chosen, "error_mha"), column(chosen, "error_mha_error"), **look)
+            bars = column(r.energy_error for r in chosen)
+            above.errorbar(x, column(r.energy for r in chosen), bars, label=NAMES[method], **look)
+            below.errorbar(x, column(r.error_mha for r in chosen), column(r.error_mha_error for r in chosen), **look)
     _doubts(below, records)
     below.axhspan(-CHEMICAL, CHEMICAL, color=COLOURS["sky"], alpha=0.15, lw=0)
     below.axhline(0, color=COLOURS["ink"], lw=0.8)
@@ -79,60 +77,51 @@ def curve_figure(records: list[Record], name: str) -> Figure:
     return figure
 
 
-def _references(axes: Axes, records: list[Record], lengths: np.ndarray) -> None:
+def _references(axes: Axes, records: list[Molecule], lengths: np.ndarray) -> None:
     """The reference as a line, smooth where there are enough points, and Hartree-Fock where it was computed."""
-    values = np.array([number((record.get("reference") or {}).get("value")) for record in records])
-    known = np.isfinite(values)
-    if known.sum() >= 5:
+    found = [(x, one.reference) for x, one in zip(lengths, records, strict=True) if one.reference is not None]
+    x, values = np.array([x for x, _ in found]), np.array([reference.value for _, reference in found])
+    if len(found) >= 5:
         from scipy.interpolate import PchipInterpolator
 
-        fine = np.linspace(lengths[known][0], lengths[known][-1], 200)
-        axes.plot(fine, PchipInterpolator(lengths[known], values[known])(fine), color=COLOURS["ink"], lw=1, zorder=1)
-    elif known.any():
-        axes.plot(lengths[known], values[known], color=COLOURS["ink"], lw=1, zorder=1)
-    if known.any():
-        sources = dict.fromkeys(_source(record) for record, good in zip(records, known, strict=True) if good)
-        axes.plot(lengths[known], values[known], ls="", marker="_", ms=9, color=COLOURS["ink"], zorder=1,
+        fine = np.linspace(x[0], x[-1], 200)
+        axes.plot(fine, PchipInterpolator(x, values)(fine), color=COLOURS["ink"], lw=1, zorder=1)
+    elif found:
+        axes.plot(x, values, color=COLOURS["ink"], lw=1, zorder=1)
+    if found:
+        sources = dict.fromkeys(source(reference).partition(",")[0] for _, reference in found)
+        axes.plot(x, values, ls="", marker="_", ms=9, color=COLOURS["ink"], zorder=1,
                   label="reference: " + " / ".join(literal(s) for s in list(sources)[:2]))  # fmt: skip
 
 
-def _source(record: Record) -> str:
-    reference = record.get("reference") or {}
-    return (
-        str(reference.get("source") or "").split(",")[0]
-        if reference.get("kind") == "method"
-        else str(reference.get("kind"))
-    )
-
-
-def _doubts(axes: Axes, records: list[Record]) -> None:
+def _doubts(axes: Axes, records: list[Molecule]) -> None:
     """Flags at the points that are not to be trusted."""
     for record in records:
-        if word(record) not in GOOD and not math.isnan(number(record.get("error_mha"))):
-            text = " ".join(record.get("flags") or [word(record)])
+        if word(record) not in GOOD and known(record.error_mha):
+            text = " ".join(record.flags or [word(record)])
             style = {"fontsize": 7.5, "color": COLOURS["red"], "rotation": 90, "ha": "center", "va": "bottom"}
-            place = (length_of(record), number(record["error_mha"]))
+            place = (length_of(record), number(record.error_mha))
             axes.annotate(text, place, (0, 6), textcoords="offset points", **style)
 
 
 @styled
-def errors_figure(summary: Record) -> Figure | None:
+def errors_figure(molecules: list[Molecule]) -> Figure | None:
     """Difference from the reference, molecule by molecule."""
-    records = [r for r in summary.get("molecules") or [] if not math.isnan(number(r.get("error_mha")))][:60]
+    records = [record for record in molecules if known(record.error_mha)][:60]
     if not records:
         return None
-    names = list(dict.fromkeys(str(record.get("name")) for record in records))
+    names = list(dict.fromkeys(record.name for record in records))
     figure, (axes,) = new_figure(7.2, 1.4 + 0.24 * len(names))
     axes.axvspan(-CHEMICAL, CHEMICAL, color=COLOURS["sky"], alpha=0.15, lw=0)
     axes.axvline(0, color=COLOURS["ink"], lw=0.8)
     for method, colour in METHODS.items():
-        chosen = [record for record in records if record.get("method") == method]
+        chosen = [record for record in records if record.method == method]
         if chosen:
-            y = [names.index(str(record.get("name"))) for record in chosen]
-            marker = MARKERS[list(METHODS).index(method)]
-            axes.errorbar(column(chosen, "error_mha"), y, xerr=column(chosen, "error_mha_error"), fmt=marker,
-                          color=COLOURS[colour], mfc="none", label=NAMES[method])  # fmt: skip
-    reach = np.nanmax(np.abs(column(records, "error_mha")))
+            y = [names.index(record.name) for record in chosen]
+            bars, marker = column(r.error_mha_error for r in chosen), MARKERS[list(METHODS).index(method)]
+            axes.errorbar(column(r.error_mha for r in chosen), y, xerr=bars, fmt=marker, color=COLOURS[colour],
+                          mfc="none", label=NAMES[method])  # fmt: skip
+    reach = np.nanmax(np.abs(column(record.error_mha for record in records)))
     if reach > 30:
         axes.set_xscale("symlog", linthresh=10)
     axes.set_yticks(range(len(names)), [literal(name) for name in names])
@@ -143,23 +132,23 @@ def errors_figure(summary: Record) -> Figure | None:
 
 
 @styled
-def steps_figure(summary: Record) -> Figure | None:
+def steps_figure(summary: MoleculesSummary) -> Figure | None:
     """Error per atom against steps: from the model (solid), from scratch (dashed)."""
-    curves = [curve for curve in summary.get("curves") or [] if curve.get("error_mha")]
-    atoms = {record.get("name"): record.get("atoms") or 1 for record in summary.get("molecules") or []}
-    targets = list(dict.fromkeys(str(curve["target"]) for curve in curves))[: len(SERIES)]
+    curves = [(curve, curve.error_mha) for curve in summary.curves if curve.error_mha]
+    atoms = {record.name: record.atoms or 1 for record in summary.molecules}
+    targets = list(dict.fromkeys(curve.target for curve, _ in curves))[: len(SERIES)]
     if not targets:
         return None
     figure, (axes,) = new_figure(7.2, 3.8)
     lowest = 1.0
-    for curve in curves:
-        if curve["target"] not in targets:
+    for curve, errors in curves:
+        if curve.target not in targets:
             continue
-        error = np.array([number(value) for value in curve["error_mha"]]) / atoms.get(curve["target"], 1)
-        steps, good = np.asarray(curve["steps"], float), error > 0
-        anew = curve.get("start") == "scratch"
-        label = f"{literal(str(curve['target']))}, {'from scratch' if anew else 'from the model'}"
-        colour = COLOURS[SERIES[targets.index(str(curve["target"]))]]
+        error = column(errors) / atoms.get(curve.target, 1)
+        steps, good = np.asarray(curve.steps, float), error > 0
+        anew = curve.start == "scratch"
+        label = f"{literal(curve.target)}, {'from scratch' if anew else 'from the model'}"
+        colour = COLOURS[SERIES[targets.index(curve.target)]]
         look: dict[str, Any] = {"color": colour, "ls": "--" if anew else "-"}
         axes.plot(np.maximum(steps[good], 0.7), error[good], label=label, marker="" if anew else ".", ms=4, **look)
         lowest = min(lowest, float(error[good].min()) if good.any() else lowest)
@@ -171,25 +160,25 @@ def steps_figure(summary: Record) -> Figure | None:
 
 
 @styled
-def size_figure(summary: Record) -> Figure | None:
+def size_figure(molecules: list[Molecule]) -> Figure | None:
     """Error per atom, and the share of the correlation energy, against the number of atoms."""
     from matplotlib.ticker import MaxNLocator
 
-    records = [r for r in summary.get("molecules") or [] if not math.isnan(number(r.get("error_mha")))]
-    if len({record.get("atoms") for record in records}) < 3:
+    records = [record for record in molecules if known(record.error_mha)]
+    if len({record.atoms for record in records}) < 3:
         return None
-    shares = np.isfinite(column(records, "correlation_share")).any()
+    shares = any(known(record.correlation_share) for record in records)
     figure, panels = new_figure(7.2, 3.2, ncols=2 if shares else 1)
     for method, colour in METHODS.items():
-        chosen = [record for record in records if record.get("method") == method]
+        chosen = [record for record in records if record.method == method]
         if not chosen:
             continue
-        x = column(chosen, "atoms")
+        x = column(record.atoms for record in chosen)
         look: dict[str, Any] = {"fmt": MARKERS[list(METHODS).index(method)], "color": COLOURS[colour], "mfc": "none"}
-        per_atom, bars = column(chosen, "error_mha") / x, column(chosen, "error_mha_error") / x
-        panels[0].errorbar(x, per_atom, bars, label=NAMES[method], **look)
+        bars = column(record.error_mha_error for record in chosen) / x
+        panels[0].errorbar(x, column(record.error_mha for record in chosen) / x, bars, label=NAMES[method], **look)
         if shares:
-            panels[1].errorbar(x, 100 * column(chosen, "correlation_share"), None, **look)
+            panels[1].errorbar(x, 100 * column(record.correlation_share for record in chosen), None, **look)
     panels[0].axhspan(-1, 1, color=COLOURS["sky"], alpha=0.15, lw=0)
     panels[0].set(xlabel="atoms", ylabel="$(E - E_{\\mathrm{ref}})$ per atom (mHa)")
     panels[0].legend(loc="best")
@@ -202,28 +191,26 @@ def size_figure(summary: Record) -> Figure | None:
 
 
 @styled
-def training_figure(summary: Record) -> Figure | None:
+def training_figure(summary: MoleculesSummary) -> Figure | None:
     """Energies of the molecules of the training along it, relative to what fresh samples say at the end."""
-    training = summary.get("train") or {}
-    steps, energies = training.get("steps") or [], training.get("energy") or {}
-    final = {r.get("name"): number(r.get("energy")) for r in summary.get("molecules") or [] if r["method"] == "trained"}
-    references = {
-        r.get("name"): number((r.get("reference") or {}).get("value")) for r in summary.get("molecules") or []
-    }
-    if len(steps) < 2:
+    training, records = summary.train, summary.molecules
+    if training is None or len(training.steps) < 2:
         return None
+    steps, energies = np.asarray(training.steps), training.energy
+    final = {record.name: number(record.energy) for record in records if record.method == "trained"}
+    references = {record.name: record.reference and record.reference.value for record in records}
     figure, (axes,) = new_figure(7.2, 3.2)
     shown = 0
-    for name, column_ in list(energies.items())[:40]:
-        zero = references.get(name, math.nan)
-        zero = final.get(name, math.nan) if math.isnan(zero) else zero
-        values = 1000 * (np.array([number(value) for value in column_]) - zero)
+    for name, course in list(energies.items())[:40]:
+        zero = references.get(name)
+        zero = final.get(name, math.nan) if zero is None else zero
+        values = 1000 * (column(course) - zero)
         good = values > 0
         if not good.any():
             continue
         few = len(energies) <= len(SERIES)
         colour = COLOURS[SERIES[shown % len(SERIES)]] if few else COLOURS["blue"]
-        axes.plot(np.asarray(steps)[good], values[good], color=colour, lw=1, alpha=1 if few else 0.4,
+        axes.plot(steps[good], values[good], color=colour, lw=1, alpha=1 if few else 0.4,
                   label=literal(name) if few else None)  # fmt: skip
         shown += 1
     if not shown:
@@ -235,33 +222,31 @@ def training_figure(summary: Record) -> Figure | None:
 
 
 @styled
-def density_figure(summary: Record) -> Figure | None:
+def density_figure(molecules: list[Molecule]) -> Figure | None:
     """Electrons per bohr along the longest axis, of up to six molecules."""
-    records = [
-        record
-        for record in summary.get("molecules") or []
-        if (record.get("observables") or {}).get("density") and word(record) != "refused"
-    ]
-    records = list({str(record.get("name")): record for record in records}.values())
-    if not records:
+    found = {
+        record.name: (f"{record.name}, {NAMES.get(record.method, '')}", density)
+        for record in molecules
+        if (density := record.observables.density) is not None and density.value and word(record) != "refused"
+    }
+    if not found:
         return None
-    records = [records[k] for k in np.unique(np.linspace(0, len(records) - 1, min(6, len(records))).astype(int))]
-    columns = min(3, len(records))
-    rows = math.ceil(len(records) / columns)
+    every = list(found.values())
+    drawn = [every[k] for k in np.unique(np.linspace(0, len(every) - 1, min(6, len(every))).astype(int))]
+    columns = min(3, len(drawn))
+    rows = math.ceil(len(drawn) / columns)
     figure, panels = new_figure(7.2, 0.6 + 1.9 * rows, nrows=rows, ncols=columns, sharey=True)
-    for axes, record in zip(panels, records, strict=False):
-        found = record["observables"]["density"]
-        x, y = np.asarray(found["position"], float), np.asarray(found["value"], float)
-        error = np.asarray(found["error"], float)
+    for axes, (title, density) in zip(panels, drawn, strict=False):
+        x, y, error = (np.asarray(values, float) for values in (density.position, density.value, density.error))
         axes.fill_between(x, y - 2 * error, y + 2 * error, color=COLOURS["blue"], alpha=0.25, lw=0)
         axes.plot(x, y, color=COLOURS["blue"], lw=1)
-        for place in found.get("nuclei") or []:
+        for place in density.nuclei:
             axes.axvline(place, color=COLOURS["muted"], lw=0.8, ls=":")
-        axes.set_title(literal(f"{record.get('name')}, {NAMES.get(str(record.get('method')), '')}"), fontsize=10)
-    for axes in panels[len(records) :]:
+        axes.set_title(literal(title), fontsize=10)
+    for axes in panels[len(drawn) :]:
         axes.set_axis_off()
     for axes in panels[::columns]:
         axes.set_ylabel("electrons per bohr")
-    for axes in panels[max(0, len(records) - columns) : len(records)]:
+    for axes in panels[max(0, len(drawn) - columns) : len(drawn)]:
         axes.set_xlabel("position (bohr)")
     return figure

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
+from wavefoundry.core.records import MoleculesSummary, typed
+from wavefoundry.core.records.common import Measured
+from wavefoundry.core.records.molecules import ChemistryOf, Molecule, Transfer
+from wavefoundry.core.scans import length_of, scans
+from wavefoundry.core.values import known, number
 from wavefoundry.reports import content, molecules_lines, page
 from wavefoundry.reports import molecules_figures as figures
 from wavefoundry.reports.content import Table
+from wavefoundry.reports.molecules_lines import GOOD, word
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
@@ -44,32 +51,30 @@ FLAGS = {
 }
 
 
-def context(summary: dict[str, Any]) -> dict[str, Any]:
-    """Everything the template needs; any part of the summary may be missing."""
-    records = list(summary.get("molecules") or [])
-    settings = dict(summary.get("settings") or {})
+def context(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything the template needs."""
+    found = typed(MoleculesSummary, summary)
+    energies = found.molecules
     return {
-        "title": str(summary.get("title") or title(records)),
-        "convention": str(summary.get("convention") or ""),
-        "verdict": verdict(summary, records),
-        "curves": _curves(summary),
-        "pictures": _pictures(summary),
-        "molecules": molecule_table(records),
-        "energies": energy_table(records),
-        "methods": methods_table(summary),
-        "constants": constants_table(summary),
-        "relative": relative_table(summary),
-        "transfer": transfer_table(summary),
-        "trained_on": ", ".join(str(name) for name in summary.get("trained_on") or []),
+        "title": found.title or title(energies),
+        "convention": found.convention or "",
+        "verdict": verdict(found),
+        "curves": _curves(energies),
+        "pictures": _pictures(found),
+        "molecules": molecule_table(energies),
+        "energies": energy_table(energies),
+        "methods": methods_table(found),
+        "constants": constants_table(found),
+        "relative": relative_table(energies),
+        "transfer": transfer_table(found.transfer),
+        "trained_on": ", ".join(found.trained_on),
         "flags": FLAGS,
-        "raised": {flag.rstrip("!") for record in records for flag in record.get("flags") or []},
-        "costs": content.pairs(
-            {"whole run": summary.get("cost"), "training": (summary.get("train") or {}).get("cost")}
-        ),
-        "settings": content.pairs(_readable(settings)),
-        "versions": content.pairs(summary.get("versions")),
-        "hardware": content.pairs(summary.get("hardware")),
-        "command": str(summary.get("command") or ""),
+        "raised": {flag.rstrip("!") for record in energies for flag in record.flags},
+        "costs": content.costs({"whole run": found.cost, "training": found.train and found.train.cost}),
+        "settings": content.pairs(_readable(found.settings)),
+        "versions": content.pairs(found.versions),
+        "hardware": content.pairs(found.hardware),
+        "command": found.command or "",
     }
 
 
@@ -83,41 +88,44 @@ def _readable(settings: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def title(records: list[dict[str, Any]]) -> str:
+def title(molecules: list[Molecule]) -> str:
     """What was computed, in words."""
-    formulas = list(dict.fromkeys(str(record.get("formula") or record.get("name")) for record in records))
+    formulas = list(dict.fromkeys(record.formula or record.name for record in molecules))
     if not formulas:
         return "Molecules"
     return f"One wavefunction for {', '.join(formulas[:6])}" + (" and others" if len(formulas) > 6 else "")
 
 
-def verdict(summary: dict[str, Any], records: list[dict[str, Any]]) -> dict[str, Any]:
+def verdict(summary: MoleculesSummary) -> dict[str, Any]:
     """First lines of the report: what can be trusted, the largest errors, what the transfer saved."""
-    words = {molecules_lines.word(record) for record in records}
-    good = words == {"trusted"} and summary.get("status") == "complete"
-    counts = molecules_lines.counted(records)
-    sentences = [f"Of {len(records)} energies: {counts}." if records else "No energy was computed."]
-    if summary.get("why"):
-        sentences.append(f"{str(summary['why'])[:1].upper()}{str(summary['why'])[1:]}.")
+    molecules, complete = summary.molecules, summary.status == "complete"
+    words = {word(record) for record in molecules}
+    counts = molecules_lines.counted(molecules)
+    sentences = [f"Of {len(molecules)} energies: {counts}." if molecules else "No energy was computed."]
+    if summary.why:
+        sentences.append(f"{summary.why[:1].upper()}{summary.why[1:]}.")
     if "upper bound" in words:
         sentences.append("An upper bound has passed every check, but nothing independent confirms it.")
     for method, when in (("zero-shot", "without a further step"), ("full", "after fine-tuning")):
-        chosen = [r for r in records if r.get("method") == method and molecules_lines.word(r) in molecules_lines.GOOD]
-        errors = [(abs(number), r) for r in chosen if not math.isnan(number := figures.number(r.get("error_mha")))]
-        if errors:
-            largest, worst = max(errors, key=lambda pair: pair[0])
-            mean = sum(value for value, _ in errors) / len(errors)
-            each = "one molecule" if len(errors) == 1 else f"{len(errors)} molecules"
-            sentences.append(
-                f"{each[0].upper()}{each[1:]} {when}: mean distance from the reference {format_number(mean)} mHa, "
-                f"largest {format_number(largest)} mHa ({worst.get('name')})."
-            )
-    sentences += [f"{said}." for entry in summary.get("transfer") or [] if (said := molecules_lines.transfer(entry))][
-        :6
+        chosen = [record for record in molecules if record.method == method and word(record) in GOOD]
+        sentences += _errors(chosen, when)
+    sentences += [f"{said}." for entry in summary.transfer if (said := molecules_lines.transfer(entry))][:6]
+    sentences += [f"{text}." for text in molecules_lines.reasons(molecules)]
+    return {"flag": _banner(words, complete), "good": complete and words == {"trusted"}, "sentences": sentences}
+
+
+def _errors(molecules: list[Molecule], when: str) -> list[str]:
+    """Mean and largest error of some molecules in a sentence; none where no reference is known."""
+    errors = [(abs(number(record.error_mha)), record.name) for record in molecules if known(record.error_mha)]
+    if not errors:
+        return []
+    largest, worst = max(errors, key=lambda pair: pair[0])
+    mean = sum(value for value, _ in errors) / len(errors)
+    each = "One molecule" if len(errors) == 1 else f"{len(errors)} molecules"
+    return [
+        f"{each} {when}: mean distance from the reference {format_number(mean)} mHa, "
+        f"largest {format_number(largest)} mHa ({worst})."
     ]
-    sentences += [f"{text}." for text in molecules_lines.reasons(records)]
-    flag = _banner(words, summary.get("status") == "complete")
-    return {"flag": flag, "good": good, "sentences": sentences}
 
 
 def _banner(words: set[str], complete: bool) -> str:
@@ -129,72 +137,74 @@ def _banner(words: set[str], complete: bool) -> str:
     return next(iter(words)).upper() if len(words) == 1 else "PARTLY TRUSTED" if "trusted" in words else "NOT TRUSTED"
 
 
-def _curves(summary: dict[str, Any]) -> list[Picture]:
+def _curves(molecules: list[Molecule]) -> list[Picture]:
     found = []
-    for index, (name, records) in enumerate(list(figures.scans(summary).items())[:12]):
-        svg = page.svg(figures.curve_figure(records, name), f"curve-{index}")
+    for index, (name, members) in enumerate(list(scans(molecules).items())[:12]):
+        svg = page.svg(figures.curve_figure(members, name), f"curve-{index}")
         found.append(Picture(svg, f"Potential curve of {name}: energies with error bars, and the difference from the "
                                   "reference; shaded: chemical accuracy (1.6 mHa)."))  # fmt: skip
     return found
 
 
-def _pictures(summary: dict[str, Any]) -> dict[str, Picture]:
-    in_curves = {id(record) for records in figures.scans(summary).values() for record in records}
-    others = [record for record in summary.get("molecules") or [] if id(record) not in in_curves]
+def _pictures(summary: MoleculesSummary) -> dict[str, Picture]:
+    in_curves = {id(record) for members in scans(summary.molecules).values() for record in members}
     drawn = {
-        "errors": figures.errors_figure({"molecules": others}),
+        "errors": figures.errors_figure([record for record in summary.molecules if id(record) not in in_curves]),
         "steps": figures.steps_figure(summary),
-        "size": figures.size_figure(summary),
+        "size": figures.size_figure(summary.molecules),
         "training": figures.training_figure(summary),
-        "density": figures.density_figure(summary),
+        "density": figures.density_figure(summary.molecules),
     }
     return page.pictures(drawn, CAPTIONS)
 
 
-def _table(head: list[str], body: list[list[Any]], records: list[dict[str, Any]] | None = None) -> Table:
-    words = [molecules_lines.word(record) for record in records] if records else ["trusted"] * len(body)
-    return Table(head, body, ["" if word in molecules_lines.GOOD else "doubt" for word in words])
+def _table(head: list[str], body: list[list[Any]], molecules: list[Molecule] | None = None) -> Table:
+    words = [word(record) for record in molecules] if molecules else ["trusted"] * len(body)
+    return Table(head, body, ["" if found in GOOD else "doubt" for found in words])
 
 
-def molecule_table(records: list[dict[str, Any]]) -> Table:
+def molecule_table(molecules: list[Molecule]) -> Table:
     """Every energy with its reference and its flags."""
     heads: list[str] = list(molecules_lines.HEADS)
-    rows = [molecules_lines.cells(record) for record in records]
-    return _table(heads, [[row[name] or NOT_AVAILABLE for name in heads] for row in rows], records)
+    rows = [molecules_lines.cells(record) for record in molecules]
+    return _table(heads, [[row[name] or NOT_AVAILABLE for name in heads] for row in rows], molecules)
 
 
-def energy_table(records: list[dict[str, Any]]) -> Table | None:
+def energy_table(molecules: list[Molecule]) -> Table | None:
     """What else is known about every molecule."""
     head = ["molecule", "method", "electrons", "HF", "CCSD(T)", "FCI", "basis", "correlation", "V-score", "dipole (D)",
             "atomisation (Ha)", "-V/T"]  # fmt: skip
     body = []
-    for record in records:
-        chemistry, seen = record.get("chemistry") or {}, record.get("observables") or {}
-        share, dipole = record.get("correlation_share"), seen.get("dipole") or {}
-        apart = record.get("atomisation") or {}
+    for record in molecules:
+        seen, share = record.observables, record.correlation_share
         body.append(
             [
-                str(record.get("name")), str(record.get("method")), str(record.get("electrons")),
-                *(_energy(chemistry.get(name)) for name in ("hf", "ccsd_t", "fci")),
-                str(chemistry.get("basis") or NOT_AVAILABLE),
+                record.name, record.method, str(record.electrons),
+                *_chemistry(record.chemistry),
                 NOT_AVAILABLE if share is None else f"{100 * share:.1f} %",
-                format_number(record.get("v_score")),
-                format_value_error(dipole.get("value"), dipole.get("error")),
-                format_value_error(apart.get("value"), apart.get("error")),
-                format_number((seen.get("virial") or {}).get("value"), 4),
+                format_number(record.v_score),
+                _measured(seen.dipole),
+                _measured(record.atomisation),
+                format_number(seen.virial and seen.virial.value, 4),
             ]
         )  # fmt: skip
-    return _table(head, body, records) if body else None
+    return _table(head, body, molecules) if body else None
 
 
-def _energy(value: Any) -> str:
-    number = figures.number(value)
-    return NOT_AVAILABLE if math.isnan(number) else f"{number:.6f}"
+def _chemistry(found: ChemistryOf | None) -> list[str]:
+    """Energies of Hartree-Fock, CCSD(T) and FCI, and their basis."""
+    if found is None:
+        return [NOT_AVAILABLE] * 4
+    energies = [NOT_AVAILABLE if value is None else f"{value:.6f}" for value in (found.hf, found.ccsd_t, found.fci)]
+    return [*energies, found.basis or NOT_AVAILABLE]
 
 
-def methods_table(summary: dict[str, Any]) -> Table | None:
+def _measured(found: Measured | None) -> str:
+    return NOT_AVAILABLE if found is None else format_value_error(found.value, found.error)
+
+
+def methods_table(summary: MoleculesSummary) -> Table | None:
     """What every way to the molecules gave and cost; nothing where there is one way alone."""
-    entries = list(summary.get("methods") or [])
     head = [
         "method",
         "molecules",
@@ -204,81 +214,67 @@ def methods_table(summary: dict[str, Any]) -> Table | None:
         "CPU s of each",
         "with its share of the model",
     ]
-    body = [
-        [
-            str(entry.get("method")), str(entry.get("molecules")), str(entry.get("trusted")),
-            *(format_number(entry.get(key), 3) for key in ("mean_abs_error_mha", "steps", "cpu_seconds")),
-            format_number(entry.get("cpu_seconds_with_base"), 3),
-        ]
-        for entry in entries
-    ]  # fmt: skip
+    body = []
+    for way in summary.methods:
+        numbers = (way.mean_abs_error_mha, way.steps, way.cpu_seconds, way.cpu_seconds_with_base)
+        counts = (str(way.molecules), str(way.trusted))
+        body.append([way.method, *counts, *(format_number(value, 3) for value in numbers)])
     return _table(head, body) if len(body) > 1 else None
 
 
-def constants_table(summary: dict[str, Any]) -> Table | None:
+def constants_table(summary: MoleculesSummary) -> Table | None:
     """Bond length, frequency and depth of every potential curve, and what is left of its error without the mean."""
     head = ["molecule", "method", "points", "R_e (bohr)", "ref.", "omega_e (1/cm)", "ref.", "D_e (Ha)", "ref.",
             "mean error (mHa)", "without its mean (mHa)"]  # fmt: skip
     body = []
-    for entry in summary.get("scans") or []:
-        row = [str(entry.get("name")), str(entry.get("method")), str(entry.get("points"))]
-        for key, digits in (("length", 4), ("frequency", 5), ("depth", 4)):
-            found = entry.get(key) or {}
-            row += [format_value_error(found.get("value"), found.get("error")),
-                    format_number(found.get("reference"), digits)]  # fmt: skip
-        row += [format_number(entry.get(key), 2) for key in ("mean_error_mha", "offset_free_error_mha")]
+    for scan in summary.scans:
+        row = [scan.name, scan.method, str(scan.points)]
+        for found, digits in ((scan.length, 4), (scan.frequency, 5), (scan.depth, 4)):
+            row += [_measured(found), format_number(found and found.reference, digits)]
+        row += [format_number(value, 2) for value in (scan.mean_error_mha, scan.offset_free_error_mha)]
         body.append(row)
     return _table(head, body) if body else None
 
 
-def relative_table(summary: dict[str, Any]) -> Table | None:
+def relative_table(molecules: list[Molecule]) -> Table | None:
     """Energies relative to the lowest of each scan, beside those of the reference."""
     body = []
-    for name, records in figures.scans(summary).items():
-        lowest = min(records, key=lambda record: record["energy"])
-        known = [r for r in records if (r.get("reference") or {}).get("value") is not None]
-        floor = (lowest.get("reference") or {}).get("value")
-        for record in records:
-            value = 1000 * (record["energy"] - lowest["energy"])
-            error = 1000 * math.hypot(record.get("energy_error") or 0.0, lowest.get("energy_error") or 0.0)
-            there = (record.get("reference") or {}).get("value")
-            expected = 1000 * (there - floor) if known and there is not None and floor is not None else None
+    for name, members in scans(molecules).items():
+        lowest = min(members, key=lambda record: number(record.energy))
+        for record in members:
+            value = 1000 * (number(record.energy) - number(lowest.energy))
+            error = 1000 * math.hypot(record.energy_error or 0.0, lowest.energy_error or 0.0)
             shown = "0" if record is lowest else format_value_error(value, error)
-            body.append([name, f"{figures.length_of(record):.4g}", str(record.get("method")), shown,
-                         NOT_AVAILABLE if expected is None else f"{expected:.2f}"])  # fmt: skip
+            there, floor = record.reference, lowest.reference
+            expected = NOT_AVAILABLE if there is None or floor is None else f"{1000 * (there.value - floor.value):.2f}"
+            body.append([name, f"{length_of(record):.4g}", record.method, shown, expected])
     return _table(["molecule", "length", "method", "relative energy (mHa)", "reference (mHa)"], body) if body else None
 
 
-def transfer_table(summary: dict[str, Any]) -> Table | None:
+def transfer_table(entries: list[Transfer]) -> Table | None:
     """Steps from the model and from scratch."""
-    entries = [entry for entry in summary.get("transfer") or [] if entry.get("scratch_steps_made") is not None]
     body = []
     for entry in entries:
-        least = entry.get("ratio_at_least")
-        ratio = (
-            format_number(entry.get("ratio"), 3) if entry.get("ratio") else f"> {least:.3g}" if least else NOT_AVAILABLE
-        )
-        steps, anew = entry.get("steps_to_1mha_per_atom"), entry.get("scratch_steps")
-        zero, made = format_number(entry.get("zero_shot_error_mha"), 3), entry["scratch_steps_made"]
-        body += [
-            [str(entry.get("target")), zero, *row]
-            for row in _levels(entry, made)
-            or [["1", _steps(steps, "not reached"), _steps(anew, f"not in {made}"), ratio]]
-        ]
+        if entry.scratch_steps_made is None:
+            continue
+        least = f"> {entry.ratio_at_least:.3g}" if entry.ratio_at_least else NOT_AVAILABLE
+        ratio = format_number(entry.ratio, 3) if entry.ratio else least
+        steps = _steps(entry.steps_to_1mha_per_atom, entry.scratch_steps, entry.scratch_steps_made)
+        rows = _levels(entry, entry.scratch_steps_made) or [["1", *steps, ratio]]
+        body += [[entry.target, format_number(entry.zero_shot_error_mha, 3), *row] for row in rows]
     head = ["molecule", "zero-shot error (mHa)", "to mHa per atom", "steps from the model", "from scratch", "ratio"]
     return _table(head, body) if body else None
 
 
-def _levels(entry: dict[str, Any], made: int) -> list[list[str]]:
+def _levels(entry: Transfer, made: int) -> list[list[str]]:
     """Steps to several errors; where the model needs none, the steps from scratch are what it saves at least."""
     rows = []
-    for level in entry.get("levels") or []:
-        steps, anew, ratio = level.get("steps"), level.get("scratch_steps"), level.get("ratio")
-        shown = NOT_AVAILABLE if ratio is None else f"{'> ' * (steps == 0)}{ratio:.3g}"
-        goal = f"{figures.number(level.get('error_mha_per_atom')):g}"
-        rows.append([goal, _steps(steps, "not reached"), _steps(anew, f"not in {made}"), shown])
+    for level in entry.levels:
+        shown = NOT_AVAILABLE if level.ratio is None else f"{'> ' * (level.steps == 0)}{level.ratio:.3g}"
+        rows.append([f"{level.error_mha_per_atom:g}", *_steps(level.steps, level.scratch_steps, made), shown])
     return rows
 
 
-def _steps(steps: int | None, otherwise: str) -> str:
-    return otherwise if steps is None else str(steps)
+def _steps(steps: int | None, anew: int | None, made: int) -> list[str]:
+    """Steps from the model and from scratch, of which so many were made."""
+    return ["not reached" if steps is None else str(steps), f"not in {made}" if anew is None else str(anew)]

@@ -161,7 +161,7 @@ def _rows(events: list[dict[str, Any]]) -> list[dict[str, str]]:
     from wavefoundry.reports import molecules_lines, tickets_lines
 
     kinds = {"point": ("index", lines.point_cells), "ticket": ("round", tickets_lines.cells)}
-    kinds["molecule"] = ("index", molecules_lines.cells)
+    kinds["molecule"] = ("index", molecules_lines.event_cells)
     found: dict[tuple[str, Any], dict[str, str]] = {}
     for event in events:
         kind = str(event.get("event"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -29,6 +29,20 @@ SUMMARIES: dict[str, type[Summary]] = {
     "seeds": SeedsSummary,
 }
 """The form of a summary by kind; of another kind, that is ``OtherSummary``."""
+R = TypeVar("R", bound=Record)
+
+
+def typed(model: type[R], record: Mapping[str, Any]) -> R:
+    """A record, or an event that tells of one, as what it is a record of.
+
+    Raises:
+        InputError: something in it has another form; the message names the first place.
+    """
+    try:
+        return model.model_validate(dict(record))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InputError(f"'{place_of(first['loc'])}': {first['msg'][:1].lower()}{first['msg'][1:]}") from None
 
 
 def parsed(summary: Mapping[str, Any]) -> Summary:
@@ -39,11 +53,7 @@ def parsed(summary: Mapping[str, Any]) -> Summary:
     """
     kind = summary.get("kind", "diagram")  # the first releases wrote diagrams alone, and no kind
     model = SUMMARIES.get(kind, OtherSummary) if isinstance(kind, str) else OtherSummary
-    try:
-        return model.model_validate({"kind": kind, **summary})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise InputError(f"'{place_of(first['loc'])}': {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+    return typed(model, {"kind": kind, **summary})
 
 
 def place_of(loc: tuple[int | str, ...]) -> str:

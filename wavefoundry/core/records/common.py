@@ -10,7 +10,7 @@ from wavefoundry.core.verdict import Answer
 
 Number = float | None
 """JSON holds no NaN and no infinity: what is missing or not finite is null."""
-Status = Literal["complete", "partial", "failed"]
+Status = Literal["complete", "partial", "failed", "unfinished"]
 
 
 class Record(BaseModel):
@@ -97,7 +97,10 @@ class Summary(Record):
     """The outer form of `summary.json`, the same for every kind of study."""
 
     version: int = Field(1, alias="schema", description="version of this layout, now 1")
-    status: Status = Field(description="how the run ended; a run that was stopped has no `summary.json` yet")
+    status: Status = Field(
+        description="how the run ended; a run that was stopped has no `summary.json` yet, and is "
+        '`"unfinished"` where `inspect` shows what there is of it'
+    )
     why: str | None = Field(None, description='where `status` is not `"complete"`: the reason')
     title: str | None = Field(None, description="`[output] title`")
     convention: str | None = Field(None, description="what the energies are energies of, in words")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -27,6 +27,80 @@ class ChemistryOf(Record):
     ccsd_t: Number = Field(None, description="CCSD(T)")
     fci: Number = Field(None, description="full configuration interaction")
     doubt: str | None = Field(None, description="why none of them is a reference")
+
+
+class Observed(Record):
+    """An observable, with what can be said for it."""
+
+    verdict: str | None = Field(None, description="as of an observable of a diagram")
+    why: str | None = Field(None, description="in words; where there is no value, why not")
+
+
+class Scalar(Observed, Measured):
+    """An observable that is one number."""
+
+
+class Broken(Measured):
+    """The part of a vector that the symmetry of the molecule forbids, as it was in the state."""
+
+    z: Number = Field(description="largest of its components over their standard errors")
+
+
+class Dipole(Scalar):
+    """The dipole moment, in debye."""
+
+    vector: list[Number] | None = Field(None, description="its components; those that symmetry forbids are zero")
+    vector_error: list[Number] | None = Field(None, description="standard errors of all components")
+    unit: str | None = Field(None, description='`"D"`')
+    forbidden: bool | None = Field(None, description="whether symmetry forbids all of it")
+    broken: Broken | None = Field(None, description="how large what symmetry forbids was in the state")
+
+
+class Density(Observed):
+    """Electrons per bohr along the longest axis; of an atom over the distance from its nucleus."""
+
+    position: list[float] = Field(default=[], description="along the axis, bohr")
+    value: list[Number] | None = Field(description="electrons per bohr there")
+    error: list[Number] | None = Field(None, description="standard errors")
+    nuclei: list[float] = Field(default=[], description="their positions")
+
+
+class Spin(Scalar):
+    """The expectation value of S²."""
+
+    pure: Number = Field(None, description="that of a pure state of the spin")
+
+
+class Forces(Observed):
+    """Forces on the nuclei, Ha/bohr."""
+
+    value: list[list[Number]] | None = Field(description="one row per nucleus")
+    error: list[list[Number]] | None = Field(None, description="standard errors")
+    unit: str | None = Field(None, description='`"Ha/bohr"`')
+    heaviest: Number = Field(None, description="largest share of one sample in an error bar")
+
+
+class Observables(Record):
+    """What was measured of a molecule beside its energy."""
+
+    kinetic: Scalar | None = Field(None, description="kinetic energy, Hartree: `value`, `error`")
+    virial: Scalar | None = Field(None, description="`value` of -V/T, 2 for an exact state at equilibrium")
+    dipole: Dipole | None = Field(
+        None,
+        description="moment in debye: `value`, `error`, `vector`, `vector_error`, `unit`; what symmetry forbids is "
+        "taken out: `forbidden`, all of it, `broken`: how large it was in the state, `value`, `error`, `z`",
+    )
+    density: Density | None = Field(
+        None,
+        description="electrons per bohr along the longest axis, of an atom over the distance from its nucleus: "
+        "`position`, `value`, `error`, `nuclei`",
+    )
+    spin: Spin | None = Field(None, description="`value` of S², `error`, and of a `pure` state")
+    forces: Forces | None = Field(
+        None,
+        description="Ha/bohr for every atom: `value`, `error`, `unit`; `heaviest`, the largest share of one sample in "
+        "an error bar",
+    )
 
 
 class Copied(Record):
@@ -76,21 +150,14 @@ class Molecule(Judged):
     correlation_share: Number = Field(None, description="of the correlation energy that is found, 0 to 1")
     atomisation: Measured | None = Field(None, description="`value`, `error`; Hartree")
     energy_hf_minimal: Number = Field(None, description="Hartree-Fock in the smallest basis")
-    observables: dict[str, dict[str, Any]] = Field(
-        default={},
-        description="each with `verdict` and `why`. `kinetic`, `virial`; `dipole` (`value`, `error`, "
-        "`vector`, `vector_error`, debye; what symmetry forbids is taken out: `forbidden`, all of "
-        "it, `broken`: how large it was in the state, `value`, `error`, `z`), `density` "
-        "(`position`, `value`, `error`, `nuclei`; electrons per bohr along the longest axis, of "
-        "an atom over the distance from its nucleus), `spin` (`value` of S², `error`, `pure`), "
-        "`forces` (`value`, `error`; Ha/bohr for every atom; `heaviest`: the largest share of one "
-        "sample in an error bar; null with `why` where Hartree-Fock of a displaced molecule "
-        "failed)",
+    observables: Observables = Field(
+        default_factory=lambda: Observables.model_validate({}),
+        description="each with `verdict` and `why`, see [below](#observables-of-a-molecule)",
     )
-    symmetry: dict[str, Copied] = Field(
+    symmetry: dict[str, Copied] | None = Field(
         default={},
         description="`mirrored`, `turned`: `difference_mha` of a copy, `error_mha`, `share` (of effective "
-        "samples; 1 and no difference where the copy is the same input)",
+        "samples; 1 and no difference where the copy is the same input); null without an energy",
     )
     cost: Cost | None = Field(None, description="resources of the molecule")
 
@@ -145,7 +212,7 @@ class Curve(Record):
     window: int | None = Field(None, description="steps")
 
 
-class Spectroscopic(Record):
+class Spectroscopic(Measured):
     """A number of a potential curve."""
 
     value: Number = Field(description="from the energies")

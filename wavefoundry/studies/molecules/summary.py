@@ -8,6 +8,8 @@ import numpy as np
 
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.core.meter import Cost
+from wavefoundry.core.records import typed
+from wavefoundry.core.records.molecules import Molecule
 from wavefoundry.core.scans import curves
 from wavefoundry.problems.references.molecules import Reference
 from wavefoundry.studies.molecules import records
@@ -49,7 +51,7 @@ def summary_of(spec: MoleculesSpec, done: Outputs, trained: list[str], cost: Cos
         "transfer": transfer_of(spec, done, trained),
         "curves": curves_of(spec, done),
         "methods": methods_of(done, found),
-        "scans": curves(found, METHODS),
+        "scans": curves([typed(Molecule, record) for record in found], METHODS),
         "cost": cost.to_dict(),
         "settings": spec.model_dump(mode="json", exclude_none=True),
         "versions": versions() | molecule_versions(),
