@@ -74,11 +74,9 @@ def parsed(summary: Mapping[str, Any]) -> EmulationSummary:
     Raises:
         InputError: something in it has another form.
     """
-    from wavefoundry.core import records  # half a hundred types, for which the live view should not wait
+    from wavefoundry.core.records import EmulationSummary, typed  # half a hundred types: the live view does not wait
 
-    found = records.parsed(summary)
-    assert isinstance(found, records.EmulationSummary)
-    return found
+    return typed(EmulationSummary, summary)
 
 
 def best_of(summary: EmulationSummary) -> tuple[Student, Overview] | None:
