@@ -81,9 +81,10 @@ class Tickets(Shown):
 
     def plot(self) -> Figure:
         """Relative error against surviving weights."""
+        from wavefoundry.core.records import TicketsSummary, typed
         from wavefoundry.reports.tickets_figures import error_figure
 
-        figure = error_figure(self.summary)
+        figure = error_figure(typed(TicketsSummary, self.summary))
         if figure is None:
             raise InputError("nothing to draw", where="plot", why="no reference energy is known")
         return figure
@@ -306,9 +307,10 @@ class Collapse(Shown):
 
     def plot(self) -> Figure:
         """One panel for each measure of size."""
+        from wavefoundry.core.records import TicketsSummary, typed
         from wavefoundry.reports.tickets_collapse import collapse_figure
 
-        return collapse_figure(self.summaries)
+        return collapse_figure([typed(TicketsSummary, summary) for summary in self.summaries])
 
 
 def collapse(*runs: Tickets | str | Path) -> Collapse:
@@ -321,6 +323,7 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
         InputError: fewer than two, or runs without reference energies or common sizes.
     """
     from wavefoundry.artifacts.results import read_results
+    from wavefoundry.core.records import TicketsSummary, typed
     from wavefoundry.reports import tickets_collapse
 
     summaries = []
@@ -334,7 +337,8 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
         summaries.append(found)
         if found.get("kind") != "tickets":
             raise InputError(f"{run} is no study of tickets", where="collapse", fix='runs of kind = "tickets"')
-    return Collapse(summaries=summaries, transition=_seeds(summaries), **tickets_collapse.collapse(summaries))
+    found = tickets_collapse.collapse([typed(TicketsSummary, summary) for summary in summaries])
+    return Collapse(summaries=summaries, transition=_seeds(summaries), **found)
 
 
 def _seeds(summaries: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -302,12 +302,12 @@ def test_tickets_keep_energies_verdicts_and_flags_on_narrow_screens(width: int):
     from wavefoundry.reports import tickets_lines
 
     record = {
-        "n": 324, "rho": 36.0, "alive_neurons": {"dense": 36}, "energy": -31.416, "energy_error": 0.012,
-        "energy_per_site": -3.49067, "relative_error": 1.2e-4, "fidelity_previous": 0.99987, "rollbacks": 3,
-        "verdict": "doubtful", "flags": ["NOT-CONVERGED", "HIGH-VARIANCE"],
+        "round": 0, "n": 324, "rho": 36.0, "density": 1.0, "alive_neurons": {"dense": 36}, "energy": -31.416,
+        "energy_error": 0.012, "energy_per_site": -3.49067, "relative_error": 1.2e-4, "fidelity_previous": 0.99987,
+        "rollbacks": 3, "verdict": "doubtful", "flags": ["NOT-CONVERGED", "HIGH-VARIANCE"],
     }  # fmt: skip
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(tickets_lines.table([tickets_lines.cells(record)]))
+    console.print(tickets_lines.table([tickets_lines.event_cells(record)]))
     text = console.export_text()
     for part in ("324", "-3.4907(13)", "doubtful", "NOT-CONVERGED", "HIGH-VARIANCE"):
         assert part in text, text

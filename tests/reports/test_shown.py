@@ -73,10 +73,9 @@ def test_molecules_tickets_and_judgements():
     form = {"kind": "molecules", "status": "complete", "cost": {"cpu_seconds": 1.0}, "settings": {}}
     shown = wf.MoleculeMap(form | {"molecules": [molecule]})
     assert short(shown) and "1 trusted" in repr(shown) and "LiH" in shown._repr_html_()
-    rounds = [
-        {"round": k, "n": n, "energy": -1.0, "relative_error": 1e-3, "verdict": "trusted"} for k, n in enumerate((9, 3))
-    ]
-    found = cards.tickets({"rounds": rounds, "verdict": "smooth"})
+    known = {"energy": -1.0, "energy_error": 0.0, "relative_error": 1e-3, "verdict": "trusted"}
+    rounds = [{"round": k, "n": n, "rho": n / 9, "density": n / 9, **known} for k, n in enumerate((9, 3))]
+    found = cards.tickets({"kind": "tickets", "status": "complete", "rounds": rounds, "verdict": "smooth"})
     assert "2 rounds from 9 to 3 weights" in text(found) and "smooth" in text(found)
     assert "Ticket of 3 weights" in text(cards.ticket(rounds[1]))
     case = {"name": "well", "corr_mean": 0.99, "corr_final": 0.98, "mae": 0.01, "verdict": "trusted"}

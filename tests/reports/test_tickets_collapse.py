@@ -10,6 +10,7 @@ import pytest
 import wavefoundry as wf
 from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.records import TicketsSummary, typed
 from wavefoundry.reports.tickets_collapse import collapse, collapse_figure, distance
 
 
@@ -33,10 +34,14 @@ def summary(sites: int, law: int, unit: float, hidden: int = 4) -> dict:
     }
 
 
+def typed_summary(sites: int, law: int, unit: float) -> TicketsSummary:
+    return typed(TicketsSummary, summary(sites, law, unit))
+
+
 @pytest.mark.parametrize("axis", ["n", "n/N", "n/law"])
 def test_the_right_measure_is_found(axis):
     sizes = ((9, 24), (16, 48), (36, 120))
-    runs = [summary(n, law, {"n": 60.0, "n/N": 5.0 * n, "n/law": 2.0 * law}[axis]) for n, law in sizes]
+    runs = [typed_summary(n, law, {"n": 60.0, "n/N": 5.0 * n, "n/law": 2.0 * law}[axis]) for n, law in sizes]
     found = collapse(runs)
     assert found["best"] == axis
     assert found["spread"][axis] < 0.03  # interpolation between rounds
@@ -66,6 +71,6 @@ def test_command_figure_and_refusals(tmp_path, capsys):
     for record in without["rounds"]:
         record["delta_per_site"] = None
     with pytest.raises(InputError, match="laid on one another"):
-        collapse([without, summary(9, 24, 60.0)])
-    assert len(collapse_figure([summary(9, 24, 60.0), summary(16, 48, 60.0)]).axes) == 3
+        collapse([typed(TicketsSummary, without), typed_summary(9, 24, 60.0)])
+    assert len(collapse_figure([typed_summary(9, 24, 60.0), typed_summary(16, 48, 60.0)]).axes) == 3
     assert wf.collapse(*folders).best == "n"

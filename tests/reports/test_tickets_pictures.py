@@ -5,14 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from wavefoundry.core.records import typed
+from wavefoundry.core.records.tickets import System
 from wavefoundry.core.segments import fit
 from wavefoundry.core.torus import plaquettes, stars
 from wavefoundry.reports.tickets_figures import _periods, positions, together
 
 
+def periodic(model: str, *extent: int) -> System:
+    form = {"model": model, "sites": int(np.prod(extent)), "extent": list(extent), "periodic": True, "couplings": {}}
+    return typed(System, form)
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (2, 3), (3, 3), (4, 3)])
 def test_plaquettes_and_stars_are_drawn_as_squares(rows, columns):
-    system = {"model": "toric", "extent": [2 * rows, columns], "periodic": True}
+    system = periodic("toric", 2 * rows, columns)
     places = positions(system)
     for quad in [*plaquettes(rows, columns), *stars(rows, columns)]:
         points = together(np.array([places[site] for site in sorted(quad)]), _periods(system))
@@ -21,7 +28,7 @@ def test_plaquettes_and_stars_are_drawn_as_squares(rows, columns):
 
 
 def test_bonds_across_a_boundary_are_one_step_long():
-    system = {"model": "ising", "extent": [4, 3], "periodic": True}
+    system = periodic("ising", 4, 3)
     places = positions(system)
     for bond in ((0, 9), (0, 2), (4, 5)):
         points = together(np.array([places[site] for site in bond]), _periods(system))

@@ -77,9 +77,8 @@ def test_long_curves_are_thinned_and_steps_done_twice_count_once():
 
 
 def test_other_kinds_of_study_have_a_table():
-    rounds = [
-        {"event": "ticket", "round": k, "n": n, "energy": -1.0, "verdict": "trusted"} for k, n in enumerate((9, 4))
-    ]
+    known = {"event": "ticket", "energy": -1.0, "energy_error": 0.0, "verdict": "trusted"}
+    rounds = [{**known, "round": k, "n": n, "rho": n / 9, "density": n / 9} for k, n in enumerate((9, 4))]
     found = state("run", rounds, "under way")
     assert [row["weights"] for row in found["rows"]] == ["9", "4"] and "weights" in found["columns"]
 

@@ -34,22 +34,20 @@ def diagram(summary: Record) -> Card:
 
 def tickets(summary: Record) -> Card:
     """Of a finished pruning."""
+    from wavefoundry.core.records import TicketsSummary, typed
     from wavefoundry.reports import tickets_lines
     from wavefoundry.reports.tickets_figures import error_figure
 
-    rounds = summary["rounds"]
-    first, last = rounds[0], rounds[-1]
+    found = typed(TicketsSummary, summary)
+    first, last = found.rounds[0], found.rounds[-1]
     facts = [
-        (
-            "relative error",
-            " -> ".join(format_number(record.get("relative_error")) for record in (first, last)),
-        ),
-        ("verdicts", verdicts.counted(rounds)),
-        ("found", str(summary.get("verdict") or "")),
+        ("relative error", " -> ".join(format_number(record.relative_error) for record in (first, last))),
+        ("verdicts", verdicts.counted(summary["rounds"])),
+        ("found", found.verdict or ""),
     ]
-    title = f"Tickets: {len(rounds)} rounds from {first['n']} to {last['n']} weights"
-    rows = [tickets_lines.cells(record) for record in rounds]
-    return Card(title, facts, rows, lambda: error_figure(dict(summary)), "Relative error against surviving weights")
+    title = f"Tickets: {len(found.rounds)} rounds from {first.n} to {last.n} weights"
+    rows = [tickets_lines.cells(record) for record in found.rounds]
+    return Card(title, facts, rows, lambda: error_figure(found), "Relative error against surviving weights")
 
 
 def ticket(record: Record) -> Card:

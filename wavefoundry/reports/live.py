@@ -181,7 +181,7 @@ class Screen:
         elif kind == "ticket":
             from wavefoundry.reports import tickets_lines
 
-            self._rows[event.get("round")] = tickets_lines.cells(event)
+            self._rows[event.get("round")] = tickets_lines.event_cells(event)
         elif kind == "molecule":
             from wavefoundry.reports import molecules_lines
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +10,13 @@ import numpy as np
 from wavefoundry.core.scans import length_of, scans
 from wavefoundry.core.values import known, number
 from wavefoundry.reports.molecules_lines import GOOD, source, word
-from wavefoundry.reports.panels import level
+from wavefoundry.reports.panels import column, level
 from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, literal, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from wavefoundry.core.records.common import Number
     from wavefoundry.core.records.molecules import Molecule, MoleculesSummary
 
 METHODS = {"trained": "amber", "zero-shot": "blue", "full": "green", "scratch": "purple", "warm-chain": "sky"}
@@ -31,11 +29,6 @@ NAMES = {
 }
 CHEMICAL = 1.6
 """Chemical accuracy, 1 kcal/mol in mHa."""
-
-
-def column(values: Iterable[Number]) -> np.ndarray:
-    """One field of all records; NaN where it is missing."""
-    return np.array([number(value) for value in values])
 
 
 def main_figure(summary: MoleculesSummary) -> Figure | None:

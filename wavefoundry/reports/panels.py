@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from wavefoundry.core.values import number
 from wavefoundry.reports import view
 from wavefoundry.reports.style import COLOUR_MAP, COLOURS, MARKERS, SERIES, literal, mark, new_figure, symbol
 from wavefoundry.reports.view import NAN, Row
@@ -18,6 +19,8 @@ from wavefoundry.reports.view import NAN, Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from wavefoundry.core.records.common import Number
 
 
 MARKS = ("trusted", "upper bound", "estimate", "doubtful", "not trusted", "refused")
@@ -47,6 +50,11 @@ class Panel(NamedTuple):
     def shows(self, rows: list[Row]) -> bool:
         """Whether any row has a number that can be drawn, which on a logarithmic axis is a positive one."""
         return any(value > 0 or not self.log for value in finite(self.value(row) for row in rows))
+
+
+def column(values: Iterable[Number]) -> np.ndarray:
+    """One field of all records; NaN where it is missing."""
+    return np.array([number(value) for value in values])
 
 
 def finite(values: Iterable[float]) -> list[float]:

@@ -16,6 +16,8 @@ from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, new_figure, styl
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from wavefoundry.core.records import TicketsSummary
+
 AXES = {"n": "weights $n$", "n/N": "weights per spin $n/N$", "n/law": "weights over those of the conjectured law"}
 """Measures of size, and what the figure calls them."""
 FLOOR = 1e-9
@@ -24,22 +26,23 @@ POINTS = 60
 """Places at which two curves are compared."""
 
 
-def scale(summary: dict[str, Any], axis: str) -> float | None:
+def scale(summary: TicketsSummary, axis: str) -> float | None:
     """What n is divided by; None where the law is not known."""
     if axis == "n/law":
-        laws = summary.get("laws") or []
-        return float(laws[0]["predicted"]) if laws and laws[0]["predicted"] > 0 else None
-    return float(summary["system"]["sites"]) if axis == "n/N" else 1.0
+        return float(summary.laws[0].predicted) if summary.laws and summary.laws[0].predicted > 0 else None
+    if axis == "n/N":
+        return None if summary.system is None else float(summary.system.sites)
+    return 1.0
 
 
-def curve(summary: dict[str, Any], axis: str) -> Float[np.ndarray, "2 rounds"] | None:
+def curve(summary: TicketsSummary, axis: str) -> Float[np.ndarray, "2 rounds"] | None:
     """Logarithms of size and of the error per site, sizes ascending; None without a law or reference."""
     unit = scale(summary, axis)
-    rounds = [r for r in summary.get("rounds") or [] if r.get("delta_per_site") is not None]
-    if unit is None or len(rounds) < 2:
+    points = [(record.n, abs(off)) for record in summary.rounds if (off := record.delta_per_site) is not None]
+    if unit is None or len(points) < 2:
         return None
-    x = np.array([r["n"] / unit for r in rounds])
-    y = np.array([max(abs(r["delta_per_site"]), FLOOR) for r in rounds])
+    x = np.array([n / unit for n, _ in points])
+    y = np.array([max(error, FLOOR) for _, error in points])
     order = np.argsort(x)
     return np.log10(np.stack([x, y])[:, order])
 
@@ -53,7 +56,7 @@ def distance(a: Float[np.ndarray, "2 n"], b: Float[np.ndarray, "2 m"]) -> float 
     return float(np.sqrt(np.mean((np.interp(x, *a) - np.interp(x, *b)) ** 2)))
 
 
-def collapse(summaries: list[dict[str, Any]]) -> dict[str, Any]:
+def collapse(summaries: list[TicketsSummary]) -> dict[str, Any]:
     """How well the curves of error per site against size fall on one another.
 
     Args:
@@ -82,22 +85,27 @@ def collapse(summaries: list[dict[str, Any]]) -> dict[str, Any]:
     return {"spread": spread, "best": min(known, key=lambda axis: known[axis]), "runs": names(summaries)}
 
 
-def names(summaries: list[dict[str, Any]]) -> list[str]:
+def names(summaries: list[TicketsSummary]) -> list[str]:
     """Lattice, couplings and dense weights of every run; what all have in common is left out."""
-    parts = []
-    for summary in summaries:
-        system = summary["system"]
-        size = "x".join(str(edge) for edge in system["lattice"]["size"])
-        couplings = ", ".join(f"{name} = {value:.5g}" for name, value in system["couplings"].items())
-        weights = f"{(summary.get('parameters') or {}).get('prunable', '?')} weights"
-        parts.append([system["model"], size, couplings, weights])
+    parts = [_described(summary) for summary in summaries]
     differ = [len({part[k] for part in parts}) > 1 for k in range(4)]
     shown = differ if any(differ) else [True] * 4
     return ["; ".join(word for word, show in zip(part, shown, strict=True) if show) for part in parts]
 
 
+def _described(summary: TicketsSummary) -> list[str]:
+    """Model, lattice, couplings and dense weights of a run."""
+    weights = f"{summary.parameters.get('prunable', '?')} weights"
+    if (system := summary.system) is None:
+        return ["?", "?", "?", weights]
+    size = system.extent if system.lattice is None else system.lattice.size
+    edges = "x".join(str(edge) for edge in ([size] if isinstance(size, int) else size))
+    couplings = ", ".join(f"{name} = {value:.5g}" for name, value in system.couplings.items())
+    return [system.model, edges, couplings, weights]
+
+
 @styled
-def collapse_figure(summaries: list[dict[str, Any]]) -> Figure:
+def collapse_figure(summaries: list[TicketsSummary]) -> Figure:
     """Error per site against the three measures of size, all runs in every panel."""
     found = collapse(summaries)
     figure, panels = new_figure(7.2, 7.6, nrows=3)

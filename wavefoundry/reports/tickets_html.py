@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+from wavefoundry.core.records import TicketsSummary, typed
+from wavefoundry.core.records.common import Number
+from wavefoundry.core.records.tickets import Cut, Fit, Isolated, Jump, Kinds, Law, Round, Transferred, Unit
 from wavefoundry.core.words import assigned
 from wavefoundry.reports import content, page, tickets_figures, tickets_lines
 from wavefoundry.reports.content import Table
@@ -20,47 +24,47 @@ CAPTIONS = {
 }
 
 
-def context(summary: dict[str, Any]) -> dict[str, Any]:
-    """Everything the template needs; any part of the summary but the rounds may be missing."""
-    rounds = summary.get("rounds") or []
-    reference = summary.get("reference") or {}
-    energy = reference.get("energy")
+def context(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything the template needs."""
+    found = typed(TicketsSummary, summary)
+    rounds, reference = found.rounds, found.reference
+    known = None if reference is None or reference.energy is None else f"{reference.energy:.10g} ({reference.kind})"
     return {
-        "title": content.title(summary),
-        "convention": str(summary.get("convention") or ""),
-        "reference": "none" if energy is None else f"{energy:.10g} ({reference.get('kind')})",
-        "good": summary.get("status") == "complete",
-        "status": str(summary.get("status") or "unknown").upper(),
-        "verdict": str(summary.get("verdict") or ""),
-        "energy_by": f"Energies by {summary.get('energy_by')}.",
-        "pictures": _pictures(summary),
+        "title": content.title(dict(summary)),
+        "convention": found.convention or "",
+        "reference": known or "none",
+        "good": found.status == "complete",
+        "status": found.status.upper(),
+        "verdict": found.verdict or "",
+        "energy_by": f"Energies by {found.energy_by}.",
+        "pictures": _pictures(found),
         "rounds": _rounds(rounds),
-        "isolation": _isolation(summary.get("isolation") or []),
+        "isolation": _isolation(found.isolation),
         "reasons": tickets_lines.reasons(rounds),
-        "signs": _signs(summary.get("transition") or {}),
-        "jumps": _jumps(summary.get("jumps") or []),
-        "fit": _fit(summary.get("fit") or {}),
-        "laws": _laws(summary.get("laws") or []),
-        "kinds": _kinds(summary.get("explain") or {}),
-        "units": _units(summary.get("explain") or {}),
-        "transfer": _transfer(summary.get("transfer") or []),
+        "signs": _signs(found.transition),
+        "jumps": _jumps(found.jumps),
+        "fit": _fit(found.fit),
+        "laws": _laws(found.laws),
+        "kinds": _kinds(found.explain.by_round),
+        "units": _units(found.explain.units),
+        "transfer": _transfer(found.transfer),
         "flags": content.FLAGS | {"NOT-CONVERGED": "the energy still moved at the end of the training"},
-        "raised": sorted({flag.rstrip("!") for record in rounds for flag in record.get("flags") or []}),
-        "costs": content.pairs({"whole run": summary.get("cost"), "hunt": summary.get("hunt_cost")}),
-        "settings": content.pairs(summary.get("settings")),
-        "versions": content.pairs(summary.get("versions")),
-        "hardware": content.pairs(summary.get("hardware")),
-        "command": str(summary.get("command") or ""),
+        "raised": sorted({flag.rstrip("!") for record in rounds for flag in record.flags}),
+        "costs": content.costs({"whole run": found.cost, "hunt": found.hunt_cost}),
+        "settings": content.pairs(found.settings),
+        "versions": content.pairs(found.versions),
+        "hardware": content.pairs(found.hardware),
+        "command": found.command or "",
     }
 
 
-def _pictures(summary: dict[str, Any]) -> dict[str, page.Picture]:
+def _pictures(summary: TicketsSummary) -> dict[str, page.Picture]:
     drawn = {
         "error": tickets_figures.error_figure(summary),
-        "state": tickets_figures.state_figure(summary),
+        "state": tickets_figures.state_figure(summary.rounds),
         "variance": tickets_figures.variance_figure(summary),
         "lattice": tickets_figures.lattice_figure(summary),
-        "transfer": tickets_figures.transfer_figure(summary),
+        "transfer": tickets_figures.transfer_figure(summary.transfer),
     }
     return page.pictures(drawn, CAPTIONS)
 
@@ -69,110 +73,107 @@ def _table(head: list[str], body: list[list[Any]], doubtful: list[bool] | None =
     return Table(list(head), body, ["doubt" if bad else "" for bad in doubtful or [False] * len(body)])
 
 
-def _rounds(rounds: list[dict[str, Any]]) -> Table:
+def _rounds(rounds: list[Round]) -> Table:
     rows = [tickets_lines.cells(record) for record in rounds]
     for row in rows:
         row["rollbacks"] = row["rollbacks"] or "0"
     return _table(
         list(tickets_lines.HEADS),
         [[row[name] or NOT_AVAILABLE for name in tickets_lines.HEADS] for row in rows],
-        [not record.get("trusted", True) for record in rounds],
+        [not record.trusted for record in rounds],
     )
 
 
-def _isolation(records: list[dict[str, Any]]) -> Table | None:
-    variants = list(dict.fromkeys(record["variant"] for record in records))
+def _isolation(records: list[Isolated]) -> Table | None:
+    variants = list(dict.fromkeys(record.variant for record in records))
     body = []
-    for n in dict.fromkeys(record["n"] for record in records):
-        found = {record["variant"]: record for record in records if record["n"] == n}
+    for n in dict.fromkeys(record.n for record in records):
+        found = {record.variant: record for record in records if record.n == n}
         body.append([str(n), *(_spread(found.get(variant)) for variant in variants)])
     return _table(["weights", *variants], body) if body else None
 
 
-def _spread(record: dict[str, Any] | None) -> str:
-    if record is None or record.get("mean") is None:
+def _spread(record: Isolated | None) -> str:
+    if record is None or record.mean is None:
         return NOT_AVAILABLE
-    error = record.get("log_error")
-    return format_number(record["mean"]) + (f" (\u00d7/ {math.exp(error):.2f})" if error else "")
+    return format_number(record.mean) + (f" (\u00d7/ {math.exp(record.log_error):.2f})" if record.log_error else "")
 
 
-def _jumps(jumps: list[dict[str, Any]]) -> Table | None:
+def _jumps(jumps: list[Jump]) -> Table | None:
     body = [
         [
-            f"{jump['from']} to {jump['to']}",
-            *(format_number(jump[name]) for name in ("error_before", "error_after", "error_longer")),
-            "stays" if jump["confirmed"] else "goes away",
+            f"{jump.before} to {jump.to}",
+            *(format_number(error) for error in (jump.error_before, jump.error_after, jump.error_longer)),
+            "stays" if jump.confirmed else "goes away",
         ]
         for jump in jumps
     ]
     return _table(["weights", "error before", "after", "after longer training", "jump"], body) if body else None
 
 
-def _signs(found: dict[str, Any]) -> Table | None:
+def _signs(found: Cut | None) -> Table | None:
     said = {True: "seen", False: "not seen", None: "not known"}
-    signs = found.get("signs") or {}
-    return (
-        _table(["sign", "", "why"], [[name, said[s["seen"]], s["why"]] for name, s in signs.items()]) if signs else None
-    )
+    body = [[name, said[sign.seen], sign.why] for name, sign in found.signs.items()] if found else []
+    return _table(["sign", "", "why"], body) if body else None
 
 
-def _fit(fit: dict[str, Any]) -> Table | None:
-    if not fit.get("boundaries"):
+def _fit(fit: Fit) -> Table | None:
+    if not fit.boundaries or fit.intervals is None:
         return None
-    rows = [
-        (f"boundary {k + 1}", value, fit["intervals"]["boundaries"][k]) for k, value in enumerate(fit["boundaries"])
-    ]
-    names = fit.get("names") or ["first", "second", "third"]
-    rows += [
-        (f"exponent, {names[k]}", value, fit["intervals"]["exponents"][k]) for k, value in enumerate(fit["exponents"])
-    ]
-    body = [[name, f"{value:.4g}", f"{low:.4g} to {high:.4g}"] for name, value, (low, high) in rows]
-    return _table(["", "value", f"{100 * fit['intervals']['level']:.0f} % interval"], body)
+    names = [f"boundary {k + 1}" for k in range(len(fit.boundaries))]
+    names += [f"exponent, {fit.names[k]}" for k in range(len(fit.exponents))]
+    values, intervals = fit.boundaries + fit.exponents, fit.intervals.boundaries + fit.intervals.exponents
+    rows = zip(names, values, intervals, strict=True)
+    body = [[name, _short(value), " to ".join(map(_short, ends))] for name, value, ends in rows]
+    return _table(["", "value", f"{100 * fit.intervals.level:.0f} % interval"], body)
 
 
-def _laws(laws: list[dict[str, Any]]) -> Table | None:
+def _short(value: Number) -> str:
+    return NOT_AVAILABLE if value is None else f"{value:.4g}"
+
+
+def _laws(laws: list[Law]) -> Table | None:
     said = {True: "holds", False: "does not hold", None: "no onset found"}
     body = [
         [
-            law["law"],
-            str(law["predicted"]),
-            f"{law['found'][0]} to {law['found'][1]}" if law.get("found") else NOT_AVAILABLE,
-            said[law.get("holds")],
+            law.law,
+            str(law.predicted),
+            f"{law.found[0]} to {law.found[1]}" if law.found else NOT_AVAILABLE,
+            said[law.holds],
         ]
         for law in laws
     ]
     return _table(["law", "weights", "found between", ""], body) if body else None
 
 
-def _kinds(explained: dict[str, Any]) -> Table | None:
-    rounds = explained.get("by_round") or []
-    names = list(dict.fromkeys(kind for record in rounds for kind in record["kinds"]))
-    body = [[str(record["n"]), *(str(record["kinds"].get(name, 0)) for name in names)] for record in rounds]
+def _kinds(rounds: list[Kinds]) -> Table | None:
+    names = list(dict.fromkeys(kind for record in rounds for kind in record.kinds))
+    body = [[str(record.n), *(str(record.kinds.get(name, 0)) for name in names)] for record in rounds]
     return _table(["weights", *names], body) if body else None
 
 
-def _units(explained: dict[str, Any]) -> Table | None:
+def _units(units: list[Unit]) -> Table | None:
     body = [
         [
-            str(unit["unit"]),
-            ", ".join(map(str, unit["sites"])),
-            unit["kind"],
-            "odd" if unit["parity"] < 0 else "even",
-            NOT_AVAILABLE if unit.get("coupling") is None else f"{unit['coupling']:.5f}",
+            str(unit.unit),
+            ", ".join(map(str, unit.sites)),
+            unit.kind,
+            "odd" if unit.parity < 0 else "even",
+            NOT_AVAILABLE if unit.coupling is None else f"{unit.coupling:.5f}",
         ]
-        for unit in (explained.get("units") or [])[:100]
+        for unit in units[:100]
     ]
     return _table(["unit", "sites", "kind", "parity", "coupling"], body) if body else None
 
 
-def _transfer(records: list[dict[str, Any]]) -> Table | None:
+def _transfer(records: list[Transferred]) -> Table | None:
     body = [
         [
-            assigned(record["couplings"]),
-            str(record["n"]),
-            record["mask"],
-            format_value_error(record["energy"], record["energy_error"]),
-            format_number(record["relative_error"]),
+            assigned(record.couplings),
+            str(record.n),
+            record.mask,
+            format_value_error(record.energy, record.energy_error),
+            format_number(record.relative_error),
         ]
         for record in records
     ]

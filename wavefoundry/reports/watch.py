@@ -160,7 +160,7 @@ def _rows(events: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The table of what is done, by the kind of study."""
     from wavefoundry.reports import molecules_lines, tickets_lines
 
-    kinds = {"point": ("index", lines.point_cells), "ticket": ("round", tickets_lines.cells)}
+    kinds = {"point": ("index", lines.point_cells), "ticket": ("round", tickets_lines.event_cells)}
     kinds["molecule"] = ("index", molecules_lines.event_cells)
     found: dict[tuple[str, Any], dict[str, str]] = {}
     for event in events:

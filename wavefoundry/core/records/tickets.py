@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -138,6 +138,65 @@ class Law(Record):
     holds: bool | None = Field(description="whether it lies between the two")
 
 
+class Intervals(Record):
+    """Bootstrap intervals of a fit, two ends each; null where no draw could be fitted."""
+
+    boundaries: list[list[Number]] = Field(description="of the boundaries")
+    exponents: list[list[Number]] = Field(description="of the exponents")
+    level: float = Field(description="share of the draws in them")
+
+
+class Fit(Record):
+    """Three segments of the error against n, straight in double-logarithmic scale."""
+
+    boundaries: list[float] = Field(default=[], description="between them, ascending in n")
+    exponents: list[float] = Field(default=[], description="of the power laws, one per segment")
+    intervals: Intervals | None = Field(None, description="of `boundaries` and `exponents`, at `level`")
+    residual: Number = Field(None, description="root mean square, of natural logarithms")
+    names: list[str] = Field(default=["first", "second", "third"], description="of the segments")
+    left_out: int | None = Field(None, description="rounds whose error is that of the optimiser")
+
+
+class Unit(Record):
+    """A unit of the network that is not empty."""
+
+    unit: int = Field(description="its number")
+    sites: list[int] = Field(description="that it sees")
+    weights: list[Number] = Field(description="one per site")
+    kind: str = Field(
+        description='`"bond"`, `"plaquette"`, `"star"`, `"site"`, `"part of a plaquette"`, `"other"`, or a set of the '
+        "model's own"
+    )
+    parity: int = Field(description="product of the signs of its weights")
+    coupling: Number = Field(None, description="of the product of its spins; null where that was not worked out")
+
+
+class BondCoupling(Record):
+    """What all units together say of a bond."""
+
+    sites: list[int] = Field(description="of the bond")
+    strength: Number = Field(alias="J", description="coupling of both spins in log ψ")
+
+
+class Kinds(Record):
+    """The units of a round by kind."""
+
+    n: int | None = Field(None, description="weights")
+    kinds: dict[str, int] = Field(default={}, description="units by kind")
+    covered: dict[str, list[int]] = Field(
+        default={}, description="by kind, sets of sites with a unit of exactly these, and all sets"
+    )
+
+
+class Explained(Kinds):
+    """What the surviving units stand for."""
+
+    units: list[Unit] = Field(default=[], description="those that are not empty")
+    bond_couplings: list[BondCoupling] = Field(default=[], description="summed over all units")
+    odd_plaquettes: list[int] = Field(default=[], description="units of full plaquettes of odd parity, and all of them")
+    by_round: list[Kinds] = Field(default=[], description="`n`, `kinds`, `covered` of every round with few weights")
+
+
 class TicketsSummary(Summary):
     """The result of a study of kind `tickets`."""
 
@@ -171,9 +230,11 @@ class TicketsSummary(Summary):
         "random, trained at home as long as a round), energies, errors, `convergence` and the "
         "verdict",
     )
-    fit: dict[str, Any] = Field(
-        default={},
-        description="`boundaries` (ascending in n), `exponents`, `intervals` (of both, at `level`), `residual`",
+    fit: Fit = Field(
+        default_factory=lambda: Fit.model_validate({}),
+        description="three segments of the error: `boundaries` (ascending in n), `exponents`, `intervals` (of both, at "
+        "`level`), `residual`, `names`, `left_out` (rounds whose error is that of the optimiser); empty without a "
+        "reference, or with too few rounds",
     )
     onset: Onset | None = Field(
         None,
@@ -189,11 +250,11 @@ class TicketsSummary(Summary):
         "it is not known); `reasons`",
     )
     laws: list[Law] = Field(default=[], description="`law`, `predicted` (weights), `found` (`[next_n, n]`), `holds`")
-    explain: dict[str, Any] = Field(
-        default={},
+    explain: Explained = Field(
+        default_factory=lambda: Explained.model_validate({}),
         description="of the network before the onset (else of the last round): `n`, `units` (`unit`, `sites`, "
-        "`weights`, `kind`, `parity`, `coupling`), `kinds`, `covered`, `bond_couplings`, "
-        "`odd_plaquettes` (`[odd, all]`); `by_round`",
+        "`weights`, `kind`, `parity`, `coupling`), `kinds`, `covered`, `bond_couplings` (`sites`, `J`), "
+        "`odd_plaquettes` (`[odd, all]`); `by_round`; empty where the network is not one dense layer",
     )
     verdict: str | None = Field(None, description="`transition` as one sentence")
     hunt_cost: Cost | None = Field(None, description="resources of the rounds alone")
