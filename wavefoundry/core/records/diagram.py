@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -70,6 +70,79 @@ class Features(Record):
     quantities: dict[str, list[Number]] = Field(description="their values at these points")
 
 
+class Range(Record):
+    """A number over the seeds."""
+
+    mean: float = Field(description="over the seeds")
+    lowest: float = Field(description="smallest value")
+    highest: float = Field(description="largest value")
+
+
+class RivalCost(Record):
+    """CPU seconds of a method without compiling, mean over the seeds."""
+
+    start: float = Field(description="of what all points start from")
+    point: float = Field(description="of one point after that")
+    amortised: float = Field(description="`start` / points + `point`")
+
+
+class Rival(Record):
+    """What one method gave at all points; the pre-training of the study is one of them."""
+
+    kind: str = Field(description='`"transition"` is the pre-training of the study')
+    seeds: int = Field(description="how many were run")
+    relative_error: list[Range | None] = Field(description="per point; null where no reference is known")
+    v_score: list[Range | None] = Field(description="per point")
+    energy: list[Number] = Field(description="per point, mean over the seeds")
+    energy_error: list[Number] = Field(description="of `energy`: of the samples, and of the seeds")
+    against: list[Literal["lower", "equal", "higher"] | None] = Field(
+        default=[], description="the energy from the transition against this one's, per point"
+    )
+    cost: RivalCost = Field(description="`start`, `point`, `amortised`")
+
+
+class EqualError(Record):
+    """When a training from scratch is as low as the adaptation of a point."""
+
+    steps: list[int | None] = Field(description="one per seed, null where never")
+    ratio: Number = Field(description="of CPU seconds, from scratch over adaptation")
+    at_least: bool = Field(description="whether some training did not get there")
+
+
+class Baselines(Record):
+    """Adaptation from the pre-training against its rivals."""
+
+    method: str = Field("head", description="of the adaptation")
+    seeds: list[int] = Field(default=[], description="their places")
+    points: list[Couplings] = Field(description="couplings")
+    deep: Couplings | None = Field(None, description="where the rival `deep` was pre-trained")
+    methods: list[Rival] = Field(description='the pre-training (`"transition"`) first')
+    equal_error: list[EqualError] | None = Field(None, description="with the rival `scratch`, per point")
+    words: list[str] = Field(default=[], description="a sentence per rival")
+
+
+class Asked(Record):
+    """What one reference gave in all."""
+
+    values: int = Field(description="points that have one")
+    failed: int = Field(description="points where it failed")
+    cost: Cost = Field(description="its processor time")
+
+
+class ReferencesCost(Cost):
+    """Resources of all references."""
+
+    over_ours: Number = Field(None, description="their processor seconds over those of pre-training and adaptation")
+
+
+class References(Record):
+    """The references of all points together."""
+
+    asked: str | list[str] | None = Field(None, description="`[reference] method`")
+    methods: dict[str, Asked] = Field(default={}, description="by name")
+    cost: ReferencesCost = Field(description="of all of them")
+
+
 class DiagramSummary(Summary):
     """The result of a study of kind `diagram`."""
 
@@ -115,7 +188,7 @@ class DiagramSummary(Summary):
         description="there: where the best base changes between neighbours. `coupling` (its name), `value`, `error`, "
         "`between` (couplings of both points), `bases` (their numbers)",
     )
-    baselines: dict[str, Any] | None = Field(
+    baselines: Baselines | None = Field(
         None,
         description="with `[baselines]`: `method`, `seeds`, `points` (couplings), `deep`; `methods`, the "
         'pre-training (`"transition"`) first: `kind`, `seeds`, per point `relative_error` and '
@@ -154,7 +227,7 @@ class DiagramSummary(Summary):
         "numbered by, in units of 2π along the reciprocal lattice vectors; one of q and -q each",
     )
     adapt_cost: Cost | None = Field(None, description="resources of all adaptations together")
-    references: dict[str, Any] | None = Field(
+    references: References | None = Field(
         None,
         description="`asked` (`[reference] method`), `methods` (`name: {values, failed, cost}`), `cost` of "
         "all references, in it `over_ours`: their processor seconds over those of pre-training "

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from wavefoundry.core.records.common import Convergence, Cost, Judged, Measured, Number, Record
 
@@ -91,6 +91,47 @@ class MethodCost(Record):
     memory_mib: Number = Field(None, description="of a process of its own at its peak")
 
 
+class DmrgStage(Record):
+    """What one bond dimension gave."""
+
+    bond_dimension: int = Field(description="of the states")
+    energy: Number = Field(description="of the last sweep")
+    truncation_error: Number = Field(description="weight that was cut off")
+    sweeps: int = Field(description="their number")
+    rest: bool = Field(description="whether the energy no longer changed")
+    change: Number = Field(None, description="of the energy in the last sweep")
+
+
+class Published(Record):
+    """A further published value of a system."""
+
+    energy: Number = Field(description="of the whole system")
+    kind: str = Field(description='`"exact"`, `"upper bound"`, `"method"`')
+    method: str = Field(description="its name")
+
+
+class Details(Record):
+    """What belongs to the method that gave a value."""
+
+    bond_dimension: int | None = Field(None, description="of the last stage")
+    truncation_error: Number = Field(None, description="weight that was cut off in it")
+    variance: Number = Field(None, description="of the energy; null where it would take more memory than may be used")
+    sweeps: int | None = Field(None, description="of all stages")
+    converged: bool | None = Field(None, description="whether the energy had come to rest")
+    conserved: str | None = Field(None, description="quantum number that divides the states")
+    stages: list[DmrgStage] = Field(default=[], description="the same for every bond dimension")
+    states: int | None = Field(None, description="of the largest sector, estimated before")
+    sectors: int | None = Field(None, description="of symmetry")
+    searched: int | None = Field(None, description="how many of them were searched")
+    sector: str | None = Field(None, description="that of the ground state in words")
+    degeneracy: int | None = Field(None, description="of the ground state")
+    method: str | None = Field(None, description="that a published value was found by")
+    source: str | None = Field(None, description="where it was published")
+    per_site: Number = Field(None, description="the published number")
+    others: list[Published] = Field(default=[], description="further published values of the system")
+    file: str | None = Field(None, description="path of the file")
+
+
 class MethodValue(Record):
     """What one reference says of a point."""
 
@@ -106,13 +147,13 @@ class MethodValue(Record):
     confirms: bool | None = Field(
         None, description="whether an energy that agrees with it is taken to be the ground state's"
     )
-    observables: dict[str, Any] = Field(
+    observables: dict[str, Number] = Field(
         default={},
         description="expectation values by name; those of exact methods are what observables are compared with",
     )
-    terms: dict[str, Any] = Field(default={}, description="⟨H_k⟩ per coupling, where the method gives them")
-    details: dict[str, Any] = Field(
-        default={},
+    terms: dict[str, Number] = Field(default={}, description="⟨H_k⟩ per coupling, where the method gives them")
+    details: Details | None = Field(
+        None,
         description="`ed`: `states` (of the largest sector, estimated before), `sectors`, `searched`, "
         "`sector` of the ground state in words, `degeneracy`. `dmrg`: `bond_dimension`, "
         "`truncation_error`, `variance` (of the energy; null where it would take more memory than "
@@ -137,14 +178,19 @@ class Tried(Record):
     cost: Cost | None = Field(None, description="what it took")
 
 
-class Sector(Record):
-    """The symmetry sector of a projected amplitude; ±1 only where the group has the operation."""
+class Behaviour(Record):
+    """How a symmetry sector behaves; ±1 only where the group has the operation."""
 
-    number: int = Field(description="of the sector")
     momentum: list[float] | None = Field(None, description="along each axis, units of π per cell")
     spin_flip: int | None = Field(None, description="±1")
     rotation: int | None = Field(None, description="±1, a quarter turn about a site")
     mirror: int | None = Field(None, description="±1, of the first axis")
+
+
+class Sector(Behaviour):
+    """The symmetry sector of a projected amplitude."""
+
+    number: int = Field(description="of the sector")
     tried: list[Tried] | None = Field(None, description="where several were")
 
 
@@ -165,7 +211,7 @@ class Rung(Record):
 class Ladder(Record):
     """How far method `auto` climbed."""
 
-    target: dict[str, Any] = Field(description="what was asked for")
+    target: dict[str, float] = Field(description="what was asked for")
     reached: bool = Field(description="whether it was met")
     end: str = Field(description="why the climb ended")
     kept: str = Field(description="name of the rung that was kept")
@@ -178,6 +224,11 @@ class Choice(Record):
     index: int = Field(description="of the base")
     zero_shot: list[Number] = Field(description="energies of all bases here, as they are")
     tried: list[Tried] = Field(default=[], description="every adaptation")
+
+
+def _choice(value: Any) -> Any:
+    """Events of a run under way hold the number of the base alone."""
+    return {"index": value, "zero_shot": []} if isinstance(value, int) else value
 
 
 class Point(Judged):
@@ -230,7 +281,9 @@ class Point(Judged):
         description="method `auto`: `target`, `reached`, `end`, `kept`, `rungs`. `method` is then the kind of the rung "
         "that was kept, `cost` that of all of them",
     )
-    base: Choice | None = Field(None, description="of several bases: `index` (that of the point), `zero_shot`, `tried`")
+    base: Annotated[Choice | None, BeforeValidator(_choice)] = Field(
+        None, description="of several bases: `index` (that of the point), `zero_shot`, `tried`"
+    )
     sector: Sector | None = Field(None, description="where amplitudes are projected in adaptation")
     reference: Held | None = Field(None, description="what the energy is held against; null where nothing is known")
     references: dict[str, MethodValue] = Field(
@@ -246,7 +299,9 @@ class Point(Judged):
     observables: dict[str, Observable] = Field(
         default={}, description="by name, see [below](#observables); empty with `[evaluate] observables = false`"
     )
-    exact_observables: dict[str, Any] = Field(default={}, description="those whose exact value is known")
+    exact_observables: dict[str, Number | list[Number]] = Field(
+        default={}, description="those whose exact value is known; a list of a profile, in older files"
+    )
     energy_scale: Number = Field(None, description="abs(E - E_∞) / N")
     gap: Number = Field(
         None,
@@ -268,6 +323,29 @@ class Point(Judged):
     )
 
 
+class Candidate(Behaviour):
+    """A sector that weighs something in the pre-trained state; its energies are those of the projection on it."""
+
+    sector: int = Field(description="its number")
+    weight: Number = Field(description="share of the state")
+    energy: Number = Field(description="at its own couplings")
+    energy_error: Number = Field(description="its standard error")
+    terms: dict[str, Number] = Field(default={}, description="⟨H_k⟩ per coupling")
+    terms_covariance: list[list[Number]] = Field(default=[], description="of `terms`, in their order")
+
+
+class Projection(Record):
+    """Which sectors amplitudes are projected on, and what they are chosen by."""
+
+    parts: list[str] = Field(description="of the symmetry group")
+    images: int = Field(description="of a configuration that the network has to see")
+    sector: int = Field(description="the lowest at the couplings of the pre-trained state")
+    points: list[list[int]] | None = Field(
+        None, description="for each the sectors that cannot be told from the lowest, that one first"
+    )
+    candidates: list[Candidate] = Field(default=[], description="sectors that weigh something in the state")
+
+
 class Pretrained(Point):
     """A pre-trained state, a point that others start from. Its `cost` is that of the optimisation."""
 
@@ -275,7 +353,7 @@ class Pretrained(Point):
     trained_together: list[Couplings] | None = Field(
         None, description="couplings of the systems that were trained together; absent of one alone"
     )
-    symmetry: dict[str, Any] | None = Field(
+    symmetry: Projection | None = Field(
         None,
         description="where amplitudes are projected in adaptation: `parts`; `images`; `sector`, the lowest at "
         "its own couplings; `points`, for each the sectors that cannot be told from the lowest, "
