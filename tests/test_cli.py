@@ -23,14 +23,21 @@ POINT = {
 }  # fmt: skip
 
 
-REFUSED = POINT | {
+WORDS = {
     "verdict": "refused", "answers": {"sampled": "yes", "state": "no", "ground": "no"}, "trusted": False,
     "flags": ["HIGH-VARIANCE!"], "reasons": ["the variance is that of a state far from an eigenstate: V-score 0.4"],
 }  # fmt: skip
+REFUSED = POINT | WORDS
 BOUND = POINT | {
     "verdict": "upper bound", "answers": {"sampled": "yes", "state": "yes", "ground": "unknown"}, "trusted": False,
     "reasons": ["no independent value says whether this is the ground state"], "relative_error": None,
 }  # fmt: skip
+
+
+CASE = {"name": "barrier", "corr_mean": 0.9}
+ROUND = {"round": 0, "n": 9, "rho": 1.0, "density": 1.0, "energy": -1.0, "energy_error": 0.0}
+QUANTITY = {"name": "energy", "values": [-1.0], "left_out": [], "differ": []}
+QUANTITY |= dict.fromkeys(("mean", "spread", "error", "error_bar", "lowest", "highest"))
 
 
 def make_summary(**changes) -> dict:
@@ -186,17 +193,20 @@ def test_the_last_line_counts_verdicts(study, stub, capsys):
 @pytest.mark.parametrize(
     "summary",
     [
-        {"kind": "molecules", "molecules": [REFUSED]},
-        {"kind": "emulation", "students": [{"cases": [REFUSED]}, {"cases": [REFUSED]}]},
-        {"kind": "tickets", "rounds": [REFUSED]},
+        {"kind": "molecules", "molecules": [{"name": "H2", "method": "full", "energy": -1.0} | WORDS]},
+        {"kind": "emulation", "students": [{"name": "gru", "status": "trained", "cases": [CASE | WORDS]}] * 2},
+        {"kind": "tickets", "rounds": [ROUND | WORDS]},
+        {"kind": "seeds", "of": "diagram", "seeds": [], "quantities": [QUANTITY | WORDS]},
     ],
 )
 def test_the_same_rule_for_every_kind(summary):
     from wavefoundry.reports.verdicts import nothing_usable
 
+    summary = summary | {"status": "complete"}
     assert "no number can be used" in nothing_usable(summary)
-    (group,) = set(summary) - {"kind"}
-    assert nothing_usable(summary | {group: [*summary[group], {"cases": [BOUND], **BOUND}]}) == ""
+    (group,) = summary.keys() & {"molecules", "students", "rounds", "quantities"}
+    bound = summary[group][0] | {"verdict": "upper bound", "cases": [CASE | {"verdict": "upper bound"}]}
+    assert nothing_usable(summary | {group: [*summary[group], bound]}) == ""
 
 
 @pytest.mark.parametrize(

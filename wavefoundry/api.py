@@ -138,8 +138,9 @@ class Diagram(Shown):
     def plot(self) -> Figure:
         """Energy per site with exact values, relative errors and V-scores against the couplings."""
         from wavefoundry.reports.figures import diagram_figure
+        from wavefoundry.reports.view import parsed
 
-        return diagram_figure(self.summary)
+        return diagram_figure(parsed(self.summary))
 
     def to_html(self, path: str | Path) -> Path:
         """Write a self-contained report."""

@@ -8,19 +8,23 @@ import sys
 import numpy as np
 import pytest
 
-from wavefoundry.reports import figures, style
+from wavefoundry.reports import figures, style, view
 from wavefoundry.reports.panels import level
 
 SUMMARY_FIGURES = ("observables", "correlations", "terms", "quality", "cost")
 LOG_FIGURES = ("pretrain", "rounds")
 
 
+def picture(name, summary, *log):
+    """A figure of a summary."""
+    return getattr(figures, f"{name}_figure")(view.parsed(summary), *log)
+
+
 def every_figure(summary, log):
-    yield "diagram", figures.diagram_figure(summary)
-    for name in SUMMARY_FIGURES:
-        yield name, getattr(figures, f"{name}_figure")(summary)
+    for name in ("diagram", *SUMMARY_FIGURES):
+        yield name, picture(name, summary)
     for name in LOG_FIGURES:
-        yield name, getattr(figures, f"{name}_figure")(summary, log)
+        yield name, picture(name, summary, log)
 
 
 def lines(axes, label):
@@ -44,7 +48,7 @@ def grid_summary(fabricate, kept=slice(None)):
 
 def test_diagram_shows_energies_and_the_exact_curve(fabricate):
     summary = fabricate.summary(sites=20)
-    top, bottom = figures.diagram_figure(summary).axes
+    top, bottom = picture("diagram", summary).axes
     fields = [point["couplings"]["h"] for point in summary["points"]]
     exact = lines(top, "exact")
     assert exact[:, 0] == pytest.approx(fields)
@@ -62,7 +66,7 @@ def test_diagram_shows_energies_and_the_exact_curve(fabricate):
 def test_untrusted_points_are_hollow_and_named(fabricate):
     summary = fabricate.summary(fields=[0.8, 0.9, 1.1])
     summary["points"][1].update(trusted=False, flags=["LOW-ESS", "BELOW-EXACT"])
-    top = figures.diagram_figure(summary).axes[0]
+    top = picture("diagram", summary).axes[0]
     marks = {bar.get_label(): bar[0] for bar in top.containers}
     assert lines(top, "head, not trusted")[:, 0] == pytest.approx([0.9])
     assert marks["head, not trusted"].get_markerfacecolor() == style.COLOURS["paper"]
@@ -74,7 +78,7 @@ def test_each_verdict_has_its_own_mark(fabricate):
     words = ["trusted", "upper bound", "doubtful", "refused"]
     summary = fabricate.judged(words)
     summary["points"][3]["energy_per_site"] = -1.3
-    figure = figures.diagram_figure(summary)
+    figure = picture("diagram", summary)
     top = figure.axes[0]
     marks = {bar.get_label(): bar[0] for bar in top.containers}
     assert list(marks) == ["head", "head, upper bound", "head, doubtful", "head, refused"]
@@ -98,10 +102,10 @@ def test_each_verdict_has_its_own_mark(fabricate):
 
 def test_refused_values_do_not_press_the_others_flat(fabricate):
     summary = fabricate.judged(["trusted", "trusted", "refused"])
-    low, high = figures.diagram_figure(summary).axes[0].get_ylim()
+    low, high = picture("diagram", summary).axes[0].get_ylim()
     assert high > summary["points"][2]["energy_per_site"]  # within reach, so it is seen
     summary["points"][2].update(energy=2e37, energy_per_site=2e37 / 64, relative_error=2e35, v_score=1e30)
-    top = figures.diagram_figure(summary).axes[0]
+    top = picture("diagram", summary).axes[0]
     low, high = top.get_ylim()
     energies = [point["energy_per_site"] for point in summary["points"][:2]]
     assert low < min(energies) and max(energies) < high < 0
@@ -111,7 +115,7 @@ def test_refused_values_do_not_press_the_others_flat(fabricate):
 def test_observables_have_marks_of_their_own(fabricate):
     summary = fabricate.judged(["trusted", "trusted", "upper bound"])
     fabricate.contradict(summary["points"][0])
-    panels = {axes.get_ylabel(): axes for axes in figures.observables_figure(summary).axes}
+    panels = {axes.get_ylabel(): axes for axes in picture("observables", summary).axes}
     m2 = panels[figures.OBSERVABLE_NAMES["m2"]]
     shown = {bar.get_label(): bar[0] for bar in m2.containers if bar[0] is not None}
     assert shown["head, refused"].get_xydata()[:, 0] == pytest.approx([0.7])
@@ -124,7 +128,7 @@ def test_observables_have_marks_of_their_own(fabricate):
 
 def test_the_plain_v_score_stands_beside(fabricate):
     summary = fabricate.judged(["trusted", "doubtful"])
-    score = figures.quality_figure(summary).axes[0]
+    score = picture("quality", summary).axes[0]
     assert lines(score, "plain V-score")[:, 1] == pytest.approx([p["v_score_plain"] for p in summary["points"]])
     assert [text.get_text() for text in score.texts] == ["very good", "doubtful", "refused"]
 
@@ -135,7 +139,7 @@ def test_a_reference_by_another_method_is_not_called_exact(fabricate):
         zero = 10.0
         point["reference"] = {"energy": point["energy"] - 0.1, "kind": "method", "source": "DMRG", "zero": zero}
         point["relative_error"] = 0.1 / abs(point["energy"] - 0.1 - zero)
-    top, bottom = figures.diagram_figure(summary).axes
+    top, bottom = picture("diagram", summary).axes
     assert lines(top, "DMRG")[:, 1] == pytest.approx([(p["energy"] - 0.1) / 64 for p in summary["points"]])
     assert not len(lines(top, "exact"))
     bars = next(bar for bar in bottom.containers if bar.get_label() == "head, upper bound")
@@ -148,21 +152,21 @@ def test_maps_mark_what_is_not_trusted(fabricate):
     summary = grid_summary(fabricate)
     for point in summary["points"]:
         point["verdict"] = "upper bound"
-    alike = figures.diagram_figure(summary).axes[0]
+    alike = picture("diagram", summary).axes[0]
     assert not len(lines(alike, "upper bound"))  # all are: a mark would tell nothing
     summary["points"][0]["verdict"], summary["points"][5]["verdict"] = "refused", "doubtful"
-    axes = figures.diagram_figure(summary).axes[0]
+    axes = picture("diagram", summary).axes[0]
     assert lines(axes, "refused").tolist() == [[0.6, 0.0]] and lines(axes, "doubtful").tolist() == [[1.0, 0.2]]
     assert len(lines(axes, "upper bound")) == 10
     summary["points"][0].update(energy_per_site=2e37 / 8, energy=2e37)
-    mesh = figures.diagram_figure(summary).axes[0].collections[0]
+    mesh = picture("diagram", summary).axes[0].collections[0]
     energies = [point["energy_per_site"] for point in summary["points"][1:]]
     assert (mesh.norm.vmin, mesh.norm.vmax) == pytest.approx((min(energies), max(energies)))
 
 
 def test_observables_come_with_exact_values(fabricate):
     summary = fabricate.summary()
-    panels = {axes.get_ylabel(): axes for axes in figures.observables_figure(summary).axes}
+    panels = {axes.get_ylabel(): axes for axes in picture("observables", summary).axes}
     m2 = panels[figures.OBSERVABLE_NAMES["m2"]]
     assert lines(m2, "exact")[:, 1] == pytest.approx([p["exact_observables"]["m2"] for p in summary["points"]])
     assert "exact" not in {line.get_label() for line in panels[figures.OBSERVABLE_NAMES["abs_m"]].lines}
@@ -170,7 +174,7 @@ def test_observables_come_with_exact_values(fabricate):
 
 def test_cost_compares_all_adaptations_with_pretraining(fabricate):
     summary = fabricate.summary()
-    left, right = figures.cost_figure(summary).axes
+    left, right = picture("cost", summary).axes
     spent = [point["cost"]["cpu_seconds"] for point in summary["points"]]
     assert [bar.get_width() for bar in left.patches] == pytest.approx([622.0, sum(spent)])
     assert [bar.get_height() for bar in right.patches] == pytest.approx(spent)
@@ -179,19 +183,19 @@ def test_cost_compares_all_adaptations_with_pretraining(fabricate):
 def test_pretraining_is_measured_against_exact_where_known(fabricate):
     summary = fabricate.summary()
     log = fabricate.log(summary)
-    energy, score = figures.pretrain_figure(summary, log).axes
+    energy, score = picture("pretrain", summary, log).axes
     exact = fabricate.energy(64, 1.0)
     final = abs((log[299]["energy"] - exact) / exact)
     assert energy.lines[0].get_ydata()[-1] == pytest.approx(final, rel=1e-6)
     assert score.lines[0].get_ydata()[-1] == log[299]["v_score"]
     without = fabricate.summary(fields=[0.5])
-    assert figures.pretrain_figure(without, log).axes[0].get_ylabel().startswith("energy per site")
+    assert picture("pretrain", without, log).axes[0].get_ylabel().startswith("energy per site")
 
 
 def test_long_logs_are_thinned_but_keep_their_end(fabricate):
     summary = fabricate.summary(fields=[1.0])
     log = fabricate.log(summary, steps=5000)
-    drawn = figures.pretrain_figure(summary, log).axes[1].lines[0].get_xdata()
+    drawn = picture("pretrain", summary, log).axes[1].lines[0].get_xdata()
     assert len(drawn) < 2 * figures.MAX_DOTS
     assert drawn[-1] == 4999
     assert list(drawn) == sorted(drawn)
@@ -199,7 +203,7 @@ def test_long_logs_are_thinned_but_keep_their_end(fabricate):
 
 def test_rounds_show_both_parts_of_the_pool(fabricate):
     summary = fabricate.summary(fields=[0.8, 1.2])
-    left, right = figures.rounds_figure(summary, fabricate.log(summary, rounds=4)).axes[:2]
+    left, right = picture("rounds", summary, fabricate.log(summary, rounds=4)).axes[:2]
     curves = [line for line in left.lines if len(line.get_xdata())]
     assert len(curves) == 4  # two points, training and held-out part
     assert all(len(line.get_xdata()) == 4 for line in curves)
@@ -209,11 +213,11 @@ def test_rounds_show_both_parts_of_the_pool(fabricate):
 def test_rounds_are_not_drawn_where_every_point_took_one(fabricate):
     summary = fabricate.summary()
     log = fabricate.log(summary, steps=3, rounds=1)
-    assert figures.rounds_figure(summary, log) is None
+    assert picture("rounds", summary, log) is None
     more = fabricate.log(summary, steps=3, rounds=2)
     last = max(index for index, event in enumerate(more) if event["event"] == "round")
     del more[last]  # of one point a single round is left: a dot, since it makes no line
-    left = figures.rounds_figure(summary, more).axes[0]
+    left = picture("rounds", summary, more).axes[0]
     drawn = [line for line in left.lines if len(line.get_xdata()) == 1]
     assert len(drawn) == 2 and {line.get_marker() for line in drawn} == {"."}
 
@@ -221,7 +225,7 @@ def test_rounds_are_not_drawn_where_every_point_took_one(fabricate):
 def test_two_couplings_give_maps(fabricate):
     summary = grid_summary(fabricate)
     summary["points"][0].update(trusted=False, flags=["R-HAT"])
-    maps = [axes for axes in figures.diagram_figure(summary).axes if axes.get_title(loc="left")]
+    maps = [axes for axes in picture("diagram", summary).axes if axes.get_title(loc="left")]
     titles = [axes.get_title(loc="left") for axes in maps]
     assert titles == ["energy per site ($\\mathit{J}$)", "relative error"]
     assert lines(maps[0], "not trusted").tolist() == [[0.6, 0.0]]
@@ -233,12 +237,12 @@ def test_two_couplings_give_maps(fabricate):
 
 
 def test_a_hole_in_a_map_stays_a_hole(fabricate):
-    (mesh,) = figures.diagram_figure(grid_summary(fabricate, slice(2, None))).axes[0].collections
+    (mesh,) = picture("diagram", grid_summary(fabricate, slice(2, None))).axes[0].collections
     assert np.ma.count(np.ma.masked_invalid(mesh.get_array())) == 10
 
 
 def test_scattered_points_are_drawn_where_they_are(fabricate):
-    (squares,) = figures.diagram_figure(grid_summary(fabricate, slice(0, None, 5))).axes[0].collections
+    (squares,) = picture("diagram", grid_summary(fabricate, slice(0, None, 5))).axes[0].collections
     assert np.asarray(squares.get_offsets()).tolist() == [[0.6, 0.0], [1.0, 0.2], [1.4, 0.4]]
 
 
@@ -246,7 +250,7 @@ def test_scattered_points_are_drawn_where_they_are(fabricate):
     "points",
     [
         [],
-        [{}],
+        [{"couplings": {}}],
         [{"couplings": {"h": 1.0}}],
         [
             {
@@ -259,30 +263,35 @@ def test_scattered_points_are_drawn_where_they_are(fabricate):
         ],
         [{"couplings": {"h": 1.0}, "energy": -3.0, "energy_error": 0.0, "exact_energy": 0.0, "v_score": 0.0}],
         [{"couplings": {"h": h, "a": h, "b": 1 - h}, "energy": -h, "v_score": -1.0} for h in (1.0, 2.0)],
-        [{"couplings": {"h": 1.0}, "method": method, "energy": -3.0, "cost": 2} for method in ("head", "full")],
+        [
+            {"couplings": {"h": 1.0}, "method": method, "energy": -3.0, "cost": {"cpu_seconds": 2}}
+            for method in ("head", "full")
+        ],
     ],
 )
 @pytest.mark.filterwarnings("error")
 def test_whatever_is_missing_is_left_out(points):
-    summary = {"points": points, "pretrain": {"couplings": {"h": 1.0}}, "system": {"model": "ising"}}
+    summary = {"status": "partial", "points": points, "system": {"model": "ising"}}
+    summary["pretrain"] = {"couplings": {"h": 1.0}}
     for name, figure in every_figure(summary, [{"event": "step"}, {"event": "round"}]):
         if figure is not None:
             assert style.to_svg(figure, name).startswith("<svg")
 
 
-@pytest.mark.parametrize("summary", [{}, {"points": [None]}, {"points": [{}], "pretrain": None, "system": 3}])
-def test_an_empty_summary_has_nothing_but_a_note(summary):
-    drawn = {name: figure for name, figure in every_figure(summary, []) if figure is not None}
-    assert set(drawn) == {"diagram"}
-    assert style.to_svg(drawn["diagram"], "diagram").startswith("<svg")
+@pytest.mark.parametrize("more", [{}, {"points": [{"couplings": {}}], "pretrain": None, "system": None}])
+def test_an_empty_summary_has_nothing_but_a_note(more):
+    summary = {"status": "failed", "points": []} | more
+    found = {name: figure for name, figure in every_figure(summary, []) if figure is not None}
+    assert set(found) == {"diagram"}
+    assert style.to_svg(found["diagram"], "diagram").startswith("<svg")
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_run_without_exact_energies_shows_the_v_score(fabricate):
     summary = fabricate.summary(fields=[0.8, 1.2], system={"model": "custom"})
     for point in summary["points"]:
-        point.update(exact_energy=None, relative_error=None, exact_observables=None)
-    top, bottom = figures.diagram_figure(summary).axes
+        point.update(exact_energy=None, relative_error=None, exact_observables={})
+    top, bottom = picture("diagram", summary).axes
     assert "exact" not in {line.get_label() for line in top.lines}
     assert top.get_ylabel() == "energy per site"
     assert bottom.get_ylabel() == "V-score"
@@ -300,7 +309,7 @@ def test_any_name_can_be_drawn(fabricate):
         {**point, "method": name, "flags": [name], "couplings": {names[0]: float(index)}}
         for index, name in enumerate(names)
     ]
-    summary = {"points": points, "system": {"unit": names[1]}}
+    summary = {"status": "complete", "points": points, "system": {"model": names[1]}}
     for name, figure in every_figure(summary, []):
         if name in ("diagram", "observables", "terms"):
             assert "<script" not in style.to_svg(figure, name)
@@ -308,8 +317,8 @@ def test_any_name_can_be_drawn(fabricate):
 
 def test_svg_stands_alone(fabricate):
     summary = fabricate.summary(fields=[0.5, 1.0])
-    first = style.to_svg(figures.diagram_figure(summary), "one")
-    second = style.to_svg(figures.diagram_figure(summary), "two")
+    first = style.to_svg(picture("diagram", summary), "one")
+    second = style.to_svg(picture("diagram", summary), "two")
     assert not re.search(r"https?:|<\?xml|<!DOCTYPE|<metadata|<script", first)
     targets = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', first)
     identifiers = set(re.findall(r'\bid="([^"]+)"', first))
@@ -320,7 +329,7 @@ def test_svg_stands_alone(fabricate):
 
 
 def test_png_has_the_asked_size(fabricate):
-    png = style.to_png(figures.diagram_figure(fabricate.summary(fields=[0.9, 1.1])), dpi=100)
+    png = style.to_png(picture("diagram", fabricate.summary(fields=[0.9, 1.1])), dpi=100)
     assert png.startswith(b"\x89PNG")
     assert (int.from_bytes(png[16:20]), int.from_bytes(png[20:24])) == (720, 540)
 
@@ -329,7 +338,7 @@ def test_drawing_changes_no_setting_and_opens_no_window(fabricate):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    style.to_svg(figures.diagram_figure(fabricate.summary(fields=[0.9, 1.1])), "d")
+    style.to_svg(picture("diagram", fabricate.summary(fields=[0.9, 1.1])), "d")
     assert dict(matplotlib.rcParams) == before
 
 

@@ -219,7 +219,7 @@ def test_pictures_say_their_verdicts_in_words(fabricate):
 def test_text_in_pictures_stays_readable_on_a_telephone(fabricate, page):
     from matplotlib.text import Text
 
-    from wavefoundry.reports import figures
+    from wavefoundry.reports import figures, view
 
     narrow = re.search(
         r"@media screen and \(max-width: 44rem\) \{\s*figure svg \{ min-width: (\d+)rem; \}", page.source
@@ -228,7 +228,7 @@ def test_text_in_pictures_stays_readable_on_a_telephone(fabricate, page):
     assert narrow and root
     summary = fabricate.judged(["trusted", "doubtful", "refused"])
     for name in ("diagram", "observables", "quality", "correlations", "terms", "cost"):
-        figure = getattr(figures, f"{name}_figure")(summary)
+        figure = getattr(figures, f"{name}_figure")(view.parsed(summary))
         pixels = int(narrow[1]) * int(root[1]) / (72 * figure.get_figwidth())  # of one point
         sizes = [found.get_fontsize() for found in figure.findobj(Text) if found.get_text().strip()]
         assert min(sizes) * pixels >= 10
@@ -306,13 +306,22 @@ def test_unfinished_runs_say_so(fabricate, status, words_only):
     assert 'class="verdict good"' not in page
 
 
-@pytest.mark.parametrize("summary", [{}, {"points": None}, {"points": [None, 3, {}]}, {"settings": 3, "versions": []}])
-def test_an_almost_empty_summary_still_makes_a_page(summary):
-    page = Page(render(summary, [{}, {"event": "step", "step": "x"}, {"event": "round", "point": 3}]))
+@pytest.mark.parametrize("points", [[], [{"couplings": {}}]])
+@pytest.mark.parametrize("nothing", [{}, {"system": None, "pretrain": None, "cost": None, "features": None}])
+def test_an_almost_empty_summary_still_makes_a_page(points, nothing):
+    log = [{}, {"event": "step", "step": "x"}, {"event": "round", "point": 3}]
+    page = Page(render({"status": "failed", "points": points} | nothing, log))
     assert "The command was not recorded." in page.prose
-    assert ("No point was finished." in page.prose) is (
-        not any(isinstance(p, dict) for p in summary.get("points") or [])
-    )
+    assert ("No point was finished." in page.prose) is (not points)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [({"points": None}, "points"), ({"points": [None]}, "points[0]"), ({"versions": []}, "versions")],
+)
+def test_what_no_run_writes_is_refused(change, place):
+    with pytest.raises(InputError, match=re.escape(f"'{place}': ")):
+        render({"status": "complete", "points": []} | change, [])
 
 
 def test_two_couplings_and_two_methods(fabricate, words_only):
@@ -370,9 +379,9 @@ def hostile_summary(fabricate, evil):
     point = fabricate.point(8, 1.0, fabricate.rng(0), method=evil, flags=[evil], trusted=False)
     point |= {"couplings": {evil: 1.0, "h": 1.0}, "observables": {evil: {"value": 1.0, "error": 0.1}}}
     point |= {"terms": {evil: {"value": 1.0, "error": 0.1}}}
-    summary = fabricate.summary(points=[point, {**point, "couplings": {evil: 2.0, "h": 1.0}}], status=evil)
+    summary = fabricate.summary(points=[point, {**point, "couplings": {evil: 2.0, "h": 1.0}}])
     summary |= {"convention": evil, "command": evil, "settings": {evil: evil}, "versions": {evil: evil}}
-    return summary | {"hardware": {evil: [evil]}, "system": {"model": evil, "unit": evil}, "verdict": evil}
+    return summary | {"hardware": {evil: [evil]}, "system": {"model": evil}, "verdict": evil}
 
 
 def check_harmless(page):
@@ -384,7 +393,7 @@ def check_harmless(page):
 def test_hostile_text_stays_text(fabricate, evil, words_only):
     page = Page(render(hostile_summary(fabricate, evil), []))
     check_harmless(page)
-    # status, convention, method, verdict, command, flags, couplings, observables, terms, settings, ...
+    # convention, method, verdict, command, flags, couplings, observables, terms, settings, ...
     assert "".join(page.words).count(evil) >= 15
 
 
@@ -491,7 +500,7 @@ def test_a_slider_over_the_points():
         for h, word in ((1.0, "trusted"), (0.5, "doubtful"), (0.75, "trusted"))
     ]  # fmt: skip
     page = Page(
-        render({"kind": "diagram", "points": points, "system": {"model": "ising", "sites": 8}}, []), slider=True
+        render({"status": "complete", "points": points, "system": {"model": "ising", "sites": 8}}, []), slider=True
     )
     choices = [names for tag, names in page.tags if tag == "input"]
     assert [one["aria-label"] for one in choices] == ["h = 0.5", "h = 0.75", "h = 1"]
@@ -500,5 +509,5 @@ def test_a_slider_over_the_points():
     assert ["m2", "0.500(20)", "0.40000"] in [[cell.strip() for cell in row] for row in page.cells]
     marked = [(names["cx"], names["cy"]) for tag, names in page.tags if tag == "circle"]
     assert marked[0][0] == "8.0" and marked[-2][0] == "312.0", "the first point at the left edge, the last at the right"
-    alone = Page(render({"kind": "diagram", "points": points[:1]}, []), slider=True)
+    alone = Page(render({"status": "complete", "points": points[:1]}, []), slider=True)
     assert not [tag for tag, _ in alone.tags if tag == "input"]

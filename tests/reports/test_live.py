@@ -6,6 +6,8 @@ import math
 import pytest
 from rich.console import Console
 
+from wavefoundry.core.records import typed
+from wavefoundry.core.records.point import Point
 from wavefoundry.reports.fitted import Fitted
 from wavefoundry.reports.lines import duration, event_line, final_line, per_site, point_cells
 from wavefoundry.reports.live import Lines, Screen, final_table, view
@@ -179,16 +181,16 @@ def test_the_final_table_shows_every_point_and_names_the_doubtful():
 
 
 def test_a_broken_summary_is_still_shown():
-    nothing = {"couplings": {"h": 0.5}, "energy": None, "energy_per_site": math.nan, "relative_error": "x"}
+    nothing = {"couplings": {"h": 0.5}, "energy": None, "energy_per_site": math.nan, "relative_error": None}
     table = text(final_table({"status": "partial", "points": [nothing], "cost": None, "pretrain": None}))
     assert "0.5" in table and "rel. error" not in table
     assert "partial: 1 point, 0 trusted" in table
-    assert final_line({}) == "unfinished: 0 points, 0 trusted"
+    assert final_line({"status": "unfinished", "points": []}) == "unfinished: 0 points, 0 trusted"
     assert point_cells({})["E/site"] == "n/a"
 
 
 def test_no_column_of_exact_errors_where_none_is_known():
-    table = text(final_table({"points": [point(relative_error=None, exact_energy=None)]}))
+    table = text(final_table({"status": "complete", "points": [point(relative_error=None, exact_energy=None)]}))
     assert "rel. error" not in table and "V-score" in table
 
 
@@ -248,14 +250,16 @@ def test_a_contradicting_observable_is_named(fabricate):
 
 
 def test_an_open_question_is_no_cause_of_a_refusal():
-    record = {"verdict": "refused", "flags": ["R-HAT!"], "answers": {"ground": "unknown"}}
+    record = {"couplings": {"h": 1.0}, "verdict": "refused", "flags": ["R-HAT!"]}
+    record["answers"] = {"sampled": "no", "state": "yes", "ground": "unknown"}
     record["reasons"] = ["the chains disagree", "no independent value says whether this is the ground state"]
-    (line,) = closing_lines([record], lambda found: "h = 1")
+    (line,) = closing_lines([typed(Point, record)], lambda found: "h = 1")
     assert line == ("refused: h = 1: the chains disagree", "red")
-    assert nothing_usable({"points": [record]}) == "no number can be used, the only one is refused: the chains disagree"
-    bare = {"verdict": "refused"}
-    assert nothing_usable({"points": [bare, bare]}) == "no number can be used, all 2 are refused"
-    assert nothing_usable({"points": []}) == nothing_usable({}) == ""
+    run = {"status": "complete", "points": [record]}
+    assert nothing_usable(run) == "no number can be used, the only one is refused: the chains disagree"
+    bare = {"couplings": {}, "verdict": "refused"}
+    assert nothing_usable(run | {"points": [bare, bare]}) == "no number can be used, all 2 are refused"
+    assert nothing_usable(run | {"points": []}) == nothing_usable({"kind": "mine", "status": "complete"}) == ""
 
 
 def test_a_bad_base_is_named(fabricate):
@@ -276,7 +280,9 @@ def test_lines_of_points_hold_the_verdict(fabricate):
 
 
 def test_records_of_old_runs_look_as_they_did():
-    table = text(final_table({"points": [point(0.8), point(0.9, trusted=False, flags=["R-HAT!"])]}))
+    table = text(
+        final_table({"status": "complete", "points": [point(0.8), point(0.9, trusted=False, flags=["R-HAT!"])]})
+    )
     assert "verdict" not in table and "UNTRUSTED R-HAT!" in table and "2 points, 1 trusted" in table
 
 

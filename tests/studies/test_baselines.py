@@ -14,7 +14,7 @@ import wavefoundry as wf
 from tests.small import ISING_8
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import InputError, Interrupted
-from wavefoundry.reports import html, rivals
+from wavefoundry.reports import html, rivals, view
 from wavefoundry.studies import perform, run_study
 from wavefoundry.studies.diagram.baselines import curve, farthest, spread
 from wavefoundry.studies.diagram.comparison import compared, seconds
@@ -80,13 +80,14 @@ def test_the_report_says_where_it_wins(run: tuple[Path, dict[str, Any]]):
     said = summary["baselines"]["words"]
     assert len(said) == 4 and all("CPU s" in text for text in said)
     assert "lower everywhere" in said[2] and "h = 0.6" in said[3]
-    table = rivals.comparison_table(summary)
+    records = view.parsed(summary)
+    table = rivals.comparison_table(records)
     assert table is not None and [row[0] for row in table.body][1] == "from scratch"
-    assert rivals.rivals_figure(summary) is not None
+    assert rivals.rivals_figure(records) is not None
     page = html.render(*html.read_run(folder))
     assert "Against its rivals" in page and "from scratch" in page
     plain = {key: value for key, value in summary.items() if key != "baselines"}
-    assert rivals.comparison_table(plain) is None and "Against its rivals" not in html.render(plain, [])
+    assert rivals.comparison_table(view.parsed(plain)) is None and "Against its rivals" not in html.render(plain, [])
 
 
 @pytest.mark.slow

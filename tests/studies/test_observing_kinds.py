@@ -16,7 +16,7 @@ from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import InputError
 from wavefoundry.problems import exact, measures
 from wavefoundry.problems.observables import measures_of
-from wavefoundry.reports import learned
+from wavefoundry.reports import learned, view
 from wavefoundry.reports.html import render
 
 pytestmark = pytest.mark.integration
@@ -65,7 +65,7 @@ def test_observables_of_a_study_are_those_of_the_states_it_keeps(kind: str, tmp_
         assert abs(point["energy"] - energy) < 5 * point["energy_error"]
     bases = 2 if kind == "bases" else 1
     assert len(summary["features"]) == bases and all(len(one["stages"]) == 3 for one in summary["features"])
-    assert len(learned.words(summary)) == bases
+    assert len(learned.words(view.parsed(summary))) == bases
     assert "What was learned" in render(summary, [])
 
 

@@ -212,7 +212,8 @@ def test_a_file_is_read_before_anything_is_written(tmp_path: Path):
 def record(ours: float) -> dict[str, Any]:
     known = {"dmrg": {"energy": -10.0, "error": 0.02, "kind": "upper bound", "source": "DMRG (bond dimension 64)"}}
     known["dmrg"] |= {"difference": (ours + 10) / 10, "cost": {"cpu_seconds": 3.0, "memory_mib": 99.0}, "why": None}
-    details = {"bond_dimension": 64, "truncation_error": 1e-7, "sweeps": 9, "converged": True, "stages": [{"a": 1}]}
+    details = {"bond_dimension": 64, "truncation_error": 1e-7, "sweeps": 9, "converged": True}
+    details["stages"] = [{"bond_dimension": 64, "energy": -10.0, "truncation_error": 1e-7, "sweeps": 9, "rest": True}]
     known["dmrg"]["details"] = details
     known["ed"] = {"energy": None, "why": "needs 9 GiB", "cost": {"cpu_seconds": 0.1}}
     main = {"energy": -10.0, "kind": "upper bound", "method": "dmrg", "source": "DMRG (bond dimension 64)", "zero": 0.0}
@@ -227,18 +228,19 @@ def record(ours: float) -> dict[str, Any]:
 
 
 def test_references_in_tables_and_report():
-    summary = {"kind": "diagram", "system": {"model": "j1j2", "sites": 10}, "points": [record(-10.5)]}
+    summary = {"status": "complete", "system": {"model": "j1j2", "sites": 10}, "points": [record(-10.5)]}
     cost = {"cost": {"cpu_seconds": 4.0, "over_ours": 0.5}}
     summary["references"] = cost | {"methods": {"ed": {"values": 0, "failed": 1, "cost": {"cpu_seconds": 1.0}}}}
     cells = lines.point_cells(summary["points"][0])
     assert cells["against"] == "below DMRG" and lines.point_cells(record(-9.9))["against"] == "DMRG"
-    rows = view.rows(summary)
+    found = view.parsed(summary)
+    rows = view.rows(found)
     table = compared.table(rows, ("J2",))
     assert table is not None and len(table.body) == 2
     assert table.body[0][:3] == ["J2 = 0.2", "DMRG", "upper bound"] and "(below)" in table.body[0][5]
     assert "bond dimension 64" in table.body[0][-1] and table.body[1][-1] == "needs 9 GiB"
-    assert "0.5" in compared.cost_sentence(summary) and "1 of 1 failed" in compared.cost_sentence(summary)
-    shown = content.point_table(summary, rows, ("J2",))
+    assert "0.5" in compared.cost_sentence(found) and "1 of 1 failed" in compared.cost_sentence(found)
+    shown = content.point_table(found, rows, ("J2",))
     assert "DMRG (bond dimension 64)" in shown.body[0]
     csv = write_csv(summary["points"])
     header, row = (line.split(",") for line in csv.splitlines())

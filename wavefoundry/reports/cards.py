@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavefoundry.core.words import assigned
 from wavefoundry.reports import lines, verdicts
 from wavefoundry.reports.shown import Card
 from wavefoundry.reports.tables import format_number, format_value_error
+
+if TYPE_CHECKING:
+    from wavefoundry.core.records.common import Judged
+    from wavefoundry.core.records.point import Point
 
 Record = Mapping[str, Any]
 
@@ -18,18 +22,19 @@ def diagram(summary: Record) -> Card:
     from wavefoundry.reports.content import title
     from wavefoundry.reports.figures import diagram_figure
     from wavefoundry.reports.transition import line
+    from wavefoundry.reports.view import parsed
 
-    points = summary["points"]
+    found = parsed(summary)
     facts = [
-        ("points", lines.final_line(summary)),
-        ("transition", line(dict(summary)).removeprefix("transition: ") if summary.get("transitions") else ""),
-        ("pre-trained at", energy_words(summary.get("pretrain") or {})),
+        ("points", lines.diagram_line(found)),
+        ("transition", line(found).removeprefix("transition: ") if found.transitions else ""),
+        ("pre-trained at", "" if found.pretrain is None else energy_words(found.pretrain)),
         ("cost", lines.cost_line(summary).removeprefix("cost: ")),
     ]
-    rows = [lines.point_cells(point) for point in points]
-    draw = (lambda: diagram_figure(dict(summary))) if points else None
+    rows = [lines.point_cells(point.model_dump()) for point in found.points]
+    draw = (lambda: diagram_figure(found)) if found.points else None
     words = "Energy per site against the couplings, with relative errors and V-scores below it"
-    return Card(f"Diagram of the {title(dict(summary))}", facts, rows, draw, words)
+    return Card(f"Diagram of the {title(found)}", facts, rows, draw, words)
 
 
 def tickets(summary: Record) -> Card:
@@ -73,12 +78,15 @@ def molecules(summary: Record) -> Card:
 
 def state(record: Record, system: str) -> Card:
     """Of a state of a lattice."""
-    energy = energy_words(record, couplings=False)
+    from wavefoundry.core.records import typed
+    from wavefoundry.core.records.point import Point
+
+    found = typed(Point, record)
     facts = [
-        ("energy", energy or "none"),
-        ("relative error", _known(record.get("relative_error"))),
-        ("V-score", _known(record.get("v_score"))),
-        ("verdict", verdict_words(record)),
+        ("energy", energy_words(found, couplings=False) or "none"),
+        ("relative error", _known(found.relative_error)),
+        ("V-score", _known(found.v_score)),
+        ("verdict", verdict_words(found)),
     ]
     return Card(system, facts)
 
@@ -106,19 +114,18 @@ def judgement(cases: list[dict[str, Any]], overview: Record) -> Card:
     return Card(f"Student on {len(cases)} landscapes", facts, rows)
 
 
-def energy_words(record: Record, couplings: bool = True) -> str:
+def energy_words(record: Point, couplings: bool = True) -> str:
     """Energy and error bar of a record, in total and per site, with its couplings."""
-    energy = record.get("energy")
-    if energy is None:
+    if record.energy is None:
         return ""
-    shown = format_value_error(energy, record.get("energy_error"))
-    if record.get("energy_per_site") is not None:
-        shown += f", {record['energy_per_site']:.6f} per site"
-    where = assigned(record.get("couplings") or {}) if couplings else ""
+    shown = format_value_error(record.energy, record.energy_error)
+    if record.energy_per_site is not None:
+        shown += f", {record.energy_per_site:.6f} per site"
+    where = assigned(record.couplings) if couplings else ""
     return f"{where}: {shown}, {verdicts.word(record)}" if where else shown
 
 
-def verdict_words(record: Record) -> str:
+def verdict_words(record: Judged) -> str:
     """The verdict and what speaks against more."""
     word, why = verdicts.word(record), verdicts.against(record)
     return f"{word}: {why}" if why and word != "trusted" else word

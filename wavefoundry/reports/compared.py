@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavefoundry.reports import view
 from wavefoundry.reports.content import Table
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 from wavefoundry.reports.view import Compared, Row
+
+if TYPE_CHECKING:
+    from wavefoundry.core.records import DiagramSummary
+    from wavefoundry.core.records.point import Details
 
 NAMES = {
     "closed-form": "closed form",
@@ -43,35 +47,33 @@ def _cells(one: Compared) -> list[str]:
 
 def how(one: Compared) -> str:
     """How a value was found: bond dimension and truncation error, states and sectors, source, in words."""
-    details = one.details
-    texts = []
-    if "bond_dimension" in details:
-        texts.append(f"bond dimension {details['bond_dimension']}")
-        texts.append(f"truncation error {format_number(view.number(details.get('truncation_error')))}")
-        texts.append(f"{details.get('sweeps')} sweeps{'' if details.get('converged') else ', not converged'}")
-    elif "states" in details:
-        texts.append(
-            f"{details.get('searched')} of {details.get('sectors')} sectors of up to {details['states']} states"
-        )
-        texts.append(f"ground state in {details.get('sector')}, {details.get('degeneracy')}-fold")
-    texts += [str(details[key]) for key in ("method", "source", "file") if key in details]
+    texts = [] if one.details is None else _details(one.details)
     if not math.isnan(one.memory_mib):
         texts.append(f"{one.memory_mib:.0f} MiB")
     return "; ".join(texts) or one.source
 
 
-def cost_sentence(summary: dict[str, Any]) -> str:
+def _details(details: Details) -> list[str]:
+    texts = []
+    if details.bond_dimension is not None:
+        texts.append(f"bond dimension {details.bond_dimension}")
+        texts.append(f"truncation error {format_number(details.truncation_error)}")
+        texts.append(f"{details.sweeps} sweeps{'' if details.converged else ', not converged'}")
+    elif details.states is not None:
+        texts.append(f"{details.searched} of {details.sectors} sectors of up to {details.states} states")
+        texts.append(f"ground state in {details.sector}, {details.degeneracy}-fold")
+    return texts + [text for text in (details.method, details.source, details.file) if text is not None]
+
+
+def cost_sentence(summary: DiagramSummary) -> str:
     """What the references cost, and how that compares with our own work; empty where none was computed."""
-    found = view.mapping(summary.get("references"))
-    cost = view.mapping(found.get("cost"))
-    seconds, share = view.number(cost.get("cpu_seconds")), view.number(cost.get("over_ours"))
-    if math.isnan(seconds):
+    if summary.references is None:
         return ""
-    beside = "" if math.isnan(share) else f", {format_number(share)} times that of pre-training and adaptation"
+    cost, share = summary.references.cost, summary.references.cost.over_ours
+    beside = "" if share is None else f", {format_number(share)} times that of pre-training and adaptation"
     parts = [
-        f"{NAMES.get(method, method)} {view.cpu_seconds(one):.3g} s"
-        + (f" ({one['failed']} of {one['values'] + one['failed']} failed)" if one.get("failed") else "")
-        for method, one in view.mapping(found.get("methods")).items()
-        if isinstance(one, dict)
+        f"{NAMES.get(method, method)} {one.cost.cpu_seconds:.3g} s"
+        + (f" ({one.failed} of {one.values + one.failed} failed)" if one.failed else "")
+        for method, one in summary.references.methods.items()
     ]
-    return f"The references took {format_number(seconds, 3)} CPU s{beside}: {', '.join(parts)}."
+    return f"The references took {format_number(cost.cpu_seconds, 3)} CPU s{beside}: {', '.join(parts)}."

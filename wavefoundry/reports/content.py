@@ -16,7 +16,8 @@ from wavefoundry.reports.view import Row
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from wavefoundry.core.records.common import Cost
+    from wavefoundry.core.records import DiagramSummary
+    from wavefoundry.core.records.common import Cost, Lattice
 
 FLAGS = {
     "BELOW-EXACT": "more than three error bars below an exact energy (refused beyond four), which no variational state "
@@ -69,26 +70,29 @@ def _power(match: re.Match[str]) -> str:
     return f"{mantissa}&thinsp;×&thinsp;10<sup>{power}</sup>"
 
 
-def title(summary: dict[str, Any]) -> str:
-    """What was mapped, in words: "transverse-field Ising model, periodic chain of 64 sites"."""
-    system = view.mapping(summary.get("system"))
-    for key in ("title", "name"):
-        if isinstance(system.get(key), str):
-            return system[key]
-    model = str(system.get("model") or "lattice model")
-    lattice = view.mapping(system.get("lattice"))
+def title(summary: DiagramSummary | Mapping[str, Any]) -> str:
+    """What was mapped, in words: "transverse-field Ising model, periodic chain of 64 sites"; also of tickets."""
+    if not isinstance(summary, Mapping):
+        return _title(summary.system, view.sites(summary))
+    from wavefoundry.core.records.common import Lattice
+
+    system = Lattice.model_validate(summary["system"]) if summary.get("system") else None
+    return _title(system, view.number(system and system.sites))
+
+
+def _title(system: Lattice | None, count: float) -> str:
+    if system is not None and system.title is not None:
+        return system.title
+    model, lattice = "lattice model" if system is None else system.model, system and system.lattice
     words = [MODELS[model].title if model in MODELS else model]
-    count = view.sites(summary)
-    kind = f"{lattice['kind']}" if isinstance(lattice.get("kind"), str) else "lattice"
-    if "periodic" in lattice:
-        kind = f"{'periodic' if lattice['periodic'] else 'open'} {kind}"
+    kind = "lattice" if lattice is None else f"{'periodic' if lattice.periodic else 'open'} {lattice.kind}"
     if not math.isnan(count):
-        sizes = [format(view.number(length), "g") for length in view.listing(lattice.get("size"))]
+        sizes = [str(length) for length in view.lattice_size(system)]
         words.append(f"{kind} of {' × '.join(sizes)} sites" if len(sizes) > 1 else f"{kind} of {count:g} sites")
     return ", ".join(words)
 
 
-def point_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> Table:
+def point_table(summary: DiagramSummary, rows: list[Row], names: tuple[str, ...]) -> Table:
     """Every number of every point. Method and acceptance are columns only where they tell something."""
     methods = len({row.method for row in rows}) > 1
     accepted = any(not math.isnan(row.acceptance) for row in rows)
@@ -150,7 +154,7 @@ def _score(entry: view.Estimate) -> str:
     return format_number(entry.value) if math.isnan(entry.error) else format_value_error(entry.value, entry.error)
 
 
-def estimate_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> Table | None:
+def estimate_table(summary: DiagramSummary, rows: list[Row], names: tuple[str, ...]) -> Table | None:
     """Observables and terms of every point with error bars, each followed by its exact value where known.
 
     Observables that have verdicts of their own are left to a table that shows them.
@@ -177,7 +181,7 @@ def estimate_table(summary: dict[str, Any], rows: list[Row], names: tuple[str, .
     return Table(head, body, [row_class(row) for row in rows])
 
 
-def _term_title(name: str, summary: dict[str, Any]) -> Markup:
+def _term_title(name: str, summary: DiagramSummary) -> Markup:
     from markupsafe import Markup
 
     per_site = "" if math.isnan(view.sites(summary)) else Markup(" / <i>N</i>")
@@ -195,18 +199,15 @@ def _coupling_cells(rows: list[Row], names: tuple[str, ...]) -> list[list[Any]]:
     return [[column[index] for column in columns] for index in range(len(rows))]
 
 
-SECONDS = ("cpu_seconds", "wall_seconds", "compile_seconds", "compilations")
-
-
-def cost_table(summary: dict[str, Any], rows: list[Row]) -> Table:
+def cost_table(summary: DiagramSummary, rows: list[Row]) -> Table:
     """Seconds of pre-training, of all adaptations together, of what is left, and of the whole run.
 
     What is left is loading, measuring the base, references, writing. The whole covers all sessions of a resumed run; in
     runs of earlier versions it can be smaller than its parts, and what is left is not shown.
     """
-    each, total = [_seconds(record.get("cost")) for record in view.bases(summary)], _seconds(summary.get("cost"))
+    each, total = [_seconds(record.cost) for record in view.bases(summary)] or [_seconds(None)], _seconds(summary.cost)
     pretrain = [sum(column) for column in zip(*each, strict=True)]
-    adapted = _seconds(summary.get("adapt_cost"))
+    adapted = _seconds(summary.adapt_cost)
     if all(map(math.isnan, adapted)):
         spent = [row.cpu_seconds for row in rows if not math.isnan(row.cpu_seconds)]
         adapted = [sum(spent) if spent else view.NAN, *adapted[1:]]
@@ -221,10 +222,11 @@ def cost_table(summary: dict[str, Any], rows: list[Row]) -> Table:
     return Table(["", "CPU s", "wall s", "of which compiling, s", "compilations"], body, [""] * len(body))
 
 
-def _seconds(cost: Any) -> list[float]:
-    """CPU, wall and compile seconds and the number of compilations, from a cost that may be a number of CPU seconds."""
-    known = view.mapping(cost) or {"cpu_seconds": cost}
-    return [view.number(known.get(key)) for key in SECONDS]
+def _seconds(cost: Cost | None) -> list[float]:
+    """CPU, wall and compile seconds and the number of compilations."""
+    if cost is None:
+        return [view.NAN] * 4
+    return [*map(view.number, (cost.cpu_seconds, cost.wall_seconds, cost.compile_seconds, cost.compilations))]
 
 
 def _count(value: float) -> str:

@@ -6,11 +6,14 @@ Every point is a choice of one group, so arrow keys move along the diagram; the 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wavefoundry.reports import view
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 from wavefoundry.reports.view import Row
+
+if TYPE_CHECKING:
+    from wavefoundry.core.records import DiagramSummary
 
 MOST = 81
 """Points that a slider has room for."""
@@ -40,7 +43,7 @@ class Panel(NamedTuple):
     curves: list[Curve]
 
 
-def panels(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> list[Panel]:
+def panels(summary: DiagramSummary, rows: list[Row], names: tuple[str, ...]) -> list[Panel]:
     """The panels of a diagram in the order of its couplings; none for a single point, or for more than fit."""
     shown = sorted((row for row in rows if row.couplings), key=lambda row: [row.couplings.get(n, 0.0) for n in names])
     if not 2 <= len(shown) <= MOST:

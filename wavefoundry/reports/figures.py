@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from wavefoundry.core.records import DiagramSummary
+
 MAX_PANELS = 8
 MAX_DOTS = 400
 VERY_GOOD_V_SCORE = 1e-4
@@ -55,14 +57,14 @@ OBSERVABLE_NAMES = {
 
 
 @styled
-def diagram_figure(summary: dict[str, Any]) -> Figure:
+def diagram_figure(summary: DiagramSummary) -> Figure:
     """The phase diagram: energy per site with error bars and exact curve, and below it how far to trust it.
 
     The lower panel shows the relative error against exact energies with the error bar as its floor, and the
     V-score. With two varying couplings both panels are maps.
 
     Args:
-        summary: content of ``summary.json``; a run without points gives a note that says so.
+        summary: of the run; one without points gives a note that says so.
     """
     rows = view.rows(summary)
     names = view.axes(summary, rows)
@@ -89,7 +91,7 @@ def diagram_figure(summary: dict[str, Any]) -> Figure:
 
 
 @styled
-def observables_figure(summary: dict[str, Any]) -> Figure | None:
+def observables_figure(summary: DiagramSummary) -> Figure | None:
     """Order parameters against the coupling, with exact curves where known (the first eight)."""
     rows = view.rows(summary)
     found = list(dict.fromkeys(name for row in rows for name in row.observables))
@@ -101,7 +103,7 @@ def observables_figure(summary: dict[str, Any]) -> Figure | None:
 
 
 @styled
-def terms_figure(summary: dict[str, Any]) -> Figure | None:
+def terms_figure(summary: DiagramSummary) -> Figure | None:
     """Expectation value of each term of the Hamiltonian per site: the slopes dE/dc of the energy."""
     rows = view.rows(summary)
     per_site = "" if math.isnan(view.sites(summary)) else r"\,/\,N"
@@ -137,7 +139,7 @@ def _off(entry: Estimate) -> str:
 
 
 @styled
-def correlations_figure(summary: dict[str, Any], stem: str = "") -> Figure | None:
+def correlations_figure(summary: DiagramSummary, stem: str = "") -> Figure | None:
     """Correlation functions against distance: dots a coupling, the exact values joined by a line.
 
     Args:
@@ -183,7 +185,7 @@ def _profile(axis: Axes, row: Row, profile: list[Estimate], colour: Any) -> None
 
 
 @styled
-def quality_figure(summary: dict[str, Any]) -> Figure | None:
+def quality_figure(summary: DiagramSummary) -> Figure | None:
     """V-score (how close to an eigenstate) and split R-hat (did the walkers agree) at every point.
 
     Beside the V-score stands the plain one, which is blind to configurations that the samples never meet.
@@ -207,7 +209,7 @@ def quality_figure(summary: dict[str, Any]) -> Figure | None:
 
 
 @styled
-def cost_figure(summary: dict[str, Any]) -> Figure | None:
+def cost_figure(summary: DiagramSummary) -> Figure | None:
     """CPU time: pre-training against all adaptations together, and the adaptation of every single point."""
     rows = view.rows(summary)
     names = view.axes(summary, rows)
@@ -237,7 +239,7 @@ def cost_figure(summary: dict[str, Any]) -> Figure | None:
 
 
 @styled
-def pretrain_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure | None:
+def pretrain_figure(summary: DiagramSummary, log: list[dict[str, Any]]) -> Figure | None:
     """Pre-training by step, from the log: relative error (or the energy, without exact one) and V-score.
 
     The energies are those of the samples of each step, at parameters that still move: display values, not
@@ -269,18 +271,20 @@ def pretrain_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figur
     return figure
 
 
-def _exact_pretraining(summary: dict[str, Any]) -> float:
+def _exact_pretraining(summary: DiagramSummary) -> float:
     """Exact energy per site at the pre-training couplings: recorded, or of a point that stands there."""
-    recorded = view.number(view.mapping(summary.get("pretrain")).get("exact_energy")) / view.sites(summary)
+    if summary.pretrain is None:
+        return NAN
+    recorded = view.number(summary.pretrain.exact_energy) / view.sites(summary)
     if not math.isnan(recorded):
         return recorded
-    at = view.couplings_of(view.mapping(summary.get("pretrain")))
+    at = summary.pretrain.couplings
     shared = [row for row in view.rows(summary) if at and all(row.couplings.get(name) == at[name] for name in at)]
     return next(iter(finite(row.energy.exact for row in shared)), NAN)
 
 
 @styled
-def rounds_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure | None:
+def rounds_figure(summary: DiagramSummary, log: list[dict[str, Any]]) -> Figure | None:
     """Adaptation by round: distance of training and held-out energies from the exact one, and the pool's ESS.
 
     Where an exact energy is missing, distances are from the final energy on fresh samples. None where no point took
@@ -302,7 +306,7 @@ def rounds_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure 
         dot = "." if len(rows) <= 6 or len(events) == 1 else ""  # a single round is no line
         target = row.energy.exact if known else row.energy.value
         for key, style in (("energy", "-"), ("held_out", "--")):
-            ys = [abs(view.divide(_energy_of(event.get(key)) / scale - target, target)) for event in events]
+            ys = [abs(view.divide(view_log.energy(event, key) / scale - target, target)) for event in events]
             left.plot(xs, ys, style, color=colour, lw=0.9, marker=dot, ms=4)
         right.plot(xs, [view.number(event.get("ess")) for event in events], color=colour, lw=0.9, marker=dot, ms=4)
     for style, text in (("-", "fresh samples"), ("--", "held-out part")):
@@ -319,11 +323,7 @@ def rounds_figure(summary: dict[str, Any], log: list[dict[str, Any]]) -> Figure 
     return figure
 
 
-def _energy_of(entry: Any) -> float:
-    return view.number(view.mapping(entry).get("energy", entry))
-
-
-def _energy_title(summary: dict[str, Any]) -> str:
+def _energy_title(summary: DiagramSummary) -> str:
     title = "energy" if math.isnan(view.sites(summary)) else "energy per site"
     unit = view.unit(summary)
     return f"{title} ({symbol(unit)})" if unit else title

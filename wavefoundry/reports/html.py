@@ -18,6 +18,8 @@ from wavefoundry.reports.view import Row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from wavefoundry.core.records import DiagramSummary
+
 
 def read_run(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Summary and log of a run directory; a missing log is empty, damaged lines of the log are skipped.
@@ -78,12 +80,12 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
     """The report as one HTML document.
 
     Args:
-        summary: content of ``summary.json``; any part may be missing or null.
+        summary: content of ``summary.json``.
         log: events of ``log.jsonl``, or an empty list.
     """
     kind = str(summary.get("kind"))
     if kind not in OTHERS:
-        kind, context = "report", _diagram(summary, log)
+        kind, context = "report", _diagram(view.parsed(summary), log)
     else:
         context = import_module(f"wavefoundry.reports.{OTHERS[kind]}").context(summary)
     finished = str(summary.get("finished") or "")
@@ -94,7 +96,7 @@ OTHERS = {"emulation": "emulation", "seeds": "seeds", "tickets": "tickets_html",
 """Modules that know what stands in the reports of other kinds of study than diagrams."""
 
 
-def _diagram(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Any]:
+def _diagram(summary: DiagramSummary, log: list[dict[str, Any]]) -> dict[str, Any]:
     """What stands in the report of a phase diagram."""
     rows = view.rows(summary)
     names = view.axes(summary, rows)
@@ -111,7 +113,7 @@ def _diagram(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, An
         "observables": observables,
         "doubted": judgement.spoken_against(observables),
         "meanings": judgement.MEANING if any(row.word for row in rows) else {},
-        "convention": str(summary.get("convention") or ""),
+        "convention": summary.convention or "",
         "pictures": pictures(summary, log),
         "panels": explore.panels(summary, rows, names),
         "width": explore.WIDTH,
@@ -129,10 +131,10 @@ def _diagram(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, An
         "learned": learned.words(summary),
         "one_round": _one_round(log),
         "methods": sorted({row.method for row in rows if row.method}),
-        "settings": content.pairs(summary.get("settings")),
-        "versions": content.pairs(summary.get("versions")),
-        "hardware": content.pairs(summary.get("hardware")),
-        "command": str(summary.get("command") or ""),
+        "settings": content.pairs(summary.settings),
+        "versions": content.pairs(summary.versions),
+        "hardware": content.pairs(summary.hardware),
+        "command": summary.command or "",
     }
 
 
@@ -163,7 +165,7 @@ MARKED = ("diagram", "terms", "quality")
 """Pictures whose points are marked by the verdict of their energy."""
 
 
-def pictures(summary: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Picture]:
+def pictures(summary: DiagramSummary, log: list[dict[str, Any]]) -> dict[str, Picture]:
     """The figures that this run has something for, by name."""
     from wavefoundry.reports import figures
 
@@ -199,7 +201,7 @@ def _one_round(log: list[dict[str, Any]]) -> bool:
     return len(rounds) == 1
 
 
-def _diagram_caption(summary: dict[str, Any], rows: list[Row]) -> str:
+def _diagram_caption(summary: DiagramSummary, rows: list[Row]) -> str:
     compared = any(not math.isnan(row.relative_error) for row in rows)
     if len(view.axes(summary, rows)) == 2:
         return f"Energy over the diagram, and its {'relative error' if compared else 'V-score'}."

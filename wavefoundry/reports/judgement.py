@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavefoundry.core.verdict import QUESTIONS, WORDS
 from wavefoundry.reports import content, verdicts, view
 from wavefoundry.reports.content import Table
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 from wavefoundry.reports.view import Row
+
+if TYPE_CHECKING:
+    from wavefoundry.core.records import DiagramSummary
 
 TONES = {"trusted": "good", "upper bound": "bound", "doubtful": "warn", "refused": ""}
 """CSS class of the banner by the worst word; red without any."""
@@ -34,14 +37,14 @@ BOUND = (
 )
 
 
-def verdict(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) -> dict[str, Any]:
+def verdict(summary: DiagramSummary, rows: list[Row], names: tuple[str, ...]) -> dict[str, Any]:
     """First lines of the report: worst verdict, how many points have which, largest error, adaptation cost."""
     judged = bool(rows) and all(row.word for row in rows)
     if judged:
         flag, tone, said = banner(rows, view.base(summary), names)
     else:
         flag, tone, said = _old_banner(rows)
-    recorded, status = summary.get("verdict"), str(summary.get("status") or "unknown")
+    recorded, status = summary.verdict, summary.status
     sentences: list[Any] = []
     if status != "complete":
         sentences.append({
@@ -58,9 +61,9 @@ def verdict(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...]) ->
         cost = f"All adaptations together took {format_number(sum(spent), 3)} CPU s"
         of_before = f", {100 * share:.3g} % of the pre-training ({format_number(before, 3)} CPU s)"
         # of a model that was taken as it is, the seconds are those of reading it
-        taken = view.mapping(summary.get("pretrain")).get("steps") == 0
+        taken = summary.pretrain is not None and summary.pretrain.steps == 0
         sentences.append(f"{cost}{'' if math.isnan(share) or taken else of_before}.")
-    if isinstance(recorded, str) and recorded not in (flag, *WORDS):
+    if recorded and recorded not in (flag, *WORDS):
         sentences.append(recorded)
     return {"flag": flag, "tone": tone, "sentences": sentences}
 
@@ -163,7 +166,7 @@ def why_table(rows: list[Row], base: Row | None, names: tuple[str, ...]) -> Tabl
         name = view.label(row.couplings, names) or "the only point"
         entries.append((f"{name}, {row.method}" if several else name, row))
     body = [
-        [name, row.word or NOT_AVAILABLE, *(row.answers.get(each, NOT_AVAILABLE) for each in QUESTIONS), _reasons(row)]
+        [name, row.word or NOT_AVAILABLE, *(row.answers or [NOT_AVAILABLE] * len(QUESTIONS)), _reasons(row)]
         for name, row in entries
     ]
     return Table(["point", "verdict", *QUESTIONS, "reasons"], body, [ROWS.get(row.word, "") for _, row in entries])

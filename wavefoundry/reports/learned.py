@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wavefoundry.reports import view
 from wavefoundry.reports.style import COLOUR_MAP, literal, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from wavefoundry.core.records import DiagramSummary
+    from wavefoundry.core.records.diagram import Features, Stage
 
 QUANTITIES = {
     "log_psi": "log |ψ|",
@@ -24,28 +27,26 @@ MOST = 3
 """Bases that are drawn."""
 
 
-def _bases(summary: dict[str, Any]) -> list[dict[str, Any]]:
+def _bases(summary: DiagramSummary) -> list[Features]:
     """Records of all bases that hold stages with points."""
-    found = [view.mapping(one) for one in view.listing(summary.get("features"))]
-    return [one for one in found if _stages(one)]
+    return [one for one in summary.features or [] if _stages(one)]
 
 
-def _stages(features: dict[str, Any]) -> list[dict[str, Any]]:
+def _stages(features: Features) -> list[Stage]:
     """Those that can be drawn: the first, the last on the way, the final one."""
-    stages = [view.mapping(one) for one in view.listing(features.get("stages"))]
-    stages = [one for one in stages if len(view.listing(one.get("points"))) > 1]
+    stages = [one for one in features.stages if len(one.points) > 1]
     return [stages[0], *stages[1:-1][-1:], stages[-1]] if len(stages) > 1 else stages
 
 
-def _coloured(features: dict[str, Any]) -> list[str]:
+def _coloured(features: Features) -> list[str]:
     """Quantities that colour the points: log psi, and the order parameter, with its sign where it has one."""
-    names = list(view.mapping(features.get("quantities")))
+    names = list(features.quantities)
     orders = [name for name in names if name.endswith("m")]
     return [name for name in names if name == "log_psi"] + orders[-1:]
 
 
 @styled
-def features_figure(summary: dict[str, Any]) -> Figure | None:
+def features_figure(summary: DiagramSummary) -> Figure | None:
     """The first two principal components of the features before, during and after the training, in two colourings."""
     rows = [(base, name) for base in _bases(summary)[:MOST] for name in _coloured(base)]
     if not rows:
@@ -53,26 +54,26 @@ def features_figure(summary: dict[str, Any]) -> Figure | None:
     columns = max(len(_stages(base)) for base, _ in rows)
     figure, axes = new_figure(7.2, 0.4 + 2.3 * len(rows), nrows=len(rows), ncols=columns)
     for k, (base, name) in enumerate(rows):
-        mine, colours = list(axes[k * columns : (k + 1) * columns]), base["quantities"][name]
+        mine, colours = list(axes[k * columns : (k + 1) * columns]), [*map(view.number, base.quantities[name])]
         dots = None
         for axis, one in zip(mine, _stages(base), strict=False):
-            first, second = one["points"][:2]
+            first, second = ([*map(view.number, values)] for values in one.points[:2])
             dots = axis.scatter(first, second, c=colours[: len(first)], s=7, cmap=COLOUR_MAP, lw=0)
             axis.set(xticks=[], yticks=[])
             if name == "log_psi":
-                share = _first(one.get("explained"))
-                axis.set_title(f"{one['stage']} (step {one['step']:g}): {share:.0%}", fontsize=9.5)
+                share = view.number(one.explained[0]) if one.explained else math.nan
+                axis.set_title(f"{one.stage} (step {one.step:g}): {share:.0%}", fontsize=9.5)
         if dots is not None:
             figure.colorbar(dots, ax=mine, label=QUANTITIES.get(name, literal(name)), pad=0.01)
     return figure
 
 
-def words(summary: dict[str, Any]) -> list[str]:
+def words(summary: DiagramSummary) -> list[str]:
     """How much of the variance the first component has, and what it goes with, before and after; a line each base."""
     said, found = [], _bases(summary)
     for base in found:
         stages = _stages(base)
-        place = f"At {view.label(view.couplings_of(base), view.axes(summary))}: " if len(found) > 1 else ""
+        place = f"At {view.label(base.couplings, view.axes(summary))}: " if len(found) > 1 else ""
         ends = (
             [("Before the training", stages[0]), ("After it", stages[-1])]
             if len(stages) > 1
@@ -83,27 +84,18 @@ def words(summary: dict[str, Any]) -> list[str]:
     return said
 
 
-def _shares(one: dict[str, Any]) -> str:
-    first, *others = [view.number(value) for value in view.listing(one.get("explained"))] or [math.nan]
+def _shares(one: Stage) -> str:
+    first, *others = [view.number(value) for value in one.explained] or [math.nan]
     return f"{first:.0%} of the variance" + (f", the second {others[0]:.0%}" if others else "")
 
 
-def _goes_with(one: dict[str, Any]) -> str:
+def _goes_with(one: Stage) -> str:
     """Correlations of the first component in words."""
-    found = view.mapping(view.mapping(one.get("correlations")).get("pc1"))
-    known = {name: (_value(entry, "value"), _value(entry, "error")) for name, entry in found.items()}
+    found = one.correlations.get("pc1", {})
+    known = {name: (view.number(entry.value), view.number(entry.error)) for name, entry in found.items()}
     texts = [
         f"{QUANTITIES.get(name, name)} {value:.2f} ± {error:.2f}"
         for name, (value, error) in known.items()
         if not math.isnan(value)
     ]
     return f"; correlations of the first: {', '.join(texts)}" if texts else ""
-
-
-def _value(entry: Any, key: str) -> float:
-    return view.number(view.mapping(entry).get(key))
-
-
-def _first(values: Any) -> float:
-    found = view.listing(values)
-    return view.number(found[0]) if found else math.nan

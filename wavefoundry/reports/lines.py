@@ -8,10 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wavefoundry.reports import emulation_tables, transition, verdicts
+from wavefoundry.reports import emulation_tables, transition, verdicts, view
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
+
+if TYPE_CHECKING:
+    from wavefoundry.core.records import DiagramSummary
+    from wavefoundry.core.records.diagram import Crossing
+    from wavefoundry.core.records.point import Pretrained
 
 Event = Mapping[str, Any]
 HEADS = ("E/site", "rel. error", "against", "V-score", "R-hat", "accept", "ESS", "verdict", "flags")
@@ -61,7 +66,7 @@ def final_line(summary: Event) -> str:
     if summary.get("kind") == "seeds":
         from wavefoundry.reports import seeds
 
-        return seeds.final_line(summary)
+        return seeds.final_line(seeds.parsed(summary))
     if summary.get("kind") == "tickets":
         from wavefoundry.reports import tickets_lines
 
@@ -70,15 +75,20 @@ def final_line(summary: Event) -> str:
         from wavefoundry.reports import molecules_lines
 
         return molecules_lines.final_line(summary)
-    points = list(summary.get("points") or [])
+    return diagram_line(view.parsed(summary))
+
+
+def diagram_line(summary: DiagramSummary) -> str:
+    """How a diagram ended."""
+    points = summary.points
     # A refused energy is no result, so it does not stand for the accuracy of a run that has others.
     usable = [point for point in points if verdicts.word(point) != "refused"] or points
-    errors = [abs(error) for point in usable if (error := _finite(point.get("relative_error"))) is not None]
+    errors = [abs(error) for point in usable if (error := _finite(point.relative_error)) is not None]
     worst = f", largest relative error {format_number(max(errors))}" if errors else ""
-    status, count = summary.get("status", "unfinished"), f"{len(points)} point{'s' * (len(points) != 1)}"
-    base = verdicts.word(summary.get("pretrain"))
+    count = f"{len(points)} point{'s' * (len(points) != 1)}"
+    base = "" if summary.pretrain is None else verdicts.word(summary.pretrain)
     beside = f"; the pre-trained state is {base}" if base in verdicts.STYLES else ""
-    return f"{status}: {count}, {verdicts.counted(points)}{worst}{beside}"
+    return f"{summary.status}: {count}, {verdicts.counted(points)}{worst}{beside}"
 
 
 def point_cells(point: Event) -> dict[str, str]:
@@ -218,28 +228,24 @@ def round_numbers(event: Event) -> str:
     return "  ".join(f"{name} {text}" for name, text in texts.items() if text != NOT_AVAILABLE)
 
 
-def pretrain_lines(summary: Event) -> list[str]:
+def pretrain_lines(summary: DiagramSummary) -> list[str]:
     """What every pre-training reached, where the bases cross, and where the transition is."""
-    records = summary.get("bases") or [summary.get("pretrain") or {}]
-    crossed = [f"crossing of two bases at {crossing_words(one)}" for one in summary.get("crossings") or []]
-    return [*filter(None, map(_pretrain_line, records)), *crossed, *filter(None, [transition.line(summary)])]
+    crossed = [f"crossing of two bases at {crossing_words(one)}" for one in summary.crossings or []]
+    return [*map(_pretrain_line, view.bases(summary)), *crossed, *filter(None, [transition.line(summary)])]
 
 
-def crossing_words(crossing: Mapping[str, Any]) -> str:
+def crossing_words(crossing: Crossing) -> str:
     """A crossing as text: ``J2 = 0.53(2)``, with the couplings that stay the same along the line."""
-    name, (one, two) = crossing["coupling"], crossing["between"]
+    name, (one, two) = crossing.coupling, crossing.between
     others = named({key: value for key, value in one.items() if key != name and value == two[key]})
-    place = f"{name} = {format_value_error(crossing['value'], crossing['error'])}"
+    place = f"{name} = {format_value_error(crossing.value, crossing.error)}"
     return place + (f", {others}" if others else "")
 
 
-def _pretrain_line(record: Event) -> str:
-    if not record:
-        return ""
-    energy = format_value_error(_finite(record.get("energy")), _finite(record.get("energy_error")))
-    at = record.get("couplings")
-    where = "; ".join(named(item) for item in at) if isinstance(at, list) else named(at)
-    steps, v_score = record.get("steps", "?"), _number(record.get("v_score"))
+def _pretrain_line(record: Pretrained) -> str:
+    energy = format_value_error(record.energy, record.energy_error)
+    where, v_score = named(record.couplings), format_number(record.v_score)
+    steps = "?" if record.steps is None else record.steps
     said = verdicts.word(record)
     judged = f", {said}" if said else ""
     cause = f": {verdicts.against(record)}" if said in verdicts.STYLES else ""

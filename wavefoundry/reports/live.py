@@ -24,6 +24,7 @@ from wavefoundry.reports.fitted import Fitted
 from wavefoundry.reports.lines import Event
 from wavefoundry.reports.notebook import ProgressLine, in_notebook
 from wavefoundry.reports.tables import NOT_AVAILABLE
+from wavefoundry.reports.view import parsed
 
 
 @contextmanager
@@ -76,17 +77,18 @@ def final_table(summary: Event) -> RenderableType:
         from wavefoundry.reports import molecules_lines
 
         return molecules_lines.final_table(summary, lines.cost_line(summary))
-    points = list(summary.get("points") or [])
-    parts: list[RenderableType] = [_table([lines.point_cells(point) for point in points])] if points else []
-    parts += [Text(line) for line in (*lines.pretrain_lines(summary), lines.cost_line(summary)) if line]
-    closing = verdicts.closing_lines(points, lambda point: lines.named(point.get("couplings")))
+    found, cost = parsed(summary), lines.cost_line(summary)
+    rows = [lines.point_cells(point.model_dump()) for point in found.points]
+    parts: list[RenderableType] = [_table(rows)] if rows else []
+    parts += [Text(line) for line in (*lines.pretrain_lines(found), cost) if line]
+    closing = verdicts.closing_lines(found.points, lambda point: lines.named(point.couplings))
     parts += [Text(line, style=style) for line, style in closing]
-    doubted = [point for point in points if not verdicts.word(point) and not point.get("trusted", True)]
+    each = [(point, row) for point, row in zip(found.points, rows, strict=True) if not verdicts.word(point)]
+    doubted = [f"{lines.named(point.couplings)} ({row['flags']})" for point, row in each if not point.trusted]
     if doubted:
-        names = ", ".join(f"{lines.named(point.get('couplings'))} ({lines.flags(point)})" for point in doubted[:5])
         more = f" and {len(doubted) - 5} more" if len(doubted) > 5 else ""
-        parts.append(Text(f"not to be trusted: {names}{more}", style="yellow"))
-    parts.append(Text(lines.final_line(summary), style="bold"))
+        parts.append(Text(f"not to be trusted: {', '.join(doubted[:5])}{more}", style="yellow"))
+    parts.append(Text(lines.diagram_line(found), style="bold"))
     return Group(*parts)
 
 
@@ -94,13 +96,14 @@ def _seeds_table(summary: Event) -> RenderableType:
     """The closing table of a study over several seeds: energies, and whatever the seeds do not agree on."""
     from wavefoundry.reports import seeds
 
-    rows = [seeds.cells(row, summary) for row in seeds.shown(summary)]
+    found = seeds.parsed(summary)
+    rows = [seeds.cells(row, found) for row in seeds.shown(found)]
     body = Fitted(
         rows, list(seeds.HEADS), left=("quantity", "verdict", "differ"), spare=("exact", "error bar"), style=_row_style
     )
-    lost = [f"seed {run['seed']}: {'; '.join(run['reasons'])}" for run in summary["seeds"] if run["reasons"]]
+    lost = [f"seed {run.seed}: {'; '.join(run.reasons)}" for run in found.seeds if run.reasons]
     texts = [*(Text(text, style="red") for text in lost), Text(lines.cost_line(summary))]
-    return Group(body, *texts, Text(lines.final_line(summary), style="bold"))
+    return Group(body, *texts, Text(seeds.final_line(found), style="bold"))
 
 
 def _emulation_table(summary: Event) -> RenderableType:

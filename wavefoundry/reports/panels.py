@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from wavefoundry.core.records import DiagramSummary
     from wavefoundry.core.records.common import Number
 
 
@@ -74,7 +75,7 @@ def axis_name(names: tuple[str, ...]) -> str:
     return f"coupling {symbol(names[0])}" if len(names) == 1 else "point, in table order"
 
 
-def small_multiples(summary: dict[str, Any], rows: list[Row], panels: list[Panel]) -> Figure | None:
+def small_multiples(summary: DiagramSummary, rows: list[Row], panels: list[Panel]) -> Figure | None:
     """The panels that hold any number, two in a row, over the coupling; ``None`` when no panel does."""
     panels = [panel for panel in panels if panel.shows(rows)]
     if not panels:
@@ -186,9 +187,9 @@ def _notes(axes: Axes, rows: list[Row], place: list[float], panel: Panel) -> Non
             axes.annotate(text, (x, y), textcoords="offset points", **side, **style)
 
 
-def mark_pretraining(summary: dict[str, Any], names: tuple[str, ...], axes: list[Axes]) -> None:
+def mark_pretraining(summary: DiagramSummary, names: tuple[str, ...], axes: list[Axes]) -> None:
     """A dashed line where the wavefunction was pre-trained, when one coupling varies."""
-    for at in map(view.couplings_of, view.bases(summary)):
+    for at in (base.couplings for base in view.bases(summary)):
         for axis in axes if len(names) == 1 and names[0] in at else ():
             axis.axvline(at[names[0]], color=COLOURS["muted"], ls=(0, (4, 3)), lw=1, zorder=1, label="pre-training")
 
@@ -217,7 +218,7 @@ def shared_legend(figure: Figure, axes: list[Axes]) -> None:
         figure.legend(entries.values(), entries, loc="outside upper center", ncols=math.ceil(len(entries) / lines))
 
 
-def maps(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...], panels: list[Panel]) -> Figure:
+def maps(summary: DiagramSummary, rows: list[Row], names: tuple[str, ...], panels: list[Panel]) -> Figure:
     """One map a quantity over two couplings; a star marks the pre-training, other marks the verdicts.
 
     Verdicts are marked where points differ in them or are refused; trusted points never are.
@@ -229,7 +230,7 @@ def maps(summary: dict[str, Any], rows: list[Row], names: tuple[str, ...], panel
         _map(figure, axis, rows, names, panel)
         _map_marks(axis, rows, names)
         star = {"ls": "none", "marker": "*", "color": COLOURS["red"], "mec": COLOURS["paper"], "ms": 11}
-        places = [at for at in map(view.couplings_of, view.bases(summary)) if all(name in at for name in names)]
+        places = [one.couplings for one in view.bases(summary) if set(names) <= one.couplings.keys()]
         if places:
             axis.plot(*([at[name] for at in places] for name in names), label="pre-training", **star)
         axis.set(xlabel=f"coupling {symbol(names[0])}", ylabel=f"coupling {symbol(names[1])}", title=panel.title)

@@ -15,6 +15,9 @@ from wavefoundry.reports.tables import NOT_AVAILABLE, format_number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from wavefoundry.core.records import DiagramSummary
+    from wavefoundry.core.records.diagram import Baselines, Range, Rival
+
 CAPTION = (
     "Pre-training against its rivals. Left: error by coupling, bars from the lowest to the highest seed. Right: median "
     "error against the cost of a point, its share of the start included, without compiling."
@@ -23,13 +26,12 @@ CAPTION = (
 SERIES = ("blue", "red", "green", "purple", "amber")
 
 
-def title(kind: str, found: dict[str, Any]) -> str:
+def title(kind: str, found: Baselines) -> str:
     """A method in words."""
     if kind == "transition":
-        return f"{found.get('method') or 'head'}, pre-trained at the transition"
+        return f"{found.method}, pre-trained at the transition"
     if kind == "deep":
-        at = assigned(view.mapping(found.get("deep")))
-        return f"{found.get('method') or 'head'}, pre-trained at {at}"
+        return f"{found.method}, pre-trained at {assigned(found.deep or {})}"
     return {
         "scratch": "from scratch",
         "warm-chain": "warm starts, all weights",
@@ -39,67 +41,68 @@ def title(kind: str, found: dict[str, Any]) -> str:
     }.get(kind, kind)
 
 
-def measure(found: dict[str, Any]) -> str:
-    """What errors are read off: the relative error where every point has one, else the V-score."""
-    known = all(entry is not None for one in found["methods"] for entry in one["relative_error"])
-    return "relative_error" if known else "v_score"
+def by_error(found: Baselines) -> bool:
+    """Whether errors are read off the relative error, which every point has to have; else off the V-score."""
+    return all(entry is not None for one in found.methods for entry in one.relative_error)
 
 
-def comparison_table(summary: dict[str, Any]) -> Table | None:
+def _read(one: Rival, relative: bool) -> list[Range | None]:
+    return one.relative_error if relative else one.v_score
+
+
+def comparison_table(summary: DiagramSummary) -> Table | None:
     """Errors, V-scores and costs by method, and how often the pre-training gives the lower energy."""
-    found = view.mapping(summary.get("baselines"))
-    if not found:
+    found = summary.baselines
+    if found is None:
         return None
-    name = measure(found)
+    relative = by_error(found)
     body = []
-    for one in found["methods"]:
-        errors = _values(one, name)
-        against = one.get("against") or []
-        counts = " / ".join(str(against.count(word)) for word in ("lower", "equal", "higher"))
-        cost = one["cost"]
+    for one in found.methods:
+        errors = _means(_read(one, relative))
+        counts = " / ".join(str(one.against.count(word)) for word in ("lower", "equal", "higher"))
         body.append([
-            title(one["kind"], found),
+            title(one.kind, found),
             format_number(_median(errors)),
             format_number(max(errors, default=view.NAN)),
-            format_number(_median(_values(one, "v_score"))),
-            format_number(cost["point"], 3),
-            format_number(cost["start"], 3),
-            format_number(cost["amortised"], 3),
-            counts if against else NOT_AVAILABLE,
+            format_number(_median(_means(one.v_score))),
+            format_number(one.cost.point, 3),
+            format_number(one.cost.start, 3),
+            format_number(one.cost.amortised, 3),
+            counts if one.against else NOT_AVAILABLE,
         ])  # fmt: skip
-    what = "rel. error" if name == "relative_error" else "V-score"
+    what = "rel. error" if relative else "V-score"
     head = ["method", f"median {what}", f"largest {what}", "median V-score", "CPU s / point", "CPU s, start"]
     return Table([*head, "CPU s / point in all", "lower / equal / higher"], body, [""] * len(body))
 
 
-def words(summary: dict[str, Any]) -> list[str]:
+def words(summary: DiagramSummary) -> list[str]:
     """Where the pre-training wins and where not, a sentence for each rival."""
-    return [str(text) for text in view.listing(view.mapping(summary.get("baselines")).get("words"))]
+    return [] if summary.baselines is None else summary.baselines.words
 
 
 @styled
-def rivals_figure(summary: dict[str, Any]) -> Figure | None:
+def rivals_figure(summary: DiagramSummary) -> Figure | None:
     """Error against coupling by method, and error against cost."""
-    found = view.mapping(summary.get("baselines"))
-    if not found:
+    found = summary.baselines
+    if found is None:
         return None
-    name, points = measure(found), found["points"]
+    relative, points = by_error(found), found.points
     varied = [key for key in points[0] if len({point[key] for point in points}) > 1] or list(points[0])
     figure, (left, right) = new_figure(7.2, 3.6, ncols=2, width_ratios=[1.35, 1])
     place = [point[varied[0]] for point in points] if len(varied) == 1 else list(range(len(points)))
-    for index, one in enumerate(found["methods"]):
+    for index, one in enumerate(found.methods):
         again, colour = divmod(index, len(SERIES))
         style: dict[str, Any] = {"color": COLOURS[SERIES[colour]], "marker": MARKERS[(index + again) % len(MARKERS)]}
-        rows = [(x, e) for x, e in zip(place, one[name], strict=True) if e is not None and e["mean"] > 0]
+        rows = [(x, e) for x, e in zip(place, _read(one, relative), strict=True) if e is not None and e.mean > 0]
         if not rows:
             continue
         rows.sort(key=lambda row: row[0])
-        xs, ys = [x for x, _ in rows], [e["mean"] for _, e in rows]
-        bars = [[max(0.0, e["mean"] - e["lowest"]) for _, e in rows], [e["highest"] - e["mean"] for _, e in rows]]
-        left.errorbar(xs, ys, yerr=bars, ms=4.5, lw=1.0, label=title(one["kind"], found), **style)
-        if one["cost"]["amortised"] > 0:
-            right.plot([one["cost"]["amortised"]], [_median(ys)], ls="none", ms=7, **style)
-    label = "relative error" if name == "relative_error" else "V-score"
+        xs, ys = [x for x, _ in rows], [e.mean for _, e in rows]
+        bars = [[max(0.0, e.mean - e.lowest) for _, e in rows], [e.highest - e.mean for _, e in rows]]
+        left.errorbar(xs, ys, yerr=bars, ms=4.5, lw=1.0, label=title(one.kind, found), **style)
+        if one.cost.amortised > 0:
+            right.plot([one.cost.amortised], [_median(ys)], ls="none", ms=7, **style)
+    label = "relative error" if relative else "V-score"
     left.set_yscale("log", nonpositive="mask")
     left.set(xlabel=f"coupling {symbol(varied[0])}" if len(varied) == 1 else "point", ylabel=label)
     right.set_xscale("log")
@@ -109,8 +112,8 @@ def rivals_figure(summary: dict[str, Any]) -> Figure | None:
     return figure
 
 
-def _values(one: dict[str, Any], name: str) -> list[float]:
-    return [entry["mean"] for entry in one[name] if entry is not None]
+def _means(entries: list[Range | None]) -> list[float]:
+    return [entry.mean for entry in entries if entry is not None]
 
 
 def _median(values: list[float]) -> float:

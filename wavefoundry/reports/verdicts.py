@@ -7,12 +7,18 @@ by ``trusted``, as they were then.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from wavefoundry.core.verdict import WORDS
 
-Record = Mapping[str, Any]
+if TYPE_CHECKING:
+    from wavefoundry.core.records import Summary
+    from wavefoundry.core.records.common import Judged
+    from wavefoundry.core.records.point import Observable, Point
+
+Told = Mapping[str, Any]
+"""An event that tells of a record."""
 WORST_FIRST = tuple(reversed(WORDS))
 STYLES = {"doubtful": "yellow", "refused": "red"}
 """Colours of the terminal; other words stand in the usual one."""
@@ -20,9 +26,9 @@ SHOWN = 5
 """Points named in one line; the rest is counted."""
 
 
-def word(record: Any) -> str:
+def word(record: Judged | Told) -> str:
     """The verdict of a record: one of ``WORDS``, or empty where it has none."""
-    found = record.get("verdict") if isinstance(record, Mapping) else None
+    found = record.get("verdict") if isinstance(record, Mapping) else record.verdict
     return found if isinstance(found, str) and found in WORDS else ""
 
 
@@ -32,44 +38,49 @@ def worst(words: Iterable[str]) -> str:
     return next((each for each in WORST_FIRST if each in found), "")
 
 
-def counted(records: Iterable[Record]) -> str:
+def counted(records: Iterable[Judged | Told]) -> str:
     """How many have which verdict, the best first: ``18 trusted, 3 upper bound``."""
     records = list(records)
     found = Counter(word(record) for record in records)
     if set(found) <= {""}:
-        return f"{sum(bool(record.get('trusted')) for record in records)} trusted"
+        trusted = (one.get("trusted") if isinstance(one, Mapping) else one.trusted for one in records)
+        return f"{sum(map(bool, trusted))} trusted"
     texts = [f"{found[each]} {each}" for each in WORDS if found[each]]
     return ", ".join(texts + ([f"{found['']} without a verdict"] if found[""] else []))
 
 
-def reasons(record: Record) -> list[str]:
-    """The reasons of a verdict in words; empty where none are written."""
-    found = record.get("reasons")
-    return [str(reason) for reason in found] if isinstance(found, (list, tuple)) else []
-
-
-def against(record: Record) -> str:
+def against(record: Judged) -> str:
     """What speaks against a number, in one line: its reasons without the one that the third question has no answer."""
-    found, answers = reasons(record), record.get("answers")
-    open_question = isinstance(answers, Mapping) and answers.get("ground") == "unknown"
+    found = record.reasons
+    open_question = record.answers is not None and record.answers.ground == "unknown"
     return "; ".join(found[:-1] if open_question and len(found) > 1 else found) or " ".join(flags(record))
 
 
-def judged(summary: Record) -> Iterator[Record]:
+def judged(summary: Summary) -> Sequence[Judged]:
     """Every record of a summary that can have a verdict, whatever the kind of study."""
-    for group in ("points", "rounds", "molecules", "quantities"):
-        yield from _records(summary.get(group))
-    for student in _records(summary.get("students")):
-        yield from _records(student.get("cases"))
+    from wavefoundry.core import records
+    from wavefoundry.core.records.common import Judged
+
+    match summary:
+        case records.DiagramSummary():
+            return summary.points
+        case records.TicketsSummary():
+            return summary.rounds
+        case records.MoleculesSummary():
+            return summary.molecules
+        case records.EmulationSummary():
+            return [case for student in summary.students for case in student.cases]
+        case records.SeedsSummary():
+            said = ({"verdict": one.verdict, "reasons": one.reasons} for one in summary.quantities)
+            return [records.typed(Judged, one) for one in said]
+    return []
 
 
-def _records(value: Any) -> list[Record]:
-    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, (list, tuple)) else []
-
-
-def nothing_usable(summary: Record) -> str:
+def nothing_usable(summary: Told) -> str:
     """Why no number of a run can be used, in one line; empty as soon as one can, and where there are no verdicts."""
-    found = list(judged(summary))
+    from wavefoundry.core import records  # many types, for which the live view should not wait
+
+    found = judged(records.parsed(summary))
     if not found or any(word(record) != "refused" for record in found):
         return ""
     cause = next((cause for record in found if (cause := against(record))), "")
@@ -77,33 +88,28 @@ def nothing_usable(summary: Record) -> str:
     return f"no number can be used, {said}" + (f"{'; the first' * (len(found) > 1)}: {cause}" if cause else "")
 
 
-def flags(record: Record) -> list[str]:
+def flags(record: Judged) -> list[str]:
     """Flags of a record, without the ``OK`` of old ones."""
-    found = record.get("flags")
-    return [str(flag) for flag in found if flag != "OK"] if isinstance(found, (list, tuple)) else []
+    return [flag for flag in record.flags if flag != "OK"]
 
 
-def contradictions(record: Record) -> list[tuple[str, str]]:
+def contradictions(record: Point) -> list[tuple[str, str]]:
     """Observables that contradict their exact value beyond four error bars, with what is said of them.
 
     Where the energy itself is refused nothing is listed: its observables are no claim.
     """
     if word(record) == "refused":
         return []
-    found = record.get("observables")
-    entries = found.items() if isinstance(found, Mapping) else ()
-    return [(str(name), str(entry.get("why") or entry["verdict"])) for name, entry in entries if _contradicts(entry)]
+    entries = record.observables.items()
+    return [(name, entry.why or entry.verdict) for name, entry in entries if _contradicts(entry)]
 
 
-def _contradicts(entry: Any) -> bool:
-    if not isinstance(entry, Mapping) or entry.get("exact") is None:
-        return False
-    z = entry.get("z")
-    beyond = isinstance(z, (int, float)) and not isinstance(z, bool) and abs(z) > 4
-    return beyond and entry.get("verdict") in ("doubtful", "refused")
+def _contradicts(entry: Observable) -> bool:
+    beyond = entry.exact is not None and entry.z is not None and abs(entry.z) > 4
+    return beyond and entry.verdict in ("doubtful", "refused")
 
 
-def closing_lines(records: Iterable[Record], named: Any) -> list[tuple[str, str]]:
+def closing_lines(records: Sequence[Point], named: Callable[[Point], str]) -> list[tuple[str, str]]:
     """What is to be said under a table of records: the refused, the doubtful, the upper bounds, the observables.
 
     Args:
@@ -112,7 +118,6 @@ def closing_lines(records: Iterable[Record], named: Any) -> list[tuple[str, str]
     Returns:
         Pairs of a line and its style.
     """
-    records = list(records)
     lines = []
     for each in ("refused", "doubtful"):
         chosen = [record for record in records if word(record) == each]
@@ -123,7 +128,7 @@ def closing_lines(records: Iterable[Record], named: Any) -> list[tuple[str, str]
             lines.append((f"{each}: {len(chosen) - SHOWN} more", STYLES[each]))
     bounds = [record for record in records if word(record) == "upper bound"]
     if bounds:
-        causes = Counter(reasons(record)[-1] for record in bounds if reasons(record))
+        causes = Counter(record.reasons[-1] for record in bounds if record.reasons)
         cause = f": {causes.most_common(1)[0][0]}" if causes else ""
         count = f"all {len(bounds)}" if len(bounds) == len(records) else f"{len(bounds)}"
         lines.append((f"upper bound ({count}){cause}", ""))

@@ -1,23 +1,28 @@
-"""A forgiving reading of a run's ``summary.json``.
+"""A reading of the records of a diagram.
 
-A run may be partial, failed, or lack exact energies, so every number can be absent, null or non-finite. Here
-all of that becomes ``nan`` or an empty container once, and tables and figures need no special cases.
+A run may be partial, failed, or lack exact energies, so every number can be missing or not finite. Here all of that
+becomes ``nan`` once, and tables and figures need no special cases.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.values import number
 from wavefoundry.reports import verdicts
 
+if TYPE_CHECKING:
+    from wavefoundry.core.records import DiagramSummary
+    from wavefoundry.core.records.common import Cost, Lattice, Number
+    from wavefoundry.core.records.point import Details, MethodCost, Observable, Point, Pretrained
+
 NAN = math.nan
-NOT_EXACT = ("method", "upper bound")
-"""Kinds of a reference that is called by its source."""
 SEVERITY = (
     "NOT-FINITE",
     "BELOW-EXACT",
@@ -74,7 +79,7 @@ class Compared(NamedTuple):
     kind: str
     source: str
     why: str
-    details: dict[str, Any]
+    details: Details | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Row:
 
     ``energy.exact`` is the reference, of whatever kind; ``scale`` what relative errors are counted from, abs(E0 - Tr H
     / dim). ``word`` is the verdict, empty in records written before there were any; ``answers`` those to the three
-    questions.
+    questions in their order, if any.
     """
 
     couplings: dict[str, float]
@@ -105,12 +110,12 @@ class Row:
     trusted: bool
     flags: tuple[str, ...]
     word: str = ""
-    answers: dict[str, str] = field(default_factory=dict)
+    answers: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     observables: dict[str, Estimate] = field(default_factory=dict)
     profiles: dict[str, list[Estimate]] = field(default_factory=dict)
     terms: dict[str, Estimate] = field(default_factory=dict)
-    base: float = 0
+    base: int = 0
     references: dict[str, Compared] = field(default_factory=dict)
 
     @property
@@ -127,42 +132,37 @@ class Row:
         return [(name, entry.why) for name, entry in (self.observables | series).items() if entry.contradicts]
 
 
-def mapping(value: Any) -> dict[str, Any]:
-    """``value`` when it is a dict, else an empty one."""
-    return value if isinstance(value, dict) else {}
+def parsed(summary: Mapping[str, Any]) -> DiagramSummary:
+    """The typed records of a summary.
+
+    Raises:
+        InputError: something in it has another form.
+    """
+    from wavefoundry.core.records import DiagramSummary, typed  # many types, for which the live view should not wait
+
+    return typed(DiagramSummary, {"kind": "diagram", **summary})
 
 
-def listing(value: Any) -> list[Any]:
-    """``value`` when it is a list or tuple, else an empty list."""
-    return list(value) if isinstance(value, (list, tuple)) else []
-
-
-def raw_points(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """The points of a summary that are objects at all."""
-    return [point for point in listing(summary.get("points")) if isinstance(point, dict)]
-
-
-def couplings_of(entry: dict[str, Any]) -> dict[str, float]:
-    """Couplings by name, without those that are not numbers."""
-    values = {str(name): number(value) for name, value in mapping(entry.get("couplings")).items()}
-    return {name: value for name, value in values.items() if not math.isnan(value)}
-
-
-def sites(summary: dict[str, Any]) -> float:
+def sites(summary: DiagramSummary) -> float:
     """Number of sites: stated, from the lattice's size, or from the energies; ``nan`` if unknown."""
-    system = mapping(summary.get("system"))
-    for key in ("sites", "n_sites", "size"):
-        if number(system.get(key)) > 0:
-            return number(system[key])
-    size = mapping(system.get("lattice")).get("size")
-    lengths = [number(length) for length in (listing(size) or [size])]
-    if all(length > 0 for length in lengths):
-        return math.prod(lengths)
-    for point in raw_points(summary):
-        ratio = divide(number(point.get("energy")), number(point.get("energy_per_site")))
+    if summary.system is not None and (summary.system.sites or 0) > 0:
+        return number(summary.system.sites)
+    lengths = lattice_size(summary.system)
+    if lengths and all(length > 0 for length in lengths):
+        return float(math.prod(lengths))
+    for point in summary.points:
+        ratio = divide(number(point.energy), number(point.energy_per_site))
         if ratio > 0:
             return float(round(ratio))
     return NAN
+
+
+def lattice_size(system: Lattice | None) -> list[int]:
+    """Cells along each axis; empty where they are not known."""
+    lattice = system and system.lattice
+    if lattice is None:
+        return []
+    return lattice.size if isinstance(lattice.size, list) else [lattice.size]
 
 
 def divide(numerator: float, denominator: float) -> float:
@@ -170,131 +170,109 @@ def divide(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator and math.isfinite(denominator) else NAN
 
 
-def rows(summary: dict[str, Any]) -> list[Row]:
+def rows(summary: DiagramSummary) -> list[Row]:
     """All points of a summary, ordered by method and couplings; what method auto has chosen by couplings alone."""
     scale = sites(summary)
-    found = [_row(point, scale) for point in raw_points(summary)]
-    if any(point.get("ladder") for point in raw_points(summary)):
+    found = [_row(point, scale) for point in summary.points]
+    if any(point.ladder for point in summary.points):
         return sorted(found, key=lambda row: tuple(row.couplings.values()))
     return sorted(found, key=lambda row: (row.method, tuple(row.couplings.values())))
 
 
-def base(summary: dict[str, Any]) -> Row | None:
+def base(summary: DiagramSummary) -> Row | None:
     """The pre-trained state as a row, where it was judged."""
-    record = mapping(summary.get("pretrain"))
-    at = record.get("couplings")
-    record = record | {"couplings": at[0] if isinstance(at, list) and at else at}
-    return _row(record, sites(summary)) if verdicts.word(record) else None
+    record = summary.pretrain
+    return _row(record, sites(summary)) if record is not None and verdicts.word(record) else None
 
 
-def _row(point: dict[str, Any], scale: float) -> Row:
+def _row(point: Point, scale: float) -> Row:
     scale = 1.0 if math.isnan(scale) else scale
-    energy, error = number(point.get("energy")), number(point.get("energy_error"))
-    per_site = number(point.get("energy_per_site"))
-    energy = per_site * scale if math.isnan(energy) else energy
-    reference = mapping(point.get("reference"))
-    exact = number(point.get("exact_energy"))
-    exact = number(reference.get("energy")) if math.isnan(exact) else exact
-    zero = number(reference.get("zero"))
+    energy, error = number(point.energy), number(point.energy_error)
+    energy = number(point.energy_per_site) * scale if math.isnan(energy) else energy
+    held = point.reference
+    exact = number(point.exact_energy)
+    exact = number(held and held.energy) if math.isnan(exact) else exact
+    zero = number(held and held.zero)
     distance = abs(exact - (0.0 if math.isnan(zero) else zero))
-    relative = number(point.get("relative_error"))
+    relative = number(point.relative_error)
     relative = divide(energy - exact, distance) if math.isnan(relative) else relative
     # Below the exact energy is a different finding from above it, so the sign must survive in every picture.
     relative = math.copysign(relative, energy - exact) if not math.isnan(energy - exact) else relative
-    flags = tuple(str(flag) for flag in listing(point.get("flags")) if str(flag) != "OK")
-    trusted = point.get("trusted")
-    pool, observables, profiles = mapping(point.get("pool")), *_observables(point)
-    answers = {str(name): str(answer) for name, answer in mapping(point.get("answers")).items()}
-    z = number(point.get("z"))
-    terms = {str(name): _estimate(entry) for name, entry in mapping(point.get("terms")).items()}
+    answers, z = point.answers, number(point.z)
+    observables, profiles = _observables(point)
     return Row(
-        couplings=couplings_of(point),
-        method=str(point.get("method") or ""),
+        couplings=point.couplings,
+        method=point.method,
         energy=Estimate(energy / scale, error / scale, exact / scale),
-        reference=str(reference.get("source") or "exact") if reference.get("kind") in NOT_EXACT else "exact",
+        reference=held.source or "exact" if held is not None and held.kind != "exact" else "exact",
         scale=distance / scale,
         relative_error=relative,
         z=divide(energy - exact, error) if math.isnan(z) else z,
-        v_score=Estimate(number(point.get("v_score")), number(point.get("v_score_error"))),
-        v_score_plain=Estimate(number(point.get("v_score_plain")), number(point.get("v_score_plain_error"))),
-        r_hat=number(point.get("r_hat")),
-        ess=number(point.get("ess")),
-        draws=number(pool.get("draws")),
-        ess_min=number(pool.get("ess_min")),
-        variance=number(point.get("variance")),
-        acceptance=number(point.get("acceptance")),
-        cpu_seconds=cpu_seconds(point),
-        trusted=trusted if isinstance(trusted, bool) else not flags,
-        flags=flags,
+        v_score=Estimate(number(point.v_score), number(point.v_score_error)),
+        v_score_plain=Estimate(number(point.v_score_plain), number(point.v_score_plain_error)),
+        r_hat=number(point.r_hat),
+        ess=number(point.ess),
+        draws=number(point.pool and point.pool.draws),
+        ess_min=number(point.pool and point.pool.ess_min),
+        variance=number(point.variance),
+        acceptance=number(point.acceptance),
+        cpu_seconds=cpu_seconds(point.cost),
+        trusted=point.trusted,
+        flags=tuple(verdicts.flags(point)),
         word=verdicts.word(point),
-        answers=answers,
-        reasons=tuple(verdicts.reasons(point)),
+        answers=() if answers is None else (answers.sampled, answers.state, answers.ground),
+        reasons=tuple(point.reasons),
         observables=observables,
         profiles=profiles,
-        terms={name: Estimate(term.value / scale, term.error / scale) for name, term in terms.items()},
-        base=base_of(point),
+        terms={name: Estimate(number(x.value) / scale, number(x.error) / scale) for name, x in point.terms.items()},
+        base=0 if point.base is None else point.base.index,
         references=_references(point, scale),
     )
 
 
-def base_of(entry: dict[str, Any]) -> float:
-    """Number of the base that a record or an event belongs to; the first one where it does not say."""
-    base = entry.get("base")
-    found = number(mapping(base).get("index") if isinstance(base, dict) else base)
-    return 0 if math.isnan(found) else found
-
-
-def bases(summary: dict[str, Any]) -> list[dict[str, Any]]:
+def bases(summary: DiagramSummary) -> list[Pretrained]:
     """Records of all pre-trained states; usually of the only one."""
-    return [mapping(record) for record in listing(summary.get("bases"))] or [mapping(summary.get("pretrain"))]
+    return summary.bases or ([] if summary.pretrain is None else [summary.pretrain])
 
 
-def pretraining_seconds(summary: dict[str, Any]) -> float:
+def pretraining_seconds(summary: DiagramSummary) -> float:
     """CPU seconds of all pre-trainings together."""
-    return sum(cpu_seconds(record) for record in bases(summary))
+    spent = [cpu_seconds(record.cost) for record in bases(summary)]
+    return sum(spent) if spent else NAN
 
 
-def _references(point: dict[str, Any], scale: float) -> dict[str, Compared]:
+def _references(point: Point, scale: float) -> dict[str, Compared]:
     """What every method gave for a point, those without a value too."""
     found = {}
-    for method, entry in mapping(point.get("references")).items():
-        one = mapping(entry)
-        energy, error = number(one.get("energy")) / scale, number(one.get("error")) / scale
-        kind, source, why = (str(one.get(key) or "") for key in ("kind", "source", "why"))
-        cost = mapping(one.get("cost"))
-        rest = number(one.get("difference")), number(cost.get("cpu_seconds")), number(cost.get("memory_mib"))
-        found[str(method)] = Compared(energy, error, *rest, kind, source, why, mapping(one.get("details")))
+    for method, one in point.references.items():
+        energy, error = number(one.energy) / scale, number(one.error) / scale
+        rest = number(one.difference), cpu_seconds(one.cost), number(one.cost and one.cost.memory_mib)
+        found[method] = Compared(energy, error, *rest, one.kind or "", one.source or "", one.why or "", one.details)
     return found
 
 
-def _estimate(entry: Any, exact: Any = None) -> Estimate:
-    if not isinstance(entry, dict):
-        return Estimate(number(entry), NAN, number(exact))
-    value, error = number(entry.get("value")), number(entry.get("error"))
-    known, z = number(entry.get("exact")), number(entry.get("z"))
+def _estimate(entry: Observable, exact: Number | list[Number]) -> Estimate:
+    value, error = number(entry.value), number(entry.error)
+    known, z = number(entry.exact), number(entry.z)
     known = number(exact) if math.isnan(known) else known
     z = divide(value - known, error) if math.isnan(z) else z
-    word, why = str(entry.get("verdict") or ""), str(entry.get("why") or "")
-    other = mapping(entry.get("reference"))
-    near, source = number(other.get("value")), str(other.get("source") or "")
-    return Estimate(value, error, known, z, number(entry.get("bias")), word, why, near, source)
+    near, source = (NAN, "") if entry.reference is None else (number(entry.reference.value), entry.reference.source)
+    return Estimate(value, error, known, z, number(entry.bias), entry.verdict, entry.why or "", near, source)
 
 
-def _observables(point: dict[str, Any]) -> tuple[dict[str, Estimate], dict[str, list[Estimate]]]:
+def _observables(point: Point) -> tuple[dict[str, Estimate], dict[str, list[Estimate]]]:
     """Scalars, and profiles: lists of values, or scalars numbered like ``zz_1 ... zz_16`` (four and more)."""
-    exact = mapping(point.get("exact_observables"))
     scalars: dict[str, Estimate] = {}
     profiles: dict[str, list[Estimate]] = {}
     numbered: dict[str, dict[int, str]] = {}
-    for key, entry in mapping(point.get("observables")).items():
-        name, value = str(key), mapping(entry).get("value", entry)
-        if isinstance(value, list):
-            errors, references = listing(mapping(entry).get("error")), listing(exact.get(key))
-            pad = [None] * len(value)
-            triples = zip(value, errors + pad, references + pad, strict=False)
+    for name, entry in point.observables.items():
+        exact = point.exact_observables.get(name)
+        if isinstance(entry.value, list):
+            errors, known = (values if isinstance(values, list) else [] for values in (entry.error, exact))
+            triples = zip_longest(entry.value, errors[: len(entry.value)], known[: len(entry.value)])
             profiles[name] = [Estimate(number(a), number(b), number(c)) for a, b, c in triples]
             continue
-        scalars[name] = _estimate(entry, exact.get(key))
+        scalars[name] = _estimate(entry, exact)
         if match := re.fullmatch(r"(.+?)[_(\[](\d{1,4})[)\]]?", name):
             numbered.setdefault(match[1], {})[int(match[2])] = name
     for stem, members in numbered.items():
@@ -305,16 +283,15 @@ def _observables(point: dict[str, Any]) -> tuple[dict[str, Estimate], dict[str, 
     return scalars, profiles
 
 
-def cpu_seconds(entry: dict[str, Any]) -> float:
-    """CPU seconds of a point or a pre-training, from ``cost`` as a number or as an object."""
-    cost = entry.get("cost")
-    return number(mapping(cost).get("cpu_seconds")) if isinstance(cost, dict) else number(cost)
+def cpu_seconds(cost: Cost | MethodCost | None) -> float:
+    """CPU seconds that something took, where they are known."""
+    return number(cost and cost.cpu_seconds)
 
 
-def axes(summary: dict[str, Any], found: list[Row] | None = None) -> tuple[str, ...]:
+def axes(summary: DiagramSummary, found: list[Row] | None = None) -> tuple[str, ...]:
     """Names of the couplings that vary over the diagram; of a single point, those unlike the pre-training."""
     found = rows(summary) if found is None else found
-    pretrained = couplings_of(mapping(summary.get("pretrain")))
+    pretrained = {} if summary.pretrain is None else summary.pretrain.couplings
     names = list(dict.fromkeys(name for row in found for name in row.couplings))
     varying = [name for name in names if len({row.couplings.get(name) for row in found}) > 1]
     if not varying:
@@ -333,13 +310,10 @@ def worst_flag(found: list[Row]) -> str:
     return min(flags, key=order, default="OK")
 
 
-def unit(summary: dict[str, Any]) -> str:
+def unit(summary: DiagramSummary) -> str:
     """The energy unit as a coupling's name, ``J`` or ``J1``; empty when the Hamiltonian is the user's own."""
-    system = mapping(summary.get("system"))
-    if isinstance(system.get("unit"), str):
-        return system["unit"]
-    model = str(system.get("model", ""))
-    return MODELS[model].unit if model in MODELS else ""
+    model = summary.system and MODELS.get(summary.system.model)
+    return model.unit if model else ""
 
 
 def label(couplings: dict[str, float], names: tuple[str, ...]) -> str:

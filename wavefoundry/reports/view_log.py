@@ -1,4 +1,4 @@
-"""A forgiving reading of a run's log, as ``view`` is of its summary."""
+"""A forgiving reading of a run's log: events hold whatever they do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def steps(log: list[dict[str, Any]], phase: str = "pretrain") -> list[dict[str, 
     """
     found = {}
     for event in log:
-        ours = event.get("event") == "step" and event.get("phase", phase) == phase and not view.base_of(event)
+        ours = event.get("event") == "step" and event.get("phase", phase) == phase and not _base_of(event)
         if ours and not math.isnan(view.number(event.get("step"))):
             found[view.number(event["step"])] = event
     return [found[step] for step in sorted(found)]
@@ -44,10 +44,27 @@ def adaptation_rounds(log: list[dict[str, Any]], found: list[view.Row]) -> list[
 def _rounds_by_couplings(log: list[dict[str, Any]]) -> list[tuple[_Place, list[dict[str, Any]]]]:
     found: dict[_Place, dict[float, dict[str, Any]]] = {}
     for event in log:
-        point = view.mapping(event.get("point"))
-        # A point is written either as its couplings or as an object that holds them.
-        named = view.couplings_of(point if "couplings" in point else {"couplings": point})
+        named = _couplings_of(event.get("point"))
         index = view.number(event.get("round"))
         if event.get("event") == "round" and named and not math.isnan(index):
-            found.setdefault((view.base_of(event), tuple(sorted(named.items()))), {})[index] = event
+            found.setdefault((_base_of(event), tuple(sorted(named.items()))), {})[index] = event
     return [(key, [events[index] for index in sorted(events)]) for key, events in found.items()]
+
+
+def energy(event: dict[str, Any], key: str) -> float:
+    """An energy of an event, written as a number or as an object that holds it."""
+    entry = event.get(key)
+    return view.number(entry.get("energy") if isinstance(entry, dict) else entry)
+
+
+def _base_of(event: dict[str, Any]) -> float:
+    """Number of the base that an event belongs to; the first one where it does not say."""
+    found = view.number(event.get("base"))
+    return 0 if math.isnan(found) else found
+
+
+def _couplings_of(point: Any) -> dict[str, float]:
+    """Couplings of a point, which is written either as them or as an object that holds them."""
+    held = point.get("couplings", point) if isinstance(point, dict) else {}
+    values = {name: view.number(value) for name, value in held.items()} if isinstance(held, dict) else {}
+    return {name: value for name, value in values.items() if not math.isnan(value)}

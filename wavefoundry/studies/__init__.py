@@ -150,9 +150,9 @@ def _done(spec: Any, kind: Any, context: Context, folder: Path, text: str, clien
 def _tables(summary: dict[str, Any]) -> dict[str, str]:
     """Names and texts of the tables beside the summary."""
     if summary["kind"] == "seeds":
-        from wavefoundry.reports.seeds import table_csv
+        from wavefoundry.reports import seeds
 
-        return {"seeds.csv": table_csv(summary)}
+        return {"seeds.csv": seeds.table_csv(seeds.parsed(summary))}
     if summary["kind"] == "emulation":
         from wavefoundry.reports.emulation_tables import cases_csv, parsed
 
