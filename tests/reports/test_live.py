@@ -260,6 +260,12 @@ def test_an_open_question_is_no_cause_of_a_refusal():
     bare = {"couplings": {}, "verdict": "refused"}
     assert nothing_usable(run | {"points": [bare, bare]}) == "no number can be used, all 2 are refused"
     assert nothing_usable(run | {"points": []}) == nothing_usable({"kind": "mine", "status": "complete"}) == ""
+    mine = {
+        "kind": "mine",
+        "status": "complete",
+        "points": [{"verdict": "refused", "reasons": ["no ink"], "colour": 1}],
+    }
+    assert "no ink" in nothing_usable(mine)
 
 
 def test_a_bad_base_is_named(fabricate):

@@ -73,7 +73,8 @@ def judged(summary: Summary) -> Sequence[Judged]:
         case records.SeedsSummary():
             said = ({"verdict": one.verdict, "reasons": one.reasons} for one in summary.quantities)
             return [records.typed(Judged, one) for one in said]
-    return []
+    points = (summary.model_extra or {}).get("points", [])  # of a kind of somebody else's
+    return [records.typed(Judged, one) for one in points if isinstance(one, dict)]
 
 
 def nothing_usable(summary: Told) -> str:
