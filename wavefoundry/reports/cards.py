@@ -22,7 +22,7 @@ def diagram(summary: Record) -> Card:
     from wavefoundry.reports.content import title
     from wavefoundry.reports.figures import diagram_figure
     from wavefoundry.reports.transition import line
-    from wavefoundry.reports.view import parsed
+    from wavefoundry.reports.view import parsed, sites
 
     found = parsed(summary)
     facts = [
@@ -34,7 +34,7 @@ def diagram(summary: Record) -> Card:
     rows = [lines.point_cells(point.model_dump()) for point in found.points]
     draw = (lambda: diagram_figure(found)) if found.points else None
     words = "Energy per site against the couplings, with relative errors and V-scores below it"
-    return Card(f"Diagram of the {title(found)}", facts, rows, draw, words)
+    return Card(f"Diagram of the {title(found.system, sites(found))}", facts, rows, draw, words)
 
 
 def tickets(summary: Record) -> Card:

@@ -70,17 +70,11 @@ def _power(match: re.Match[str]) -> str:
     return f"{mantissa}&thinsp;×&thinsp;10<sup>{power}</sup>"
 
 
-def title(summary: DiagramSummary | Mapping[str, Any]) -> str:
-    """What was mapped, in words: "transverse-field Ising model, periodic chain of 64 sites"; also of tickets."""
-    if not isinstance(summary, Mapping):
-        return _title(summary.system, view.sites(summary))
-    from wavefoundry.core.records.common import Lattice
+def title(system: Lattice | None, count: float) -> str:
+    """What was studied, in words: "transverse-field Ising model, periodic chain of 64 sites".
 
-    system = Lattice.model_validate(summary["system"]) if summary.get("system") else None
-    return _title(system, view.number(system and system.sites))
-
-
-def _title(system: Lattice | None, count: float) -> str:
+    count: of sites, ``nan`` where it is not known.
+    """
     if system is not None and system.title is not None:
         return system.title
     model, lattice = "lattice model" if system is None else system.model, system and system.lattice

@@ -102,7 +102,7 @@ def _diagram(summary: DiagramSummary, log: list[dict[str, Any]]) -> dict[str, An
     names = view.axes(summary, rows)
     observables = judgement.observable_table(rows, names)
     return {
-        "title": content.title(summary),
+        "title": content.title(summary.system, view.sites(summary)),
         "verdict": judgement.verdict(summary, rows, names),
         "why": judgement.why_table(rows, view.base(summary), names),
         "rivals": rivals.comparison_table(summary),

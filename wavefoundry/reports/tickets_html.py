@@ -9,6 +9,7 @@ from typing import Any
 from wavefoundry.core.records import TicketsSummary, typed
 from wavefoundry.core.records.common import Number
 from wavefoundry.core.records.tickets import Cut, Fit, Isolated, Jump, Kinds, Law, Round, Transferred, Unit
+from wavefoundry.core.values import number
 from wavefoundry.core.words import assigned
 from wavefoundry.reports import content, page, tickets_figures, tickets_lines
 from wavefoundry.reports.content import Table
@@ -30,7 +31,7 @@ def context(summary: Mapping[str, Any]) -> dict[str, Any]:
     rounds, reference = found.rounds, found.reference
     known = None if reference is None or reference.energy is None else f"{reference.energy:.10g} ({reference.kind})"
     return {
-        "title": content.title(dict(summary)),
+        "title": content.title(found.system, number(found.system and found.system.sites)),
         "convention": found.convention or "",
         "reference": known or "none",
         "good": found.status == "complete",
