@@ -9,6 +9,7 @@ from rich.console import Console
 from wavefoundry.core.records import typed
 from wavefoundry.core.records.point import Point
 from wavefoundry.reports.fitted import Fitted
+from wavefoundry.reports.html import render
 from wavefoundry.reports.lines import duration, event_line, final_line, per_site, point_cells
 from wavefoundry.reports.live import Lines, Screen, final_table, view
 from wavefoundry.reports.verdicts import closing_lines, nothing_usable
@@ -266,6 +267,16 @@ def test_an_open_question_is_no_cause_of_a_refusal():
         "points": [{"verdict": "refused", "reasons": ["no ink"], "colour": 1}],
     }
     assert "no ink" in nothing_usable(mine)
+
+
+def test_a_kind_without_types_of_its_own_has_a_report_of_its_points():
+    point = {"couplings": {"h": 1.0}, "energy": -1.0, "verdict": "trusted", "colour": 1}
+    mine = {"kind": "mine", "status": "complete", "system": "a drum", "points": [point]}
+    assert final_line(mine) == "complete: 1 point, 1 trusted"
+    console = Console(file=io.StringIO(), width=120)
+    console.print(final_table(mine))
+    assert "trusted" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "trusted" in render(mine, []) and "<h1>" in render({"kind": "mine", "status": "complete"}, [])
 
 
 def test_a_bad_base_is_named(fabricate):

@@ -133,14 +133,18 @@ class Row:
 
 
 def parsed(summary: Mapping[str, Any]) -> DiagramSummary:
-    """The typed records of a summary.
+    """The typed records of a summary; of a kind without types of its own the outer form and ``points``.
 
     Raises:
         InputError: something in it has another form.
     """
     from wavefoundry.core.records import DiagramSummary, typed  # many types, for which the live view should not wait
+    from wavefoundry.core.records.common import Summary
 
-    return typed(DiagramSummary, {"kind": "diagram", **summary})
+    if summary.get("kind", "diagram") != "diagram":
+        outer = {field.alias or name for name, field in Summary.model_fields.items()} | {"points"}
+        summary = {"points": []} | {name: value for name, value in summary.items() if name in outer}
+    return typed(DiagramSummary, {**summary, "kind": "diagram"})
 
 
 def sites(summary: DiagramSummary) -> float:
