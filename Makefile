@@ -60,7 +60,7 @@ test: setup  ## run the fast tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
 test-integration: setup  ## run the tests that train networks or run whole studies
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "integration and not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "integration and not slow and not faults"
 
 test-slow: setup  ## run the tests that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow

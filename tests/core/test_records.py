@@ -117,3 +117,13 @@ def test_the_tables_of_the_documentation_are_those_of_the_types(page: str):
     assert len(re.findall("<!-- fields of", text)) >= 3
     assert tool.written(text) == text
     assert tool.written(text.replace("| `name` |", "| `nome` |")) == text  # stale tables are seen
+
+
+def test_results_in_python_are_read_as_their_file_would_be():
+    import numpy as np
+
+    held = summary(points=[{**POINT, "samples": np.int64(8), "reasons": ("a", "b"), "energy": np.float64(-1.0)}])
+    held |= {"momenta": [(0.0, 0.5)]}
+    found = records.parsed(held)
+    assert isinstance(found, records.DiagramSummary) and found.momenta == [[0.0, 0.5]]
+    assert found.points[0].samples == 8 and found.points[0].reasons == ["a", "b"]
