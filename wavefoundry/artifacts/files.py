@@ -10,7 +10,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
@@ -19,9 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from wavefoundry.core.errors import IntegrityError, StorageError
+from wavefoundry.core.values import plain
 
 LITTER = re.compile(r"^\.(?P<final>.+)\.(?P<kind>tmp|old)-\d+$")
 """Names of staged (``tmp``) and displaced (``old``) files: what a killed writer may leave behind."""
@@ -182,29 +180,6 @@ def clear_litter(root: Path) -> None:
                 else:
                     remove_tree(entry)
             folders[:] = [name for name in folders if not LITTER.match(name)]
-
-
-def plain(value: Any) -> Any:
-    """``value`` as JSON types: NumPy values become numbers and lists, NaN and infinities ``None``.
-
-    Raises:
-        TypeError: something has no JSON form (a complex number, an object).
-    """
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in (value if isinstance(value, list | tuple) else sorted(value))]
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if hasattr(value, "__array__"):
-        return plain(np.asarray(value).tolist())
-    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def encode_json(value: Any, indent: int | None = None) -> bytes:

@@ -47,7 +47,7 @@ def tickets(summary: Record) -> Card:
     first, last = found.rounds[0], found.rounds[-1]
     facts = [
         ("relative error", " -> ".join(format_number(record.relative_error) for record in (first, last))),
-        ("verdicts", verdicts.counted(summary["rounds"])),
+        ("verdicts", verdicts.counted(found.rounds)),
         ("found", found.verdict or ""),
     ]
     title = f"Tickets: {len(found.rounds)} rounds from {first.n} to {last.n} weights"

@@ -52,11 +52,11 @@ def attach_frames(summary: dict[str, Any], run_dir: Path) -> None:
     from wavefoundry.artifacts.bundles import read_bundle
 
     found: Frames = {}
-    for student in parsed(summary).students:
-        folder = run_dir / "artifacts" / f"frames-{student.name}"
+    for name in (student["name"] for student in summary["students"]):
+        folder = run_dir / "artifacts" / f"frames-{name}"
         if folder.is_dir():
             try:
-                found[student.name] = read_bundle(folder)
+                found[name] = read_bundle(folder)
             except (IntegrityError, StorageError, InputError):
                 continue
     summary[FRAMES] = found

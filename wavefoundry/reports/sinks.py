@@ -12,9 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from wavefoundry.artifacts.files import plain
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.values import known
+from wavefoundry.core.values import known, plain
 from wavefoundry.core.words import near
 from wavefoundry.reports.lines import Event
 

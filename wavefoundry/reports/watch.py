@@ -19,7 +19,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.layout import SUMMARY
 from wavefoundry.artifacts.seal import is_run_folder
 from wavefoundry.core.errors import InputError, WavefoundryError
-from wavefoundry.core.values import known
+from wavefoundry.core.values import known, plain
 from wavefoundry.reports import lines, verdicts
 
 LOG = "log.jsonl"
@@ -190,7 +190,7 @@ def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
             elif self.path == "/":
                 self._answer(PAGE.read_bytes(), "text/html; charset=utf-8")
             elif self.path == "/state.json":
-                self._answer(json.dumps(files.plain(follower.state())).encode(), "application/json")
+                self._answer(json.dumps(plain(follower.state())).encode(), "application/json")
             else:
                 self.send_error(404)
 

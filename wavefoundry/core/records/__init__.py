@@ -20,6 +20,7 @@ from wavefoundry.core.records.emulation import EmulationSummary
 from wavefoundry.core.records.molecules import MoleculesSummary
 from wavefoundry.core.records.seeds import SeedsSummary
 from wavefoundry.core.records.tickets import TicketsSummary
+from wavefoundry.core.values import plain
 
 SUMMARIES: dict[str, type[Summary]] = {
     "diagram": DiagramSummary,
@@ -39,19 +40,11 @@ def typed(model: type[R], record: Mapping[str, Any]) -> R:
         InputError: something in it has another form; the message names the first place.
     """
     try:
-        return model.model_validate(_as_json(record))
+        # results in Python hold tuples and numbers of NumPy where a file has lists and numbers
+        return model.model_validate(plain(dict(record)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InputError(f"'{place_of(first['loc'])}': {first['msg'][:1].lower()}{first['msg'][1:]}") from None
-
-
-def _as_json(value: Any) -> Any:
-    """Results in Python hold tuples and numbers of NumPy where a file has lists and numbers."""
-    if isinstance(value, Mapping):
-        return {key: _as_json(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_json(one) for one in value]
-    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def parsed(summary: Mapping[str, Any]) -> Summary:

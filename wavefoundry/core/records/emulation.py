@@ -24,8 +24,8 @@ class Outside(Record):
     why: str = Field(description="in words")
 
 
-class AgainstSolver(Record):
-    """A student against the paper's three-point solver."""
+class Agreement(Record):
+    """How near some frames are to others."""
 
     corr_mean: Number = Field(description="correlation, mean over frames")
     mae: Number = Field(description="mean over frames, points and both parts")
@@ -46,7 +46,7 @@ class Case(Judged):
     transmission: Number = Field(None, description="of the student")
     true_transmission: Number = Field(None, description="of the truth")
     frames_followed: int | None = Field(None, description="frames before the correlation falls below 0.99")
-    against_three_point: AgainstSolver | None = Field(None, description="`corr_mean`, `mae` against the paper's solver")
+    against_three_point: Agreement | None = Field(None, description="`corr_mean`, `mae` against the paper's solver")
     reference: Truth | None = Field(
         None,
         description="its relative L2 `error` at the last frame, the error that is `wanted`, points of the "
@@ -58,11 +58,9 @@ class Case(Judged):
     )
 
 
-class Mean(Record):
-    """Means over the cases of a class."""
+class Mean(Agreement):
+    """Means over several cases."""
 
-    corr_mean: Number = Field(description="correlation, mean over frames")
-    mae: Number = Field(description="mean over frames, points and both parts")
     corr_final: Number = Field(None, description="correlation at the last frame")
 
 
@@ -232,13 +230,10 @@ class Speed(Record):
     precision: str | None = Field(None, description="of the numbers")
 
 
-class ThreePoint(Record):
+class ThreePoint(Mean):
     """The paper's solver against the truth."""
 
-    corr_mean: Number = Field(description="correlation, mean over cases")
-    corr_worst: Number = Field(None, description="that of the worst case")
-    corr_final: Number = Field(None, description="at the last frame")
-    mae: Number = Field(description="mean absolute error")
+    corr_worst: Number = Field(None, description="correlation of the worst case")
 
 
 class Truths(Record):

@@ -358,7 +358,7 @@ def summary_of(
     words = [record["verdict"] for record in (pretrained, *others, *records)]
     numbered = {"structure_zz_0", "structure_spin_0"}
     waves = momenta(system) if any(numbered & record["observables"].keys() for record in records) else []
-    return ({"momenta": [list(wave) for wave in waves]} if waves else {}) | {
+    return ({"momenta": waves} if waves else {}) | {
         "schema": SCHEMA,
         "kind": "diagram",
         "status": "complete" if usable == len(records) else "partial" if usable else "failed",
