@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import itertools
 import json
 import math
 import os
@@ -219,7 +220,11 @@ def run(study: Path, out: Path, *, after: float = math.inf, signum: int = signal
 
 
 def results(out: Path) -> dict[str, Any]:
-    """All that a run ends with, but for costs and names: records, arrays, and the steps of its log."""
+    """All that a run ends with, but for costs and names: records, arrays, what its log says of finished parts.
+
+    Blocks of steps are shorter where a stop was asked for, so the log has to hold as many trainings, each of growing
+    steps up to the last one, whatever their means.
+    """
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -231,7 +236,16 @@ def results(out: Path) -> dict[str, Any]:
         arrays, _ = read_bundle(model)
         found |= {f"{model.name}/{name}": (str(a.dtype), a.shape, a.tobytes()) for name, a in sorted(arrays.items())}
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    found["log"] = [plain(event) for event in lines if event["event"] in ("step", "point", "ticket", "molecule")]
+    found["log"] = [plain(event) for event in lines if event["event"] in ("point", "ticket", "molecule")]
+    trainings: dict[str, list[int]] = {}
+    for event in lines:
+        if event["event"] == "step":
+            name = ", ".join(str(event[key]) for key in ("task", "base", "sector", "phase", "coupling") if key in event)
+            trainings.setdefault(name, []).append(event["step"])
+    found["steps"] = {
+        name: (steps[-1], sum(after <= before for before, after in itertools.pairwise(steps)))
+        for name, steps in trainings.items()
+    }
     return found
 
 

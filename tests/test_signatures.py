@@ -73,7 +73,7 @@ def test_networks_and_emulators():
     emulators |= dict.fromkeys(("dense", "conv", "linear"), options.WindowedOptions)
     assert set(emulators) == set(EMULATORS)
     for name, types in emulators.items():
-        assert set(get_type_hints(types)) == set(EMULATORS[name].options), name
+        assert set(get_type_hints(types)) == set(EMULATORS[name].keys), name
 
 
 def test_completion_shows_what_there_is_to_use():

@@ -23,6 +23,7 @@ from wavefoundry import cli_models
 from wavefoundry.artifacts import spec as studies_file
 from wavefoundry.artifacts.target import check_early
 from wavefoundry.cli_output import console, echo_json, hush, inspect_bundle, internal_error, output_failed, read_run
+from wavefoundry.core import plugins
 from wavefoundry.core.cores import ask_for
 from wavefoundry.core.errors import InputError, Interrupted, WavefoundryError
 from wavefoundry.core.expect import one_of
@@ -147,7 +148,13 @@ def _run(argv: Sequence[str] | None) -> int:
 @app.callback(invoke_without_command=True)
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE.py|MODULE", help="Models, networks and emulators of your own. Repeatable."),
+    ] = None,
 ) -> None:
+    if plugin:
+        plugins.add(plugin)
     if version:
         from wavefoundry._version import __version__
 

@@ -10,7 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
 from wavefoundry.artifacts.spec_checks import problems, rivals
-from wavefoundry.artifacts.spec_networks import WavefunctionTable, network_table, of_kind
+from wavefoundry.artifacts.spec_kinds import of_kind
+from wavefoundry.artifacts.spec_networks import WavefunctionTable
 from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
 from wavefoundry.artifacts.spec_tables import (
     EvaluateTable,
@@ -37,7 +38,7 @@ class DiagramSpec(Table):
     kind: Literal["diagram"] = Field(default="diagram", description="what to compute: a phase diagram")
     system: SystemTable = Field(description="the family of Hamiltonians")
     wavefunction: Annotated[SerializeAsAny[WavefunctionTable], of_kind(WavefunctionTable)] = Field(
-        default=network_table(WavefunctionTable, "vit")(), description="the network"
+        default=WavefunctionTable.of("vit")(), description="the network"
     )
     pretrain: PretrainTable = Field(description="the one expensive optimisation")
     adapt: AdaptTable = Field(description="every other coupling")

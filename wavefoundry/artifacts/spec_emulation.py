@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, SerializeAsAny, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from wavefoundry.artifacts.spec_kinds import KindTable, of_kind
 from wavefoundry.artifacts.spec_tables import PathText, RunTable, Table, named
 from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.expect import Problem
@@ -132,8 +133,11 @@ class CurriculumTable(Table):
     cache: PathText | None = Field(default=None, description="folder to keep the frames in, and to stream them from")
 
 
-class StudentTable(Table):
-    """`[[students]]`: an emulator and how it is trained."""
+class StudentTable(KindTable):
+    """`[[students]]`: an emulator and how it is trained; its options are keys too, see ``core.emulators``."""
+
+    ENTRIES: ClassVar[Mapping[str, Any]] = EMULATORS
+    NOUN: ClassVar[str] = "student"
 
     kind: Annotated[str, named(EMULATORS)] = Field(
         default="unitary",
@@ -147,31 +151,11 @@ class StudentTable(Table):
     learning_rate: float | None = Field(default=None, gt=0, le=10, description="largest learning rate")
     polish: int | None = Field(default=None, ge=0, le=1000, description="unitary: Gauss-Newton steps at the end")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of weights and batches")
-    precision: Literal["float32", "float64"] | None = Field(default=None, description="of weights and frames")
-    depth: int | None = Field(default=None, ge=1, le=64, description="unitary: kicks and drifts per frame")
-    taps: int | None = Field(default=None, ge=1, le=511, description="unitary: width of the filters of V, odd")
-    kcut: float | None = Field(
-        default=None, gt=0, le=1e4, description="unitary: momentum above which phases are constant"
-    )
-    window: int | None = Field(default=None, ge=3, le=511, description="points of a window, odd")
-    frames: int | None = Field(default=None, ge=1, le=64, description="input frames")
-    hidden: int | None = Field(default=None, ge=1, le=4096, description="width of the layers")
-    count: int | None = Field(default=None, ge=1, le=511, description="kernel: components of the stencil")
-    sigma: float | None = Field(default=None, gt=0, le=1e3, description="width of the stitching weights")
-    potential_scale: float | None = Field(default=None, gt=0, le=1e6, description="V is divided by it")
-    doubled: bool | None = Field(default=None, description="gru: hand the final state to the last layer twice")
-    norm: bool | None = Field(default=None, description="prior of unitary: conserve the norm (default true)")
-    mirror: bool | None = Field(default=None, description="prior: mirror symmetry")
-    time_reversal: bool | None = Field(default=None, description="prior of unitary: time reversal")
-    gauge: bool | None = Field(default=None, description="prior of unitary: a constant in V is an exact phase")
-    phase: bool | None = Field(default=None, description="prior of windowed kinds: global phase")
-    amplitude: bool | None = Field(default=None, description="prior of windowed kinds: scaling")
-    renormalise: bool | None = Field(default=None, description="scale every predicted frame to the first one's norm")
 
     def options(self) -> dict[str, Any]:
         """Options of the model that the study sets."""
-        training = {"kind", "name", "steps", "batch", "learning_rate", "polish", "seed"}
-        return {key: value for key, value in self.model_dump(exclude=training).items() if value is not None}
+        given = {name: self.key(name) for name in EMULATORS[self.kind].keys}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class TrainingTable(Table):
@@ -241,8 +225,8 @@ class EmulationSpec(Table):
     grid: GridTable = Field(default=GridTable(), description="the periodic box")
     teacher: TeacherTable = Field(default=TeacherTable(), description="the solver that makes the frames")
     curriculum: CurriculumTable = Field(default=CurriculumTable(), description="what the students learn from")
-    students: list[StudentTable] = Field(
-        default=[StudentTable()], min_length=1, max_length=100, description="emulators to train"
+    students: list[Annotated[SerializeAsAny[StudentTable], of_kind(StudentTable)]] = Field(
+        default=[StudentTable.of("unitary")()], min_length=1, max_length=100, description="emulators to train"
     )
     training: TrainingTable = Field(default=TrainingTable(), description="for all students")
     evaluate: JudgeTable = Field(default=JudgeTable(), description="the landscapes students are judged by")
@@ -291,23 +275,16 @@ def _grid(spec: EmulationSpec) -> Iterator[Problem]:
 def _students(spec: EmulationSpec) -> Iterator[Problem]:
     for index, student in enumerate(spec.students):
         path = ("students", str(index))
-        known = EMULATORS[student.kind].options
-        for key in student.options():
-            if key not in known:
-                fix = near(key, known) or f"options of {student.kind}: {', '.join(known)}"
-                yield Problem((*path, key), f"{student.kind} has no option {key}", fix=fix)
         if student.polish and not EMULATORS[student.kind].polish:
             yield Problem(
                 (*path, "polish"), f"{student.kind} cannot be polished", "it has too many weights", "leave it out"
             )
         for key in ("window", "taps"):
-            value = getattr(student, key)
-            if value is not None and value % 2 == 0:
-                yield Problem((*path, key), f"{key} = {value} is even", "windows have a middle", f"{key} = {value + 1}")
+            value = student.key(key)
             if value is not None and value > spec.grid.n:
                 why = f"the grid has {spec.grid.n} points"
                 yield Problem((*path, key), f"a window of {value} points is larger than the box", why)
-        if spec.grid.n < (least := EMULATORS[student.kind].window) and student.window is None:
+        if spec.grid.n < (least := EMULATORS[student.kind].window) and student.key("window") is None:
             yield Problem((*path, "window"), f"a window of {least} points is larger than the box", f"n = {spec.grid.n}")
     names = spec.names()
     for index, name in enumerate(names):

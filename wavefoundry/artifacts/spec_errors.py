@@ -8,35 +8,11 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from wavefoundry.artifacts.spec_networks import WavefunctionTable
+from wavefoundry.artifacts.spec_kinds import HERE, KindTable
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import Problem
-from wavefoundry.core.networks import homes
+from wavefoundry.core.keys import complaint, words_of
 from wavefoundry.core.words import near
-
-_TYPES = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "a text",
-    "list_type": "a list",
-    "dict_type": "a table",
-    "model_type": "a table",
-    "model_attributes_type": "a table",
-    "finite_number": "a finite number",
-}
-_BOUNDS = {
-    "greater_than": ("too small", "must be greater than {gt}"),
-    "greater_than_equal": ("too small", "must be at least {ge}"),
-    "less_than": ("too large", "must be less than {lt}"),
-    "less_than_equal": ("too large", "must be at most {le}"),
-    "too_short": ("too short", "must have at least {min_length} entries"),
-    "too_long": ("too long", "must have at most {max_length} entries"),
-    "string_too_short": ("too short", "must not be empty"),
-    "string_too_long": ("too long", "must have at most {max_length} characters"),
-}
-
 
 _ELSEWHERE = {
     "system.lattice.kind": "other lattices: wavefoundry.lattice.from_netket in Python, with a graph of your own",
@@ -104,11 +80,14 @@ def _problems(details: Mapping[str, Any], model: type[BaseModel]) -> list[Proble
         return details["ctx"]["problems"]
     # Tags of tagged unions stand in the path as <tag>; the user never wrote them.
     path = tuple(str(part) for part in details["loc"] if not re.fullmatch(r"<\w+>", str(part)))
+    if details["type"] == "foreign":
+        found = details["ctx"]["problems"]
+        return [Problem((*path, *one.path), one.what.replace(HERE, ".".join(path)), one.why, one.fix) for one in found]
     return [_problem(path, details, model)]
 
 
 def _problem(path: tuple[str, ...], details: Mapping[str, Any], model: type[BaseModel]) -> Problem:
-    kind, context, value = details["type"], details.get("ctx", {}), details["input"]
+    kind, value = details["type"], details["input"]
     name = short_line(".".join(path), 80)
     shown = f"{name} = {short(value)}"
     if kind == "extra_forbidden":
@@ -118,20 +97,11 @@ def _problem(path: tuple[str, ...], details: Mapping[str, Any], model: type[Base
         about = table.model_fields[key].description or "" if table and key in table.model_fields else ""
         fix = f"{key}: {about}" if about else ""
         return Problem(path, f"key {name} is missing", why="it has no default", fix=fix)
+    fix = ""
     if kind in ("literal_error", "choice"):
-        words = context["words"] if kind == "choice" else re.findall(r"'([^']*)'", context["expected"])
-        rule = context["rule"] if kind == "choice" else context["expected"]
-        fix = near(value, [word for word in words if isinstance(word, str)]) if isinstance(value, str) else ""
+        fix = near(value, words_of(details)) if isinstance(value, str) else ""
         fix = fix or _ELSEWHERE.get(name, "")
-        return Problem(path, f"{shown} is not possible", why=f"must be {rule}", fix=fix)
-    if kind == "string_pattern_mismatch":
-        return Problem(path, f"{shown} is not a path", why="must not be empty or hold control characters")
-    if kind in _TYPES:
-        return Problem(path, f"{shown} is not {_TYPES[kind]}")
-    if kind in _BOUNDS:
-        what, why = _BOUNDS[kind]
-        return Problem(path, f"{shown} is {what}", why=why.format(**context))
-    return Problem(path, f"{shown} cannot be used", why=details["msg"])
+    return Problem(path, *complaint(details, shown), fix)
 
 
 def _unknown_key(path: tuple[str, ...], name: str, model: type[BaseModel]) -> Problem:
@@ -165,9 +135,9 @@ def _inner_table(annotation: Any) -> type[BaseModel] | None:
 
 
 def _has(annotation: Any, key: str) -> bool:
-    """Whether a table has a key; that of the network has those of every kind."""
-    network = isinstance(annotation, type) and issubclass(annotation, WavefunctionTable)
-    return key in _fields_of(annotation) or (network and bool(homes(key)))
+    """Whether a table has a key; one with kinds has those of all of them."""
+    kinds = isinstance(annotation, type) and issubclass(annotation, KindTable)
+    return key in _fields_of(annotation) or (kinds and bool(annotation.homes(key)))
 
 
 def _fields_of(annotation: Any) -> dict[str, Any]:

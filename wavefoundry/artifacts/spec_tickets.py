@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
 from wavefoundry.artifacts.spec_checks import fits
-from wavefoundry.artifacts.spec_networks import WavefunctionTable, network_table, of_kind
+from wavefoundry.artifacts.spec_kinds import of_kind
+from wavefoundry.artifacts.spec_networks import WavefunctionTable
 from wavefoundry.artifacts.spec_tables import (
     EvaluateTable,
     OutputTable,
@@ -36,7 +37,7 @@ VARIANTS = ("init", "random-init", "random-mask", "shuffled-mask", "one-shot-mas
 class NetworkTable(WavefunctionTable):
     """`[wavefunction]`: the network, as for diagrams with other defaults."""
 
-    OWN_DEFAULTS: ClassVar[dict[str, Any]] = {"width": 16}
+    OWN_DEFAULTS: ClassVar[Mapping[str, Any]] = {"width": 16}
 
     kind: Annotated[str, named(NETWORKS)] = Field(
         default="dense", description="; ".join(f"{name}: {network.title}" for name, network in NETWORKS.items())
@@ -152,7 +153,7 @@ class TicketsSpec(Table):
     kind: Literal["tickets"] = Field(default="tickets", description="what to compute: sparse sub-networks")
     system: SystemTable = Field(description="the Hamiltonian")
     wavefunction: Annotated[SerializeAsAny[NetworkTable], of_kind(NetworkTable)] = Field(
-        default=network_table(NetworkTable, "dense")(), description="the network"
+        default=NetworkTable.of("dense")(), description="the network"
     )
     train: TrainTable = Field(default=TrainTable(), description="the optimisation")
     prune: PruneTable = Field(default=PruneTable(), description="what goes, and how")

@@ -6,17 +6,46 @@ One entry and one subclass of ``models.emulator.Emulator`` are all a new one tak
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.keys import Key, Odd, option
+from wavefoundry.core.plugins import Registry
 
-PRIORS = ("norm", "mirror", "time_reversal", "gauge", "phase", "amplitude", "renormalise")
-OPTIONS = (
-    "depth", "taps", "kcut", "window", "frames", "hidden", "count", "sigma", "potential_scale", "doubled", "kmax_dx",
-    "precision", *PRIORS,
-)  # fmt: skip
-"""Options that emulators may have: in a study file each has its bounds, whichever kinds take it."""
+COMMON = ("kind", "name", "steps", "batch", "learning_rate", "polish", "seed")
+"""Keys of every student, which are about its training."""
+
+OPTIONS: dict[str, Key] = {
+    "precision": option(Literal["float32", "float64"], "of weights and frames"),
+    "depth": option(int, "kicks and drifts per frame", ge=1, le=64),
+    "taps": option(Odd, "width of the filters of V, odd", ge=1, le=511),
+    "kcut": option(float, "momentum above which phases are constant", gt=0, le=1e4),
+    "window": option(Odd, "points of a window, odd", ge=3, le=511),
+    "frames": option(int, "input frames", ge=1, le=64),
+    "hidden": option(int, "width of the layers", ge=1, le=4096),
+    "count": option(int, "components of the stencil", ge=1, le=511),
+    "kmax_dx": option(float, "largest momentum of the windows times the grid spacing", gt=0, le=math.pi),
+    "sigma": option(float, "width of the stitching weights", gt=0, le=1e3),
+    "potential_scale": option(float, "V is divided by it", gt=0, le=1e6),
+    "doubled": option(bool, "hand the final state to the last layer twice"),
+    "norm": option(bool, "prior: conserve the norm (default true)"),
+    "mirror": option(bool, "prior: mirror symmetry"),
+    "time_reversal": option(bool, "prior: time reversal"),
+    "gauge": option(bool, "prior: a constant in V is an exact phase"),
+    "phase": option(bool, "prior: global phase"),
+    "amplitude": option(bool, "prior: scaling"),
+    "renormalise": option(bool, "scale every predicted frame to the first one's norm"),
+}
+"""Options that several of the built-in emulators share; what is left out is the emulator's own default."""
+
+
+def options(*names: str) -> dict[str, Key]:
+    """Some of ``OPTIONS``."""
+    return {name: OPTIONS[name] for name in names}
+
+
 _WINDOWED = ("window", "frames", "hidden", "potential_scale", "sigma", "phase", "amplitude", "mirror")
 _ALWAYS = ("precision", "renormalise")
 
@@ -26,18 +55,19 @@ class EmulatorKind:
     """One kind of emulator.
 
     title: in words. maker: its class, or "module:name" of it; ``create(key, **options)`` gives one with random
-    weights, and is told ``kind`` and ``frame_step`` where it asks for them. options: out of ``OPTIONS``. recipe: of
-    its first-order training, the fields of ``engine.supervised.Recipe``. polish: Gauss-Newton steps at the end; 0: it
-    has too many weights. paper_steps: of recipe "paper", where these are not counted in epochs. cost: rough seconds of
-    a step per grid point, or per window. by_design: symmetries that hold whatever the weights. window: grid points that
-    it looks at by default, where windows have a bound. windowed: whether it is trained on windows. axes: dimensions of
-    the boxes it works in.
+    weights, and is told ``kind`` and ``frame_step`` where it asks for them. keys: its options, which are keys of a
+    student in study files too: some of ``OPTIONS``, or own ones by ``core.keys.option``. recipe: of its first-order
+    training, the fields of ``engine.supervised.Recipe``. polish: Gauss-Newton steps at the end; 0: it has too many
+    weights. paper_steps: of recipe "paper", where these are not counted in epochs. cost: rough seconds of a step per
+    grid point, or per window. by_design: symmetries that hold whatever the weights. window: grid points that it looks
+    at by default, where windows have a bound. windowed: whether it is trained on windows. axes: dimensions of the boxes
+    it works in.
     """
 
     name: str
     title: str
     maker: type | str
-    options: tuple[str, ...]
+    keys: Mapping[str, Key]
     recipe: Mapping[str, Any]
     cost: float
     polish: int = 0
@@ -57,22 +87,22 @@ class EmulatorKind:
         return self.maker
 
 
-def _paper(name: str, cost: float, title: str, *options: str) -> EmulatorKind:
+def _paper(name: str, cost: float, title: str, *own: str) -> EmulatorKind:
     """A network of arXiv 2203.10200."""
     recipe = {"steps": 10_000, "batch": 128, "learning_rate": 1e-3}
     recipe |= {"warmup": 0.01, "decay": "linear", "clip": "tensor", "weight_decay": 0.01}
-    maker, taken = "wavefoundry.models.windowed:Windowed", (*_WINDOWED, *options, *_ALWAYS)
+    maker, taken = "wavefoundry.models.windowed:Windowed", options(*_WINDOWED, *own, *_ALWAYS)
     return EmulatorKind(name, title, maker, taken, recipe, cost, window=23, windowed=True)
 
 
-EMULATORS: dict[str, EmulatorKind] = {
-    kind.name: kind
+EMULATORS: Registry[EmulatorKind] = Registry(
+    (kind.name, kind)
     for kind in (
         EmulatorKind(
             "unitary",
             "learned phases",
             "wavefoundry.models.unitary_map:Unitary",
-            ("depth", "taps", "kcut", "norm", "mirror", "time_reversal", "gauge", *_ALWAYS),
+            options("depth", "taps", "kcut", "norm", "mirror", "time_reversal", "gauge", *_ALWAYS),
             {"steps": 4000, "batch": 8, "learning_rate": 5e-3},
             4e-8,
             polish=16,
@@ -84,7 +114,7 @@ EMULATORS: dict[str, EmulatorKind] = {
             "kernel",
             "learned stencil",
             "wavefoundry.models.kernel_map:Kernel",
-            ("window", "hidden", "count", "kmax_dx", "potential_scale", "mirror", *_ALWAYS),
+            options("window", "hidden", "count", "kmax_dx", "potential_scale", "mirror", *_ALWAYS),
             {"steps": 3000, "batch": 2, "learning_rate": 2e-3},
             1e-7,
             paper_steps=12_000,
@@ -96,22 +126,19 @@ EMULATORS: dict[str, EmulatorKind] = {
         _paper("conv", 2e-6, "the paper's convolution"),
         _paper("linear", 4e-7, "the paper's linear map"),
     )
-}
+)
 """Emulators by the names they have in study files and in stored students."""
 
 
 def register(kind: EmulatorKind) -> EmulatorKind:
-    """Make an emulator known by its name, to study files and stored students, in this process.
+    """Make an emulator known by its name, to study files and stored students.
 
     Raises:
-        InputError: the name is taken, or it has an option that none has.
+        InputError: the name is taken, or an option has that of a key that every student has.
     """
     if EMULATORS.get(kind.name, kind) is not kind:
         raise InputError(f"there is an emulator {kind.name!r} already", where="register", fix="choose another name")
-    if unknown := [name for name in kind.options if name not in OPTIONS]:
-        why = f"options are out of {', '.join(OPTIONS)}"
-        raise InputError(
-            f"no emulator has an option {unknown[0]!r}", where=f"register: emulator {kind.name!r}", why=why
-        )
+    if taken := [name for name in kind.keys if name in COMMON]:
+        raise InputError(f"every student has a key {taken[0]}", where=f"register: emulator {kind.name!r}")
     EMULATORS[kind.name] = kind
     return kind

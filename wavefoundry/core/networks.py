@@ -12,16 +12,16 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from pydantic import Field, PlainValidator
+from pydantic import PlainValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import Problem
+from wavefoundry.core.keys import Key, key
+from wavefoundry.core.plugins import Registry
 from wavefoundry.core.shapes import auto_patch
 
-Key = tuple[Any, FieldInfo]
-"""Type, and default, bounds and meaning of a key, as pydantic takes them."""
 COMMON = ("kind", "precision", "symmetry", "symmetrize")
 """Keys of every network."""
 
@@ -84,12 +84,6 @@ class Network:
         return kind(**{name: getattr(keys, key) for name, key in fields.items() if key in known} | settled)
 
 
-def key(hint: Any, default: Any, description: str, **bounds: Any) -> Key:
-    """A key of ``[wavefunction]``; bounds: ``ge``, ``gt``, ``le``, ``lt``."""
-    info: Any = Field(default=default, description=description, **bounds)
-    return hint, info
-
-
 def _patch(value: Any) -> Any:
     if value == "auto" or (type(value) is int and 1 <= value <= 4096):
         return value
@@ -144,8 +138,8 @@ _CONVOLUTION = {
 }
 _PATCH_EDGE = Annotated[int | Literal["auto"], PlainValidator(_patch)]
 
-NETWORKS: dict[str, Network] = {
-    network.name: network
+NETWORKS: Registry[Network] = Registry(
+    (network.name, network)
     for network in (
         Network(
             "vit",
@@ -203,13 +197,8 @@ NETWORKS: dict[str, Network] = {
             check=_window,
         ),
     )
-}
+)
 """Networks for lattices, by the names they have in study files and in stored models."""
-
-
-def homes(name: str) -> list[str]:
-    """The networks that have a key."""
-    return [kind for kind, network in NETWORKS.items() if name in network.keys]
 
 
 def keys_of(description: type) -> dict[str, Key]:
@@ -234,7 +223,7 @@ def _annotated(hint: Any) -> bool:
 
 
 def register(network: Network) -> Network:
-    """Make a network known by its name, to study files and stored models, in this process.
+    """Make a network known by its name, to study files and stored models.
 
     Raises:
         InputError: the name is taken, its description has no ``build``, or a key has another meaning already.

@@ -228,8 +228,7 @@ class EmulatorSpec:
 def _emulator(kind: str, options: Mapping[str, object]) -> EmulatorSpec:
     from wavefoundry.models import emulators
 
-    emulators.check(kind, options)
-    return EmulatorSpec(kind, tuple(sorted(options.items())))
+    return EmulatorSpec(kind, tuple(sorted(emulators.check(kind, options).items())))
 
 
 def unitary(**options: Unpack[UnitaryOptions]) -> EmulatorSpec:

@@ -85,6 +85,7 @@ def perform(
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.results import read_results
     from wavefoundry.artifacts.store import RunDirectory
+    from wavefoundry.core import plugins
     from wavefoundry.core.devices import used
     from wavefoundry.core.hosts import follows
     from wavefoundry.core.meter import Cost
@@ -120,7 +121,8 @@ def perform(
             summary = _done(spec, kind, context, directory.path, directory.spec_text, client)
             for text in directory.warnings:
                 context.warn(text)
-            summary["command"] = f"wavefoundry run {folder}/spec.toml --out {folder}-again"
+            words = ["wavefoundry", *plugins.arguments(), "run", f"{folder}/spec.toml", "--out", f"{folder}-again"]
+            summary["command"] = " ".join(words)
             summary["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
             directory.write_json("summary.json", summary)
             for name, text in _tables(summary).items():

@@ -7,9 +7,10 @@ from wavefoundry.core.hamiltonians import heisenberg, ising, toric
 from wavefoundry.core.hamiltonians.local import Local, check_local, factors, faults, local_of, read_local, turned
 from wavefoundry.core.hamiltonians.model import SPINS, Model, Place, Sets, Term, Values
 from wavefoundry.core.lattices import LATTICES
+from wavefoundry.core.plugins import Registry
 from wavefoundry.core.words import near
 
-MODELS: dict[str, Model] = {m.name: m for module in (ising, heisenberg, toric) for m in module.MODELS}
+MODELS: Registry[Model] = Registry((m.name, m) for module in (ising, heisenberg, toric) for m in module.MODELS)
 """Models of spins on a lattice, by the names they have in study files."""
 
 
@@ -20,7 +21,7 @@ def convention(name: str, uniform: bool = True) -> str:
 
 
 def register(model: Model) -> Model:
-    """Make a model known by its name, to study files and to ``wf.lattice.build``, in this process.
+    """Make a model known by its name, to study files and to ``wf.lattice.build``.
 
     Raises:
         InputError: the name is taken, a coupling has no term or a term no coupling, or a lattice is not known.

@@ -97,7 +97,7 @@ def check(spec: EmulationSpec) -> None:
     if not folder:  # the parts and all of them together
         curriculum.check_room(copies=1 if len(curriculum.parts()) == 1 else 2)
     for name, student in zip(spec.names(), spec.students, strict=True):
-        history = student.frames or FRAMES
+        history = student.key("frames") or FRAMES
         if EMULATORS[student.kind].windowed and curriculum.frames <= history:
             why = f"student {name} looks at {history} frames, to predict the next one"
             raise InputError(f"runs of {curriculum.frames} frames are too short", where="curriculum.frames", why=why)
