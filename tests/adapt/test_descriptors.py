@@ -1,7 +1,7 @@
 """The wavefunction along paths on which Hartree-Fock orbitals change places: it goes on without a jump.
 
-Random weights, fixed electrons that go along with their nuclei, in the frame of the molecule. How far two geometries are from each other is
-1 - |<psi|psi'>| over these; a jump stays as it is when the step is made shorter.
+Random weights, fixed electrons that go along with their nuclei, in the frame of the molecule. How far two geometries
+are from each other is 1 - |<psi|psi'>| over these; a jump stays as it is when the step is made shorter.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def amplitudes(system, x):
 
 
 def along(symbols: Sequence[str], path: Path, points: np.ndarray) -> np.ndarray:
-    """psi (points, electrons' places), each row of norm 1."""
+    """Amplitudes (points, places of the electrons), each row of norm 1."""
     rng, rows = np.random.default_rng(1), []
     for t in points:
         one = prepared(symbols, path(t))
