@@ -170,7 +170,9 @@ def flips_of_files(program: str, flips: int, folder: Path, rng: random.Random) -
 
 def beside(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Kills and flips of the files of all programs."""
-    results = {}
+    results: dict[str, Any] = {}
+    if not arguments.programs:
+        return results
     for program in arguments.programs:
         say(f"files of {program}")
         rng = random.Random(arguments.seed)

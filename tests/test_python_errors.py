@@ -48,7 +48,24 @@ SETTINGS = {
     "points of different couplings": ({"at": [{"h": 0.8}, {"J": 1.0}]}, "same couplings"),
     "a table as in a study file": ({"at": {"h": [0.8, 1.0]}}, 'at=[{"h": 0.9}, {"h": 1.1}]'),
     "text as a coupling": ({"at": [{"h": "strong"}]}, "not a coupling"),
+    "a number in a text": ({"at": [{"h": "1.0"}]}, "not a coupling"),
+    "a truth value": ({"at": [{"h": True}]}, "not a coupling"),
 }
+
+
+def test_couplings_are_numbers():
+    for value in ("1", b"1", True, np.bool_(True), None, [1.0], 1j):
+        refused(lambda value=value: untyped.lattice.ising_chain(4, h=value), "is not a coupling")
+    assert untyped.lattice.ising_chain(4, h=np.float32(0.5)).values["h"] == 0.5
+
+
+def test_more_frames_than_fit_into_memory():
+    packet = wf.Packet(x0=30.0, s0=2.0, e0=4.0)
+    student = wf.load_student("zoo:emulator-unitary")
+    for call in (wf.propagate, student.rollout):
+        refused(lambda call=call: call(packet, np.zeros(1024), 10**9), "1000000001 frames", "GiB are free")
+    for frames in (2.5, True, "3"):
+        refused(lambda frames=frames: untyped.propagate(packet, np.zeros(1024), frames), "is no number of frames")
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -15,6 +15,7 @@ from wavefoundry.adapt.transfer import Prepared, Sampling
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect
+from wavefoundry.core.memory import require_memory
 from wavefoundry.core.molecule import Molecule
 
 CHAINS = 256
@@ -61,6 +62,8 @@ class MoleculeState:
             expect(value, (int,), "whole number", where=f"sample: {name}")
             if value < least:
                 raise InputError(f"{name} = {value} is not possible", where=f"sample: {name}", fix=f"{least} or more")
+        needed = 2 * samples * self.molecule.electrons * 3 * np.dtype(float).itemsize
+        require_memory(needed, f"an array of {samples} samples", "sample: samples", "fewer at a time, by seed")
         chains = min(CHAINS, samples)
         how = Sampling(chains, -(-samples // chains), burn_in, moves)
         (family,) = transfer.stack([self.prepared]).families
@@ -74,7 +77,7 @@ class MoleculeState:
         """Logarithm of psi (complex, not normalised) at one configuration (electrons, 3) or of many (n, electrons, 3).
 
         Raises:
-            InputError: another shape.
+            InputError: another shape, or positions that are not finite.
         """
         points = np.asarray(x, float)
         wanted = (self.molecule.electrons, 3)
@@ -85,6 +88,8 @@ class MoleculeState:
                 why=f"{self.molecule.name} has {wanted[0]} electrons, those of spin up first",
                 fix=f"an array of shape {wanted} or (n, {wanted[0]}, 3), in bohr",
             )
+        if not np.all(np.isfinite(points)):
+            raise InputError("positions that are not finite", where="log_amplitude: x", why="NaN or infinity")
         placed = jnp.asarray(self.prepared.frame.place(points.reshape(-1, *wanted)))
         log, phase = _amplitudes(self.wavefunction, self.prepared.system, placed)
         return (np.asarray(log, float) + 1j * np.asarray(phase, float)).reshape(points.shape[:-2])

@@ -227,7 +227,7 @@ def map_molecules(
 
     Args:
         base: from ``wf.pretrain`` or ``wf.load``.
-        systems: molecules, from ``wf.molecules``.
+        systems: molecules, from ``wf.molecules``, or what it takes (positions in bohr).
         method: "zero-shot", or "full" with ``steps``.
         evaluate: keys of the ``[evaluate]`` table. reference: of the ``[reference]`` table.
         progress: show progress lines.
@@ -257,10 +257,12 @@ def map_molecules(
     return MoleculeMap(study.summary(done, context), log, models, base)
 
 
-def _rows(given: Sequence[Molecule] | Molecule, where: str) -> list[dict[str, Any]]:
+def _rows(given: Sequence[Source] | Source, where: str) -> list[dict[str, Any]]:
     systems: list[Any] = list(given) if isinstance(given, list | tuple) else [given]
-    if not systems or not all(isinstance(one, Molecule) for one in systems):
+    if not systems:
         raise InputError("no molecules", where=where, fix='wf.molecules("Li 0 0 0; H 0 0 3.015"), for example')
+    if not all(isinstance(one, Molecule) for one in systems):
+        systems = molecules(*systems)
     return [spec_geometry.entry_of(spec_geometry.Named(one)) for one in systems]
 
 

@@ -127,9 +127,10 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.bundles import is_bundle, read_bundle
     from wavefoundry.artifacts.results import model_folder, study_of
+    from wavefoundry.artifacts.seal import is_run_folder
 
     folder = model_folder(path_of(path, "wf.load"))
-    if not folder.is_dir():
+    if not (is_bundle(folder) or is_run_folder(folder)):
         raise InputError(f"there is no saved model at {path}", where="wf.load")
     if api_molecules.is_stored(folder):
         return api_molecules.load(folder)

@@ -17,6 +17,7 @@ from wavefoundry.artifacts import signals
 from wavefoundry.artifacts.spec import loads
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.cli import main
+from wavefoundry.core import memory
 from wavefoundry.core.errors import Interrupted
 from wavefoundry.core.meter import METER
 from wavefoundry.studies import forecast, run_study
@@ -114,13 +115,13 @@ def test_the_forecast_of_a_pool_is_its_size():
 
 def test_what_cannot_fit_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):
     large = ("system.lattice={kind='chain',size=1000}", "wavefunction.width=64", "wavefunction.heads=4")
-    monkeypatch.setattr(forecast, "device_memory", lambda: 2**20)
+    monkeypatch.setattr(memory, "device_memory", lambda: 2**20)
     (tmp_path / "study.toml").write_text(STUDY)
     words = [word for change in large for word in ("--set", change)]
     assert main(["run", str(tmp_path / "study.toml"), *words, "--out", str(tmp_path / "run")]) == 2
     shown = capsys.readouterr().err
     assert "GiB of memory" in shown and "pretrain.walkers" in shown and not (tmp_path / "run").exists()
-    monkeypatch.setattr(forecast, "device_memory", lambda: 2**50)
+    monkeypatch.setattr(memory, "device_memory", lambda: 2**50)
     check(loads(STUDY, overrides=large))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.keys import complaint
 from wavefoundry.core.words import near
 
 
@@ -29,8 +30,8 @@ class Described:
             try:
                 adapter.validate_python(value, strict=True)
             except ValidationError as error:
-                why = error.errors(include_url=False)[0]["msg"]
-                raise InputError(f"{name} = {value!r:.60} is not possible", where=_where(type(self)), why=why) from None
+                what, why = complaint(error.errors(include_url=False)[0], f"{name} = {value!r:.60}")
+                raise InputError(what, where=_where(type(self)), why=why) from None
             if isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value < float("inf"):
                 why = "it must be positive"
                 raise InputError(f"{name} = {value!r:.60} is not possible", where=_where(type(self)), why=why)

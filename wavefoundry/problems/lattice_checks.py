@@ -88,7 +88,8 @@ def check_couplings(couplings: dict[str, float], where: str = "from_netket: coup
     """Couplings must be finite numbers of a usable size."""
     for name, value in couplings.items():
         try:
-            good = bool(np.isfinite(float(value)) and abs(float(value)) <= LARGEST)
+            good = not isinstance(value, str | bytes | bool | np.bool_)  # float() would read them
+            good = good and bool(np.isfinite(float(value)) and abs(float(value)) <= LARGEST)
         except (TypeError, ValueError):
             good = False
         if not good:

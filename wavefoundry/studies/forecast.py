@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,28 +9,10 @@ import jax.numpy as jnp
 
 from wavefoundry.adapt.pool import only_member
 from wavefoundry.core import tree
-from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Wavefunction
 
 DEAF = 5.0
 """Seconds that a block of steps may take: for so long a stop is not heard."""
-
-
-def free_memory() -> int | None:
-    """Bytes of memory that can be used without swapping; None where the system does not say."""
-    try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
-
-
-def device_memory() -> int | None:
-    """Bytes that arrays may take: of the accelerator, or free on this machine; None where that is not known."""
-    if jax.default_backend() == "cpu":
-        return free_memory()
-    stats = jax.devices()[0].memory_stats() or {}
-    return stats.get("bytes_limit")
 
 
 def solve_bytes(wavefunction: Wavefunction, samples: int, solver: str = "auto") -> int:
@@ -62,21 +43,6 @@ def pool_bytes(wavefunction: Wavefunction, family: Any, samples: int) -> int:
     x = jax.eval_shape(system.init, jax.random.key(0))
     leaves = jax.tree.leaves(jax.eval_shape(one, x))
     return samples * sum(leaf.size * jnp.dtype(leaf.dtype).itemsize for leaf in leaves)
-
-
-def require_memory(needed: int, what: str, where: str, fix: str) -> None:
-    """Refuse what cannot fit.
-
-    Args:
-        needed: bytes, at least. what: whose. where: keys of the study file. fix: what to lower.
-
-    Raises:
-        InputError: more than there is.
-    """
-    free = device_memory()
-    if free is not None and needed > free:
-        why = f"{free / 2**30:.3g} GiB are free"
-        raise InputError(f"{what} takes at least {needed / 2**30:.3g} GiB of memory", where=where, why=why, fix=fix)
 
 
 def duration(seconds: float) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
+from wavefoundry.core.memory import require_memory
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.referencing import check_file
 from wavefoundry.studies.diagram.study import LISTED, build_system, build_wavefunction
 from wavefoundry.studies.diagram.symmetry import Symmetry, symmetrised
-from wavefoundry.studies.forecast import pool_bytes, require_memory, solve_bytes
+from wavefoundry.studies.forecast import pool_bytes, solve_bytes
 
 MODEST = 1e9
 """Sites times samples times width^2 below which no array is large."""
@@ -26,7 +27,8 @@ def check(spec: DiagramSpec) -> None:
     sites, walkers = spec.system.sites, spec.pretrain.walkers
     if spec.adapt.symmetry != "none" or isinstance(spec.wavefunction.symmetry, list):
         _require_sector(spec)
-    if sites * max(walkers, spec.adapt.samples) * spec.wavefunction.key("width", 1) ** 2 < MODEST:
+    largest = max(walkers, spec.adapt.samples, spec.evaluate.samples)
+    if sites * largest * spec.wavefunction.key("width", 1) ** 2 < MODEST:
         return
     system = build_system(spec).system
     wavefunction = build_wavefunction(spec, system)
@@ -36,6 +38,8 @@ def check(spec: DiagramSpec) -> None:
     if spec.adapt.method in ("head", "auto"):
         needed = pool_bytes(wavefunction, system.family([{}]), spec.adapt.samples)
         require_memory(needed, "a pool", "adapt.samples, wavefunction.width", "fewer samples or a narrower network")
+        needed = needed / spec.adapt.samples * spec.evaluate.samples
+        require_memory(needed, "the measurement of a point", "evaluate.samples", "fewer samples or a narrower network")
 
 
 def _require_sector(spec: DiagramSpec) -> None:

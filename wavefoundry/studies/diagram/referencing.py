@@ -9,6 +9,7 @@ import numpy as np
 
 from wavefoundry.artifacts.spec_reference import ReferenceTable
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.memory import free_memory
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.words import assigned
 from wavefoundry.problems import observables
@@ -16,7 +17,6 @@ from wavefoundry.problems.references import given, lattices
 from wavefoundry.problems.references.found import METHODS, Found, best, failed, reasons
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.records import Known
-from wavefoundry.studies.forecast import free_memory
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.task import Output, Outputs, Task
 

@@ -17,6 +17,7 @@ from wavefoundry.adapt.pool import Layout, Pool, contract, sample
 from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.fidelity import Fidelity, fidelity
+from wavefoundry.core.memory import require_memory
 from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import Verdict, observable_verdict, stored_verdict
@@ -136,6 +137,8 @@ class LatticeState(Shown):
         """
         if type(n) is not int or n < 1:
             raise InputError(f"n = {n!r} is no number of samples", where="state.sample", fix="sample(1000)")
+        needed, fix = 2 * n * self.system.sites, "fewer at a time, by seed"
+        require_memory(needed, f"an array of {n} samples", "state.sample: n", fix)
         chains, per_chain = self._shape(n)
         xs = self._chains(chains, per_chain, seed)
         return np.asarray(xs).reshape(chains, per_chain, -1).swapaxes(0, 1).reshape(chains * per_chain, -1)[:n]

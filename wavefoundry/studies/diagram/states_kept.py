@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import jax.numpy as jnp
@@ -87,6 +88,10 @@ def state_at(
     if unknown:
         why = f"the couplings are {', '.join(names)}"
         raise InputError(f"the diagram has no coupling {unknown[0]!r}", where="diagram.state", why=why)
+    for name, value in couplings.items():
+        if not isinstance(value, Real) or isinstance(value, bool):
+            what, fix = f"{name} = {value!r:.60} is no coupling", "one number; a state belongs to one point"
+            raise InputError(what, where="diagram.state", fix=fix)
     found = [
         index
         for index, record in enumerate(records)

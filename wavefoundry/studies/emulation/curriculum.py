@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.memory import free_memory as _memory
 from wavefoundry.core.pieces import Piece, at_once
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import CLASSES, FRAME_STEP, FRAMES, PRESETS, Item
 from wavefoundry.problems.schrodinger import Solver, converge, solve
 from wavefoundry.studies.emulation.frame_file import FrameFile
-from wavefoundry.studies.forecast import free_memory as _memory
 
 PAPER_FRAMES = 500
 PART = 32

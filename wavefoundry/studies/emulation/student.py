@@ -25,7 +25,7 @@ from wavefoundry.models.emulator import Emulator, rollout
 from wavefoundry.models.windowed import Windowed
 from wavefoundry.problems.grid import Grid, Grid1D
 from wavefoundry.problems.potentials import values_of
-from wavefoundry.problems.schrodinger import Laplacian, Solver, solve
+from wavefoundry.problems.schrodinger import Laplacian, Solver, require_frames, solve
 from wavefoundry.problems.wavepackets import state_of
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.emulation.batches import check_window
@@ -153,6 +153,7 @@ class Student(Shown):
         where = "rollout"
         if not isinstance(frames, int | np.integer) or frames < 1:
             raise InputError(f"{frames!r} frames cannot be predicted", where=where, why="at least 1")
+        require_frames(len(states), frames, grid, where)
         if len(grid.shape) not in EMULATORS[self.model.kind].axes:
             able = next(name for name, one in EMULATORS.items() if len(grid.shape) in one.axes)
             raise InputError(f"{self.model.kind} students live on a line", where=where, fix=f"a {able} student")

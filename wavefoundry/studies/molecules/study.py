@@ -15,6 +15,7 @@ from wavefoundry.artifacts.spec_geometry import Named
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.memory import require_memory
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.molecule import unusual_lengths
 from wavefoundry.core.programs import keep_programs
@@ -40,7 +41,8 @@ def check(spec: MoleculesSpec) -> None:
     """Find out that a study cannot be done before anything is written: Hartree-Fock of all its molecules.
 
     Raises:
-        InputError: a molecule without a converged solution, an unknown basis, or a start that does not fit.
+        InputError: a molecule without a converged solution, an unknown basis, a start that does not fit, or samples
+            that do not fit into memory.
     """
     spec = resolved(spec)
     for named, table in ((spec.training(), "train"), (spec.targets(), "adapt")):
@@ -48,6 +50,9 @@ def check(spec: MoleculesSpec) -> None:
             prepare(named, spec.train)
         except InputError as error:
             raise InputError(error.what, where=f"{table}.molecules", why=error.why, fix=error.fix) from None
+    electrons = max(named.molecule.electrons for named in (*spec.training(), *spec.targets()))
+    needed = 2 * 8 * spec.evaluate.samples * (3 * electrons + 5)  # positions, and parts of the energy
+    require_memory(needed, "the measurement of a molecule", "evaluate.samples", "fewer samples")
     if spec.reference.basis != "none":
         for one in (named for named in (*spec.training(), *spec.targets()) if named.reference is None):
             require_basis(one.molecule, spec.reference.basis)
