@@ -49,7 +49,7 @@ def position(numbers: Sequence[float], line: str, where: str) -> Point:
         why = f"{len(numbers)} numbers stand where x, y and z belong"
         raise InputError(f"{short(line)} is not an atom", where=where, why=why, fix='for example "H 0 0 1.4"')
     if not all(math.isfinite(value) and abs(value) <= _FARTHEST for value in numbers):
-        why = f"numbers up to {_FARTHEST:g}"
+        why = f"must be finite numbers up to {_FARTHEST:g}"
         raise InputError(f"{short(line)}: the position is not possible", where=where, why=why)
     return numbers[0], numbers[1], numbers[2]
 
