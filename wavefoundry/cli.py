@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -39,25 +39,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-
 app.add_typer(cli_models.app)
 SHIPPED = "ising-chain-24"
 """The model that ``demo diagram --zoo`` begins with: that of the demonstration itself."""
 
 
-def _kinds(start: str) -> list[str]:
-    """Completions of a kind of study."""
-    return [kind for kind in studies_file.KINDS if kind.startswith(start)]
+def _out_of(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """Completions by the names of a table."""
+
+    def completions(start: str) -> list[str]:
+        return [name for name in names if name.startswith(start)]
+
+    return completions
 
 
-def _presets(start: str) -> list[str]:
-    """Completions of a preset."""
-    return [preset for preset in studies_file.PRESETS if preset.startswith(start)]
-
-
-def _forms(start: str) -> list[str]:
-    """Completions of what has a JSON schema."""
-    return [form for form in ("study", "summary") if form.startswith(start)]
+_kinds, _presets, _forms = map(_out_of, (studies_file.KINDS, studies_file.PRESETS, ("study", "summary")))
 
 
 def _sinks(start: str) -> list[str]:

@@ -45,8 +45,7 @@ class Registry(dict[str, Entry]):
         return super().__contains__(name)
 
     def __missing__(self, name: str) -> Entry:
-        load()
-        if super().__contains__(name):
+        if name in self:
             return self[name]
         raise KeyError(name)
 
@@ -63,7 +62,7 @@ def load() -> None:
     """
     if _under_way:
         return  # what registers looks whether its name is taken
-    for name, bring in {**_installed(), **_named(os.environ.get(VARIABLE, ""))}.items():
+    for name, bring in {**_installed(), **_named(*_names())}.items():
         if name in LOADED:
             continue
         _under_way.append(name)
@@ -77,14 +76,16 @@ def load() -> None:
 
 def arguments() -> list[str]:
     """Options of the command line that name the plug-ins which are not installed."""
-    names = [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
-    return [word for name in names for word in ("--plugin", name)]
+    return [word for name in _names() for word in ("--plugin", name)]
 
 
 def add(names: list[str]) -> None:
     """Name further plug-ins, for this process and those it starts."""
-    known = [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
-    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*known, *names]))
+    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*_names(), *names]))
+
+
+def _names() -> list[str]:
+    return [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
 
 
 @functools.cache
@@ -94,9 +95,8 @@ def _installed() -> dict[str, Callable[[], str]]:
 
 
 @functools.cache
-def _named(names: str) -> dict[str, Callable[[], str]]:
-    found = [name for name in names.split(os.pathsep) if name]
-    return {name: functools.partial(_file if name.endswith(".py") else _module, name) for name in found}
+def _named(*names: str) -> dict[str, Callable[[], str]]:
+    return {name: functools.partial(_file if name.endswith(".py") else _module, name) for name in names}
 
 
 def _package(point: importlib.metadata.EntryPoint) -> str:
@@ -110,10 +110,10 @@ def _module(name: str) -> str:
 
 def _file(path: str) -> str:
     source = Path(path).expanduser().resolve()
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    version = f"sha256:{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
     name = f"wavefoundry_plugin_{source.stem}"
     if any(getattr(module, "__file__", None) == str(source) for module in list(sys.modules.values())):
-        return f"sha256:{digest[:16]}"  # the program that runs has imported it itself
+        return version  # the program that runs has imported it itself
     spec = importlib.util.spec_from_file_location(name, source)
     assert spec is not None and spec.loader is not None, "its name ends in .py"
     module: ModuleType = importlib.util.module_from_spec(spec)
@@ -123,7 +123,7 @@ def _file(path: str) -> str:
     except BaseException:
         del sys.modules[name]
         raise
-    return f"sha256:{digest[:16]}"
+    return version
 
 
 def _refused(name: str, error: Exception) -> InputError:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.memory import require_memory
 
 MAX_POINTS = 2**24
 
@@ -139,3 +140,16 @@ class Grid2D(Grid):
     def shape(self) -> tuple[int, ...]:
         """Points along each edge."""
         return (self.n[0], self.n[1])
+
+
+def require_frames(batch: int, frames: int, grid: Grid, where: str) -> None:
+    """Refuse what is no number of frames, and more of them than fit into memory.
+
+    Raises:
+        InputError: says how much there is.
+    """
+    if not isinstance(frames, int | np.integer) or isinstance(frames, bool):
+        raise InputError(f"{frames!r} is no number of frames", where=where, why="a whole number, at least 1")
+    needed = batch * (frames + 1) * math.prod(grid.shape) * np.dtype(np.complex128).itemsize
+    fix = "fewer frames; the last one can be where the next call begins"
+    require_memory(needed, f"an array of {frames + 1} frames", where, fix, host=True)

@@ -19,9 +19,8 @@ from jaxtyping import Array, Complex, Float
 
 from wavefoundry.core import types as _types  # noqa: F401 - switches JAX to 64-bit mode
 from wavefoundry.core.errors import InputError, PhysicsError
-from wavefoundry.core.memory import require_memory
 from wavefoundry.core.pieces import Piece, at_once, even_length
-from wavefoundry.problems.grid import Grid, Grid1D
+from wavefoundry.problems.grid import Grid, Grid1D, require_frames
 from wavefoundry.problems.potentials import values_of
 from wavefoundry.problems.wavepackets import state_of
 
@@ -147,8 +146,8 @@ def solve(
     """
     grid, solver = grid or Grid1D(), solver or Solver()
     states, landscapes, single = _batches(psi0, potential, grid)
-    check_step(grid, dt, solver, frames)
     require_frames(len(states), frames, grid, "propagate")
+    check_step(grid, dt, solver, frames)
     if solver.method == "exact":
         frames_out = _exact(states, landscapes, frames, grid, dt, solver, piece)
         return Solution(frames_out[0] if single else frames_out, 0, 0.0)
@@ -219,17 +218,6 @@ def propagate(  # noqa: PLR0913 - one for each option
     return solve(psi0, potential, frames, grid=grid, dt=dt, solver=solver).frames
 
 
-def require_frames(batch: int, frames: int, grid: Grid, where: str) -> None:
-    """Refuse more frames than fit into memory.
-
-    Raises:
-        InputError: says how much there is.
-    """
-    needed = batch * (frames + 1) * math.prod(grid.shape) * np.dtype(np.complex128).itemsize
-    fix = "fewer frames; the last one can be where the next call begins"
-    require_memory(needed, f"an array of {frames + 1} frames", where, fix, host=True)
-
-
 def energy_of(psi: np.ndarray, potential: np.ndarray, grid: Grid, laplacian: Laplacian = "spectral") -> np.ndarray:
     """Mean energy <T + V> of (normalised) states, leading axes kept; nan where a state is not finite."""
     axes = tuple(range(-len(grid.shape), 0))
@@ -251,8 +239,6 @@ def check_step(grid: Grid, dt: float, solver: Solver, frames: int) -> None:
         raise InputError(f"there is no method {solver.method!r}", where=where, why="known: strang, bm4, exact")
     if solver.laplacian not in ("spectral", "fd2"):
         raise InputError(f"there is no laplacian {solver.laplacian!r}", where=where, why="known: spectral, fd2")
-    if not isinstance(frames, int | np.integer) or isinstance(frames, bool):
-        raise InputError(f"{frames!r} is no number of frames", where=where, why="a whole number, at least 1")
     if not (math.isfinite(dt) and dt > 0) or frames < 1:
         raise InputError(f"{frames} frames of {dt} cannot be computed", where=where, why="both must be positive")
     if solver.kcut is not None and not 0 < solver.kcut <= grid.momentum_limit:

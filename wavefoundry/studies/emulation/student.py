@@ -23,9 +23,9 @@ from wavefoundry.core.verdict import Doubt
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.emulator import Emulator, rollout
 from wavefoundry.models.windowed import Windowed
-from wavefoundry.problems.grid import Grid, Grid1D
+from wavefoundry.problems.grid import Grid, Grid1D, require_frames
 from wavefoundry.problems.potentials import values_of
-from wavefoundry.problems.schrodinger import Laplacian, Solver, require_frames, solve
+from wavefoundry.problems.schrodinger import Laplacian, Solver, solve
 from wavefoundry.problems.wavepackets import state_of
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.emulation.batches import check_window
