@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
 import numpy as np
 
 from wavefoundry import api_molecules, api_rivals
-from wavefoundry.api_checks import check_climbing, check_not_empty, checked, optimisation_of, several, values_of
+from wavefoundry.api_checks import check_climbing, check_not_empty, optimisation_of, several, values_of
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_pretrain import Pretrained, build, load, measured_base, pretrain, viewed
 from wavefoundry.api_settings import (
@@ -18,13 +18,13 @@ from wavefoundry.api_settings import (
     BaselinesSettings,
     EvaluateSettings,
     MoleculeAdaptSettings,
-    Optimisation,
     ReferenceSettings,
     shows,
 )
 from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
 from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
 from wavefoundry.artifacts.spec_diagram import APART
+from wavefoundry.artifacts.spec_errors import checked
 from wavefoundry.artifacts.spec_molecules import MoleculesAdaptTable
 from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
 from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable, grid
@@ -144,11 +144,9 @@ class Diagram(Shown):
 
     def to_html(self, path: str | Path) -> Path:
         """Write a self-contained report."""
-        from wavefoundry.artifacts.files import write_atomic
-        from wavefoundry.reports.html import render
+        from wavefoundry.reports.html import write
 
-        write_atomic(Path(path), render(self.summary, self.log).encode())
-        return Path(path)
+        return write(path, self.summary, self.log)
 
 
 @overload
@@ -174,7 +172,7 @@ def map(
     progress: bool = False,
     **settings: Unpack[MoleculeAdaptSettings],
 ) -> MoleculeMap: ...
-@shows(AdaptTable, Optimisation, MoleculesAdaptTable, leave_out=("molecules", "unit"))
+@shows(AdaptTable, MoleculesAdaptTable, settings=(AdaptSettings, MoleculeAdaptSettings))
 def map(  # noqa: A001 - wf.map is the name users know this step by
     base: Any,
     points: Any,
@@ -211,12 +209,13 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     if isinstance(base, MoleculeModel):
         for name in ("baselines",) if baselines is not None else ():
             raise InputError(f"molecules have no {name}", where=f"wf.map: {name}", fix="scratch=True")
+        chosen = "zero-shot" if method is None else method
         return api_molecules.map_molecules(
-            base, points, method or "zero-shot", evaluate=evaluate, reference=reference, progress=progress, **settings
+            base, points, chosen, evaluate=evaluate, reference=reference, progress=progress, **settings
         )
     bases = several(base, Pretrained)
     how, settings = optimisation_of(settings, "wf.map")
-    fields = {"method": method or "head", "points": values_of(points), **settings}
+    fields = {"method": "head" if method is None else method, "points": values_of(points), **settings}
     table = checked(AdaptTable, "wf.map", fields)
     check_climbing(table, "wf.map")
     if (why := table.sectors_for(len(bases))) is not None:

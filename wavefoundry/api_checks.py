@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from pydantic import ValidationError
-
 from wavefoundry.artifacts.spec_adapt import AdaptTable
 from wavefoundry.artifacts.spec_checks import climbing
-from wavefoundry.artifacts.spec_errors import to_input_error
-from wavefoundry.artifacts.spec_tables import PretrainTable, Table
+from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import expect
+from wavefoundry.core.expect import expect, number_of, plain_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.words import assigned, near
 from wavefoundry.models import ElectronsSpec, EmulatorSpec, SymmetricSpec
@@ -34,18 +30,6 @@ def check_molecules(system: Any) -> None:
         if operator
         else "one from wf.lattice, or molecules from wf.molecules",
     )
-
-
-def checked(kind: type[Table], where: str, fields: Mapping[str, Any]) -> Any:
-    """Settings from keyword arguments, with the checks and messages of a study file.
-
-    Raises:
-        InputError: a setting is unknown, of another type or out of bounds.
-    """
-    try:
-        return kind(**fields)
-    except ValidationError as error:
-        raise to_input_error(error, kind, lambda path: where) from None
 
 
 HOW = ("optimiser", "preconditioner", "sampler")
@@ -120,10 +104,11 @@ def values_of(points: Any) -> dict[str, list[float]]:
     if not isinstance(points, Mapping):
         what = f"{type(points).__name__} does not say which coupling it is for"
         raise InputError(what, where="wf.map: points", why="points are values by name of a coupling", fix=example)
-    try:
-        values = {str(name): np.ravel(np.asarray(v, float)).tolist() for name, v in points.items()}
-    except (TypeError, ValueError):
-        raise InputError("a coupling is not a number", where="wf.map: points", fix=example) from None
+    values = {}
+    for name, given in points.items():
+        listed = plain_of(given)
+        listed = listed if isinstance(listed, list | tuple | range) else [listed]
+        values[str(name)] = [number_of(value, f"value of {name}", where="wf.map: points") for value in listed]
     if not values or not all(values.values()):
         raise InputError("no couplings to map", where="wf.map: points", fix=example)
     return values

@@ -14,11 +14,12 @@ from wavefoundry.adapt import transfer
 from wavefoundry.adapt.transfer import Prepared, Sampling
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import expect
+from wavefoundry.core.expect import MOST_SAMPLES, count_of, numbers_of, seed_of
 from wavefoundry.core.memory import require_memory
 from wavefoundry.core.molecule import Molecule
 
 CHAINS = 256
+MOST_MOVES = 1_000_000
 
 
 class Electrons(NamedTuple):
@@ -53,15 +54,10 @@ class MoleculeState:
         Raises:
             InputError: fewer than one sample or move.
         """
-        for name, value, least in (
-            ("samples", samples, 1),
-            ("seed", seed, 0),
-            ("burn_in", burn_in, 0),
-            ("moves", moves, 1),
-        ):
-            expect(value, (int,), "whole number", where=f"sample: {name}")
-            if value < least:
-                raise InputError(f"{name} = {value} is not possible", where=f"sample: {name}", fix=f"{least} or more")
+        samples = count_of(samples, "number of samples", where="sample: samples", least=1, most=MOST_SAMPLES)
+        seed = seed_of(seed, "sample: seed")
+        burn_in = count_of(burn_in, "number of rounds", where="sample: burn_in", most=MOST_MOVES)
+        moves = count_of(moves, "number of moves", where="sample: moves", least=1, most=MOST_MOVES)
         needed = 2 * samples * self.molecule.electrons * 3 * np.dtype(float).itemsize
         require_memory(needed, f"an array of {samples} samples", "sample: samples", "fewer at a time, by seed")
         chains = min(CHAINS, samples)
@@ -79,9 +75,9 @@ class MoleculeState:
         Raises:
             InputError: another shape, or positions that are not finite.
         """
-        points = np.asarray(x, float)
+        points = numbers_of(x, "x", where="log_amplitude: x")
         wanted = (self.molecule.electrons, 3)
-        if points.shape[-2:] != wanted or points.ndim > 3:
+        if points.shape[-2:] != wanted or points.ndim > 3 or np.iscomplexobj(points):
             raise InputError(
                 f"positions of shape {points.shape} are no electrons of {self.molecule.name}",
                 where="log_amplitude: x",

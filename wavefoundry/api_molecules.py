@@ -18,7 +18,7 @@ from wavefoundry.artifacts.spec_geometry import MoleculeTable
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import expect, path_of, table_of
+from wavefoundry.core.expect import expect, path_of, plain_of, table_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.models import ElectronsSpec
 from wavefoundry.reports import cards
@@ -43,7 +43,7 @@ UNITS = {"Ha": 1.0, "eV": 27.211386246, "kcal/mol": 627.5094740631}
 """Of energies, in one Hartree. Source: CODATA 2018, thermochemical calorie."""
 
 
-@shows(MoleculeTable, leave_out=("atoms", "xyz", "unit"))
+@shows(MoleculeTable, settings=(MoleculeSettings,))
 def molecules(
     *sources: Source, unit: Literal["bohr", "angstrom"] = "bohr", **settings: Unpack[MoleculeSettings]
 ) -> list[Molecule]:
@@ -93,11 +93,8 @@ def _checked(rows: list[dict[str, Any]], unit: str) -> list[MoleculeTable]:
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Arrays and tuples as the lists of a study file."""
-    return {
-        key: [float(v) for v in value] if key in ("scan", "spacing", "gap") and hasattr(value, "__len__")
-        and not isinstance(value, Mapping) else value
-        for key, value in row.items()
-    }  # fmt: skip
+    given = {key: plain_of(value) for key, value in row.items()}
+    return {key: list(value) if isinstance(value, tuple | range) else value for key, value in given.items()}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -361,11 +358,9 @@ class MoleculeMap(Shown):
 
     def to_html(self, path: str | Path) -> Path:
         """Write a self-contained report."""
-        from wavefoundry.artifacts.files import write_atomic
-        from wavefoundry.reports.html import render
+        from wavefoundry.reports.html import write
 
-        write_atomic(Path(path), render(self.summary, self.log).encode())
-        return Path(path)
+        return write(path, self.summary, self.log)
 
 
 def finished(folder: Path, summary: dict[str, Any], log: list[dict[str, Any]]) -> MoleculeMap:

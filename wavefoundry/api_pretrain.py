@@ -18,19 +18,19 @@ from wavefoundry.api_checks import (
     check_network,
     check_not_empty,
     check_system,
-    checked,
     optimisation_of,
     points_at,
 )
 from wavefoundry.api_molecules import MoleculeModel
-from wavefoundry.api_settings import Optimisation, PretrainSettings, TrainSettings, shows
+from wavefoundry.api_settings import PretrainSettings, TrainSettings, shows
 from wavefoundry.artifacts.spec_adapt import AdaptTable
+from wavefoundry.artifacts.spec_errors import checked
 from wavefoundry.artifacts.spec_molecules import MoleculesTrainTable
 from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import path_of
+from wavefoundry.core.expect import path_of, plain_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
@@ -184,7 +184,7 @@ def pretrain(
     progress: bool = False,
     **settings: Unpack[TrainSettings],
 ) -> MoleculeModel: ...
-@shows(PretrainTable, Optimisation, MoleculesTrainTable, leave_out=("together", "warm_start", "molecules", "unit"))
+@shows(PretrainTable, MoleculesTrainTable, settings=(PretrainSettings, TrainSettings))
 def pretrain(
     system: Any,
     model: Any = None,
@@ -222,7 +222,7 @@ def pretrain(
     points = points_at(at)
     check_not_empty(system, points, "wf.pretrain")
     how, settings = optimisation_of(settings, "wf.pretrain")
-    if settings.get("steps") == 0:
+    if plain_of(settings.get("steps")) == 0:
         raise InputError("no steps from random weights", where="wf.pretrain: steps", fix="wf.load(path, system)")
     keep_programs()
     table = checked(PretrainTable, "wf.pretrain", {"at": points[0] or system.values, **settings})

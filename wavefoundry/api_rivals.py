@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from wavefoundry.api_checks import checked
 from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
 from wavefoundry.artifacts.spec_checks import rivals as problems
+from wavefoundry.artifacts.spec_errors import checked
 from wavefoundry.artifacts.spec_tables import EvaluateTable, grid
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.meter import Cost

@@ -187,27 +187,29 @@ class PruneSettings(TypedDict, total=False):
     reference: float | None
 
 
-def shows(*tables: type[BaseModel] | type[Any], leave_out: Sequence[str] = ()) -> Callable[[F], F]:
+def shows(*tables: type[BaseModel], settings: Sequence[type[Any]]) -> Callable[[F], F]:
     """Give a function with ``**settings`` the signature that these stand for, for ``help`` and for completion.
 
     Args:
-        tables: of study files, or TypedDicts. leave_out: keys that are no settings.
+        tables: of study files, which give the defaults. settings: TypedDicts, which give names and types.
     """
+    hints: dict[str, str] = {}
+    for table in settings:
+        for name, hint in table.__annotations__.items():
+            hints.setdefault(name, hint.__forward_arg__)
+    defaults = {
+        name: None if field.default is PydanticUndefined else field.default
+        for table in reversed(tables)
+        for name, field in table.model_fields.items()
+    }
 
     def dressed(function: F) -> F:
         plain = inspect.signature(function)
         given = [p for p in plain.parameters.values() if p.kind is not p.VAR_KEYWORD]
         named = {p.name: p for p in given}
-        for table in tables:
-            for name, hint in table.__annotations__.items() if not hasattr(table, "model_fields") else ():
-                named.setdefault(
-                    name, inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
-                )
-            for name, field in getattr(table, "model_fields", {}).items():
-                if name not in leave_out:
-                    default = None if field.default is PydanticUndefined else field.default
-                    kind = inspect.Parameter.KEYWORD_ONLY
-                    named.setdefault(name, inspect.Parameter(name, kind, default=default, annotation=field.annotation))
+        for name, hint in hints.items():
+            own = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=hint)
+            named.setdefault(name, own)
         setattr(function, "__signature__", plain.replace(parameters=list(named.values())))  # noqa: B010
         return function
 

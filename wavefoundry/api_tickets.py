@@ -12,11 +12,12 @@ import numpy as np
 
 from wavefoundry.adapt.compact import with_vector
 from wavefoundry.adapt.explain import explain as explain_kernel
-from wavefoundry.api_checks import check_network, check_system, checked
+from wavefoundry.api_checks import check_network, check_system
 from wavefoundry.api_settings import PruneSettings, TicketTrainSettings, shows
+from wavefoundry.artifacts.spec_errors import checked
 from wavefoundry.artifacts.spec_tickets import PruneTable, TicketsSpec
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import expect, path_of, table_of
+from wavefoundry.core.expect import count_of, expect, path_of, plain_of, table_of
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import DenseSpec
@@ -61,6 +62,7 @@ class Tickets(Shown):
         Raises:
             InputError: there is none.
         """
+        n = count_of(n, "number of weights", where="n")
         for ticket in self.tickets:
             if ticket.record["n"] == n:
                 return ticket
@@ -91,14 +93,12 @@ class Tickets(Shown):
 
     def to_html(self, path: str | Path) -> Path:
         """Write a self-contained report."""
-        from wavefoundry.artifacts.files import write_atomic
-        from wavefoundry.reports.html import render
+        from wavefoundry.reports.html import write
 
-        write_atomic(Path(path), render(self.summary, []).encode())
-        return Path(path)
+        return write(path, self.summary, [])
 
 
-@shows(PruneTable, PruneSettings)
+@shows(PruneTable, settings=(PruneSettings,))
 def prune(
     source: Any,
     system: LatticeSystem | None = None,
@@ -131,16 +131,16 @@ def prune(
         fix = "wf.models.dense(), for example"
         raise InputError(f"{type(source).__name__} is no network for a lattice", where="wf.prune", fix=fix)
     model, weights = (source.model, source.wavefunction) if hasattr(source, "wavefunction") else (source, None)
-    system = system or getattr(source, "system", None)
+    system = getattr(source, "system", None) if system is None else system
     if system is None:
         raise InputError("no system to train on", where="wf.prune: system", fix="wf.prune(model, system)")
     check_system(system, "wf.prune: system")
-    _check_network(model, settings)
+    check_network(model, "wf.prune", symmetric=True)
     keep_programs()
-    keys = dict(settings)
+    keys: dict[str, Any] = {"fraction": fraction, "steps": steps} | settings
     reference = keys.pop("reference", None)
     training = table_of(train, "wf.prune: train", 'train={"steps": 300}')
-    spec = _spec(fraction, steps, training, keys, reference, system)
+    spec = _spec(keys, training, reference, model, system)
     free = _sign_free(system)
     if weights is None:
         model = fitted(model, system, free).model
@@ -161,15 +161,6 @@ def prune(
     return Tickets(study.setup, study.tickets(done), spec, summary)
 
 
-def _check_network(model: Any, settings: Mapping[str, Any]) -> None:
-    """What a study file refuses for a network of this kind is refused here as well."""
-    check_network(model, "wf.prune", symmetric=True)
-    if settings.get("fan_in") and not isinstance(model, DenseSpec):
-        why = "it bounds the inputs of every unit of that layer"
-        fix = "leave it out, or wf.models.dense()"
-        raise InputError("fan_in is for one dense layer", where="wf.prune: fan_in", why=why, fix=fix)
-
-
 def _sign_free(system: LatticeSystem) -> bool:
     from wavefoundry.problems.spins import sign_free
 
@@ -177,18 +168,18 @@ def _sign_free(system: LatticeSystem) -> bool:
 
 
 def _spec(
-    fraction: float, steps: int, train: dict[str, Any], settings: dict[str, Any], reference: Any, system: LatticeSystem
+    asked: dict[str, Any], train: dict[str, Any], reference: Any, model: Any, system: LatticeSystem
 ) -> TicketsSpec:
-    """Settings with the checks and messages of a study file; the system in it only fits in size."""
+    """Settings with the checks and messages of a study file; the system in it only fits in size, a network in kind."""
     from wavefoundry.artifacts import spec as study_file
 
     sites = system.sites
     data: dict[str, Any] = {
         "kind": "tickets",
         "system": {"model": "ising", "lattice": {"kind": "chain", "size": sites, "periodic": False}},
-        "wavefunction": {"alpha": 1000.0},
+        "wavefunction": {"alpha": model.alpha} if isinstance(model, DenseSpec) else {"kind": "conv"},
         "train": train,
-        "prune": {"fraction": fraction, "steps": steps} | settings,
+        "prune": asked,
         "evaluate": {} if reference is None else {"reference": reference},
     }
     return study_file.from_dict(data, source="wf.prune")
@@ -240,8 +231,9 @@ def isolate(
     _check_tickets(tickets, "wf.isolate")
     listed = list(variants) if isinstance(variants, tuple) else variants
     table = checked(IsolateTable, "wf.isolate", {"variants": listed, "seeds": seeds, "steps": steps})
-    wanted = [tickets.ticket(count) for count in (n if isinstance(n, Sequence) else [n])]
-    setup, dense, length = tickets.setup, tickets.tickets[0], steps or tickets.setup.dense_steps
+    counts = plain_of(n)
+    wanted = [tickets.ticket(count) for count in (counts if isinstance(counts, list | tuple) else [counts])]
+    setup, dense, length = tickets.setup, tickets.tickets[0], table.steps or tickets.setup.dense_steps
     records = []
     for ticket in {ticket.record["round"]: ticket for ticket in wanted}.values():
         for variant in dict.fromkeys(table.variants):

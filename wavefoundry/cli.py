@@ -8,7 +8,6 @@ Exit codes: 0 done, 1 internal error, 2 wrong input, 3 a run that is not complet
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +21,17 @@ import typer
 from wavefoundry import cli_models
 from wavefoundry.artifacts import spec as studies_file
 from wavefoundry.artifacts.target import check_early
-from wavefoundry.cli_output import console, echo_json, hush, inspect_bundle, internal_error, output_failed, read_run
+from wavefoundry.cli_output import (
+    console,
+    echo_json,
+    hush,
+    inspect_bundle,
+    internal_error,
+    leave_if_unusable,
+    output_failed,
+    read_run,
+    system_refused,
+)
 from wavefoundry.core import plugins
 from wavefoundry.core.cores import ask_for
 from wavefoundry.core.errors import InputError, Interrupted, WavefoundryError
@@ -133,9 +142,7 @@ def _run(argv: Sequence[str] | None) -> int:
         print("stopped", file=sys.stderr)
         return 130
     except OSError as error:
-        # files are named in what they raise, and are storage errors; this is the output itself
-        full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
-        return output_failed(error) if full else internal_error(error)
+        return system_refused(error)
     except Exception as error:
         return internal_error(error)
     return 0
@@ -296,7 +303,7 @@ def inspect(
             screen.print(f"last: {last}", markup=False)
         for note in notes:
             screen.print(f"warning: {note}", style="yellow", markup=False)
-    _leave_if_unusable(summary)
+    leave_if_unusable(summary)
 
 
 @app.command()
@@ -369,17 +376,8 @@ def _execute(spec: Any, mode: Mode) -> None:
     else:
         console().print(live.final_table(summary))
         typer.echo(f"results: {mode.out}" + (f", report: {page}" if page else ""))
-    _leave_if_unusable(summary)
+    leave_if_unusable(summary)
     if summary.get("status") != "complete":
-        raise typer.Exit(3)
-
-
-def _leave_if_unusable(summary: dict[str, Any]) -> None:
-    """Leave with 3 and the reason when every number of a finished run is refused."""
-    from wavefoundry.reports.verdicts import nothing_usable
-
-    if summary.get("status") != "unfinished" and (reason := nothing_usable(summary)):
-        typer.echo(f"refused: {reason}", err=True)
         raise typer.Exit(3)
 
 

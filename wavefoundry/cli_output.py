@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from wavefoundry.core.errors import StorageError
+from wavefoundry.core.errors import InputError, StorageError
 
 
 def read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -88,6 +89,16 @@ def output_failed(error: OSError) -> int:
     return StorageError.exit_code
 
 
+def system_refused(error: OSError) -> int:
+    """What the operating system refuses and nothing else has caught: a full output, a name that no file can have."""
+    if error.errno == errno.ENAMETOOLONG:
+        print(f"error: a name is too long: {str(error.filename):.60}...", file=sys.stderr)
+        return InputError.exit_code
+    # files are named in what they raise, and are storage errors; this is the output itself
+    full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+    return output_failed(error) if full else internal_error(error)
+
+
 def internal_error(error: Exception) -> int:
     """One line for the user; the traceback goes to a file that can be sent along with a bug report."""
     text = "".join(traceback.format_exception(error))
@@ -100,3 +111,12 @@ def internal_error(error: Exception) -> int:
         name = "(nowhere: no temporary file could be written)"
     print(f"internal error ({what}); the traceback is in {name}", file=sys.stderr)
     return 1
+
+
+def leave_if_unusable(summary: dict[str, Any]) -> None:
+    """Leave with 3 and the reason when every number of a finished run is refused."""
+    from wavefoundry.reports.verdicts import nothing_usable
+
+    if summary.get("status") != "unfinished" and (reason := nothing_usable(summary)):
+        typer.echo(f"refused: {reason}", err=True)
+        raise typer.Exit(3)

@@ -115,7 +115,7 @@ def test_ising_chain_limits():
     assert ising_chain(12, 0.3, J=-1.0).energy == ising_chain(12, 0.3).energy
 
 
-@pytest.mark.parametrize(("n", "h", "J"), [(2, 1.0, 1.0), (8, 1.0, 0.0), (7, 1.0, -1.0), (8, np.nan, 1.0)])
+@pytest.mark.parametrize(("n", "h", "J"), [(2, 1.0, 1.0), (8, 1.0, 0.0), (7, 1.0, -1.0)])
 def test_ising_chain_refuses_what_has_no_closed_form(n, h, J):
     with pytest.raises(InputError, match="closed form"):
         ising_chain(n, h, J)

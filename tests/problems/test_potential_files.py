@@ -144,7 +144,7 @@ def test_numbers_of_a_shape_are_numbers(values):
         (Packet(20, 2, -5), "no such packet"),
         (Packet(20, 2, 60), "too fast for the grid"),
         (Packet(20, 0.2, 5), "too fast for the grid"),
-        (Packet(20, float("nan"), 5), "not finite"),
+        (Packet(20, float("nan"), 5), "a finite number"),
         (Packet("20", 2, 5), "no number"),  # type: ignore[arg-type]
     ],
 )

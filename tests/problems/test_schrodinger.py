@@ -6,7 +6,8 @@ import pytest
 from tests.oracles import coherent_state, free_gaussian
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.problems.grid import Grid1D, Grid2D
-from wavefoundry.problems.schrodinger import SCHEMES, Solver, energy_of, propagate, solve
+from wavefoundry.problems.schrodinger import energy_of, propagate, solve
+from wavefoundry.problems.splitting import SCHEMES, Solver
 from wavefoundry.problems.wavepackets import (
     Packet,
     barrier_transmission,

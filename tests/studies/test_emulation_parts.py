@@ -12,7 +12,8 @@ from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.core.pieces import at_once
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import case, single
-from wavefoundry.problems.schrodinger import Solver, solve
+from wavefoundry.problems.schrodinger import solve
+from wavefoundry.problems.splitting import Solver
 from wavefoundry.studies import progress
 from wavefoundry.studies.emulation import ablation, diagnostics, evaluation, truth
 from wavefoundry.studies.emulation.batches import Pairs, Windows, touching
@@ -107,11 +108,11 @@ def test_cache_streams_the_same_frames_and_notices_damage(tmp_path, short):
 def test_frames_without_room_are_refused(tmp_path, monkeypatch):
     """The paper's 2646 runs take 10.1 GiB: what fits neither into memory nor on the disk is not begun."""
     curriculum = wf.Curriculum.preset("paper-full")
-    monkeypatch.setattr("wavefoundry.studies.emulation.curriculum._memory", lambda: 2**30)
+    monkeypatch.setattr("wavefoundry.core.memory.free_memory", lambda: 2**30)
     with pytest.raises(InputError, match="10.1 GiB"):
         curriculum.generate()
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**33))
-    with pytest.raises(InputError, match="8 GiB of disk"):
+    with pytest.raises(InputError, match="8 GiB are free on the disk"):
         curriculum.generate(tmp_path / "new" / "frames")
     assert not list(tmp_path.iterdir())
 

@@ -15,7 +15,8 @@ from tests.oracles import free_gaussian
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.cli import main
 from wavefoundry.problems.grid import Grid1D, Grid2D
-from wavefoundry.problems.schrodinger import Solver, solve
+from wavefoundry.problems.schrodinger import solve
+from wavefoundry.problems.splitting import Solver
 from wavefoundry.studies.emulation import truth as reference_of
 from wavefoundry.studies.emulation.grading import case_verdict, distance, grade, student_verdict
 from wavefoundry.studies.emulation.scope import OCTAVES, band_edges, roughness, step_power

@@ -48,7 +48,13 @@ def storage(action: str, path: Path, size: int | None = None) -> Iterator[None]:
 
 
 def staged_name(path: Path, kind: str = "tmp") -> Path:
-    """The hidden neighbour under which this process stages (or displaces) ``path``; see ``LITTER``."""
+    """The hidden neighbour under which this process stages (or displaces) ``path``; see ``LITTER``.
+
+    Raises:
+        StorageError: it has none, as "." and "/".
+    """
+    if not path.name:
+        raise StorageError(f"cannot write '{path}': it is a folder that is there already, not a name in one")
     return path.with_name(f".{path.name}.{kind}-{os.getpid()}")
 
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import expect
 from wavefoundry.core.words import near
 
 SHIPPED = Path(__file__).parents[1] / "zoo"
@@ -35,6 +36,7 @@ def find(name: str) -> Path:
     Raises:
         InputError: no model has this name.
     """
+    expect(name, str, "name of a model", where="models", fix="wavefoundry models list")
     name = name.removeprefix(PREFIX)
     for root in (SHIPPED, own_folder()):
         if NAME.fullmatch(name) and _holds(root / name):

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from wavefoundry.artifacts.spec_adapt import RUNGS, AdaptTable, BaselinesTable
 from wavefoundry.artifacts.spec_networks import WavefunctionTable
 from wavefoundry.artifacts.spec_tables import PARTS, EvaluateTable, PretrainTable, SystemTable, grid
-from wavefoundry.core.expect import Problem
+from wavefoundry.core.expect import MOST_SITES, Problem
 from wavefoundry.core.hamiltonians import MODELS, faults
 from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.observables import chosen
 from wavefoundry.core.words import assigned, near
 
-MAX_SITES = 4096
 MAX_POINTS = 10_000
 FULL_SUM_SITES = 18
 _LATTICE = ("system", "lattice")
@@ -99,11 +98,11 @@ def _sizes(system: SystemTable) -> Iterator[Problem]:
         what = f"the {model.title} lives on a {model.home or 'lattice of one boundary'}"
         yield Problem((*_LATTICE, "periodic"), what, fix=f"periodic = {only}")
         return
-    if system.sites < 2 or system.sites > MAX_SITES:
+    if system.sites < 2 or system.sites > MOST_SITES:
         yield Problem(
             path,
             f"{system.sites} sites are too {'few' if system.sites < 2 else 'many'}",
-            f"a lattice has 2 to {MAX_SITES} sites",
+            f"a lattice has 2 to {MOST_SITES} sites",
         )
         return
     if model.sector and system.sites % 2:

@@ -35,6 +35,18 @@ def short(value: Any, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
+def checked(kind: type[BaseModel], where: str, fields: Mapping[str, Any]) -> Any:
+    """A table of settings from keyword arguments, with the checks and messages of a study file.
+
+    Raises:
+        InputError: a setting is unknown, of another type or out of bounds.
+    """
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        raise to_input_error(error, kind, lambda path: where) from None
+
+
 def to_input_error(error: ValidationError, model: type[BaseModel], where: Callable[[tuple], str]) -> InputError:
     """The problems of a validation as one ``InputError``: the first in four lines, of every other one line.
 

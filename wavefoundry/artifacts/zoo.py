@@ -21,6 +21,7 @@ from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, STUDY, fin
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.seal import is_run_folder, require_intact
 from wavefoundry.core.errors import InputError, StorageError
+from wavefoundry.core.expect import path_of
 from wavefoundry.core.words import assigned
 
 CARD = "README.md"
@@ -199,11 +200,11 @@ def export(
     seconds, records = None, []
     if is_named(source):
         one = entry(str(source))
-        target = _free(Path(out).expanduser() / _name(name or one.name))
+        target = _free(path_of(out, "models export: out") / _name(one.name if name is None else name))
     else:
         if name is None:
             raise InputError("the model has no name", where="models export", fix="--name NAME")
-        target, folder = _free(Path(out).expanduser() / _name(name)), Path(source).expanduser()
+        target, folder = _free(path_of(out, "models export: out") / _name(name)), path_of(source, "models export")
         one, seconds, records = _of_run(folder, name, base)
     study = files.read_plain(one.study_file).decode()
     handed = hub.Handed(*read_bundle(one.model), study)
@@ -242,7 +243,7 @@ def copy(name: str, out: Path) -> Path:
         InputError: no model has this name. StorageError: ``out/NAME`` is there already.
     """
     one = entry(name)
-    target = _free(out / one.name)
+    target = _free(path_of(out, "models get") / one.name)
     with files.storage("write", target):
         shutil.copytree(one.folder, target)
     return target
@@ -254,7 +255,7 @@ def take(source: str | os.PathLike[str], name: str | None = None) -> Entry:
     Raises:
         InputError: no model there, or a name that a shipped model has. IntegrityError: it is damaged.
     """
-    folder = Path(source).expanduser()
+    folder = path_of(source, "models import")
     handed = hub.read(folder) if hub.is_handed_on(folder) else None
     if handed is None and (not is_bundle(folder / MODEL) or not (folder / STUDY).is_file()):
         why = f"a model has {hub.CONFIG}, or {STUDY} and {MODEL}/"
@@ -262,7 +263,7 @@ def take(source: str | os.PathLike[str], name: str | None = None) -> Entry:
     if handed is None:
         read(folder)
         handed = hub.Handed(*read_bundle(folder / MODEL), files.read_plain(folder / STUDY).decode())
-    name = _name(name or folder.resolve().name)
+    name = _name(folder.resolve().name if name is None else name)
     if is_bundle(SHIPPED / name / MODEL):
         raise InputError(f"'{name}' is shipped with wavefoundry", where="models import", fix="--name OTHER")
     spec.loads(handed.study, source=str(folder / STUDY))  # refused before anything is kept
@@ -296,6 +297,6 @@ def _free(target: Path) -> Path:
 
 
 def _name(name: str) -> str:
-    if not NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InputError(f"'{name}' is no name of a model", where="models", why="small letters, digits, '.', '_', '-'")
     return name

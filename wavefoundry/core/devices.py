@@ -22,6 +22,7 @@ from jaxtyping import Array, PyTree
 
 from wavefoundry.core.cores import Wanted, to_show
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import plain_of
 from wavefoundry.core.hosts import agreed
 
 # NetKet puts a mesh of all devices around everything as it is imported: it would replace ours, or run what one device
@@ -150,8 +151,9 @@ def mesh_of(devices: Wanted | None, where: str) -> Mesh | None:
     """The devices to share samples among; None where nothing is to be changed."""
     if devices is None:
         return None
+    devices = plain_of(devices)
     if devices != "auto" and (isinstance(devices, bool) or not isinstance(devices, int) or devices < 1):
-        raise InputError(f"{devices!r} devices are not possible", where=where, why='1 or more, or "auto"')
+        raise InputError(f"{devices!r:.60} devices are not possible", where=where, why='1 or more, or "auto"')
     now = parts()
     if now > 1 and (devices == "auto" or jax.process_count() > 1):
         return None

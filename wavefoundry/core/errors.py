@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+LONGEST = 400
+"""Characters of a line: names that a user gave stand in it, of any length."""
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+
 
 class WavefoundryError(Exception):
     """Base of all errors raised on purpose. ``exit_code`` is what the command line returns."""
@@ -29,8 +36,8 @@ class InputError(WavefoundryError):
 
     def __init__(self, what: str, *, where: str = "", why: str = "", fix: str = "", also: Sequence[str] = ()):
         self.what, self.where, self.why, self.fix, self.also = what, where, why, fix, tuple(also)
-        lines = [what]
-        lines += [f"  where: {where}"] if where else []
+        lines = [_shortened(what)]
+        lines += [f"  where: {_shortened(where)}"] if where else []
         lines += [f"  why:   {why}"] if why else []
         lines += [f"  fix:   {fix}"] if fix else []
         super().__init__("\n".join(lines))

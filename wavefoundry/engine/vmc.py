@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import on_devices
+from wavefoundry.core.errors import InputError
 from wavefoundry.core.programs import once
 from wavefoundry.core.types import Process, Run, System, Wavefunction
 from wavefoundry.engine.drawing import Options, Sampled, drawn, local_energies, mixed_energies, moved_on, sampled
@@ -194,6 +195,9 @@ def direction(
     wide = rows.astype(jnp.float64)
     precondition = options.preconditioner or (lambda rows, right, shift: 2.0 * rows.T @ right)
     update, chain = precondition(wide, residual, shift), opt.chain
+    if jnp.shape(update) != vector.shape:
+        what = f"the preconditioner gives an array of shape {jnp.shape(update)}"
+        raise InputError(what, where="preconditioner", why=f"an update is one number for each of {vector.size} weights")
     if options.optimiser is not None:
         changes, chain = options.optimiser.update(update, chain, vector)
         update = -jnp.asarray(changes)

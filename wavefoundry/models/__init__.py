@@ -297,7 +297,7 @@ def as_emulator(model: EmulatorSpec | DenseSpec | ConvSpec) -> EmulatorSpec:
         InputError: a network for lattices.
     """
     for kind, plain in (("dense", DenseSpec()), ("conv", ConvSpec())):
-        if model == plain:
+        if isinstance(model, type(plain)) and model == plain:
             return EmulatorSpec(kind)
     if isinstance(model, EmulatorSpec):
         return model

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from wavefoundry.core.errors import InputError, PhysicsError
-from wavefoundry.core.expect import expect
+from wavefoundry.core.expect import MOST_SITES, count_of, expect, number_of
 
 if TYPE_CHECKING:
     from netket.hilbert import DiscreteHilbert
@@ -63,6 +63,9 @@ def ising_chain(n: int, h: float, J: float = 1.0) -> IsingChain:
 
     Source: Pfeuty, Ann. Phys. 57, 79 (1970).
     """
+    where = "exact.ising_chain"
+    n = count_of(n, "number of sites", where=where, least=1, most=MOST_SITES)
+    h, J = number_of(h, "field", where=where), number_of(J, "coupling", where=where)
     k, eps = _fermions(n, h, J)
     field, coupling = abs(h), abs(J)
     # C(r) is the determinant of the Toeplitz matrix a(i - j), i, j = 1..r
@@ -102,10 +105,10 @@ def _block_entropy(toeplitz: np.ndarray) -> float:
 
 def _fermions(n: int, h: float, J: float) -> tuple[np.ndarray, np.ndarray]:
     """Momenta and energies of the even-parity sector, each of shape [n]."""
-    if n < 3 or J == 0 or (J < 0 and n % 2) or not np.isfinite([h, J]).all():
+    if n < 3 or J == 0 or (J < 0 and n % 2):
         raise InputError(
             f"no closed form for a periodic Ising chain of {n} sites with h = {h}, J = {J}",
-            why="it needs at least 3 sites, a finite field, a coupling that is not 0, and even n if J < 0",
+            why="it needs at least 3 sites, a coupling that is not 0, and an even number of them if J < 0",
         )
     k = (2 * np.arange(n) + 1) * np.pi / n
     return k, np.sqrt((abs(J) - abs(h)) ** 2 + 4.0 * abs(J * h) * np.sin(k / 2.0) ** 2)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import count_of, number_of, numbers_of, plain_of
 from wavefoundry.core.memory import require_memory
 
 MAX_POINTS = 2**24
+MOST_FRAMES = 2**40
 
 
 class Grid:
@@ -47,32 +49,62 @@ class Grid:
 
     def axis(self, number: int = 0) -> np.ndarray:
         """Coordinates along an axis, starting at 0: ``i * dx``."""
+        number = self._axis(number)
         return np.arange(self.shape[number]) * self.spacing[number]
 
     def momenta(self, number: int = 0) -> np.ndarray:
         """Momenta along an axis in the order of the fast Fourier transform."""
+        number = self._axis(number)
         return 2 * np.pi * np.fft.fftfreq(self.shape[number], self.spacing[number])
 
+    def _axis(self, number: int) -> int:
+        return count_of(number, "axis of this grid", where=type(self).__name__, most=len(self.shape) - 1)
+
     def norm(self, psi: np.ndarray) -> np.ndarray:
-        """Integral of |psi|^2 over the box; leading axes stay."""
+        """Integral of |psi|^2 over the box; leading axes stay.
+
+        Raises:
+            InputError: ``psi`` has no values on this grid.
+        """
+        values = self._values(psi)
         axes = tuple(range(-len(self.shape), 0))
-        return np.sum(np.abs(psi) ** 2, axis=axes) * self.volume
+        return np.sum(np.abs(values) ** 2, axis=axes) * self.volume
 
     def normalise(self, psi: np.ndarray) -> np.ndarray:
-        """The same wavefunction with norm 1."""
-        shaped = np.asarray(self.norm(psi))[(..., *[None] * len(self.shape))]
-        return psi / np.sqrt(shaped)
+        """The same wavefunction with norm 1.
+
+        Raises:
+            InputError: it has no values on this grid, or is zero.
+        """
+        norm = np.asarray(self.norm(psi))
+        if not np.all(norm > 0):
+            raise InputError("a wavefunction of norm 0 cannot be normalised", where="normalise")
+        return np.asarray(psi) / np.sqrt(norm[(..., *[None] * len(self.shape))])
+
+    def _values(self, psi: Any) -> np.ndarray:
+        where = type(self).__name__
+        values = numbers_of(psi, "psi", where=where)
+        if values.shape[-len(self.shape) :] != self.shape:
+            what = f"an array of shape {values.shape} is no wavefunction on this grid"
+            raise InputError(what, where=where, why=f"the grid has shape {self.shape}")
+        return values
 
 
-def _check(lengths: tuple[Any, ...], shape: tuple[Any, ...], where: str) -> None:
+def _lengths(given: tuple[Any, ...], where: str) -> tuple[float, ...]:
+    lengths = tuple(number_of(length, "length of a box", where=where) for length in given)
     for length in lengths:
-        if not (isinstance(length, int | float) and math.isfinite(length) and length > 0):
+        if length <= 0:
             raise InputError(f"a box of length {length!r} is not possible", where=where, why="lengths are positive")
-    for n in shape:
-        if not (isinstance(n, int) and n >= 8):
-            raise InputError(f"{n!r} grid points are too few", where=where, why="at least 8 along each axis")
+    return lengths
+
+
+def _points(given: tuple[Any, ...], where: str) -> tuple[int, ...]:
+    shape = tuple(count_of(n, "number of grid points", where=where) for n in given)
+    if min(shape) < 8:
+        raise InputError(f"{min(shape)} grid points are too few", where=where, why="at least 8 along each axis")
     if math.prod(shape) > MAX_POINTS:
         raise InputError(f"{math.prod(shape)} grid points are too many", where=where, why=f"at most {MAX_POINTS}")
+    return shape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,12 +119,13 @@ class Grid1D(Grid):
     n: int = 1024
 
     def __post_init__(self) -> None:
-        _check((self.length,), (self.n,), "Grid1D")
+        object.__setattr__(self, "length", _lengths((self.length,), "Grid1D")[0])
+        object.__setattr__(self, "n", _points((self.n,), "Grid1D")[0])
 
     @property
     def lengths(self) -> tuple[float, ...]:
         """Edges of the box."""
-        return (float(self.length),)
+        return (self.length,)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,29 +160,32 @@ class Grid2D(Grid):
     n: tuple[int, int] = (512, 512)
 
     def __post_init__(self) -> None:
-        if len(self.length) != 2 or len(self.n) != 2:
-            raise InputError("a plane has two edges", where="Grid2D", fix="Grid2D(length=(50, 50), n=(512, 512))")
-        _check(tuple(self.length), tuple(self.n), "Grid2D")
+        length, n = plain_of(self.length), plain_of(self.n)
+        for edges in (length, n):
+            if not isinstance(edges, list | tuple) or len(edges) != 2:
+                raise InputError("a plane has two edges", where="Grid2D", fix="Grid2D(length=(50, 50), n=(512, 512))")
+        object.__setattr__(self, "length", _lengths(tuple(length), "Grid2D"))
+        object.__setattr__(self, "n", _points(tuple(n), "Grid2D"))
 
     @property
     def lengths(self) -> tuple[float, ...]:
         """Edges of the box."""
-        return (float(self.length[0]), float(self.length[1]))
+        return self.length
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Points along each edge."""
-        return (self.n[0], self.n[1])
+        return self.n
 
 
-def require_frames(batch: int, frames: int, grid: Grid, where: str) -> None:
-    """Refuse what is no number of frames, and more of them than fit into memory.
+def require_frames(batch: int, frames: int, grid: Grid, where: str) -> int:
+    """The number of frames; what is none is refused, and more of them than fit into memory.
 
     Raises:
         InputError: says how much there is.
     """
-    if not isinstance(frames, int | np.integer) or isinstance(frames, bool):
-        raise InputError(f"{frames!r} is no number of frames", where=where, why="a whole number, at least 1")
+    frames = count_of(frames, "number of frames", where=where, least=1, most=MOST_FRAMES)
     needed = batch * (frames + 1) * math.prod(grid.shape) * np.dtype(np.complex128).itemsize
     fix = "fewer frames; the last one can be where the next call begins"
     require_memory(needed, f"an array of {frames + 1} frames", where, fix, host=True)
+    return frames

@@ -16,7 +16,7 @@ import netket as nk
 import numpy as np
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import edges_of
+from wavefoundry.core.expect import count_of, edges_of, expect, flag_of, number_of, plain_of
 from wavefoundry.core.hamiltonians import (
     MODELS,
     Local,
@@ -86,14 +86,18 @@ def from_netket(
         InputError: names differ, Hilbert spaces differ, not spin 1/2, complex, infinite or huge matrix elements, a term
             that leads out of the sector, a constraint whose configurations no moves connect, or no Jax operator.
     """
+    for table, what in ((terms, "terms"), (couplings, "couplings")):
+        expect(table, Mapping, "table", where=f"from_netket: {what}", fix='{"J": ...}, one entry for each coupling')
     if set(terms) != set(couplings) or not terms:
         raise InputError(
-            f"terms {sorted(terms)} and couplings {sorted(couplings)} do not match",
+            f"terms {list(terms)} and couplings {list(couplings)} do not match",
             where="from_netket",
             why="every operator needs exactly one coupling",
             fix="use the same names in both",
         )
     check_couplings(couplings)
+    expect(model, str, "name", where="from_netket: model")
+    flag_of(periodic, "periodic", where="from_netket")
     check_terms(terms, zero=model != "custom")  # on one site a built-in model has no bonds
     operators = tuple(_as_jax(name, operator) for name, operator in terms.items())
     hilbert = operators[0].hilbert
@@ -101,15 +105,15 @@ def from_netket(
     shape = (hilbert.size,) if extent is None else edges_of(extent, "from_netket: extent")
     if int(np.prod(shape)) != hilbert.size:
         raise InputError(f"extent {shape} does not hold {hilbert.size} sites", where="from_netket: extent")
+    near_by = LATTICES[plain(shape)].bonds(shape, periodic) if bonds is None else _pairs_of(bonds, hilbert.size)
     # without a constraint single spins are flipped
     moves = Moves(None, None)
     if hilbert.constrained:
-        near_by = LATTICES[plain(shape)].bonds(shape, periodic) if bonds is None else bonds
         moves = moves_of(operators, _neighbour_pairs(near_by, hilbert.size))
     return LatticeSystem(
         couplings=jnp.array([float(couplings[name]) for name in terms]),
         operators=operators,
-        sublattice=None if marshall is None else jnp.asarray(marshall, bool),
+        sublattice=None if marshall is None else jnp.asarray(_rule_of(marshall, hilbert.size)),
         pairs=None if moves.pairs is None else jnp.asarray(moves.pairs),
         flip_all=jnp.array(_flip_all_probability(hilbert)),
         names=tuple(terms),
@@ -154,6 +158,29 @@ def _as_jax(name: str, operator: Any) -> Any:
             fix="use nk.operator.PauliStringsJax, IsingJax, or an operator with to_jax_operator()",
         )
     return operator
+
+
+def _pairs_of(bonds: Any, sites: int) -> list[tuple[int, int]]:
+    """Pairs of different sites."""
+    where, pairs = "from_netket: bonds", plain_of(bonds)
+    expect(pairs, (list, tuple), "list of pairs", where=where, fix="[(0, 1), (1, 2)], for example")
+    found = []
+    for pair in pairs:
+        expect(pair, (list, tuple), "pair of sites", where=where, fix="(0, 1), for example")
+        ends = [count_of(end, "site", where=where, most=sites - 1) for end in pair]
+        if len(set(ends)) != 2 or len(ends) != 2:
+            raise InputError(f"{pair!r:.60} is no pair of sites", where=where, why="two different ones")
+        found.append((ends[0], ends[1]))
+    return found
+
+
+def _rule_of(marshall: Any, sites: int) -> np.ndarray:
+    """The sites of a sign rule, one flag for each."""
+    where, flags = "from_netket: marshall", plain_of(marshall)
+    expect(flags, (list, tuple), "list of flags", where=where, fix="[True, False, ...], one for each site, or None")
+    if len(flags) != sites:
+        raise InputError(f"a sign rule for {len(flags)} of {sites} sites", where=where, why="one flag for each site")
+    return np.array([flag_of(flag, "a flag", where=where) for flag in flags])
 
 
 def _neighbour_pairs(bonds: Sequence[tuple[int, int]], sites: int) -> np.ndarray:
@@ -208,17 +235,23 @@ def build(
     """
     entry = _entry(MODELS, model, "model")
     kind = _entry({name: LATTICES[name] for name in entry.lattices}, lattice, f"lattice of {model}")
-    edges = edges_of(size if isinstance(size, Sequence) else (size,) * kind.axes, "lattice: size")
+    power = number_of(exponent, "exponent", where="lattice: exponent")
+    flag_of(periodic, "periodic", where="lattice")
+    rule = plain_of(marshall)
+    if not isinstance(rule, bool) and rule != "auto":
+        raise InputError(f"marshall = {marshall!r:.60} is not possible", where="lattice", why='True, False or "auto"')
+    given = plain_of(size)
+    edges = edges_of(given if isinstance(given, list | tuple) else (given,) * kind.axes, "lattice: size")
     where = Place(kind, edges, periodic)
     _check_place(entry, where)
     values = _values(entry, couplings)
     local = local_of(local_couplings, "local_couplings")
     check_local(entry, where, local, "local_couplings")
     sites, fits = entry.spins * kind.basis * int(np.prod(edges)), entry.marshall(kind, edges, periodic)
-    ruled = marshall is True or (marshall == "auto" and not turned(entry, local))
+    ruled = rule is True or (rule == "auto" and not turned(entry, local))
     if entry.sector and sites % 2:
         raise InputError(f"{sites} spins cannot have Sz = 0", where=model, fix="use an even number of sites")
-    if marshall is True and not fits:
+    if rule is True and not fits:
         raise InputError(
             f"the Marshall rule needs two sublattices, and the {lattice} {'x'.join(map(str, edges))} has none",
             where=f"{model}: marshall",
@@ -226,9 +259,7 @@ def build(
         )
     space: Any = nk.hilbert.Spin
     hilbert = space(0.5, sites, total_sz=0) if entry.sector else space(0.5, sites)
-    terms = {
-        name: _term(hilbert, entry, name, where, exponent, factors(local.get(name, ()))) for name in entry.couplings
-    }
+    terms = {name: _term(hilbert, entry, name, where, power, factors(local.get(name, ()))) for name in entry.couplings}
     system = from_netket(
         terms,
         values,
@@ -241,7 +272,7 @@ def build(
     if entry.flips is not None:
         system = dataclasses.replace(system, groups=jnp.asarray(_groups(entry, where, sites)))
     system = dataclasses.replace(system, geometry=lattice if entry.spins == 1 else "", uniform=not any(local.values()))
-    chosen = marshall == "auto" and kind.basis == 1 and system.sublattice is not None
+    chosen = rule == "auto" and kind.basis == 1 and system.sublattice is not None
     return regular_rule(system) if chosen else system
 
 
@@ -283,6 +314,7 @@ def _groups(entry: Model, where: Place, sites: int) -> np.ndarray:
 
 
 def _entry(table: Mapping[str, Any], name: str, what: str) -> Any:
+    expect(name, str, f"name of a {what}", where="lattice", fix=f"one of {', '.join(table)}")
     if name not in table:
         why, fix = f"known: {', '.join(table)}", near(name, table)
         raise InputError(f"there is no {what} called {name!r}", where="lattice", why=why, fix=fix)

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import plain_of
+from wavefoundry.core.values import number
 from wavefoundry.problems.strings import Strings, count_states, leaving, strings_of
 
 LARGEST, SMALLEST = 1e12, 1e-8
@@ -87,14 +89,10 @@ def _some_elements(operator: Any) -> np.ndarray:
 def check_couplings(couplings: dict[str, float], where: str = "from_netket: couplings") -> None:
     """Couplings must be finite numbers of a usable size."""
     for name, value in couplings.items():
-        try:
-            good = not isinstance(value, str | bytes | bool | np.bool_)  # float() would read them
-            good = good and bool(np.isfinite(float(value)) and abs(float(value)) <= LARGEST)
-        except (TypeError, ValueError):
-            good = False
-        if not good:
+        coupling = number(plain_of(value))
+        if not abs(coupling) <= LARGEST:  # nan is none
             raise InputError(
-                f"{name} = {value!r} is not a coupling",
+                f"{name} = {value!r:.60} is not a coupling",
                 where=where,
                 why=f"couplings are single finite numbers up to {LARGEST:.0e}",
             )

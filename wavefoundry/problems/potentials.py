@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import numbers_of
 from wavefoundry.problems.grid import Grid, Grid1D
 from wavefoundry.problems.potential_files import read_potential
 
@@ -250,7 +251,7 @@ def evaluated(function: Callable[..., Any], where: str, *x: np.ndarray) -> np.nd
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         fix = "a function of x" if len(x) == 1 else "a function of x and y"
         raise InputError("the function cannot be evaluated on the grid", where=where, why=why, fix=fix) from None
-    found = as_array(found, where)
+    found = numbers_of(found, where, where=where)
     return np.broadcast_to(found, x[0].shape) if found.ndim == 0 else found
 
 
@@ -268,29 +269,13 @@ def values_of(value: Any, grid: Grid) -> np.ndarray:
     named = isinstance(value, Potential | Mapping | str | Path)
     named |= isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], Mapping | Potential)
     if isinstance(grid, Grid1D):
-        return from_any(value)(grid) if named or callable(value) else as_array(value, "potential")
+        return from_any(value)(grid) if named or callable(value) else numbers_of(value, "potential", where="potential")
     if named:
         fix = "an array of its values, or a function of x and y"
         raise InputError("shapes and files are for a line", where="potential", why="the grid is a plane", fix=fix)
     if callable(value):
         return evaluated(value, "potential", *np.meshgrid(grid.axis(0), grid.axis(1), indexing="ij"))
-    return as_array(value, "potential")
-
-
-def as_array(value: Any, name: str) -> np.ndarray:
-    """An array of numbers.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{name} is no array", where=name, why=str(error).splitlines()[0]) from None
-    if array.dtype.kind not in "biufc":
-        why = f"{type(value).__name__} of {array.dtype}"
-        raise InputError(f"{name} does not consist of numbers", where=name, why=why)
-    return array
+    return numbers_of(value, "potential", where="potential")
 
 
 def from_dict(table: Mapping[str, Any], where: str = "potential") -> Potential:
@@ -313,7 +298,7 @@ def from_any(value: Any) -> Potential:
         return shape("file", path=str(value))
     if isinstance(value, list | tuple) and value and isinstance(value[0], Mapping | Potential):
         return sum((from_any(part) for part in value), Potential())
-    return Potential(own=(value if callable(value) else np.asarray(value),))
+    return Potential(own=(value if callable(value) else numbers_of(value, "potential", where="potential"),))
 
 
 def _checked(values: Any, grid: Grid1D) -> np.ndarray:

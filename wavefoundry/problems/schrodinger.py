@@ -19,73 +19,25 @@ from jaxtyping import Array, Complex, Float
 
 from wavefoundry.core import types as _types  # noqa: F401 - switches JAX to 64-bit mode
 from wavefoundry.core.errors import InputError, PhysicsError
+from wavefoundry.core.expect import expect
 from wavefoundry.core.pieces import Piece, at_once, even_length
 from wavefoundry.problems.grid import Grid, Grid1D, require_frames
 from wavefoundry.problems.potentials import values_of
+from wavefoundry.problems.splitting import (
+    SCHEMES,
+    Laplacian,
+    Method,
+    Scheme,
+    Solver,
+    check_step,
+    kinetic,
+    least_substeps,
+)
 from wavefoundry.problems.wavepackets import state_of
 
-Laplacian = Literal["spectral", "fd2"]
-Method = Literal["strang", "bm4", "exact"]
-RESONANCE = 2 * math.pi
-SAFE = 0.8
-MAX_EXACT = 4096
 DOUBLINGS = 7
 PIECE_WORK = 2**27
 """Grid points times evaluations of a splitting in one piece: some seconds of a core."""
-
-
-class Scheme(NamedTuple):
-    """Coefficients of a splitting V0 T0 V1 T1 ... V_m, and the order of its error."""
-
-    kicks: tuple[float, ...]
-    drifts: tuple[float, ...]
-    order: int
-
-
-def _blanes_moan() -> Scheme:
-    a1, a2, a3 = 0.0792036964311957, 0.353172906049774, -0.0420650803577195
-    b1, b2 = 0.209515106613362, -0.143851773179818
-    a4, b3 = 1 - 2 * (a1 + a2 + a3), 0.5 - (b1 + b2)
-    return Scheme((a1, a2, a3, a4, a3, a2, a1), (b1, b2, b3, b3, b2, b1), 4)
-
-
-SCHEMES = {"strang": Scheme((0.5, 0.5), (1.0,), 2), "bm4": _blanes_moan()}
-"""Splittings by name. Source of bm4: Blanes and Moan, J. Comput. Appl. Math. 142, 313 (2002), S6 of order 4."""
-
-
-def kinetic(grid: Grid, laplacian: Laplacian = "spectral", kcut: float | None = None) -> np.ndarray:
-    """Kinetic energy of every momentum of the grid, shape of the grid.
-
-    Args:
-        grid: the box.
-        laplacian: "spectral" (k^2/2), or "fd2", the three-point Laplacian (1 - cos k dx) / dx^2.
-        kcut: momenta above it get the kinetic energy of ``kcut`` (band limit).
-    """
-    total = np.zeros(grid.shape)
-    for number, dx in enumerate(grid.spacing):
-        k = np.abs(grid.momenta(number))
-        k = k if kcut is None else np.minimum(k, kcut)
-        energy = k**2 / 2 if laplacian == "spectral" else (1 - np.cos(k * dx)) / dx**2
-        shape = [1] * len(grid.shape)
-        shape[number] = -1
-        total = total + energy.reshape(shape)
-    return total
-
-
-class Solver(NamedTuple):
-    """How to propagate: everything but the state, the potential and the time.
-
-    ``substeps`` is the number of steps per frame, or "auto": as few as the resonance rule allows, then doubled until
-    the change under halving the step is below ``tolerance`` (relative L2 of the last frame). ``check`` False hands out
-    data without that comparison.
-    """
-
-    method: Method = "strang"
-    laplacian: Laplacian = "spectral"
-    kcut: float | None = None
-    substeps: int | Literal["auto"] = "auto"
-    tolerance: float = 1e-2
-    check: bool = True
 
 
 class Solution(NamedTuple):
@@ -126,11 +78,6 @@ def _split_many(psi0: Any, potential: Any, energy: Any, dt: Any, substeps: Any, 
     return jax.vmap(lambda p, v: _split(p, v, energy, dt, substeps, scheme, frames))(psi0, potential)
 
 
-def least_substeps(energy: np.ndarray, dt: float) -> int:
-    """Fewest steps per frame that stay clear of resonances: h T_max <= 0.8 * 2 pi."""
-    return max(1, math.ceil(dt * float(energy.max()) / (SAFE * RESONANCE) - 1e-9))
-
-
 def solve(
     psi0: np.ndarray, potential: np.ndarray, frames: int, *, grid: Grid | None = None, dt: float = 0.1,
     solver: Solver | None = None, piece: Piece = at_once,
@@ -144,10 +91,11 @@ def solve(
         InputError: shapes that do not fit, values that are not finite, a step at or beyond the resonance limit.
         PhysicsError: not converged under halving the step.
     """
-    grid, solver = grid or Grid1D(), solver or Solver()
+    grid, solver = Grid1D() if grid is None else grid, solver or Solver()
+    expect(grid, Grid, "grid", where="propagate", fix="wf.Grid1D(100.0, 1024), for example")
     states, landscapes, single = _batches(psi0, potential, grid)
-    require_frames(len(states), frames, grid, "propagate")
-    check_step(grid, dt, solver, frames)
+    frames = require_frames(len(states), frames, grid, "propagate")
+    check_step(grid, dt, solver)
     if solver.method == "exact":
         frames_out = _exact(states, landscapes, frames, grid, dt, solver, piece)
         return Solution(frames_out[0] if single else frames_out, 0, 0.0)
@@ -226,42 +174,6 @@ def energy_of(psi: np.ndarray, potential: np.ndarray, grid: Grid, laplacian: Lap
         spectrum = np.abs(np.fft.fftn(psi, axes=axes)) ** 2
         moved = np.sum(spectrum * kinetic(grid, laplacian), axis=axes) / np.sum(spectrum, axis=axes)
         return moved + np.sum(density * potential, axis=axes) / np.sum(density, axis=axes)
-
-
-def check_step(grid: Grid, dt: float, solver: Solver, frames: int) -> None:
-    """Refuse settings that cannot give the physics.
-
-    Raises:
-        InputError: unknown method, a step at or beyond the resonance limit, a band limit beyond the grid.
-    """
-    where = "propagate"
-    if solver.method not in (*SCHEMES, "exact"):
-        raise InputError(f"there is no method {solver.method!r}", where=where, why="known: strang, bm4, exact")
-    if solver.laplacian not in ("spectral", "fd2"):
-        raise InputError(f"there is no laplacian {solver.laplacian!r}", where=where, why="known: spectral, fd2")
-    if not (math.isfinite(dt) and dt > 0) or frames < 1:
-        raise InputError(f"{frames} frames of {dt} cannot be computed", where=where, why="both must be positive")
-    if solver.kcut is not None and not 0 < solver.kcut <= grid.momentum_limit:
-        why = f"the grid carries momenta up to pi / dx = {grid.momentum_limit:.4g}"
-        raise InputError(f"kcut = {solver.kcut} is not possible", where=where, why=why)
-    if solver.method == "exact":
-        if len(grid.shape) > 1 or math.prod(grid.shape) > MAX_EXACT:
-            why = f"it needs a line of at most {MAX_EXACT} points"
-            raise InputError("exact diagonalisation is not possible here", where=where, why=why, fix='method = "bm4"')
-        return
-    if solver.substeps == "auto":
-        return
-    if not isinstance(solver.substeps, int) or solver.substeps < 1:
-        raise InputError(f"substeps = {solver.substeps!r} is not possible", where=where, fix='substeps = "auto"')
-    top = float(kinetic(grid, solver.laplacian, solver.kcut).max())
-    largest = max(abs(b) for b in SCHEMES[solver.method].drifts)
-    if dt / solver.substeps * top * largest >= RESONANCE:
-        raise InputError(
-            f"the time step {dt / solver.substeps:.4g} is beyond the resonance limit",
-            where=where,
-            why=f"step * T_max must stay below 2 pi; T_max = {top:.4g}: below {RESONANCE / top / largest:.4g}",
-            fix=f'substeps = "auto", at least {math.ceil(dt * top * largest / (SAFE * RESONANCE))}, or a kcut',
-        )
 
 
 def _batches(psi0: Any, potential: Any, grid: Grid) -> tuple[np.ndarray, np.ndarray, bool]:

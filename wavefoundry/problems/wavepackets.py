@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import flag_of, number_of, numbers_of
 from wavefoundry.problems.grid import Grid, Grid1D
-from wavefoundry.problems.potentials import as_array, evaluated
+from wavefoundry.problems.potentials import evaluated
 
 TAIL = 4.0
 """Momenta within so many standard deviations of the mean must fit on the grid."""
@@ -68,11 +69,10 @@ def check_packet(packet: Packet, grid: Grid) -> None:
     Raises:
         InputError: says which limit is broken.
     """
-    where = f"packet x0 = {packet.x0}, s0 = {packet.s0}, e0 = {packet.e0}"
-    if not all(isinstance(v, Real) and not isinstance(v, bool) for v in (packet.x0, packet.s0, packet.e0)):
-        raise InputError("the packet has something that is no number", where=where)
-    if not all(math.isfinite(value) for value in (packet.x0, packet.s0, packet.e0)):
-        raise InputError("the packet has numbers that are not finite", where=where)
+    where = f"packet x0 = {packet.x0!r:.30}, s0 = {packet.s0!r:.30}, e0 = {packet.e0!r:.30}"
+    for name in ("x0", "s0", "e0"):
+        number_of(getattr(packet, name), f"number for {name} of a packet", where=where)
+    flag_of(packet.left, "left", where=where)
     if packet.s0 <= 0 or packet.e0 < 0:
         raise InputError("there is no such packet", where=where, why="s0 is positive, e0 is not negative")
     if not 0 <= packet.x0 <= min(grid.lengths):
@@ -122,7 +122,7 @@ def state_of(value: Any, grid: Grid) -> np.ndarray:
     several = isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], Packet | Mapping)
     numbers = isinstance(value, list | tuple) and len(value) in (3, 4) and all(isinstance(v, Real) for v in value)
     if not (several or numbers or isinstance(value, Packet | Mapping)):
-        return as_array(value, "psi0")
+        return numbers_of(value, "psi0", where="psi0")
     if not isinstance(grid, Grid1D):
         fix = "an array: np.outer of two packets, for example"
         raise InputError("packets are for a line", where="psi0", why="the grid is a plane", fix=fix)

@@ -11,6 +11,7 @@ from wavefoundry.artifacts import files
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import path_of
 from wavefoundry.reports import compared, content, course, explore, judgement, learned, page, rivals, transition, view
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.view import Row
@@ -90,6 +91,17 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
         context = import_module(f"wavefoundry.reports.{OTHERS[kind]}").context(summary)
     finished = str(summary.get("finished") or "")
     return page.render(f"{kind}.html.j2", context | {"finished": finished[:16].replace("T", " ")})
+
+
+def write(path: Any, summary: dict[str, Any], log: list[dict[str, Any]]) -> Path:
+    """Write the report where a user wants it.
+
+    Raises:
+        InputError: no path. StorageError: nothing can be written there.
+    """
+    target = path_of(path, "to_html")
+    files.write_atomic(target, render(summary, log).encode())
+    return target
 
 
 OTHERS = {"emulation": "emulation", "seeds": "seeds", "tickets": "tickets_html", "molecules": "molecules_html"}

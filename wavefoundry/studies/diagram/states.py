@@ -16,6 +16,7 @@ from jaxtyping import Array
 from wavefoundry.adapt.pool import Layout, Pool, contract, sample
 from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import MOST_SAMPLES, count_of, numbers_of, seed_of
 from wavefoundry.core.fidelity import Fidelity, fidelity
 from wavefoundry.core.memory import require_memory
 from wavefoundry.core.statistics import energy_statistics
@@ -98,7 +99,7 @@ class LatticeState(Shown):
         return chunk_size(self.wavefunction, self.system, 512)
 
     def _checked(self, x: Any) -> Array:
-        found = np.asarray(x)
+        found = numbers_of(x, "x", where="state: x")
         if found.ndim not in (1, 2) or found.shape[-1] != self.system.sites:
             raise InputError(
                 f"configurations of shape {found.shape} do not belong to {self.system.sites} sites",
@@ -135,16 +136,15 @@ class LatticeState(Shown):
         Returns:
             Spins +-1, (n, sites), int8; neighbours in the list belong to different chains.
         """
-        if type(n) is not int or n < 1:
-            raise InputError(f"n = {n!r} is no number of samples", where="state.sample", fix="sample(1000)")
-        needed, fix = 2 * n * self.system.sites, "fewer at a time, by seed"
-        require_memory(needed, f"an array of {n} samples", "state.sample: n", fix)
-        chains, per_chain = self._shape(n)
-        xs = self._chains(chains, per_chain, seed)
-        return np.asarray(xs).reshape(chains, per_chain, -1).swapaxes(0, 1).reshape(chains * per_chain, -1)[:n]
+        chains, per_chain = self._shape(n, "state.sample: n")
+        xs = self._chains(chains, per_chain, seed_of(seed, "state.sample: seed"))
+        return np.asarray(xs).reshape(chains, per_chain, -1).swapaxes(0, 1).reshape(chains * per_chain, -1)[: int(n)]
 
-    def _shape(self, n: int) -> tuple[int, int]:
+    def _shape(self, n: int, where: str) -> tuple[int, int]:
         """Chains, and samples of each, for at least n samples."""
+        n = count_of(n, "number of samples", where=where, least=1, most=MOST_SAMPLES)
+        needed, fix = 2 * n * self.system.sites, "fewer at a time, by seed"
+        require_memory(needed, f"an array of {n} samples", where, fix)
         chains = min(64, max(2, n // 4))
         return chains, max(1, -(-n // chains))
 
@@ -158,7 +158,7 @@ class LatticeState(Shown):
 
     def chains(self, n: int, seed: int) -> np.ndarray:
         """At least n samples of |psi|^2, (chains, samples of each, sites)."""
-        chains, per_chain = self._shape(n)
+        chains, per_chain = self._shape(n, "state: n")
         return np.asarray(self._chains(chains, per_chain, seed)).reshape(chains, per_chain, -1)
 
     def to_arviz(self, n: int = 4096, *, seed: int = 0) -> Any:
@@ -172,7 +172,7 @@ class LatticeState(Shown):
         """
         from wavefoundry.reports.exported import inference_data
 
-        xs = self.chains(n, seed)
+        xs = self.chains(n, seed_of(seed, "state.to_arviz: seed"))
         flat = jnp.asarray(xs).reshape(-1, xs.shape[-1])
         terms = np.asarray(_local(self.system, self.wavefunction, self.system, flat, self._chunk))
         stats = {
@@ -194,8 +194,8 @@ class LatticeState(Shown):
             InputError: another Hilbert space, not Hermitian, or no operator.
         """
         local_of = self._local_values(operator)
-        chains, per_chain = self._shape(samples)
-        xs = self._chains(chains, per_chain, seed)
+        chains, per_chain = self._shape(samples, "expect: samples")
+        xs = self._chains(chains, per_chain, seed_of(seed, "expect: seed"))
         local = np.asarray(local_of(xs)).reshape(chains, per_chain)
         found = energy_statistics(local, None)
         terms = np.asarray(_local(self.system, self.wavefunction, self.system, xs, self._chunk))
@@ -254,6 +254,7 @@ class LatticeState(Shown):
         """
         if not isinstance(other, LatticeState) or other.system.hilbert != self.system.hilbert:
             raise InputError("the other state lives on another Hilbert space", where="state.overlap: other")
+        seed = seed_of(seed, "state.overlap: seed")
         found = fidelity_of(self, other, self.chains(samples, 2 * seed), other.chains(samples, 2 * seed + 1))
         return Overlap(found.value, found.error)
 

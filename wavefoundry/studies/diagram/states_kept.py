@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,7 +11,9 @@ import numpy as np
 
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import plain_of
 from wavefoundry.core.types import Wavefunction
+from wavefoundry.core.values import known
 from wavefoundry.models.conditioning import fixed
 from wavefoundry.models.heads import with_head_weights
 from wavefoundry.studies.diagram.base import Base
@@ -89,7 +90,7 @@ def state_at(
         why = f"the couplings are {', '.join(names)}"
         raise InputError(f"the diagram has no coupling {unknown[0]!r}", where="diagram.state", why=why)
     for name, value in couplings.items():
-        if not isinstance(value, Real) or isinstance(value, bool):
+        if not known(plain_of(value)):
             what, fix = f"{name} = {value!r:.60} is no coupling", "one number; a state belongs to one point"
             raise InputError(what, where="diagram.state", fix=fix)
     found = [

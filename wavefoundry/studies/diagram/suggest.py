@@ -18,6 +18,7 @@ import numpy as np
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.artifacts.spec_tables import grid
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import expect
 from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.lattices import LATTICES
 from wavefoundry.core.words import assigned
@@ -100,6 +101,7 @@ def suggest_pretraining(
     Raises:
         InputError: unknown couplings, more bases than points, or a large system that cannot be made smaller.
     """
+    expect(system, LatticeSystem, "lattice system", where="wf.suggest_pretraining", fix="one from wf.lattice")
     listed = _listed(points)
     small = system if system.sites <= SMALL else smaller(system, exponent)
     most = MOST_BASES if bases is None else bases

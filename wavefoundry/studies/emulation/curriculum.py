@@ -14,11 +14,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.memory import free_memory as _memory
+from wavefoundry.core.expect import count_of, expect, list_of, number_of, one_of, path_of
+from wavefoundry.core.memory import require_memory
 from wavefoundry.core.pieces import Piece, at_once
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import CLASSES, FRAME_STEP, FRAMES, PRESETS, Item
-from wavefoundry.problems.schrodinger import Solver, converge, solve
+from wavefoundry.problems.schrodinger import converge, solve
+from wavefoundry.problems.splitting import Solver, check_step
 from wavefoundry.studies.emulation.frame_file import FrameFile
 
 PAPER_FRAMES = 500
@@ -57,6 +59,18 @@ class Trajectories(NamedTuple):
         )
 
 
+def runs_of(items: Any, where: str) -> tuple[Item, ...]:
+    """Runs, or cases, as a user gives them.
+
+    Raises:
+        InputError: none, or something that is no run.
+    """
+    found = list_of(items, Item, "run", where=where, fix="[wf.case(name, potential, packet)]")
+    if not found:
+        raise InputError("nothing can be learned or judged without runs", where=where)
+    return tuple(found)
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Curriculum:
     """Runs to learn from: packets in potentials, how long, how finely, and the teacher that computes them.
@@ -76,9 +90,12 @@ class Curriculum:
         return f"Curriculum({self.name}: {len(self.items)} runs of {self.frames} frames on {self.grid})"
 
     def __post_init__(self) -> None:
-        if not self.items:
-            raise InputError("a curriculum without runs teaches nothing", where="Curriculum")
-        object.__setattr__(self, "items", tuple(self.items))
+        object.__setattr__(self, "items", runs_of(self.items, "Curriculum"))
+        expect(self.grid, Grid1D, "line", where="Curriculum: grid", fix="wf.Grid1D(100.0, 1024), for example")
+        expect(self.solver, Solver, "solver", where="Curriculum: solver")
+        object.__setattr__(self, "frames", count_of(self.frames, "number of frames", where="Curriculum", least=1))
+        object.__setattr__(self, "frame_step", number_of(self.frame_step, "time between frames", where="Curriculum"))
+        check_step(self.grid, self.frame_step, self.solver)
 
     @classmethod
     def preset(cls, name: str = "default", *, seed: int = 0, **settings: Any) -> Self:
@@ -92,13 +109,16 @@ class Curriculum:
         Raises:
             InputError: there is no such set.
         """
-        if name not in PRESETS:
-            raise InputError(f"there is no curriculum {name!r}", where="Curriculum", why=f"known: {', '.join(PRESETS)}")
+        one_of(name, PRESETS, f"there is no curriculum {name!r:.60}", where="Curriculum")
+        seed = count_of(seed, "seed", where="Curriculum")
         length: dict[str, Any] = {"frames": PAPER_FRAMES} if name.startswith("paper") else {}
         return cls(tuple(PRESETS[name](seed)), name=name, **(length | settings))
 
     def filter(self, keep: Callable[[Item], bool]) -> Self:
         """The runs for which ``keep(item)`` is true."""
+        if not callable(keep):
+            fix = "lambda item: item.height > 5, for example"
+            raise InputError(f"{type(keep).__name__} is no function", where="Curriculum.filter", fix=fix)
         return dataclasses.replace(self, items=tuple(item for item in self.items if keep(item)), name=f"{self.name}*")
 
     def without(self, process: str) -> Self:
@@ -107,9 +127,7 @@ class Curriculum:
         Raises:
             InputError: there is no such process, or nothing is left.
         """
-        if process not in CLASSES:
-            why = f"known: {', '.join(CLASSES)}"
-            raise InputError(f"there is no process {process!r}", where="Curriculum.without", why=why)
+        one_of(process, CLASSES, f"there is no process {process!r:.60}", where="Curriculum.without")
         return self.filter(lambda item: not CLASSES[process](item))
 
     def check_room(self, cache_dir: str | Path | None = None, copies: int = 1) -> None:
@@ -122,15 +140,16 @@ class Curriculum:
             InputError: says how much room there is.
         """
         wanted = copies * math.prod(self._shape) * np.dtype(np.complex64).itemsize
+        what, where = f"an array of {len(self.items)} runs of {self.frames} frames", "curriculum"
         if cache_dir is None:
-            free, place, fix = _memory(), "memory", "keep them in a folder (cache), fewer runs, or fewer frames"
-        else:
-            folder = Path(cache_dir).expanduser().absolute()
-            there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-            free, place, fix = shutil.disk_usage(there).free, f"disk at {there}", "another folder or fewer runs"
-        if free is not None and wanted > free:
-            what = f"{len(self.items)} runs of {self.frames} frames take {wanted / 2**30:.3g} GiB"
-            raise InputError(what, where="curriculum", why=f"{free / 2**30:.3g} GiB of {place} are free", fix=fix)
+            fix = "keep them in a folder (cache), fewer runs, or fewer frames"
+            return require_memory(wanted, what, where, fix, host=True)
+        folder = path_of(cache_dir, "curriculum: cache").absolute()
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if wanted > (free := shutil.disk_usage(there).free):
+            why = f"{free / 2**30:.3g} GiB are free on the disk at {there}"
+            what = f"{what} takes {wanted / 2**30:.3g} GiB"
+            raise InputError(what, where=where, why=why, fix="another folder or fewer runs")
 
     def generate(
         self, cache_dir: str | Path | None = None, progress: Callable[[int, int], None] | None = None
@@ -147,6 +166,9 @@ class Curriculum:
             PhysicsError: the teacher is not converged.
             IntegrityError: the file of an earlier run is damaged.
         """
+        if progress is not None and not callable(progress):
+            what, fix = f"progress = {progress!r:.60} is no function", "lambda done, total: print(done, total)"
+            raise InputError(what, where="Curriculum.generate", fix=fix)
         file = None if cache_dir is None else self.file(cache_dir)
         found = None if file is None else self.stored(file)
         if found is not None:

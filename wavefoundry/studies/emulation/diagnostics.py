@@ -20,7 +20,8 @@ from wavefoundry.models.emulator import Emulator
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import single
 from wavefoundry.problems.potentials import Potential, shape
-from wavefoundry.problems.schrodinger import Solver, kinetic, solve
+from wavefoundry.problems.schrodinger import solve
+from wavefoundry.problems.splitting import Solver, kinetic
 from wavefoundry.problems.wavepackets import Packet, gaussian, packet_transmission
 from wavefoundry.studies.emulation.student import Student, dtype_of, predict
 

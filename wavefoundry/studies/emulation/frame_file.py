@@ -12,6 +12,7 @@ import numpy as np
 
 from wavefoundry.artifacts import files
 from wavefoundry.core.errors import IntegrityError
+from wavefoundry.core.expect import path_of
 
 
 class FrameFile:
@@ -22,7 +23,7 @@ class FrameFile:
     """
 
     def __init__(self, folder: str | os.PathLike[str], key: str, shape: tuple[int, int, int]):
-        self.folder, self.shape = Path(folder).expanduser(), shape
+        self.folder, self.shape = path_of(folder, "cache"), shape
         self._data, self._note = self.folder / f"{key}.npy", self.folder / f"{key}.json"
         self._hidden = self.folder / f".{key}.part"
 

@@ -14,7 +14,7 @@ from wavefoundry.models.windowed import FRAMES
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import Item, suite
 from wavefoundry.problems.potentials import Potential, from_dict
-from wavefoundry.problems.schrodinger import Solver
+from wavefoundry.problems.splitting import Solver
 from wavefoundry.problems.wavepackets import Packet
 from wavefoundry.studies.emulation.ablation import processes_of
 from wavefoundry.studies.emulation.curriculum import Curriculum

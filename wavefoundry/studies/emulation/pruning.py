@@ -13,6 +13,7 @@ import numpy as np
 
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import list_of, number_of
 from wavefoundry.core.words import matching
 from wavefoundry.models.emulator import Emulator
 
@@ -51,12 +52,10 @@ def smaller(emulator: Emulator, mask: Mask, below: float | None, share: float | 
     if (below is None) == (share is None):
         raise InputError("one of below and share is needed", where=WHERE, fix="below=1e-3, or share=0.5")
     weights = weights_of(emulator)
-    if isinstance(layers, str):
-        fix = f'layers=["{layers}"]'
-        raise InputError("layers is a text", where=WHERE, why="it is a list of patterns", fix=fix)
+    patterns = list_of(layers, str, "pattern", where=f"{WHERE}: layers", fix=f'layers=["{next(iter(weights))}"]')
     why = f"weights here: {', '.join(weights)}"
     chosen = matching(
-        layers or ["*"],
+        patterns or ["*"],
         [*weights],
         lambda one: InputError(f"no weights are called {one!r}", where=f"{WHERE}: layers", why=why),
     )
@@ -77,7 +76,8 @@ def _limit(weights: Mapping[str, np.ndarray], kept: Mask, chosen: Sequence[str],
 
 
 def _number(value: Any, name: str, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= most:
+    number = number_of(value, f"number for {name}", where=WHERE)
+    if not 0 <= number <= most:
         why = "a number from 0" + (f" to {most:g}" if math.isfinite(most) else "")
         raise InputError(f"{name} = {value!r} is not possible", where=WHERE, why=why)
-    return float(value)
+    return number

@@ -17,7 +17,7 @@ import numpy as np
 from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.pieces import Piece, at_once
 from wavefoundry.problems.grid import Grid1D
-from wavefoundry.problems.schrodinger import kinetic
+from wavefoundry.problems.splitting import kinetic
 from wavefoundry.studies.emulation.evaluation import compare
 from wavefoundry.studies.emulation.student import Student, dtype_of, predict
 from wavefoundry.studies.emulation.truth import LEAD, Reference

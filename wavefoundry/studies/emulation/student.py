@@ -17,7 +17,7 @@ import numpy as np
 from wavefoundry.core import tree
 from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import path_of
+from wavefoundry.core.expect import expect, flag_of, path_of
 from wavefoundry.core.pieces import Piece, at_once, even_length
 from wavefoundry.core.verdict import Doubt
 from wavefoundry.models import EmulatorSpec
@@ -25,7 +25,8 @@ from wavefoundry.models.emulator import Emulator, rollout
 from wavefoundry.models.windowed import Windowed
 from wavefoundry.problems.grid import Grid, Grid1D, require_frames
 from wavefoundry.problems.potentials import values_of
-from wavefoundry.problems.schrodinger import Laplacian, Solver, solve
+from wavefoundry.problems.schrodinger import solve
+from wavefoundry.problems.splitting import Laplacian, Solver
 from wavefoundry.problems.wavepackets import state_of
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.emulation.batches import check_window
@@ -119,8 +120,12 @@ class Student(Shown):
         Raises:
             InputError: shapes that do not fit, values that are not finite, momenta the grid cannot carry.
         """
-        grid = grid or self.grid
-        states, fields, single = self._inputs(psi0, potential, frames, grid)
+        grid = self.grid if grid is None else grid
+        expect(grid, Grid, "grid", where="rollout", fix="wf.Grid1D(100.0, 1024), for example")
+        if renormalise is not None:
+            flag_of(renormalise, "renormalise", where="rollout")
+        states, fields, single = self._inputs(psi0, potential, grid)
+        frames = require_frames(len(states), frames, grid, "rollout")
         for doubt in self.doubts(states, fields, grid):
             warnings.warn(f"{self.model.kind} student: {doubt.why}", stacklevel=2)
         first = self._first_frames(states, fields, frames, grid)
@@ -146,14 +151,11 @@ class Student(Shown):
         found = solve(states, fields, self.history - 1, grid=grid, dt=self.frame_step, solver=solver)
         return found.frames.astype(dtype)
 
-    def _inputs(self, psi0: Any, potential: Any, frames: int, grid: Grid) -> tuple[np.ndarray, np.ndarray, bool]:
+    def _inputs(self, psi0: Any, potential: Any, grid: Grid) -> tuple[np.ndarray, np.ndarray, bool]:
+        where = "rollout"
         states, fields = state_of(psi0, grid), values_of(potential, grid)
         single = states.ndim == len(grid.shape)
         states = states[None] if single else states
-        where = "rollout"
-        if not isinstance(frames, int | np.integer) or frames < 1:
-            raise InputError(f"{frames!r} frames cannot be predicted", where=where, why="at least 1")
-        require_frames(len(states), frames, grid, where)
         if len(grid.shape) not in EMULATORS[self.model.kind].axes:
             able = next(name for name, one in EMULATORS.items() if len(grid.shape) in one.axes)
             raise InputError(f"{self.model.kind} students live on a line", where=where, fix=f"a {able} student")
@@ -185,8 +187,9 @@ class Student(Shown):
         """Write weights and description into a folder (safetensors and JSON, checksummed)."""
         from wavefoundry.artifacts.bundles import write_bundle
 
-        write_bundle(Path(path), *pack(self))
-        return Path(path)
+        folder = path_of(path, "save")
+        write_bundle(folder, *pack(self))
+        return folder
 
 
 def dtype_of(emulator: Emulator) -> Any:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from wavefoundry.artifacts.spec_emulation import EmulationSpec
 from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.problems.landscapes import Item
-from wavefoundry.problems.schrodinger import kinetic, least_substeps
+from wavefoundry.problems.splitting import kinetic, least_substeps
 from wavefoundry.studies.emulation.ablation import Job, jobs_of
 from wavefoundry.studies.emulation.curriculum import Curriculum
 from wavefoundry.studies.emulation.distill import Plan

@@ -9,16 +9,18 @@ from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
+from wavefoundry.artifacts.spec_emulation import StudentTable, TrainingTable
+from wavefoundry.artifacts.spec_errors import checked
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import expect
+from wavefoundry.core.expect import count_of, expect, list_of, number_of, one_of
 from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.words import near
 from wavefoundry.models import EmulatorSpec, as_emulator
-from wavefoundry.problems.grid import Grid
+from wavefoundry.problems.grid import Grid, require_frames
 from wavefoundry.problems.landscapes import Item, suite
 from wavefoundry.reports import cards, shown
 from wavefoundry.studies.emulation import ablation, diagnostics, evaluation
-from wavefoundry.studies.emulation.curriculum import Curriculum, Trajectories
+from wavefoundry.studies.emulation.curriculum import Curriculum, Trajectories, runs_of
 from wavefoundry.studies.emulation.distill import Plan, Start, distill_on, plan_of
 from wavefoundry.studies.emulation.student import Student, load_student
 from wavefoundry.studies.emulation.truth import Reference, goals_of, reference, sharpen
@@ -69,19 +71,14 @@ def _frames(curriculum: Curriculum | Trajectories, cache_dir: Any, context: Cont
 
 def _plan(model: EmulatorSpec, runs: int, settings: Mapping[str, Any], where: str) -> Plan:
     known = tuple(DistillSettings.__annotations__)
-    for name, value in settings.items():
+    for name in settings:
         if name not in known:
             fix = near(name, known)
             raise InputError(f"unknown setting {name}", where=where, why=f"known: {', '.join(known)}", fix=fix)
-        least = 0 if name in ("polish", "seed") else 1
-        if name in ("steps", "batch", "polish", "seed") and not (isinstance(value, int) and value >= least):
-            raise InputError(f"{name} = {value!r} is not possible", where=where, why="a whole number")
-        if name == "learning_rate" and not (isinstance(value, int | float) and 0 < value <= 10):
-            raise InputError(f"{name} = {value!r} is not possible", where=where, why="a number from 0 to 10")
-        if name == "recipe" and value not in ("desk", "paper"):
-            fix = near(str(value), ("desk", "paper"))
-            raise InputError(f"recipe = {value!r} is not possible", where=where, why='"desk" or "paper"', fix=fix)
-    return plan_of(model.kind, runs=runs, **settings)
+    own = {name: value for name, value in settings.items() if name != "recipe"}
+    student = checked(StudentTable, where, {"kind": model.kind, **own})
+    training = checked(TrainingTable, where, {name: value for name, value in settings.items() if name not in own})
+    return plan_of(model.kind, runs=runs, recipe=training.recipe, **{name: getattr(student, name) for name in own})
 
 
 def distill(
@@ -115,7 +112,8 @@ def distill(
     """
     from wavefoundry.reports.live import view
 
-    model = as_emulator(model or EmulatorSpec("unitary")) if start is None else _started(start, curriculum, model)
+    given = EmulatorSpec("unitary") if model is None else model
+    model = as_emulator(given) if start is None else _started(start, curriculum, model)
     with view(quiet=not progress) as show:
         context = Context(lambda event: (show(event), on_event(event) if on_event else None)[0])
         plan = _plan(model, len(_runs(curriculum)), settings, "wf.distill")  # before anything expensive
@@ -171,8 +169,12 @@ def evaluate(
     """
     _check_student(student, "wf.evaluate")
     if truth is None:
-        items = list(cases) if cases is not None else suite(student.grid)
+        items = suite(student.grid) if cases is None else runs_of(cases, "wf.evaluate: cases")
+        if not number_of(tolerance, "tolerance", where="wf.evaluate") > 0:
+            raise InputError(f"tolerance = {tolerance} is not possible", where="wf.evaluate", why="it is positive")
+        frames = require_frames(len(items), frames, student.grid, "wf.evaluate")
         truth = reference(items, student.grid, frames, student.frame_step, tolerance=tolerance)
+    expect(truth, Reference, "reference", where="wf.evaluate: truth", fix="studies.emulation.truth.reference(...)")
     records, curves, _ = evaluation.evaluate(student, truth)
     sharper = sharpen(truth, goals_of([records]))
     if sharper is not truth:
@@ -218,18 +220,17 @@ def ablate(
     from wavefoundry.problems.landscapes import CLASSES
     from wavefoundry.reports.live import view
 
-    model = as_emulator(model or EmulatorSpec("unitary"))
-    for name in processes or ():
-        if name not in CLASSES:
-            raise InputError(f"there is no process {name!r}", where="wf.ablate", why=f"known: {', '.join(CLASSES)}")
-    if seeds < 1:
-        raise InputError(f"seeds = {seeds} is not possible", where="wf.ablate", why="at least 1")
+    model = as_emulator(EmulatorSpec("unitary") if model is None else model)
+    for name in () if processes is None else list_of(processes, str, "process", where="wf.ablate: processes"):
+        one_of(name, CLASSES, f"there is no process {name!r}", where="wf.ablate")
+    seeds = count_of(seeds, "number of seeds", where="wf.ablate", least=1)
     with view(quiet=not progress) as show:
         context = Context(show)
-        plan = _plan(model, len(_runs(curriculum)), settings, "wf.ablate")
+        plan, grid = _plan(model, len(_runs(curriculum)), settings, "wf.ablate"), curriculum.grid
+        items = suite(grid) if cases is None else runs_of(cases, "wf.ablate: cases")
+        frames = require_frames(len(items), frames, grid, "wf.ablate")
         jobs = ablation.jobs_of(_runs(curriculum), seeds, processes)  # before anything expensive
         data = _frames(curriculum, None, context)
-        items = list(cases) if cases is not None else suite(data.grid)
         truth = reference(items, data.grid, frames, data.frame_step, paper=False)
         done: list[dict[str, Any]] = []
         for index, job in enumerate(jobs):

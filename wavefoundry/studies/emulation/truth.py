@@ -19,7 +19,8 @@ from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.pieces import Piece, at_once
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import Item
-from wavefoundry.problems.schrodinger import Solver, kinetic, least_substeps, solve
+from wavefoundry.problems.schrodinger import solve
+from wavefoundry.problems.splitting import Solver, kinetic, least_substeps
 
 LEAD = 3
 """Frames that a four-frame student is given; the reference is that much longer than the roll-out."""
