@@ -14,6 +14,7 @@ from jaxtyping import Array
 
 from wavefoundry import api_molecules, api_tickets
 from wavefoundry.api import Diagram, Pretrained, load, measured_base
+from wavefoundry.api_checks import check_system
 from wavefoundry.api_molecules import MoleculeMap
 from wavefoundry.api_tickets import Tickets
 from wavefoundry.artifacts import spec as study_file
@@ -95,6 +96,7 @@ def from_netket_state(state: Any, system: LatticeSystem) -> Pretrained:
         InputError: no state of NetKet, or one of another Hilbert space.
     """
     wavefunction = wavefunction_of(state)
+    check_system(system, "wf.from_netket_state: system")
     if state.hilbert != system.hilbert:
         raise InputError(
             f"the state lives on {state.hilbert}, the Hamiltonian on {system.hilbert}",
