@@ -22,6 +22,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from wavefoundry.core.devices import mapped
 from wavefoundry.core.types import Connected, Local, Psi, System
 
+MOST = 256
+"""Samples that are looked at together."""
 MOVES_BYTES = 2**28
 """Memory for the moves of all neighbours of the samples that are looked at together."""
 
@@ -51,6 +53,14 @@ def move(system: System, key: PRNGKeyArray, x: Array) -> Array:
     return jnp.where(cumulated[-1] > 0, connected.x[jnp.minimum(slot, len(cumulated) - 1)], x)
 
 
+def leaving(system: System, x: Array, connected: Connected) -> Float[Array, " K"]:
+    """What the moves of every connected configuration add up to: sum_y' |H_yy'|."""
+    known = getattr(system, "outgoing", None)
+    if known is not None:
+        return known(system.couplings, x)
+    return jax.vmap(lambda y: jnp.sum(sizes(system, system.connected(y))))(connected.x)
+
+
 def density(system: System, x: Array, log_there: Float[Array, " K"], stay: Any) -> tuple[Array, Connected]:
     """q(x) / |psi(x)|^2 without its first part, in other words what neighbours bring: (1 - stay) sum ... / |psi(x)|^2.
 
@@ -63,19 +73,19 @@ def density(system: System, x: Array, log_there: Float[Array, " K"], stay: Any) 
         That density, in units of the common factor squared, and the connected configurations.
     """
     connected = system.connected(x)
-    size = sizes(system, connected)
-    # what the moves of a neighbour add up to
-    out = jax.vmap(lambda y: jnp.sum(sizes(system, system.connected(y))))(connected.x)
+    size, out = sizes(system, connected), leaving(system, x, connected)
     share = jnp.where(size > 0, size / jnp.where(out > 0, out, 1.0), 0.0)
     return (1 - stay) * jnp.sum(jnp.where(size > 0, jnp.exp(2 * log_there), 0.0) * share), connected
 
 
-def together(local: Local) -> int:
-    """How many samples memory allows to look at together: the moves of their neighbours grow as sites squared.
+def together(system: System, local: Local) -> int:
+    """How many samples memory allows to look at together: listed moves of their neighbours grow as sites squared.
 
     Args:
-        local: of all samples, leading axis S.
+        system: says whether they are listed. local: of all samples, leading axis S.
     """
+    if getattr(system, "outgoing", None) is not None:
+        return MOST
     samples, moves, terms = local.mels.shape
     return max(1, min(samples, MOVES_BYTES // max(1, moves * moves * terms * local.mels.dtype.itemsize)))
 
@@ -103,4 +113,4 @@ def image(system: System, head: Callable[[Array], Psi], x: Array, local: Local, 
 
 def images(system: System, head: Callable[[Array], Psi], xs: Array, local: Local, stay: Any) -> Image:
     """The images of many samples, leading axis S: see ``image``."""
-    return mapped(lambda a: image(system, head, a[0], a[1], stay), (xs, local), min(256, together(local)))
+    return mapped(lambda a: image(system, head, a[0], a[1], stay), (xs, local), min(MOST, together(system, local)))

@@ -16,7 +16,7 @@ import netket as nk
 import numpy as np
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import count_of, edges_of, expect, flag_of, number_of, plain_of
+from wavefoundry.core.expect import edges_of, expect, flag_of, number_of, plain_of
 from wavefoundry.core.hamiltonians import (
     MODELS,
     Local,
@@ -32,8 +32,16 @@ from wavefoundry.core.hamiltonians import (
 from wavefoundry.core.lattices import LATTICES, plain
 from wavefoundry.core.words import near
 from wavefoundry.problems.gauge import regular_rule
-from wavefoundry.problems.lattice_checks import check_couplings, check_operators, check_terms, sector_states
+from wavefoundry.problems.lattice_checks import (
+    check_couplings,
+    check_operators,
+    check_terms,
+    pairs_of,
+    rule_of,
+    sector_states,
+)
 from wavefoundry.problems.moves import Moves, moves_of
+from wavefoundry.problems.outgoing import outgoing_of
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import Strings, strings_of
 
@@ -105,22 +113,24 @@ def from_netket(
     shape = (hilbert.size,) if extent is None else edges_of(extent, "from_netket: extent")
     if int(np.prod(shape)) != hilbert.size:
         raise InputError(f"extent {shape} does not hold {hilbert.size} sites", where="from_netket: extent")
-    near_by = LATTICES[plain(shape)].bonds(shape, periodic) if bonds is None else _pairs_of(bonds, hilbert.size)
+    near_by = LATTICES[plain(shape)].bonds(shape, periodic) if bonds is None else pairs_of(bonds, hilbert.size)
     # without a constraint single spins are flipped
     moves = Moves(None, None)
     if hilbert.constrained:
         moves = moves_of(operators, _neighbour_pairs(near_by, hilbert.size))
+    slots = tuple(_off_diagonal_slots(operator) for operator in operators)
     return LatticeSystem(
         couplings=jnp.array([float(couplings[name]) for name in terms]),
         operators=operators,
-        sublattice=None if marshall is None else jnp.asarray(_rule_of(marshall, hilbert.size)),
+        sublattice=None if marshall is None else jnp.asarray(rule_of(marshall, hilbert.size)),
         pairs=None if moves.pairs is None else jnp.asarray(moves.pairs),
         flip_all=jnp.array(_flip_all_probability(hilbert)),
         names=tuple(terms),
         extent=shape,
         periodic=periodic,
         model=model,
-        slots=tuple(_off_diagonal_slots(operator) for operator in operators),
+        slots=slots,
+        outgoing=outgoing_of(operators, slots),
         groups=None if moves.groups is None else jnp.asarray(moves.groups),
     )
 
@@ -158,29 +168,6 @@ def _as_jax(name: str, operator: Any) -> Any:
             fix="use nk.operator.PauliStringsJax, IsingJax, or an operator with to_jax_operator()",
         )
     return operator
-
-
-def _pairs_of(bonds: Any, sites: int) -> list[tuple[int, int]]:
-    """Pairs of different sites."""
-    where, pairs = "from_netket: bonds", plain_of(bonds)
-    expect(pairs, (list, tuple), "list of pairs", where=where, fix="[(0, 1), (1, 2)], for example")
-    found = []
-    for pair in pairs:
-        expect(pair, (list, tuple), "pair of sites", where=where, fix="(0, 1), for example")
-        ends = [count_of(end, "site", where=where, most=sites - 1) for end in pair]
-        if len(set(ends)) != 2 or len(ends) != 2:
-            raise InputError(f"{pair!r:.60} is no pair of sites", where=where, why="two different ones")
-        found.append((ends[0], ends[1]))
-    return found
-
-
-def _rule_of(marshall: Any, sites: int) -> np.ndarray:
-    """The sites of a sign rule, one flag for each."""
-    where, flags = "from_netket: marshall", plain_of(marshall)
-    expect(flags, (list, tuple), "list of flags", where=where, fix="[True, False, ...], one for each site, or None")
-    if len(flags) != sites:
-        raise InputError(f"a sign rule for {len(flags)} of {sites} sites", where=where, why="one flag for each site")
-    return np.array([flag_of(flag, "a flag", where=where) for flag in flags])
 
 
 def _neighbour_pairs(bonds: Sequence[tuple[int, int]], sites: int) -> np.ndarray:

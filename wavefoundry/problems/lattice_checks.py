@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import plain_of
+from wavefoundry.core.expect import count_of, expect, flag_of, plain_of
 from wavefoundry.core.values import number
 from wavefoundry.problems.strings import Strings, count_states, leaving, strings_of
 
@@ -230,3 +230,26 @@ def sector_states(hilbert: Any, limit: int = _LISTED) -> np.ndarray:
             fix="give the space a random_state that fulfils it",
         )
     return states
+
+
+def pairs_of(bonds: Any, sites: int) -> list[tuple[int, int]]:
+    """Pairs of different sites."""
+    where, pairs = "from_netket: bonds", plain_of(bonds)
+    expect(pairs, (list, tuple), "list of pairs", where=where, fix="[(0, 1), (1, 2)], for example")
+    found = []
+    for pair in pairs:
+        expect(pair, (list, tuple), "pair of sites", where=where, fix="(0, 1), for example")
+        ends = [count_of(end, "site", where=where, most=sites - 1) for end in pair]
+        if len(set(ends)) != 2 or len(ends) != 2:
+            raise InputError(f"{pair!r:.60} is no pair of sites", where=where, why="two different ones")
+        found.append((ends[0], ends[1]))
+    return found
+
+
+def rule_of(marshall: Any, sites: int) -> np.ndarray:
+    """The sites of a sign rule, one flag for each."""
+    where, flags = "from_netket: marshall", plain_of(marshall)
+    expect(flags, (list, tuple), "list of flags", where=where, fix="[True, False, ...], one for each site, or None")
+    if len(flags) != sites:
+        raise InputError(f"a sign rule for {len(flags)} of {sites} sites", where=where, why="one flag for each site")
+    return np.array([flag_of(flag, "a flag", where=where) for flag in flags])

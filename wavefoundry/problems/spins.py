@@ -19,6 +19,7 @@ from wavefoundry.core.numerics import map_where
 from wavefoundry.core.types import Connected, Local, Psi, System
 from wavefoundry.core.words import assigned
 from wavefoundry.problems.lattice_checks import check_couplings
+from wavefoundry.problems.outgoing import Outgoing
 from wavefoundry.problems.strings import identity_part
 
 
@@ -40,6 +41,7 @@ class LatticeSystem(System):
     model: str = eqx.field(static=True)
     slots: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # off-diagonal slots of each operator
     groups: Bool[Array, "groups sites"] | None = None  # spins flipped together: half of the moves, all if constrained
+    outgoing: Outgoing | None = None  # what leaves the neighbours, where that need not be listed
     geometry: str = eqx.field(static=True, default="")  # its name in ``core.lattices``; empty: the user's own
     uniform: bool = eqx.field(static=True, default=True)  # whether a coupling is the same on all its places
 
