@@ -191,7 +191,8 @@ def test_curricula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.integration
-def test_judging_and_teaching():
+def test_judging_and_teaching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
     student = wf.demo_emulator()
     case = wf.case("a", np.zeros(student.grid.n), wf.Packet(30.0, 5.0, 1.0))
     own = wf.Curriculum((wf.case("a", FLAT, PACKET),), frames=8, grid=LINE)
