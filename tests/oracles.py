@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from wavefoundry.problems import exact
+from wavefoundry.problems import exact, ising_chain
 from wavefoundry.problems.wavepackets import Packet
 
 
@@ -23,7 +23,7 @@ def fidelity_susceptibility_ising(n: int, h: float, J: float = 1.0) -> float:
 
     Source: arXiv 1308.5917, eq. 9 (which defines it with the unsquared overlap: half of this value).
     """
-    k, eps = exact._fermions(n, h, J)
+    k, eps = ising_chain._fermions(n, h, J)
     return float(((J * np.sin(k)) ** 2 / eps**4).sum() / 4.0)
 
 

@@ -137,31 +137,14 @@ MOLECULES = {
 }
 
 
-@pytest.mark.parametrize("name", LATTICE)
-def test_lattices(name: str):
-    assert not refusals(LATTICE[name])
+CALLS = LATTICE | MODELS | FILES | WAVES | MOLECULES
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_descriptions_of_networks(name: str):
-    assert not refusals(MODELS[name])
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("name", CALLS)
+def test_calls(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WAVEFOUNDRY_MODELS", str(tmp_path / "models"))
-    assert not refusals(FILES[name])
-
-
-@pytest.mark.parametrize("name", WAVES)
-def test_waves(name: str):
-    assert not refusals(WAVES[name])
-
-
-@pytest.mark.parametrize("name", MOLECULES)
-def test_molecules(name: str):
-    assert not refusals(MOLECULES[name])
+    assert not refusals(CALLS[name])
 
 
 def test_students(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wavefoundry.core.hamiltonians import Place, Values
-from wavefoundry.problems.exact import ising_chain
+from wavefoundry.problems.ising_chain import ising_chain
 
 
 def of_ising(where: Place, values: Values) -> dict[str, float] | None:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import netket as nk
 import numpy as np
@@ -41,7 +40,7 @@ from wavefoundry.problems.lattice_checks import (
     sector_states,
 )
 from wavefoundry.problems.moves import Moves, moves_of
-from wavefoundry.problems.outgoing import outgoing_of
+from wavefoundry.problems.outgoing import off_diagonal, outgoing_of, turned_by_slot
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import Strings, strings_of
 
@@ -53,20 +52,6 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-def _off_diagonal_slots(operator: Any) -> tuple[int, ...]:
-    """Slots of ``get_conn_padded`` that can hold x' != x.
-
-    A Pauli string flips the same sites whatever x is, so its diagonal slots can be told from a few states. Other
-    operators keep every slot.
-    """
-    if not isinstance(operator, nk.operator.PauliStringsJax):
-        return tuple(range(operator.max_conn_size))
-    x = operator.hilbert.random_state(jax.random.key(2), 64, dtype=jnp.int8)
-    xs, _ = operator.get_conn_padded(x)
-    moves = np.any(np.asarray(xs) != np.asarray(x)[:, None, :], axis=(0, 2))
-    return tuple(int(slot) for slot in np.flatnonzero(moves))
 
 
 def from_netket(
@@ -118,7 +103,7 @@ def from_netket(
     moves = Moves(None, None)
     if hilbert.constrained:
         moves = moves_of(operators, _neighbour_pairs(near_by, hilbert.size))
-    slots = tuple(_off_diagonal_slots(operator) for operator in operators)
+    turned = [turned_by_slot(operator) for operator in operators]
     return LatticeSystem(
         couplings=jnp.array([float(couplings[name]) for name in terms]),
         operators=operators,
@@ -129,8 +114,8 @@ def from_netket(
         extent=shape,
         periodic=periodic,
         model=model,
-        slots=slots,
-        outgoing=outgoing_of(operators, slots),
+        slots=tuple(off_diagonal(operator, masks) for operator, masks in zip(operators, turned, strict=True)),
+        outgoing=outgoing_of(operators, turned),
         groups=None if moves.groups is None else jnp.asarray(moves.groups),
     )
 

@@ -44,30 +44,42 @@ class Outgoing(eqx.Module):
         return jnp.maximum(total, size[:-1])  # the way back is always there, whatever rounding makes of the rest
 
 
-def outgoing_of(operators: Sequence[Any], slots: Sequence[Sequence[int]]) -> Outgoing | None:
+def turned_by_slot(operator: Any) -> Bool[np.ndarray, "slots sites"] | None:
+    """The spins that every slot of ``get_conn_padded`` turns; None of an operator that is no sum of Pauli strings.
+
+    A Pauli string flips the same sites whatever x is, so a few states with an element there tell.
+    """
+    if not isinstance(operator, nk.operator.PauliStringsJax):
+        return None
+    x = operator.hilbert.random_state(jax.random.key(2), 64, dtype=jnp.int8)
+    xs, _ = operator.get_conn_padded(x)
+    return np.any(np.asarray(xs) != np.asarray(x)[:, None, :], axis=0)
+
+
+def off_diagonal(operator: Any, turned: Bool[np.ndarray, "slots sites"] | None) -> tuple[int, ...]:
+    """Slots that can hold x' != x: those that turn a spin, and every one where that is not known."""
+    if turned is None:
+        return tuple(range(operator.max_conn_size))
+    return tuple(int(slot) for slot in np.flatnonzero(turned.any(axis=1)))
+
+
+def outgoing_of(operators: Sequence[Any], turned: Sequence[Bool[np.ndarray, "slots sites"] | None]) -> Outgoing | None:
     """That of a Hamiltonian; None where its elements are no sums of few Pauli strings.
 
     Args:
-        operators: of every term. slots: those of ``get_conn_padded`` that hold x' != x, of each.
+        operators: of every term. turned: from ``turned_by_slot``, of each.
     """
     found = []
-    for term, (operator, kept) in enumerate(zip(operators, slots, strict=True)):
-        strings = strings_of(operator) if isinstance(operator, nk.operator.PauliStringsJax) else None
-        if strings is None:
+    for term, (operator, masks) in enumerate(zip(operators, turned, strict=True)):
+        strings = None if masks is None else strings_of(operator)
+        if masks is None or strings is None:
             return None
         groups = {mask.tobytes(): (mask, signs, np.real(weights)) for mask, signs, weights in by_mask(strings)}
-        for mask in _masks(operator, kept):
+        for mask in masks[list(off_diagonal(operator, masks))]:
             if mask.tobytes() not in groups:
                 return None
             found.append((term, *groups[mask.tobytes()]))
     return _arrays(found) if found else None
-
-
-def _masks(operator: Any, kept: Sequence[int]) -> Bool[np.ndarray, "slots sites"]:
-    """The spins that each slot turns, from configurations in which it has an element."""
-    x = operator.hilbert.random_state(jax.random.key(2), 64, dtype=jnp.int8)
-    xs, _ = operator.get_conn_padded(x)
-    return np.any(np.asarray(xs) != np.asarray(x)[:, None, :], axis=0)[list(kept)]
 
 
 def _arrays(found: Sequence[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> Outgoing | None:
