@@ -158,8 +158,8 @@ def test_pre_trainings_refused_by_name(name: str):
     [
         ([0.8], {}, "which coupling"),
         (0.8, {}, "which coupling"),
-        ({"h": "many"}, {}, "not a number"),
-        ({"h": [[1.0], [2.0, 3.0]]}, {}, "not a number"),
+        ({"h": "many"}, {}, "a finite number"),
+        ({"h": [[1.0], [2.0, 3.0]]}, {}, "a finite number"),
         ({"h": [0.5]}, {"evaluate": 4096}, "4096"),
         ({"h": [0.5]}, {"evaluate": [4096]}, "not a table"),
         ({"J": [0.0], "h": [0.0, 1.0], "edge": 0.0}, {}, "vanishes at J = 0, h = 0, edge = 0"),
