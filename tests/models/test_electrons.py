@@ -200,6 +200,18 @@ def test_laplacians_agree_with_the_trace_of_the_hessian(variant):
         np.testing.assert_allclose(result.gradient, exact.gradient, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("variant", ["small", "dense"])
+def test_the_laplacian_of_many_electrons_knows_derivatives_of_pairs_as_sparse(variant):
+    psi = generic(**VARIANTS[variant])
+    system = molecule(["F", "H"], [[0, 0, 0.2], [0, 0.3, 1.7]])
+    x, bound = system.init(jax.random.key(9)), eqx.filter_jit(psi.prepare)(system)
+    assert len(x) >= laplacian.SPARSE
+    sparse, exact = (jax.jit(lambda y, m=m: m(lambda z: psi.amplitude(bound, z)[0], y))(x)
+                     for m in (laplacian.folx, laplacian.vmap))  # fmt: skip
+    assert float(sparse.laplacian) == pytest.approx(float(exact.laplacian), rel=1e-9)
+    np.testing.assert_allclose(sparse.gradient, exact.gradient, rtol=1e-9, atol=1e-11)
+
+
 def test_one_set_of_weights_serves_every_molecule():
     psi = generic()
     chain = lambda n: molecule(["H"] * n, [[1.8 * i, 0, 0] for i in range(n)])  # noqa: E731

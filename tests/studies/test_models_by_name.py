@@ -140,6 +140,12 @@ def test_a_base_for_every_coupling_from_runs(run: tuple[Path, dict[str, Any]]):
     assert [one.pretrain.warm_start for one in spec.of_bases()] == ["a", "b"]
 
 
+def test_a_list_of_one_is_what_it_holds():
+    changes = ['pretrain.warm_start=["a"]', "adapt.sector=[0]", 'adapt.symmetry=["spin-flip"]']
+    spec = study_file.loads(STUDY, overrides=changes)
+    assert spec.pretrain.warm_start == "a" and spec.adapt.sector == 0
+
+
 @pytest.mark.integration
 def test_a_run_whose_start_is_gone_is_loaded(run: tuple[Path, dict[str, Any]], tmp_path: Path):
     """The model a run was started from is in its weights: the run is opened without it."""

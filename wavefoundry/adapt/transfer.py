@@ -89,7 +89,7 @@ class TrainOptions:
     norm: float = 0.2
     clip: float = 5.0
     drift: bool = False
-    chunk: int = 32
+    chunk: int = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Sampling:
     burn_in: int = 40
     moves: int = 10
     drift: bool = False
-    chunk: int = 32
+    chunk: int = 8
 
 
 class Samples(NamedTuple):

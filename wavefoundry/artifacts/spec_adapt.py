@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from wavefoundry.artifacts.spec_tables import PARTS, PROJECTED, SECTOR, Coupling, Points, Table
+from wavefoundry.artifacts.spec_tables import ONLY, PARTS, PROJECTED, SECTOR, Coupling, Points, Table
 
 
 class TargetTable(Table):
@@ -82,7 +82,7 @@ class AdaptTable(Table):
         default="none",
         description=f"from adaptation on, project amplitudes on a sector: a list out of {', '.join(PARTS)}",
     )
-    sector: Annotated[int | str | list[int | str], SECTOR] = Field(
+    sector: Annotated[int | str | list[int | str], SECTOR, ONLY] = Field(
         default="auto",
         description="number of the sector; auto: at every point the lowest there of those in the pre-trained state; a "
         "list: one for every base",

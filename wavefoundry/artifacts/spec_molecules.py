@@ -61,7 +61,7 @@ class MoleculesTrainTable(FamilyTable):
         default="principal",
         description="how molecules lie: on their principal axes, so that orientation does not matter; or as given",
     )
-    chunk: int = Field(default=32, ge=4, le=1_000_000, description="configurations differentiated at a time")
+    chunk: int = Field(default=8, ge=1, le=1_000_000, description="configurations differentiated at a time")
     block: int = Field(default=10, ge=1, le=10_000, description="steps per compiled block; how often numbers appear")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random number of the study")
     warm_start: PathText | None = Field(default=None, description="run directory or saved model to start from")

@@ -44,7 +44,7 @@ class Options(NamedTuple):
     clip: float = 5.0
     drift: bool = False
     target: float = 0.5
-    chunk: int = 32
+    chunk: int = 8
     solver: str = "auto"
 
 

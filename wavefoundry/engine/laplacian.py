@@ -16,6 +16,10 @@ from jaxtyping import Array, Float
 
 Method = Literal["loop", "vmap", "folx", "hessian"]
 Scalar = Callable[[Array], Array]
+PAIR = 6
+"""Coordinates that a function of two particles depends on."""
+SPARSE = 9
+"""Particles from which on it pays to carry derivatives of pairs by their own coordinates alone (measured on a CPU)."""
 
 
 class Derivatives(NamedTuple):
@@ -53,11 +57,12 @@ def hessian(f: Scalar, x: Float[Array, "n 3"]) -> Derivatives:
 
 
 def folx(f: Scalar, x: Float[Array, "n 3"]) -> Derivatives:
-    """Forward Laplacian."""
+    """Forward Laplacian; of ``SPARSE`` particles and more with sparse derivatives of pairs."""
     from folx import ForwardLaplacianOperator
 
     flat = x.reshape(-1)
-    laplacian, gradient = ForwardLaplacianOperator(0)(lambda y: f(y.reshape(x.shape)))(flat)
+    operator = ForwardLaplacianOperator(PAIR if len(x) >= SPARSE else 0)
+    laplacian, gradient = operator(lambda y: f(y.reshape(x.shape)))(flat)
     return Derivatives(gradient.reshape(x.shape), laplacian)
 
 
