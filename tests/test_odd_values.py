@@ -17,7 +17,7 @@ import wavefoundry as wf
 ODD: list[Any] = [
     None, True, "x", "", 3, -1, 0, 2.5, float("nan"), float("inf"), 10**12, 10**400, [], {}, (), [None], ["x"],
     [1.5, "a"], np.array([1.0, 2.0]), np.array(3), np.float32(2), np.int64(3), np.array([]), object(), 1j, b"x",
-    lambda *_: 1, [[1, 2], [3]], {"x": 1}, {1: 2}, range(3), set(), np, "x" * 5000, "a\0b",
+    lambda *_: 1, [[1, 2], [3]], {"x": 1}, {1: 2}, range(3), set(), np, "x" * 5000, "a\0b", "~no-such-user/x",
 ]  # fmt: skip
 PATIENCE = 60
 """Seconds after which a call counts as one that does not come back; all take below one."""

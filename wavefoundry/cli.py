@@ -35,7 +35,7 @@ from wavefoundry.cli_output import (
 from wavefoundry.core import plugins
 from wavefoundry.core.cores import ask_for
 from wavefoundry.core.errors import InputError, Interrupted, WavefoundryError
-from wavefoundry.core.expect import one_of
+from wavefoundry.core.expect import from_home, one_of
 
 if TYPE_CHECKING:
     from wavefoundry.studies.workers import Crew
@@ -199,7 +199,7 @@ def run(  # noqa: PLR0913 - one for each option
     crew = Crew.of(workers, scheduler, slurm or ())
     if dry_run:
         return typer.echo(job_script(crew), nl=False)
-    folder = out or Path(os.path.expanduser(spec.output.dir or Path("runs") / (study.stem or "study")))
+    folder = out or from_home(spec.output.dir or Path("runs") / (study.stem or "study"))
     _execute(spec, Mode(folder, resume, overwrite, json, quiet, crew, hosts, tuple(log_to or ())))
 
 

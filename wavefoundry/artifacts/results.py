@@ -14,6 +14,7 @@ from wavefoundry.artifacts.manifest import check_schema
 from wavefoundry.artifacts.named import MODEL, STUDY, find, is_named
 from wavefoundry.artifacts.seal import is_run_folder, is_sealed, require_intact
 from wavefoundry.core.errors import InputError, IntegrityError
+from wavefoundry.core.expect import from_home
 
 SCHEMA = 1
 """Newest schema of a summary that is read."""
@@ -51,7 +52,7 @@ def model_folder(path: str | os.PathLike[str], name: str = "base") -> Path:
     """
     if is_named(path):
         return find(str(path)) / MODEL
-    folder = Path(path).expanduser()
+    folder = from_home(path)
     if is_handed_on(folder):
         what, fix = f"{folder} is a model that was handed on", f"wavefoundry models import {folder}, then zoo:NAME"
         raise InputError(what, where="load", why="it is checked when it is imported", fix=fix)

@@ -29,7 +29,7 @@ from wavefoundry.artifacts.spec_molecules import PAPER as PAPER_MOLECULES
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
 from wavefoundry.artifacts.spec_tickets import DESK, PUBLISHED, TicketsSpec, preset_for
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import one_of
+from wavefoundry.core.expect import from_home, one_of
 from wavefoundry.core.hamiltonians import check_local, read_local
 from wavefoundry.core.networks import COMMON, NETWORKS
 from wavefoundry.core.reading import read_file
@@ -102,7 +102,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
     for start in given if isinstance(given, list) else [given] if given is not None else []:
         if is_named(start):
             find(start)
-        elif not os.path.exists(os.path.expanduser(start)):
+        elif not os.path.exists(from_home(start)):
             raise InputError(
                 f"{table}.warm_start: no such file or directory: {short(start, 200)}",
                 where=f"{where((table, 'warm_start'))}, key {table}.warm_start",
@@ -131,7 +131,7 @@ def _require_files(spec: EmulationSpec, where: Callable[[tuple], str]) -> None:
     groups = ((("curriculum", "items"), spec.curriculum.items), (("evaluate", "cases"), own))
     for path, case in ((path, case) for path, cases in groups for case in cases):
         for table in case.potential:
-            if table.path is not None and not os.path.isfile(os.path.expanduser(table.path)):
+            if table.path is not None and not os.path.isfile(from_home(table.path)):
                 place = f"{where(path)}, case {short(case.name)}"
                 fix = "a path, seen from the current directory"
                 raise InputError(f"there is no such potential file: {short(table.path, 200)}", where=place, fix=fix)

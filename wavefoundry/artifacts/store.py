@@ -51,6 +51,7 @@ from wavefoundry.artifacts.seal import (
     write_sealed,
 )
 from wavefoundry.core.errors import InputError, IntegrityError, StorageError
+from wavefoundry.core.expect import from_home
 
 KEEP = 2
 """Checkpoints kept of each stream."""
@@ -92,7 +93,7 @@ class RunDirectory:
             LockedError: another process is at work in it.
             StorageError: the file system refused. What was made is removed again.
         """
-        folder = Path(os.path.expanduser(path)).absolute()
+        folder = from_home(path).absolute()
         with files.storage("use", folder):
             check_target(folder, overwrite)
             made = make_folders(folder)
@@ -131,7 +132,7 @@ class RunDirectory:
             LockedError: with ``write``, another process is at work in it.
             StorageError: the file system refused.
         """
-        folder = Path(os.path.expanduser(path)).absolute()
+        folder = from_home(path).absolute()
         with files.storage("open", folder):
             missing = [folder / name for name in (MARKER, SPEC) if not os.path.lexists(folder / name)]
             if missing and is_sealed(folder):

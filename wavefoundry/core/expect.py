@@ -46,6 +46,11 @@ def expect(value: Any, kinds: type | tuple[type, ...], what: str, *, where: str,
         raise InputError(f"{type(value).__name__} is no {what}", where=where, fix=fix)
 
 
+def from_home(path: str | os.PathLike[str]) -> Path:
+    """The path, "~" resolved; "~name" of a user that does not exist stays as it is, and is a folder like any other."""
+    return Path(os.path.expanduser(path))
+
+
 def path_of(value: Any, where: str) -> Path:
     """A path, "~" resolved.
 
@@ -59,7 +64,7 @@ def path_of(value: Any, where: str) -> Path:
     if "\0" in str(text) or any(len(os.fsencode(part)) > LONGEST_NAME for part in Path(str(text)).parts):
         why = f"names have at most {LONGEST_NAME} bytes, none of them zero"
         raise InputError(f"{text!r:.60} is no path", where=where, why=why)
-    return Path(value).expanduser()
+    return from_home(value)
 
 
 def table_of(value: Any, where: str, example: str) -> dict[str, Any]:

@@ -15,11 +15,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import from_home
 
 GROUP = "wavefoundry"
 """Of entry points."""
@@ -109,7 +109,7 @@ def _module(name: str) -> str:
 
 
 def _file(path: str) -> str:
-    source = Path(path).expanduser().resolve()
+    source = from_home(path).resolve()
     version = f"sha256:{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
     name = f"wavefoundry_plugin_{source.stem}"
     if any(getattr(module, "__file__", None) == str(source) for module in list(sys.modules.values())):

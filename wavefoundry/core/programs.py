@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 import jax
 
+from wavefoundry.core.expect import from_home
+
 VARIABLE = "WAVEFOUNDRY_CACHE"
 """Environment variable: a folder for the programs, or "off"."""
 LARGEST = 2**30
@@ -53,7 +55,7 @@ def folder() -> Path | None:
     if wanted.lower() in ("off", "0", "no", "none"):
         return None
     if wanted:
-        return Path(wanted).expanduser()
+        return from_home(wanted)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "wavefoundry" / "jax"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import from_home
 from wavefoundry.core.reading import read_file
 from wavefoundry.problems.grid import Grid1D
 
@@ -26,7 +27,7 @@ def read_potential(path: str | Path, grid: Grid1D) -> np.ndarray:
     Raises:
         InputError: no such file, or one that holds something else.
     """
-    file, where = Path(path).expanduser(), f"potential file {path}"
+    file, where = from_home(path), f"potential file {path}"
     table = _table(file, where)
     if table.dtype.kind not in "fiub":
         raise InputError("the potential does not consist of real numbers", where=where, why=f"type {table.dtype}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 from wavefoundry.artifacts.spec_emulation import CaseTable, EmulationSpec, StudentTable
 from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import from_home
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.windowed import FRAMES
 from wavefoundry.problems.grid import Grid1D
@@ -90,7 +90,7 @@ def check(spec: EmulationSpec) -> None:
                 paths = [table.path for table in case.potential if table.path]
                 where = ", ".join([f"{key}, case {case.name}", *paths])
                 raise InputError(error.what, where=where, why=error.why, fix=error.fix) from None
-    folder = spec.curriculum.cache and Path(spec.curriculum.cache).expanduser()
+    folder = spec.curriculum.cache and from_home(spec.curriculum.cache)
     if folder and folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder", where="curriculum.cache", fix="a folder, which may be a new one")
     curriculum = curriculum_of(spec)
