@@ -143,10 +143,10 @@ def test_a_hard_target_is_climbed_after_with_all_weights(base: wf.Pretrained):
     assert point["relative_error"] < 1e-4 and point["method"] == "full"
 
 
-def ladder_of(base: wf.Pretrained, **settings: Any) -> LadderAdaptation:
+def ladder_of(base: wf.Pretrained, points: list[dict[str, float]] | None = None, **settings: Any) -> LadderAdaptation:
     adapt = AdaptTable(**{"method": "auto", "points": {"h": 2.0}, "full_steps": 10, **settings})
     mapper = make_mapper(base.base, adapt, EvaluateTable(), base.settings, 64)
-    return LadderAdaptation(mapper, [{"h": 2.0}])
+    return LadderAdaptation(mapper, points or [{"h": 2.0}])
 
 
 def rung(energy: float, v: float, error: float = 0.01, **more: Any) -> Output:
@@ -182,6 +182,16 @@ def test_the_best_is_kept_never_a_later_but_worse_one(base: wf.Pretrained):
 
 def ladder_default() -> TargetTable:
     return AdaptTable(method="auto", points={"h": 1.0}).target
+
+
+def test_points_to_come_are_expected_to_climb_as_far_as_those_that_ended(base: wf.Pretrained):
+    ladder = ladder_of(base, [{"h": 2.0}, {"h": 3.0}], target={"v_score": 1e-6}, most_steps=10, rungs=["head", "full"])
+    assert [task.ahead for task in ladder.tasks({})] == [0.0, 0.0], "no climb has ended"
+    done = {"rung/0/head": rung(-10.0, 1e-1), "rung/0/full": rung(-10.5, 1e-2), "point/0": rung(-10.5, 1e-2)}
+    head, full, point, waiting = ladder.tasks(done)
+    assert (head.name, point.name, waiting.name) == ("rung/0/head", "point/0", "rung/1/head")
+    assert full.name in done and full.share > 0
+    assert head.ahead == full.ahead == 0.0 and waiting.ahead == pytest.approx(full.share)
 
 
 def test_a_target_needs_all_that_it_names():

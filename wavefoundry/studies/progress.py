@@ -261,7 +261,8 @@ class Clock:
         """
         now = METER.now()
         self._begin, self._compiled, self._current = now.wall_seconds, now.compile_seconds, task.share
-        self._later = sum(other.share for other in waiting if other.name != task.name)
+        others = sum(other.share + other.ahead for other in waiting if other.name != task.name)
+        self._later = others + task.ahead
 
     def _elapsed(self) -> float:
         now = METER.now()

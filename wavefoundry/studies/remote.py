@@ -77,7 +77,7 @@ def execute_by_workers(study: Plan, context: Context, client: Any, text: str) ->
             jobs.submit(task.name, _perform, text, task.name, inputs, context.restore(task.name))
         for name, result in jobs.ended():
             shares += next(task.share for task in waiting if task.name == name)
-            others = sum(task.share for task in waiting if task.name not in {*done, name})
+            others = sum(task.share + task.ahead for task in waiting if task.name not in {*done, name})
             _take_back(name, result, done, context, pace.left(shares, others))
         if not jobs.running:
             context.stop_if_asked()

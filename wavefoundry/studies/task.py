@@ -17,12 +17,14 @@ class Task(NamedTuple):
 
     name: ``"pretrain"``, ``"point/3"``; random keys follow from it alone, so that the order of tasks does not matter.
     needs: names of the tasks whose outputs it reads, which come before it in the list of tasks.
-    share: of the expected work, in units of your choice.
+    share: of the expected work, in units of your choice. ahead: the same of tasks that will probably follow from what
+    this one gives, and are not listed yet.
     """
 
     name: str
     needs: tuple[str, ...] = ()
     share: float = 1.0
+    ahead: float = 0.0
 
 
 class Output(NamedTuple):

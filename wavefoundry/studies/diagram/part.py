@@ -77,7 +77,7 @@ class Part:
     def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
         """The tasks of the plan, or those that some points need."""
         return [
-            Task(self.outer(task.name), tuple(map(self.outer, task.needs)), task.share)
+            task._replace(name=self.outer(task.name), needs=tuple(map(self.outer, task.needs)))
             for task in self.plan.tasks(self.own(done), only)
         ]
 

@@ -222,7 +222,7 @@ class InSectors(Adapted):
             mine = [i for i in (range(len(self.points)) if only is None else only) if number in self.orders[i]]
             for task in part.tasks(self._own(number, done), mine):
                 needs = (*(self._outer(name, number) for name in task.needs), *self._rivals(task.name, number, done))
-                found.append(Task(self._outer(task.name, number), needs, task.share))
+                found.append(task._replace(name=self._outer(task.name, number), needs=needs))
         return found
 
     def _rivals(self, name: str, number: int, done: Outputs) -> list[str]:
