@@ -10,7 +10,7 @@ as it is by default; KFAC is then left out.
   curvature: kfac-jax knows no other kind for them. Needs ``pip install kfac-jax``.
 * DeepQMC as installed: its default network, pre-training and optimiser, with its forward Laplacian and as many walkers
   as ours. It needs an environment of its own, named by its command: ``--deepqmc ENV/bin/deepqmc``. DeepQMC 1.2 wants
-  ``pip install deepqmc folx jax==0.4.35 kfac-jax==0.0.6 hydra-core==1.3.2``.
+  ``pip install deepqmc folx jax==0.4.35 kfac-jax==0.0.6 hydra-core==1.3.2 dm-haiku==0.0.13``.
 
 A side that is not installed is left out. Hartree-Fock pre-training and compilation are not counted on any side. The
 goal is reached when the mean of the last 50 steps is, by more than its standard error, so that noise alone does not
