@@ -56,15 +56,9 @@ class Case(NamedTuple):
     energy: float
 
     @property
-    def coordinates(self) -> str:
-        """Positions as DeepQMC reads them."""
-        rows = [atom.split()[1:] for atom in self.atoms.split(";")]
-        return "[" + ",".join("[" + ",".join(str(float(x)) for x in row) + "]" for row in rows) + "]"
-
-    @property
-    def charges(self) -> str:
-        """Nuclear charges as DeepQMC reads them."""
-        return str([float(z) for z in Molecule.from_atoms(self.atoms).charges]).replace(" ", "")
+    def molecule(self) -> Molecule:
+        """As ours."""
+        return Molecule.from_atoms(self.atoms)
 
 
 CASES = {
@@ -100,7 +94,7 @@ def prepare(arguments: argparse.Namespace, seed: int) -> Start:
     )
     params, static = eqx.partition(wavefunction, eqx.is_array)
     options = transfer.TrainOptions(walkers=arguments.walkers)
-    (family,) = transfer.stack([transfer.prepare(Molecule.from_atoms(CASES[arguments.molecule].atoms))]).families
+    (family,) = transfer.stack([transfer.prepare(CASES[arguments.molecule].molecule)]).families
     process = transfer.pretraining(static, options)
     run = process.init(jax.random.key(seed + 1), params, (family,), options.walkers)
     rates = 3e-3 * (1 - jnp.arange(arguments.hf_steps) / arguments.hf_steps)
@@ -231,14 +225,19 @@ def _step(optimiser: Any, weights: Any, opt: Any, key: Any, batch: Any) -> tuple
     return found[0], found[1], found[-1]
 
 
+def _listed(values: Any) -> str:
+    """Numbers as DeepQMC's command line reads them."""
+    return json.dumps(np.asarray(values, float).tolist(), separators=(",", ":"))
+
+
 def deepqmc(arguments: argparse.Namespace, seed: int) -> Course:
     """DeepQMC by its own command; its metric logger, ours, writes down energy and CPU time of each step."""
-    here, case = Path(__file__).resolve().parent, CASES[arguments.molecule]
+    here, molecule = Path(__file__).resolve().parent, CASES[arguments.molecule].molecule
     with tempfile.TemporaryDirectory() as folder:
         clock_file = Path(folder) / "clock.jsonl"
         words = [
             arguments.deepqmc, "hamil=qc_forward_laplacian", "hamil/mol=LiH", "hamil.mol.unit=bohr",
-            f"hamil.mol.coords={case.coordinates}", f"hamil.mol.charges={case.charges}",
+            f"hamil.mol.coords={_listed(molecule.positions)}", f"hamil.mol.charges={_listed(molecule.charges)}",
             f"task.electron_batch_size={arguments.walkers}",
             f"task.steps={arguments.deepqmc_steps}", f"task.seed={seed}", f"task.workdir={folder}/work",
             f"hydra.run.dir={folder}/work", "~task.metric_logger_constructor.max_queue",

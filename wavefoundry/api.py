@@ -22,7 +22,7 @@ from wavefoundry.api_settings import (
     shows,
 )
 from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
-from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
+from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable, one_for_each
 from wavefoundry.artifacts.spec_diagram import APART
 from wavefoundry.artifacts.spec_errors import checked
 from wavefoundry.artifacts.spec_molecules import MoleculesAdaptTable
@@ -218,7 +218,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     fields = {"method": "head" if method is None else method, "points": values_of(points), **settings}
     table = checked(AdaptTable, "wf.map", fields)
     check_climbing(table, "wf.map")
-    if (why := table.sectors_for(len(bases))) is not None:
+    if (why := one_for_each(table.sector, len(bases))) is not None:
         raise InputError("there must be a sector for every base", where="wf.map: sector", why=why)
     if how and table.method not in ("full", "auto"):
         why = f"method {table.method} does not train all weights"

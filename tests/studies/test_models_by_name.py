@@ -142,8 +142,11 @@ def test_a_base_for_every_coupling_from_runs(run: tuple[Path, dict[str, Any]]):
 
 def test_a_list_of_one_is_what_it_holds():
     changes = ['pretrain.warm_start=["a"]', "adapt.sector=[0]", 'adapt.symmetry=["spin-flip"]']
-    spec = study_file.loads(STUDY, overrides=changes)
-    assert spec.pretrain.warm_start == "a" and spec.adapt.sector == 0
+    (one,) = study_file.loads(STUDY, overrides=changes).of_bases()
+    assert one.pretrain.warm_start == "a" and one.adapt.sector == 0
+    apart = ["pretrain.at={ h = [0.9, 1.1] }", "pretrain.together=false"]
+    with pytest.raises(InputError, match="warm_start names 1 models"):
+        study_file.loads(STUDY, overrides=[*changes, *apart])
 
 
 @pytest.mark.integration

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from wavefoundry.artifacts.spec_tables import ONLY, PARTS, PROJECTED, SECTOR, Coupling, Points, Table
+from wavefoundry.artifacts.spec_tables import PARTS, PROJECTED, SECTOR, Coupling, Points, Table
 
 
 class TargetTable(Table):
@@ -27,6 +27,13 @@ class TargetTable(Table):
 Rung = Literal["zero-shot", "head", "blocks", "full"]
 RUNGS: tuple[Rung, ...] = ("zero-shot", "head", "blocks", "full")
 """Of method auto, in the order in which they are climbed."""
+
+
+def one_for_each(given: Any, bases: int) -> str | None:
+    """What is wrong with the length of a list that has one entry for each base; None where nothing, or no list, is."""
+    if not isinstance(given, list) or len(given) == bases:
+        return None
+    return f"there {'is one base' if bases == 1 else f'are {bases} bases'}"
 
 
 class AdaptTable(Table):
@@ -82,7 +89,7 @@ class AdaptTable(Table):
         default="none",
         description=f"from adaptation on, project amplitudes on a sector: a list out of {', '.join(PARTS)}",
     )
-    sector: Annotated[int | str | list[int | str], SECTOR, ONLY] = Field(
+    sector: Annotated[int | str | list[int | str], SECTOR] = Field(
         default="auto",
         description="number of the sector; auto: at every point the lowest there of those in the pre-trained state; a "
         "list: one for every base",
@@ -91,12 +98,6 @@ class AdaptTable(Table):
     def of_base(self, index: int) -> AdaptTable:
         """The table of one of several bases."""
         return self.model_copy(update={"sector": self.sector[index]}) if isinstance(self.sector, list) else self
-
-    def sectors_for(self, bases: int) -> str | None:
-        """What is wrong with the number of sectors, or None."""
-        if not isinstance(self.sector, list) or len(self.sector) == bases > 1:
-            return None
-        return f"there {'is one base' if bases == 1 else f'are {bases} bases'}"
 
 
 RivalKind = Literal["scratch", "warm-chain", "random-backbone", "deep", "foundation", "foundation-head"]

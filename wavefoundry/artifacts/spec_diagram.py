@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
+from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable, one_for_each
 from wavefoundry.artifacts.spec_checks import problems, rivals
 from wavefoundry.artifacts.spec_kinds import of_kind
 from wavefoundry.artifacts.spec_networks import WavefunctionTable
@@ -67,11 +67,15 @@ class DiagramSpec(Table):
         )
 
     def of_bases(self) -> list[DiagramSpec]:
-        """One study for every base: this one alone, unless its pre-trainings are separate; seeds are far apart."""
-        if self.one_base:
-            return [self]
+        """One study for every base, with its entries of lists; this one alone, unless its pre-trainings are separate.
+
+        Seeds are far apart.
+        """
         found = []
         start = self.pretrain.warm_start
+        if self.one_base:
+            table = self.pretrain.model_copy(update={"warm_start": start[0] if isinstance(start, list) else start})
+            return [self.model_copy(update={"pretrain": table, "adapt": self.adapt.of_base(0)})]
         for index, at in enumerate(self.at_list()):
             seed = (self.pretrain.seed + APART * index) % 2**32
             own = start[index] if isinstance(start, list) else start
@@ -97,12 +101,10 @@ class DiagramSpec(Table):
         """What warm starts and trainings of no steps ask for."""
         start, steps, key = self.pretrain.warm_start, self.pretrain.steps, ("pretrain", "warm_start")
         bases = 1 if self.one_base else len(self.at_list())
-        if isinstance(start, list) and (len(start) != bases or self.one_base):
-            why = f"there {'is one base' if bases == 1 else f'are {bases} bases'}"
-            yield Problem(
-                key, f"warm_start names {len(start)} models", why, "one path, or a list with one for each base"
-            )
-        if (why := self.adapt.sectors_for(bases)) is not None:
+        if (why := one_for_each(start, bases)) is not None:
+            what = f"warm_start names {len(start)} models"  # type: ignore[arg-type]
+            yield Problem(key, what, why, "one path, or a list with one for each base")
+        if (why := one_for_each(self.adapt.sector, bases)) is not None:
             what = f"sector names {len(self.adapt.sector)} sectors"  # type: ignore[arg-type]
             yield Problem(("adapt", "sector"), what, why, "one number, or a list with one for each base")
         if steps == 0 and start is None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -96,12 +95,6 @@ def _sector(value: Any) -> bool:
     return bool(each) and all(one == "auto" or (type(one) is int and one >= 0) for one in each)
 
 
-def _only(value: Any) -> Any:
-    """The one entry of a list of one, as where there is one base."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-ONLY = AfterValidator(_only)
 SECTOR = _one_of("'auto', a whole number >= 0, or a list of these", ["auto"], _sector)
 _MARSHALL = _one_of("'auto', true or false", ["auto", True, False], lambda value: False)
 _EXACT = _one_of("'auto' or false", ["auto", False], lambda value: False)
@@ -310,7 +303,7 @@ class PretrainTable(Table):
         default=10, ge=1, le=10_000, description="steps per compiled block; also how often numbers appear"
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of every random number of the study")
-    warm_start: Annotated[PathText | list[PathText] | None, ONLY] = Field(
+    warm_start: PathText | list[PathText] | None = Field(
         default=None,
         description="model to start from: a run directory, a saved model, or zoo:NAME; a list: one for every base",
     )

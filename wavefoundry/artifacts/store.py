@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from wavefoundry.artifacts import files
-from wavefoundry.artifacts.bundles import Arrays, nonfinite, read_bundle, write_bundle
+from wavefoundry.artifacts.bundles import Arrays, read_bundle, write_bundle
+from wavefoundry.artifacts.checkpoints import checkpoint, read_checkpoint, steps, streams
 from wavefoundry.artifacts.layout import (
     ARTIFACTS,
     CHECKPOINTS,
@@ -41,7 +41,7 @@ from wavefoundry.artifacts.layout import (
 from wavefoundry.artifacts.lock import LOCK, Lock
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.manifest import MANIFEST
-from wavefoundry.artifacts.outputs import NAME, names_in, read_outputs
+from wavefoundry.artifacts.outputs import NAME, read_outputs
 from wavefoundry.artifacts.seal import (
     is_sealed,
     problems_of,
@@ -56,7 +56,6 @@ from wavefoundry.core.expect import from_home
 KEEP = 2
 """Checkpoints kept of each stream."""
 
-STEP = re.compile(r"(?P<name>.+)-(?P<step>\d{8,})")
 STORE_KEY = "_store"
 """Key of a checkpoint's meta under which this module keeps its stream, step and log offset."""
 
@@ -215,13 +214,13 @@ class RunDirectory:
         self._begin()
         if step < 0:
             raise ValueError(f"step {step} is negative")
-        parent = self._folder(CHECKPOINTS)
+        self._folder(CHECKPOINTS)
         kept = {"stream": _checked(name), "step": step, "log_offset": self._log.sync()}
-        write_bundle(parent / f"{name}-{step:08d}", arrays, {**meta, STORE_KEY: kept})
-        steps = self._steps(name)
-        older = [other for other in steps if other <= step]
-        for other in set(steps) - set(older[:KEEP]):
-            self._discard(parent / f"{name}-{other:08d}")
+        write_bundle(checkpoint(self.path, name, step), arrays, {**meta, STORE_KEY: kept})
+        present = steps(self.path, name)
+        older = [other for other in present if other <= step]
+        for other in set(present) - set(older[:KEEP]):
+            self._discard(checkpoint(self.path, name, other))
 
     def latest(self, name: str) -> tuple[int, Arrays, dict[str, Any]] | None:
         """The newest intact checkpoint of a stream, as ``(step, arrays, meta)``, or ``None``.
@@ -232,22 +231,11 @@ class RunDirectory:
         Raises:
             InputError: the checkpoint was written by a newer release.
         """
-        for step in self._steps(_checked(name)):
-            folder = self.path / CHECKPOINTS / f"{name}-{step:08d}"
+        for step in steps(self.path, _checked(name)):
             try:
-                files.refuse_links(self.path, folder)
-                arrays, meta = read_bundle(folder)
-                kept = meta.get(STORE_KEY)
-                if not isinstance(kept, dict) or (kept.get("stream"), kept.get("step")) != (name, step):
-                    raise IntegrityError(f"{folder} holds another checkpoint than its name says")
-                if not isinstance(kept.get("log_offset"), int):
-                    raise IntegrityError(f"{folder} does not say where the log stood")
-                if bad := nonfinite(arrays):
-                    raise IntegrityError(f"{folder}: {', '.join(bad[:5])} held non-finite numbers")
+                return step, *read_checkpoint(self.path, name, step, STORE_KEY)
             except (IntegrityError, StorageError) as error:
                 self.warnings.append(f"{error}; this checkpoint is not used")
-                continue
-            return step, arrays, meta
         return None
 
     def save_output(self, name: str, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
@@ -255,8 +243,8 @@ class RunDirectory:
         self._begin()
         kept = {"task": _checked(name), "log_offset": self._log.sync()}
         write_bundle(self._folder(TASKS) / name, arrays, {**meta, STORE_KEY: kept})
-        for step in self._steps(name):
-            self._discard(self.path / CHECKPOINTS / f"{name}-{step:08d}")
+        for step in steps(self.path, name):
+            self._discard(checkpoint(self.path, name, step))
 
     def outputs(self) -> dict[str, tuple[Arrays, dict[str, Any]]]:
         """What finished tasks gave, by name. A damaged output is noted in ``warnings`` and left out.
@@ -270,8 +258,7 @@ class RunDirectory:
 
     def newest(self, outputs: Mapping[str, tuple[Arrays, dict[str, Any]]]) -> dict[str, Any] | None:
         """Description of what was saved last, be it one of ``outputs`` or a checkpoint; None where nothing is."""
-        streams = {match["name"] for match in map(STEP.fullmatch, names_in(self.path / CHECKPOINTS)) if match}
-        saved = [found[2] for name in sorted(streams) if (found := self.latest(name)) is not None]
+        saved = [found[2] for name in streams(self.path) if (found := self.latest(name)) is not None]
         saved += [meta for _, meta in outputs.values()]
         return max(saved, key=lambda meta: meta[STORE_KEY]["log_offset"], default=None)
 
@@ -281,11 +268,6 @@ class RunDirectory:
             files.discard(folder)
         except OSError as error:
             self.warnings.append(f"cannot remove {folder}: {error.strerror}")
-
-    def _steps(self, name: str) -> list[int]:
-        """Steps that have a folder, newest first. The order comes from the names, never from time stamps."""
-        found = [STEP.fullmatch(item) for item in names_in(self.path / CHECKPOINTS)]
-        return sorted((int(m["step"]) for m in found if m and m["name"] == name), reverse=True)
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write (or replace) a file atomically.

@@ -82,7 +82,7 @@ def kit_of(study: DiagramStudy) -> Kit:
 
 def build(spec: DiagramSpec, context: Context) -> Study:
     """The study of a study file."""
-    study = DiagramStudy(spec, context) if spec.one_base else SeveralBases(spec, context)
+    study = DiagramStudy(spec.of_bases()[0], context) if spec.one_base else SeveralBases(spec, context)
     bases = [study] if isinstance(study, DiagramStudy) else study.studies
     wanted = spec.evaluate.exact == "auto"
     systems, points_list = [one.system for one in bases], spec.points_list()

@@ -128,17 +128,18 @@ class LadderAdaptation(Adaptation):
 
     def tasks(self, done: Outputs, only: Collection[int] | None = None) -> list[Task]:
         """The rungs of every point as far as they are known; the point itself at the end of its climb."""
-        found, usual = [], self._usual(done)
-        for wave in self._waves(only):
+        found, waves = [], self._waves(only)
+        climbs = {i: self.climb(i, done) for wave in waves for i in wave.points}
+        usual = self._usual([climb for i, climb in climbs.items() if f"point/{i}" in done])
+        for wave in waves:
             for i in wave.points:
-                climb, names = self.climb(i, done), []
+                climb, names, known = climbs[i], [], 0.0
                 for step in (*climb.done, *([climb.next] if climb.next else [])):
                     needs = (*self.after, *names) if names else self._needs(wave)
                     names.append(_name(i, step))
-                    found.append(Task(names[-1], needs, self._share(step)))
-                if climb.next is not None:
-                    known = sum(map(self._share, (*climb.done, climb.next)))
-                    found[-1] = found[-1]._replace(ahead=max(0.0, usual - known))
+                    share = self._share(step)
+                    known += share
+                    found.append(Task(names[-1], needs, share, max(0.0, usual - known) if step is climb.next else 0.0))
                 if climb.next is None and not climb.waits:
                     found.append(Task(f"point/{i}", (*self.after, *names), 1.0))
         return found
@@ -211,9 +212,8 @@ class LadderAdaptation(Adaptation):
             return None, "more training gave nothing better"
         return Step("full", last.number + 1, min(last.steps, left), last.slowed + 1), ""
 
-    def _usual(self, done: Outputs) -> float:
+    def _usual(self, climbs: Collection[Climb]) -> float:
         """The work of a climb: the mean of those that have ended; 0 before the first."""
-        climbs = [self.climb(i, done) for i in range(len(self.points)) if f"point/{i}" in done]
         return sum(self._share(step) for climb in climbs for step in climb.done) / max(len(climbs), 1)
 
     def _share(self, step: Step) -> float:
