@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 import wavefoundry as wf
 from tests.oracles import dense_matrix
 from wavefoundry.artifacts import spec as study_file
+from wavefoundry.artifacts.layout import LOG
 from wavefoundry.core.errors import Interrupted
 from wavefoundry.problems import lattice
 from wavefoundry.reports.html import read_run, render
 from wavefoundry.studies import perform, run_study
+from wavefoundry.studies.diagram.learned import NAME as FEATURES
 from wavefoundry.studies.diagram.overlapping import NAME
 from wavefoundry.studies.diagram.transitions import METHODS, scan_of
 
@@ -139,3 +142,11 @@ def test_overlaps_can_be_left_out_and_need_a_line():
         study = build(study_file.loads(ISING, overrides=overrides), Context())
         assert NAME not in [task.name for task in study.tasks({})]
     assert NAME in [task.name for task in build(study_file.loads(ISING), Context()).tasks({})]
+
+
+def test_what_comes_after_the_points_tells_how_far_it_is(run: tuple[Path, dict[str, Any]]):
+    events = [json.loads(line) for line in (run[0] / LOG).read_text().splitlines()]
+    steps = [(event["phase"], event["step"], event["steps"]) for event in events if event["event"] == "step"]
+    assert [step for step in steps if step[0] == NAME] == [(NAME, k + 1, 7) for k in range(7)]
+    looked_at = [step[1:] for step in steps if step[0] == FEATURES]
+    assert looked_at and looked_at == [(k + 1, len(looked_at)) for k in range(len(looked_at))]

@@ -52,7 +52,7 @@ class Learned:
         one = self._bases[list(names).index(name)]
         study, own = (one, done) if isinstance(one, DiagramStudy) else (one.plan, one.own(done))
         assert isinstance(study, DiagramStudy)
-        return Output(features_of(study, own))
+        return Output(features_of(study, own, progress))
 
     def summary(self, done: Outputs, context: Context) -> dict[str, Any]:
         """That of the study with ``features``; what they cost is part of the cost of the adaptation."""
@@ -72,24 +72,26 @@ class Learned:
         return found
 
 
-def features_of(study: DiagramStudy, done: Outputs) -> dict[str, Any]:
+def features_of(study: DiagramStudy, done: Outputs, progress: Progress) -> dict[str, Any]:
     """Principal components of the features of common samples: before, during and after the pre-training.
 
     Args:
-        study: of one base. done: its outputs.
+        study: of one base. done: its outputs. progress: where to report.
     """
     base, stored = study.trained(done), done[PRETRAIN].arrays
     system, xs = base.system, jnp.asarray(base.x)
+    progress.say("adapt", f"features of the networks on {len(xs)} samples")
     state = LatticeState(system, base.wavefunction, xs, done[BASE].record)
     quantities = {"log_psi": np.real(state.log_amplitude(xs)), **orders(system, xs)}
     steps = sorted({int(name.split("/")[1]) for name in stored if name.startswith(SNAPSHOT)})
     networks = [("before", 0, study.first)] if study.spec.pretrain.steps else []  # none: a model taken as it is
     networks += [("during", step, _at(study.first, stored, step)) for step in steps]
     networks += [("after", study.spec.pretrain.steps, base.wavefunction)]
-    found = [
-        stage(name, step, np.asarray(_features(_seen(one), system, xs, study.chunk)), quantities, PICTURED)
-        for name, step, one in networks
-    ]
+    found = []
+    for name, step, one in networks:
+        seen = np.asarray(_features(_seen(one), system, xs, study.chunk))
+        found.append(stage(name, step, seen, quantities, PICTURED))
+        progress.emit({"event": "step", "phase": NAME, "step": len(found), "steps": len(networks)})
     shown = {name: np.round(values[:PICTURED], 4).tolist() for name, values in quantities.items()}
     return {"samples": len(xs), "couplings": system.values, "stages": found, "quantities": shown}
 

@@ -16,7 +16,7 @@ from wavefoundry.studies.diagram.states import LatticeState, fidelity_of, fideli
 from wavefoundry.studies.diagram.states_kept import states_of
 from wavefoundry.studies.diagram.transitions import MOST, scan_of, transitions_of, varied
 from wavefoundry.studies.diagram.trust import gaps, judged
-from wavefoundry.studies.progress import Context, Progress
+from wavefoundry.studies.progress import Context, Pace, Progress
 from wavefoundry.studies.task import Output, Outputs, Task
 
 NAME = "overlaps"
@@ -89,10 +89,13 @@ class Overlapped:
         rows: list[dict[str, Any]] = [] if stored is None else list(stored[2]["pairs"])
         if len(rows) < len(pairs):
             progress.say("adapt", f"overlaps of {len(pairs)} pairs of neighbouring states")
-            measure = Overlaps(points, done, self._evaluate)
-            for i, j in pairs[len(rows) :]:
+            measure, pace, before = Overlaps(points, done, self._evaluate), Pace(), len(rows)
+            for i, j in pairs[before:]:
                 found = measure.pair(i, j)
                 rows.append({"points": [i, j], "fidelity": found.value, "error": found.error})
+                left = pace.left(len(rows) - before, len(pairs) - len(rows))
+                count = {"step": len(rows), "steps": len(pairs), "seconds_left": left}
+                progress.emit({"event": "step", "phase": NAME, **count})
                 if progress.due:
                     progress.save(len(rows), {"done": np.array(len(rows))}, pairs=rows)
         return Output({"pairs": rows})
