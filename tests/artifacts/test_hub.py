@@ -103,7 +103,7 @@ def test_what_is_damaged_or_foreign_is_refused(
     damage(folder)
     with pytest.raises(kind, match=words):
         zoo.take(folder)
-    assert "chain" not in named.names() and not list(named.own_folder().glob("*"))
+    assert "chain" not in named.names() and not list(named.imported().glob("*"))
 
 
 def test_names_that_cannot_be(folder: Path, tmp_path: Path):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+from wavefoundry.artifacts import named
 from wavefoundry.core import programs
 
 RUN = """
@@ -48,6 +50,29 @@ def test_a_second_process_finds_the_programs_of_the_first(tmp_path):
     assert stored and again == stored, "nothing had to be compiled"
     assert second[4] == first[4], "as many programs were asked for"
     assert start("off", tmp_path / "other")[0] is None and not (tmp_path / "other" / ".cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "own", "xdg", "within"),
+    [
+        (programs.folder, programs.VARIABLE, "XDG_CACHE_HOME", ".cache/wavefoundry/jax"),
+        (named.imported, "WAVEFOUNDRY_MODELS", "XDG_DATA_HOME", ".local/share/wavefoundry/models"),
+    ],
+)
+def test_folders_of_a_user(folder, own, xdg, within, tmp_path, monkeypatch):
+    """As the variables say, else in the home; who has none, as in many a container, has them among temporary files."""
+    for name in (own, xdg):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder() == tmp_path / within
+    monkeypatch.setenv(xdg, "~/base")
+    assert folder().relative_to(tmp_path / "base").parts[0] == "wavefoundry"
+    monkeypatch.setenv(own, "~/here")
+    assert folder() == tmp_path / "here"
+    for name in (own, xdg):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as it is without HOME and without an entry
+    assert folder() == Path(tempfile.gettempdir()) / f"home-{os.getuid()}" / within
 
 
 def test_damaged_and_old_programs_are_removed(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import expect
+from wavefoundry.core.expect import expect, from_home, own_folder
 from wavefoundry.core.words import near
 
 SHIPPED = Path(__file__).parents[1] / "zoo"
@@ -17,15 +17,16 @@ MODEL, STUDY = "model", "study.toml"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-def own_folder() -> Path:
+def imported() -> Path:
     """Where imported models lie: ``WAVEFOUNDRY_MODELS``, by default in the user's folder of data."""
-    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return Path(os.environ.get("WAVEFOUNDRY_MODELS") or home / "wavefoundry" / "models")
+    if given := os.environ.get("WAVEFOUNDRY_MODELS"):
+        return from_home(given)
+    return own_folder("XDG_DATA_HOME", ".local/share") / "wavefoundry" / "models"
 
 
 def names() -> list[str]:
     """All models, imported ones last."""
-    roots = [root for root in (SHIPPED, own_folder()) if root.is_dir()]
+    roots = [root for root in (SHIPPED, imported()) if root.is_dir()]
     found = [sorted(path.name for path in root.iterdir() if _holds(path)) for root in roots]
     return list(dict.fromkeys(name for one in found for name in one))
 
@@ -38,7 +39,7 @@ def find(name: str) -> Path:
     """
     expect(name, str, "name of a model", where="models", fix="wavefoundry models list")
     name = name.removeprefix(PREFIX)
-    for root in (SHIPPED, own_folder()):
+    for root in (SHIPPED, imported()):
         if NAME.fullmatch(name) and _holds(root / name):
             return root / name
     there, fix = ", ".join(names()) or "none", near(name, names()) or "wavefoundry models list"

@@ -17,7 +17,7 @@ from wavefoundry.artifacts import files, hub, spec
 from wavefoundry.artifacts.bundles import is_bundle, read_bundle, write_bundle
 from wavefoundry.artifacts.layout import ARTIFACTS, SPEC
 from wavefoundry.artifacts.manifest import MANIFEST
-from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, STUDY, find, is_named, names, own_folder
+from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, STUDY, find, imported, is_named, names
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.seal import is_run_folder, require_intact
 from wavefoundry.core.errors import InputError, StorageError
@@ -268,7 +268,7 @@ def take(source: str | os.PathLike[str], name: str | None = None) -> Entry:
         raise InputError(f"'{name}' is shipped with wavefoundry", where="models import", fix="--name OTHER")
     spec.loads(handed.study, source=str(folder / STUDY))  # refused before anything is kept
     given = folder / CARD if (folder / CARD).is_file() and name == folder.resolve().name else None
-    return _placed(handed, own_folder() / name, given)
+    return _placed(handed, imported() / name, given)
 
 
 def _placed(handed: hub.Handed, target: Path, given: Path | None) -> Entry:

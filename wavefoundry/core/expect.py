@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,6 +50,18 @@ def expect(value: Any, kinds: type | tuple[type, ...], what: str, *, where: str,
 def from_home(path: str | os.PathLike[str]) -> Path:
     """The path, "~" resolved; "~name" of a user that does not exist stays as it is, and is a folder like any other."""
     return Path(os.path.expanduser(path))
+
+
+def own_folder(variable: str, default: str) -> Path:
+    """A folder of the user's: what an environment variable of the XDG base directories says, else within the home.
+
+    A user without one, as in many a container, has it among the temporary files.
+    """
+    if given := os.environ.get(variable):
+        return from_home(given)
+    home = os.path.expanduser("~")
+    nobody = Path(tempfile.gettempdir()) / f"home-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    return (Path(home) if os.path.isabs(home) else nobody) / default
 
 
 def path_of(value: Any, where: str) -> Path:

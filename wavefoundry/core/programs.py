@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import jax
 
-from wavefoundry.core.expect import from_home
+from wavefoundry.core.expect import from_home, own_folder
 
 VARIABLE = "WAVEFOUNDRY_CACHE"
 """Environment variable: a folder for the programs, or "off"."""
@@ -56,8 +56,7 @@ def folder() -> Path | None:
         return None
     if wanted:
         return from_home(wanted)
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "wavefoundry" / "jax"
+    return own_folder("XDG_CACHE_HOME", ".cache") / "wavefoundry" / "jax"
 
 
 def keep_programs() -> None:
