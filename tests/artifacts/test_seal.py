@@ -1,6 +1,8 @@
 """Sealed runs: whatever changes in one is noticed by everything that reads it, and never sealed anew."""
 
+import errno
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -135,3 +137,43 @@ def test_a_summary_of_another_form_is_damage(tmp_path, change, capsys):
     for command in ("inspect", "report"):
         assert main([command, str(tmp_path)]) == 4
         assert next(iter(change)) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["report", "{}"],
+        ["inspect", "{}"],
+        ["verify", "{}"],
+        ["watch", "{}"],
+        ["models", "import", "{}"],
+        ["run", "{}/study.toml"],
+    ],
+)
+def test_a_folder_that_may_not_be_entered_is_told_so(words, sealed, monkeypatch, capsys):
+    """It is not "missing": what is there cannot be known."""
+
+    def closed(real):
+        def look(path, *args, **kwargs):
+            if isinstance(path, str | os.PathLike) and str(path).startswith(f"{sealed}/"):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return real(path, *args, **kwargs)
+
+        return look
+
+    for name in ("stat", "lstat", "open"):
+        monkeypatch.setattr(os, name, closed(getattr(os, name)))
+    assert main([word.format(sealed) for word in words]) == 2
+    shown = capsys.readouterr().err
+    assert "there is no permission to look into" in shown and str(sealed) in shown and "fix:" in shown
+
+
+@pytest.mark.parametrize("name", ["summary.json", "artifacts"])
+def test_what_may_not_be_read_is_not_called_damaged(name, sealed, monkeypatch, capsys):
+    """A colleague's run of which a part is closed."""
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != sealed / name and real(path, mode))
+    for verb in ("report", "inspect", "verify"):
+        assert main([verb, str(sealed)]) == 74
+        shown = capsys.readouterr().err
+        assert f"cannot read {sealed / name}: there is no permission" in shown and "damaged" not in shown

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.manifest import MANIFEST, check_files, encode_manifest, entry, read_manifest
 from wavefoundry.core.errors import InputError, IntegrityError, PhysicsError, StorageError
+from wavefoundry.core.reading import is_there
 
 ARRAYS, META = "arrays.safetensors", "meta.json"
 MAX_HEADER = 16 * 2**20
@@ -108,7 +109,7 @@ def check_bundle(folder: Path) -> list[str]:
 
 def is_bundle(folder: Path) -> bool:
     """Whether this is a bundle, or what is left of one."""
-    return any(os.path.lexists(folder / name) for name in (ARRAYS, META))
+    return any(is_there(folder / name) for name in (ARRAYS, META))
 
 
 def _ordered(name: str, value: Any) -> np.ndarray:

@@ -120,6 +120,19 @@ def open_plain(path: Path) -> int:
     return fd
 
 
+def require_readable(folder: Path) -> None:
+    """Refuse a folder with anything in it that this user may not read: it would pass for missing or damaged.
+
+    Raises:
+        StorageError: names the first of them.
+    """
+    for base, folders, names in os.walk(folder):
+        for path in [Path(base), *(Path(base, name) for name in (*folders, *names))]:
+            wanted = os.R_OK | (os.X_OK if path.is_dir() else 0)
+            if not path.is_symlink() and not os.access(path, wanted) and os.path.lexists(path):  # some come and go
+                raise StorageError(f"cannot read {path}: there is no permission")
+
+
 def read_plain(path: Path, limit: int = MAX_JSON) -> bytes:
     """Content of a regular file of at most ``limit`` bytes; errors as ``open_plain``."""
     with os.fdopen(open_plain(path), "rb") as stream, storage("read", path):

@@ -19,6 +19,7 @@ from wavefoundry._version import __version__
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.bundles import Arrays, decode_arrays, encode_arrays
 from wavefoundry.core.errors import InputError, IntegrityError
+from wavefoundry.core.reading import is_there
 
 CONFIG, WEIGHTS, SAMPLES, STUDY, CARD = (
     "config.json", "model.safetensors", "samples.safetensors", "study.toml", "README.md",
@@ -41,7 +42,7 @@ class Handed(NamedTuple):
 
 def is_handed_on(folder: Path) -> bool:
     """Whether a folder has this layout, of whatever library."""
-    return os.path.lexists(folder / CONFIG)
+    return is_there(folder / CONFIG)
 
 
 def contents(handed: Handed, card: str) -> dict[str, bytes]:

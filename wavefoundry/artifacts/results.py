@@ -15,6 +15,7 @@ from wavefoundry.artifacts.named import MODEL, STUDY, find, is_named
 from wavefoundry.artifacts.seal import is_run_folder, is_sealed, require_intact
 from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.core.expect import from_home
+from wavefoundry.core.reading import is_there
 
 SCHEMA = 1
 """Newest schema of a summary that is read."""
@@ -33,7 +34,7 @@ def read_results(folder: Path) -> dict[str, Any] | None:
         InputError: the summary was written by a newer release.
     """
     path = folder / SUMMARY
-    if not os.path.lexists(path) and not is_sealed(folder):
+    if not is_there(path) and not is_sealed(folder):
         return None
     if is_run_folder(folder):
         require_intact(folder)

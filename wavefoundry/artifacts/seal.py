@@ -19,23 +19,28 @@ from wavefoundry.artifacts.manifest import (
     read_manifest,
 )
 from wavefoundry.core.errors import InputError, IntegrityError, StorageError
+from wavefoundry.core.reading import is_there
 
 
 def is_sealed(folder: Path) -> bool:
     """Whether there is a seal, good or bad."""
-    return os.path.lexists(folder / MANIFEST)
+    return is_there(folder / MANIFEST)
 
 
 def is_run_folder(folder: Path) -> bool:
     """Whether this is a run directory or what is left of one; else results in it are a copy."""
-    return any(os.path.lexists(folder / name) for name in (MARKER, SPEC, MANIFEST, CHECKPOINTS, ARTIFACTS))
+    return any(is_there(folder / name) for name in (MARKER, SPEC, MANIFEST, CHECKPOINTS, ARTIFACTS))
 
 
 def problems_of(folder: Path) -> list[str]:
     """Everything that is wrong with a run directory, one line each naming the file; empty when it is intact.
 
     A run that is not sealed is checked as far as it has sums: checkpoints, artifacts, the study. Damage never raises.
+
+    Raises:
+        StorageError: this user may not read all of it, so that nothing can be said.
     """
+    files.require_readable(folder)
     problems = []
     try:
         problem = spec_problem(folder, files.read_plain(folder / SPEC))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import functools
 import operator
-import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +31,7 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import from_home, one_of
 from wavefoundry.core.hamiltonians import check_local, read_local
 from wavefoundry.core.networks import COMMON, NETWORKS
-from wavefoundry.core.reading import read_file
+from wavefoundry.core.reading import is_there, read_file
 from wavefoundry.core.words import near
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -102,7 +101,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
     for start in given if isinstance(given, list) else [given] if given is not None else []:
         if is_named(start):
             find(start)
-        elif not os.path.exists(from_home(start)):
+        elif not is_there(from_home(start)):
             raise InputError(
                 f"{table}.warm_start: no such file or directory: {short(start, 200)}",
                 where=f"{where((table, 'warm_start'))}, key {table}.warm_start",
@@ -131,7 +130,7 @@ def _require_files(spec: EmulationSpec, where: Callable[[tuple], str]) -> None:
     groups = ((("curriculum", "items"), spec.curriculum.items), (("evaluate", "cases"), own))
     for path, case in ((path, case) for path, cases in groups for case in cases):
         for table in case.potential:
-            if table.path is not None and not os.path.isfile(from_home(table.path)):
+            if table.path is not None and not is_there(from_home(table.path)):
                 place = f"{where(path)}, case {short(case.name)}"
                 fix = "a path, seen from the current directory"
                 raise InputError(f"there is no such potential file: {short(table.path, 200)}", where=place, fix=fix)
@@ -265,7 +264,7 @@ def template(kind: str, prefix: str = "") -> str:
 
 
 def _read(path: Path) -> str:
-    if not os.path.lexists(path):
+    if not is_there(path):
         stems = [file.stem for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         fix = near(path.stem, stems) or "wavefoundry init diagram > study.toml writes a template"
         raise InputError("there is no such study file", where=short_line(str(path)), fix=fix)

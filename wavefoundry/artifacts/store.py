@@ -52,6 +52,7 @@ from wavefoundry.artifacts.seal import (
 )
 from wavefoundry.core.errors import InputError, IntegrityError, StorageError
 from wavefoundry.core.expect import from_home
+from wavefoundry.core.reading import is_there
 
 KEEP = 2
 """Checkpoints kept of each stream."""
@@ -133,7 +134,7 @@ class RunDirectory:
         """
         folder = from_home(path).absolute()
         with files.storage("open", folder):
-            missing = [folder / name for name in (MARKER, SPEC) if not os.path.lexists(folder / name)]
+            missing = [folder / name for name in (MARKER, SPEC) if not is_there(folder / name)]
             if missing and is_sealed(folder):
                 raise IntegrityError(f"{missing[0]} is missing")
             if missing:

@@ -9,6 +9,22 @@ from pathlib import Path
 from wavefoundry.core.errors import InputError
 
 
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether there is anything at a path that a user named; a link counts, wherever it leads.
+
+    Raises:
+        InputError: a folder on the way may not be entered, so that nothing can be said.
+    """
+    try:
+        os.lstat(path)
+    except PermissionError:
+        what, fix = f"there is no permission to look into {Path(path).parent}", "ask its owner, or name a copy of it"
+        raise InputError(what, where=str(path), fix=fix) from None
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def read_file(path: str | Path, what: str, limit: int, *, where: str = "", fix: str = "") -> bytes:
     """Content of an ordinary file (links are followed) of at most ``limit`` bytes.
 
