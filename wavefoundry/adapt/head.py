@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from wavefoundry.adapt.pool import Pool, contract, log_psi, weights
+from wavefoundry.adapt.pool import Pool, contract, log_psi, ready, weights
 from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.numerics import factor_damped, solve_factored
 from wavefoundry.core.types import Head, Psi, System
@@ -234,7 +234,7 @@ def _outcome(end: _State) -> Tuned:
 def _judge_parts(system: System, head: Head, weights: Array, couplings: Array, pool: Pool, rules: Rules) -> _Judged:
     """Training and held-out part of a pool; without a held-out part the training part judges itself."""
     held_chains, cut = _held_out(pool, rules)
-    there = head.with_weights(weights.astype(pool.local.z.dtype))
+    there = ready(head.with_weights(weights.astype(pool.local.z.dtype)))
     local = contract(system, there, pool) @ couplings
     log = log_psi(there, pool.local.z)
     train, p = judge(local[:cut], log[:cut], pool.log_q[:cut], rules.chains - held_chains)

@@ -17,6 +17,7 @@ from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.types import Head, System, Wavefunction
 from wavefoundry.engine.guided import Guide, fit_guide, guided
 from wavefoundry.engine.sampling import Walkers, full_sum
+from wavefoundry.models.projection import ListedHead
 
 
 class Pool(NamedTuple):
@@ -40,8 +41,14 @@ class Layout(NamedTuple):
     chunk: int
 
 
+def ready(head: Head) -> Head:
+    """A head for many features: one that knows those of all configurations first finds all amplitudes."""
+    return head.ready() if isinstance(head, ListedHead) else head  # type: ignore[return-value]
+
+
 def log_psi(head: Head, z: Array, chunk: int = 1024) -> Array:
     """log|psi| for many feature vectors (M, width)."""
+    head = ready(head)
     return mapped(lambda v: head(v).log.astype(jnp.float64), z, chunk)
 
 
@@ -108,6 +115,7 @@ def fill(wavefunction: Wavefunction, family: System, xs: PyTree, chunk: int) -> 
 
 def contract(system: System, head: Head, pool: Pool, chunk: int = 256) -> Array:
     """Term-wise local energies of a head on a pool, (M, terms): the cheap half."""
+    head = ready(head)
     return mapped(lambda part: system.contract(head, part), pool.local, chunk)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import mapped
 from wavefoundry.core.errors import InputError
@@ -175,6 +175,10 @@ class Wavefunction(eqx.Module):
         check_configuration(system, x)
         return self.head(self.features(system, x))  # type: ignore[operator]
 
+    def of_all(self, system: System, states: Int[Array, "D sites"], chunk: int) -> Psi:
+        """Amplitudes of all configurations of a small system, axes (D,), ``chunk`` evaluated at a time."""
+        return mapped(lambda x: self(system, x), states, chunk)
+
     @property
     def real(self) -> bool:
         """True when the phase is constant: half the Jacobian, no imaginary parts."""
@@ -184,6 +188,13 @@ class Wavefunction(eqx.Module):
 def without_features(wavefunction: Any) -> Any:
     """``Wavefunction.without_features``; wavefunctions without a head, as those of electrons, are what they are."""
     return wavefunction.without_features() if isinstance(wavefunction, Wavefunction) else wavefunction
+
+
+def of_all(wavefunction: Any, system: System, states: Array, chunk: int) -> Psi:
+    """``Wavefunction.of_all``, and as much for any other function of a system and a configuration."""
+    if isinstance(wavefunction, Wavefunction):
+        return wavefunction.of_all(system, states, chunk)
+    return mapped(lambda x: wavefunction(system, x), states, chunk)
 
 
 class Run(NamedTuple):

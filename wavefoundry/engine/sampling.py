@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from wavefoundry.core.devices import mapped
-from wavefoundry.core.types import Batch, Config, System, Wavefunction
+from wavefoundry.core.types import Batch, Config, System, Wavefunction, of_all
 
 
 class Walkers(NamedTuple):
@@ -98,7 +98,7 @@ def full_sum(wavefunction: Wavefunction, family: System, states: Config, chunk: 
     """
 
     def one(system: System) -> Array:
-        log = mapped(lambda x: wavefunction(system, x).log, states, chunk)
+        log = of_all(wavefunction, system, states, chunk).log
         return jax.nn.softmax(2 * log.astype(jnp.float64))
 
     weight = over_family(one, family)

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from wavefoundry.core.types import Psi, Wavefunction
+from wavefoundry.core.devices import mapped
+from wavefoundry.core.types import Psi, System, Wavefunction
+from wavefoundry.models.listing import MOST_SITES, Amplitudes, Listing, Number
 
 
 class Images:
@@ -112,16 +114,19 @@ class ProjectedHead(eqx.Module):
         """The same with other weights."""
         return ProjectedHead(self.head.with_weights(weights), self.images)
 
-    def summands(self, z: Float[Array, " G*(d+1)"]) -> Psi:
-        """chi(g)* psi(g x) of every image, axes (G,)."""
-        rows = z.reshape(len(self.images), -1)
-        each = jax.vmap(self.head)(rows[:, :-1])
-        negative = jnp.where(rows[:, -1] < 0, jnp.pi, 0.0)
-        return Psi(each.log.astype(jnp.float64), each.phase.astype(jnp.float64) + self.images.phases + negative)
-
     def __call__(self, z: Float[Array, " G*(d+1)"]) -> Psi:
-        """Amplitude of the projected state, in float64: its summands may nearly cancel."""
-        log, phase = self.summands(z)
+        """Amplitude of the projected state."""
+        rows = z.reshape(len(self.images), -1)
+        return self.joined(jax.vmap(self.head)(rows[:, :-1]), rows[:, -1] < 0)
+
+    def joined(self, each: Psi, negative: Bool[Array, " G"]) -> Psi:
+        """The sum over images, in float64: its summands may nearly cancel.
+
+        Args:
+            each: amplitudes of the images, axes (G,). negative: where the sign rule turns their sign.
+        """
+        log = each.log.astype(jnp.float64)
+        phase = each.phase.astype(jnp.float64) + self.images.phases + jnp.where(negative, jnp.pi, 0.0)
         most = jax.lax.stop_gradient(jnp.max(log))
         size = jnp.exp(log - most)
         if self.real:
@@ -131,6 +136,44 @@ class ProjectedHead(eqx.Module):
         # where everything cancels the amplitude is zero as near as can be said, and flat
         square = re * re + im * im + 1e-60
         return Psi(0.5 * jnp.log(square) + most, jnp.arctan2(im, jnp.where((re == 0) & (im == 0), 1.0, re)))
+
+
+class ListedHead(eqx.Module):
+    """A head with the features of all configurations, and of each the places and signs of its images."""
+
+    head: ProjectedHead
+    z: Float[Array, "D d"]
+    images: Int[Array, "D G"]
+    negative: Bool[Array, "D G"]
+    chunk: int = eqx.field(static=True)
+
+    @property
+    def real(self) -> bool:
+        """Whether all amplitudes are positive."""
+        return self.head.real
+
+    def weights(self) -> Float[Array, "width+1 hidden"]:
+        """Those of the one head that all images share."""
+        return self.head.weights()
+
+    def with_weights(self, weights: Float[Array, "width+1 hidden"]) -> ListedHead:
+        """The same with other weights."""
+        return eqx.tree_at(lambda h: h.head, self, self.head.with_weights(weights))
+
+    def __call__(self, z: Float[Array, " 1"]) -> Psi:
+        """Amplitude of one configuration from its place, by the features of its images."""
+        i = z[0].astype(jnp.int32)
+        return self.head.joined(jax.vmap(self.head.head)(self.z[self.images[i]]), self.negative[i])
+
+    def ready(self) -> Amplitudes:
+        """All amplitudes at once: the head is asked once for each configuration."""
+        each = mapped(self.head.head, self.z, self.chunk)
+        found = mapped(
+            lambda row: self.head.joined(jax.tree.map(lambda a: a[row[0]], each), row[1]),
+            (self.images, self.negative),
+            self.chunk,
+        )
+        return Amplitudes(found.log, found.phase, self.real)
 
 
 class AmplitudeBackbone(eqx.Module):
@@ -163,6 +206,32 @@ class Projected(Wavefunction):
     def without_features(self) -> Wavefunction:
         """The whole amplitude as features: two numbers of every configuration are held."""
         return Wavefunction(AmplitudeBackbone(self.backbone, self.head), Amplitude(self.real), self.conditioned)
+
+    def of_all(self, system: System, states: Int[Array, "D sites"], chunk: int) -> Psi:
+        """Amplitudes of all configurations: every image is one of them, so the network is asked once for each."""
+        if states.shape[-1] > MOST_SITES:
+            return super().of_all(system, states, chunk)
+        found = listed(self, system, states, chunk).head.ready()  # type: ignore[attr-defined]
+        return Psi(found.log, found.phase)
+
+
+def listed(wavefunction: Wavefunction, system: System, states: Int[Array, "D sites"], chunk: int) -> Wavefunction:
+    """The same state with the features of all configurations at hand; its head is tuned as any other.
+
+    Args:
+        system: what the network is conditioned on. states: all configurations. chunk: evaluated at a time.
+    """
+    network, listing = plain(wavefunction), Listing.of(states)
+    images: Images = wavefunction.head.images  # type: ignore[attr-defined]
+    z = mapped(lambda x: network.features(system, x), states, chunk)
+
+    def places(x: Array) -> tuple[Array, Array]:
+        own = images.of(x)
+        return listing.places(own), images.signs(x, own) < 0
+
+    found, negative = mapped(places, states, chunk)
+    head = ListedHead(wavefunction.head, z, found, negative, chunk)  # type: ignore[arg-type]
+    return Wavefunction(Number(listing, z.dtype), head)
 
 
 def averaged(wavefunction: Wavefunction, images: Images) -> Wavefunction:

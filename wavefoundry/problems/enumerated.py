@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import mapped
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.types import Connected, Local, Psi, System, Wavefunction
+from wavefoundry.core.types import Connected, Local, Psi, System, Wavefunction, of_all
 from wavefoundry.problems import exact
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
@@ -62,7 +62,7 @@ class EnumeratedSystem(System):
 
     def act(self, wavefunction: Wavefunction, chunk: int) -> tuple[Array, Array]:
         """psi, normalised, and H psi of all states; real where the wavefunction is."""
-        found = mapped(lambda x: wavefunction(self, x), self.states, chunk)
+        found = of_all(wavefunction, self, self.states, chunk)
         log = found.log.astype(jnp.float64)
         psi = jnp.exp(log - jnp.max(log))
         if not wavefunction.real:

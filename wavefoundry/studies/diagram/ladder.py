@@ -18,6 +18,7 @@ from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import Doubt
+from wavefoundry.models.heads import with_head_weights
 from wavefoundry.models.transformer import last_blocks
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram import points
@@ -282,7 +283,7 @@ class LadderAdaptation(Adaptation):
         pooled = {"draws": outcome.draws, "ess_min": outcome.ess_min, "samples": len(outcome.pool.log_q)}
         sampling = Sampling(outcome.acceptance, pooled)
         record = self._record(system, "head", outcome.measured, doubts, sampling, progress)
-        params = eqx.filter(tools.with_weights(outcome.warm.weights), eqx.is_array)
+        params = eqx.filter(with_head_weights(wavefunction, outcome.warm.weights), eqx.is_array)
         return record | convergence_of(start.rest), Start(params, outcome.warm.x, start.rest)
 
     def _trained(

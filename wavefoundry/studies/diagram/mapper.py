@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -83,9 +82,10 @@ class Mapper:
             adapt.tolerance / 10,
         )
         pools = -(-evaluate.samples // (chains * per_chain))
+        family = system.family([{}])
         self.tools = HeadTools(
-            base.wavefunction, system.family([{}]), self.layout, rules, adapt.rounds, adapt.tolerance, pools, states
-        )
+            base.wavefunction, family, self.layout, rules, adapt.rounds, adapt.tolerance, pools, states
+        ).of(base.wavefunction, family)
         self.estimator = Estimator(system, chains, evaluate.observables)
         self._origin: tuple[WarmStart, Pool] | None = None
 
@@ -123,7 +123,7 @@ class Mapper:
             key = jax.random.fold_in(self.key, 10**6 + 1)
             keys = jax.random.split(key, self.tools.measurements)
             pools = [pool, *(self.tools.more(warm, pool, k) for k in keys[1:])]
-            measured = self.tools.measure(self.estimator, self.base.wavefunction, self.base.system, pools, keys[0])
+            measured = self.tools.measure(self.estimator, self.tools.wavefunction, self.base.system, pools, keys[0])
         else:
             key = jax.random.fold_in(self.key, 0)
             measured, acceptance = self.sampled(self.base.system, self.base.wavefunction, self.base.x, key)
@@ -155,8 +155,9 @@ class Mapper:
         Args:
             system: at its couplings. wavefunction: the state. x: walkers of its optimisation. key: random key.
         """
-        wavefunction = wavefunction.without_features()
-        tools, guide = self.tools_of(system, wavefunction), self.guide(wavefunction, x)
+        tools = self.tools.looking_up(wavefunction, system.family([{}]))
+        wavefunction = tools.wavefunction
+        guide = self.guide(wavefunction, x)
         start, sets = self.spread(x, self.layout.chains), []
         for number in range(tools.measurements):
             k_run = jax.random.fold_in(key, 1 if number == 0 else 2 + number)
@@ -172,7 +173,7 @@ class Mapper:
 
     def tools_of(self, system: LatticeSystem, wavefunction: Wavefunction) -> HeadTools:
         """The tools for another backbone; one that is conditioned sees the couplings of ``system``."""
-        return dataclasses.replace(self.tools, wavefunction=wavefunction, family=system.family([{}]))
+        return self.tools.of(wavefunction, system.family([{}]))
 
     def known(self, system: LatticeSystem) -> Known:
         """Reference and exact observables, where the study wants them."""

@@ -18,11 +18,14 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from wavefoundry.adapt.head import Rules, Tuned, tuned_on
-from wavefoundry.adapt.pool import Layout, Pool, fill, resample, sample, sample_listed
+from wavefoundry.adapt.pool import Layout, Pool, fill, only_member, resample, sample, sample_listed
 from wavefoundry.core import tree
+from wavefoundry.core.devices import on_devices
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.guided import Guide
 from wavefoundry.models.heads import with_head_weights
+from wavefoundry.models.listing import MOST_SITES, tabled
+from wavefoundry.models.projection import Projected, listed
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.observing import Amplitude
 from wavefoundry.studies.diagram.pretraining import energy_unit
@@ -61,6 +64,20 @@ class HeadTools:
     tolerance: float
     measurements: int  # pools that make up the final measurement
     states: Array | None = None  # all configurations, where samples are drawn from the list of them
+
+    def of(self, wavefunction: Wavefunction, family: LatticeSystem) -> HeadTools:
+        """Those for another state; of a projected one in a small system the features of all configurations are kept."""
+        if self.states is not None and self.states.shape[-1] <= MOST_SITES and isinstance(wavefunction, Projected):
+            wavefunction = _listed(wavefunction, family, self.states, self.layout.chunk)
+        return dataclasses.replace(self, wavefunction=wavefunction, family=family)
+
+    def looking_up(self, wavefunction: Wavefunction, family: LatticeSystem) -> HeadTools:
+        """Those for a state that is only measured: in a small system its amplitudes are looked up in a table."""
+        if self.states is None or self.states.shape[-1] > MOST_SITES:
+            wavefunction = wavefunction.without_features()
+        else:
+            wavefunction = _tabled(wavefunction, family, self.states, self.layout.chunk)
+        return dataclasses.replace(self, wavefunction=wavefunction, family=family)
 
     def with_weights(self, weights: Array) -> Wavefunction:
         """The wavefunction with another head."""
@@ -134,6 +151,18 @@ class HeadTools:
         return tuned._replace(
             **{name: getattr(tuned, name) * unit for name in ("energy", "held_out", "gain", "gain_error")}
         )
+
+
+@eqx.filter_jit
+@on_devices
+def _listed(wavefunction: Wavefunction, family: LatticeSystem, states: Array, chunk: int) -> Wavefunction:
+    return listed(wavefunction, only_member(family), states, chunk)
+
+
+@eqx.filter_jit
+@on_devices
+def _tabled(wavefunction: Wavefunction, family: LatticeSystem, states: Array, chunk: int) -> Wavefunction:
+    return tabled(wavefunction, only_member(family), states, chunk)
 
 
 class Start(NamedTuple):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from wavefoundry.adapt.pool import Pool, contract
+from wavefoundry.adapt.pool import Pool, contract, ready
 from wavefoundry.core.devices import on_devices, shared
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.mixtures import mixed_estimate, ratio
@@ -47,7 +47,7 @@ def _terms(system: LatticeSystem, head: Head, pool: Pool) -> Array:
 @on_devices
 def _images(system: LatticeSystem, head: Head, pool: Pool, stay: Array) -> tuple[Array, Array]:
     """Images of all samples: values (M, terms) and amplitudes (M,)."""
-    found = images(system, head, pool.x, pool.local, stay)
+    found = images(system, ready(head), pool.x, pool.local, stay)
     return found.values, found.amplitude
 
 

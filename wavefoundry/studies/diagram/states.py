@@ -20,7 +20,7 @@ from wavefoundry.core.expect import MOST_SAMPLES, count_of, numbers_of, seed_of
 from wavefoundry.core.fidelity import Fidelity, fidelity
 from wavefoundry.core.memory import require_memory
 from wavefoundry.core.statistics import energy_statistics
-from wavefoundry.core.types import Wavefunction
+from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.core.verdict import Verdict, observable_verdict, stored_verdict
 from wavefoundry.engine.guided import guide_at
 from wavefoundry.problems import exact
@@ -273,9 +273,7 @@ class LatticeState(Shown):
                 fix="use sample(n) and log_amplitude(x)",
             )
         xs = jnp.asarray(exact.basis(hilbert), jnp.int8)
-        log = np.asarray(_log_psi(self.wavefunction, self.system, xs, self._chunk))
-        psi = np.exp(log - np.max(np.real(log)))
-        return psi / np.linalg.norm(psi)
+        return _vector(self, xs)
 
     def to_netket(self, *, samples: int = 1024, seed: int = 0) -> Any:
         """The state as ``netket.vqs.MCState``: the same amplitudes, weights as its parameters, local moves.
@@ -316,23 +314,32 @@ def fidelity_of(one: LatticeState, two: LatticeState, on_one: np.ndarray, on_two
 
 def fidelity_of_all(one: LatticeState, two: LatticeState, states: Array) -> Fidelity:
     """Fidelity by the sum over all configurations, (D, sites)."""
-    vectors: list[Any] = []
-    for state in (one, two):
-        log: Any = np.asarray(_log_psi(state.wavefunction, state.system, states, state._chunk))
-        vector = np.exp(log - log.real.max())
-        vectors.append(vector / np.linalg.norm(vector))
-    return Fidelity(float(abs(np.vdot(*vectors)) ** 2), 0.0)
+    return Fidelity(float(abs(np.vdot(_vector(one, states), _vector(two, states))) ** 2), 0.0)
+
+
+def _vector(state: LatticeState, states: Array) -> np.ndarray:
+    """Amplitudes of all configurations (D, sites), complex and normalised."""
+    log: Any = np.asarray(_log_psi_of_all(state.wavefunction, state.system, states, state._chunk))
+    psi = np.exp(log - np.max(np.real(log)))
+    return psi / np.linalg.norm(psi)
+
+
+@eqx.filter_jit
+@on_devices
+def _log_psi_of_all(wavefunction: Wavefunction, system: LatticeSystem, states: Array, chunk: int) -> Array:
+    return jax.vmap(lambda psi, x: _signed(psi, system, x))(wavefunction.of_all(system, states, chunk), states)
 
 
 @eqx.filter_jit
 @on_devices
 def _log_psi(wavefunction: Wavefunction, system: LatticeSystem, xs: Array, chunk: int) -> Array:
-    def one(x: Array) -> Array:
-        psi = wavefunction(system, x)
-        log = psi.log.astype(jnp.float64) + 1j * psi.phase.astype(jnp.float64)
-        return log if system.sublattice is None else log + 0.5j * jnp.pi * (1 - system.sign(x))
+    return mapped(lambda x: _signed(wavefunction(system, x), system, x), xs, chunk)
 
-    return mapped(one, xs, chunk)
+
+def _signed(psi: Psi, system: LatticeSystem, x: Array) -> Array:
+    """Complex log psi in the basis of the Hamiltonian, the sign rule undone."""
+    log = psi.log.astype(jnp.float64) + 1j * psi.phase.astype(jnp.float64)
+    return log if system.sublattice is None else log + 0.5j * jnp.pi * (1 - system.sign(x))
 
 
 @eqx.filter_jit
