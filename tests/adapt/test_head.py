@@ -14,6 +14,7 @@ from wavefoundry.adapt import head as tuning
 from wavefoundry.adapt.head import Rules, Tuned, cotangents, direction, metric_at, tuned_on
 from wavefoundry.adapt.pool import Pool, fill, log_psi
 from wavefoundry.core import tree
+from wavefoundry.core.errors import Interrupted
 from wavefoundry.engine.gradient import centred_rows, log_jacobian, natural_gradient, select
 from wavefoundry.engine.sampling import equal_weights
 from wavefoundry.engine.vmc import local_energies
@@ -224,6 +225,22 @@ def test_tuning_applies_the_natural_gradient(ising: Drawn):
     update, _ = fresh_direction(t, u, jnp.full(64, 1 / 64), local, rules.shift)
     np.testing.assert_allclose(tuned.weights[0], ising.head.weights() - 0.01 * update, rtol=1e-10, atol=1e-12)
     assert int(tuned.steps[0]) == 2 and float(tuned.gain[0]) > 0
+
+
+def test_a_tuning_tells_how_far_it_is_and_stops_when_told(ising: Drawn):
+    """After every metric; whoever listens changes nothing."""
+    pool, couplings, told = ising.pool(256, seed=3), ising.system.at(h=0.9).couplings, []
+    rules = RULES._replace(steps=20, patience=20, learning_rate=1e-3, held_out=0.0)
+    given = (ising.system, ising.head, ising.head.weights(), couplings, pool, rules)
+    tuned = tuned_on(*given, told.append)
+    assert told == [6, 12, 18, 20] and int(tuned.steps) == 20
+    np.testing.assert_array_equal(tuned.weights, tuned_on(*given).weights)
+
+    def stop(step: int) -> None:
+        raise Interrupted(2)
+
+    with pytest.raises(Interrupted):
+        tuned_on(*given, stop)
 
 
 def test_a_stale_pool_is_reported_and_never_returned(ising: Drawn):

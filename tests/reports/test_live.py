@@ -102,6 +102,23 @@ def test_steps_are_thinned_to_one_per_second_but_the_last_is_always_shown():
     assert len(lines) == 11
 
 
+def test_work_without_numbers_is_told_of_where_nothing_else_is():
+    """Overlaps of a large system take minutes, those of a small one are none of anybody's business."""
+    said, clock = [], [0.0]
+    view = Lines(said.append, clock=lambda: clock[0])
+    part = {"event": "part", "what": "overlaps", "total": 4, "seconds_left": 12.0}
+    view.take({"event": "phase", "phase": "adapt", "text": "overlaps"})
+    for done, seconds in ((1, 0.4), (2, 0.4), (3, 0.4), (4, 3.0)):
+        clock[0] += seconds
+        view.take({**part, "done": done})
+    assert said[1:] == ["overlaps 3/4  12 s left", "overlaps 4/4  12 s left"]
+    screen = Screen(Console(width=100, file=io.StringIO()))
+    screen.take({**part, "done": 3})
+    assert "overlaps 3/4" in text(screen.render()) and "12 s left" in text(screen.render())
+    screen.take({"event": "point", **point(), "index": 0, "count": 2})
+    assert "overlaps" not in text(screen.render())
+
+
 def test_without_a_terminal_there_is_one_plain_line_per_event():
     events = [
         {"event": "phase", "phase": "pretrain", "text": "300 steps"},

@@ -146,7 +146,7 @@ def test_overlaps_can_be_left_out_and_need_a_line():
 
 def test_what_comes_after_the_points_tells_how_far_it_is(run: tuple[Path, dict[str, Any]]):
     events = [json.loads(line) for line in (run[0] / LOG).read_text().splitlines()]
-    steps = [(event["phase"], event["step"], event["steps"]) for event in events if event["event"] == "step"]
-    assert [step for step in steps if step[0] == NAME] == [(NAME, k + 1, 7) for k in range(7)]
-    looked_at = [step[1:] for step in steps if step[0] == FEATURES]
+    parts = [(event["what"], event["done"], event["total"]) for event in events if event["event"] == "part"]
+    assert [part for part in parts if part[0] == NAME] == [(NAME, k + 1, 7) for k in range(7)]
+    looked_at = [part[1:] for part in parts if part[0] == FEATURES]
     assert looked_at and looked_at == [(k + 1, len(looked_at)) for k in range(len(looked_at))]

@@ -7,6 +7,7 @@ The amplitude of a projected state is a sum over images, and so is a row: there 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -267,20 +268,13 @@ def _doubts(found: _Judged, s: _State, rules: Rules) -> tuple[Array, Array, Arra
     return stale, overfit, ratio_start
 
 
-def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool, rules: Rules) -> Tuned:
-    """Tune one head for one coupling on one pool.
-
-    Stops when the pool is stale, when the held-out part contradicts the training part, when held-out energy has
-    improved by less than the tolerance in ``rules.patience`` steps, or after ``rules.steps``. Returns the best head
-    on held-out evidence.
-
-    Args:
-        system: any member of the family (its couplings are not used).
-        head: structure of the head. start: its initial weights. couplings: (terms,).
-        pool: samples with features. rules: settings.
-    """
-    held_chains, cut = _held_out(pool, rules)
-    z = pool.local.z[:cut]
+@eqx.filter_jit
+@on_devices
+def _some_steps(
+    system: System, head: Head, s: _State, couplings: Array, pool: Pool, rules: Rules
+) -> tuple[_State, Array, Tuned]:
+    """One step with a metric of its own, then more with the same metric; whether more are to come, and the outcome."""
+    z = pool.local.z[: _held_out(pool, rules)[1]]
 
     def step(s: _State, metric: Metric | Rows | None) -> tuple[_State, Metric | Rows]:
         found = _judge_parts(system, head, s.weights, couplings, pool, rules)
@@ -308,25 +302,44 @@ def tune(system: System, head: Head, start: Array, couplings: Array, pool: Pool,
         )
         return state, metric
 
-    def several(s: _State) -> _State:
-        """One step with a metric of its own, then more with the same metric."""
-        begin = s.step
-        s, metric = step(s, None)
-        return jax.lax.while_loop(lambda s: going(s) & (s.step < begin + rules.kept), lambda s: step(s, metric)[0], s)
-
     def going(s: _State) -> Array:
         return (s.step < rules.steps) & ~s.stale & ~s.overfit & (s.idle < rules.patience)
 
-    return _outcome(jax.lax.while_loop(going, several, _begin(start, held_chains or rules.chains)))
+    begin = s.step
+    s, metric = step(s, None)
+    s = jax.lax.while_loop(lambda s: going(s) & (s.step < begin + rules.kept), lambda s: step(s, metric)[0], s)
+    return s, going(s), _outcome(s)
 
 
-@eqx.filter_jit
-@on_devices
-def tuned_on(system: System, head: Head, start: Array, couplings: Array, pool: Pool, rules: Rules) -> Tuned:
-    """``tune`` as one compiled program, the same for every coupling.
+def tuned_on(
+    system: System,
+    head: Head,
+    start: Array,
+    couplings: Array,
+    pool: Pool,
+    rules: Rules,
+    heard: Callable[[int], None] | None = None,
+) -> Tuned:
+    """Tune one head for one coupling on one pool; a program that is the same for every coupling.
+
+    Stops when the pool is stale, when the held-out part contradicts the training part, when held-out energy has
+    improved by less than the tolerance in ``rules.patience`` steps, or after ``rules.steps``. Returns the best head
+    on held-out evidence.
 
     Several couplings of a pool are tuned one after the other: where a CPU shows itself as several devices, a batched
     factorisation inside a loop waits for threads that wait for it. Nor does a head at rest go on computing until the
     last one has come to rest.
+
+    Args:
+        system: any member of the family (its couplings are not used).
+        head: structure of the head. start: its initial weights. couplings: (terms,).
+        pool: samples with features. rules: settings.
+        heard: called with the number of steps made, each time that a metric has served its time; it may raise.
     """
-    return tune(system, head, start, couplings, pool, rules)
+    state = _begin(jnp.asarray(start, jnp.float64), _held_out(pool, rules)[0] or rules.chains)
+    while True:
+        state, more, tuned = _some_steps(system, head, state, couplings, pool, rules)
+        if heard is not None:
+            heard(int(state.step))
+        if not more:
+            return tuned

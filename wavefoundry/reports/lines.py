@@ -40,6 +40,9 @@ def event_line(event: Event) -> str:
     if kind == "step":
         left = time_left(event.get("seconds_left"))
         return f"{_progress(event)}  {step_numbers(event)}" + (f"  {left}" if left else "")
+    if kind == "part":
+        left = time_left(event.get("seconds_left"))
+        return f"{event.get('what', '')} {event.get('done')}/{event.get('total')}" + (f"  {left}" if left else "")
     if kind == "round":
         return f"{round_place(event)}  {round_numbers(event)}"
     if kind == "baseline":

@@ -122,6 +122,8 @@ def _emulation_table(summary: Event) -> RenderableType:
 class Lines:
     """Plain lines, one per event; of steps at most about one per second, and always the last one.
 
+    Of work that has no numbers of its own a line is written where nothing else was for as long.
+
     Args:
         write: takes one line.
         clock: seconds, monotonic.
@@ -130,16 +132,20 @@ class Lines:
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic, every: float = 1.0):
         self._write, self._clock, self._every = write, clock, every
-        self._last = -math.inf
+        self._last = self._said = -math.inf  # line of a step, of anything
 
     def take(self, event: Event) -> None:
         """Write an event, unless it is a step that follows another too closely."""
         now = self._clock()
-        if event.get("event") == "step":
+        kind = event.get("event")
+        if kind == "step":
             if now - self._last < self._every and event.get("step") != event.get("steps"):
                 return
             self._last = now
+        if kind == "part" and now - self._said < self._every:
+            return
         if line := lines.event_line(event):
+            self._said = now
             self._write(line)
 
 
@@ -152,7 +158,7 @@ class Screen:
 
     def __init__(self, console: Console):
         self._console = console
-        self._phase = self._text = self._compiling = ""
+        self._phase = self._text = self._part = self._compiling = ""
         self._step: Event = {}
         self._round: Event = {}
         self._rows: dict[Any, dict[str, str]] = {}
@@ -170,12 +176,14 @@ class Screen:
             return
         elif kind == "phase":
             self._phase, self._text = str(event.get("phase", "")), str(event.get("text", ""))
-            self._step, self._round = {}, {}
+            self._step, self._round, self._part = {}, {}, ""
         elif kind == "step":
             self._step, self._left = event, event.get("seconds_left")
+        elif kind == "part":
+            self._part, self._left = lines.event_line(dict(event) | {"seconds_left": None}), event.get("seconds_left")
         elif kind == "round":
             self._round = event
-        elif kind in ("data", "student", "importance"):
+        elif kind in ("data", "student", "importance", "isolated", "jump", "transferred", "seed"):
             self._text = lines.event_line(event)
         elif kind == "point":
             # A point that went back for more work comes again under its index and replaces its row.
@@ -189,10 +197,14 @@ class Screen:
             from wavefoundry.reports import molecules_lines
 
             self._rows[event.get("index")] = molecules_lines.event_cells(event)
-        elif kind in ("isolated", "jump", "transferred", "seed"):
-            self._text = lines.event_line(event)
-        if kind in ("step", "round", "point", "ticket", "molecule", "done"):
+        self._ended_by(kind)
+
+    def _ended_by(self, kind: Any) -> None:
+        """What is over once such an event has come."""
+        if kind in ("step", "part", "round", "point", "ticket", "molecule", "done"):
             self._compiling = ""
+        if kind in ("step", "round", "rung", "point"):
+            self._part = ""
 
     def render(self) -> RenderableType:
         """The display as it should look now."""
@@ -202,6 +214,8 @@ class Screen:
             parts.append(self._spinner)
         if self._step:
             parts.append(Text(f"  {lines.step_numbers(self._step)}"))
+        if self._part:
+            parts.append(Text(f"  {self._part}"))
         if self._round:
             parts.append(Text(f"  {lines.round_place(self._round)}  {lines.round_numbers(self._round)}"))
         if self._rows:

@@ -68,6 +68,11 @@ class Speaker:
         """Announce that nothing will move for a while."""
         self.emit({"event": "compiling", "what": what})
 
+    def part(self, what: str, done: int, total: int, left: float | None = None) -> None:
+        """Report how far some work is that has no numbers of its own yet; left: in seconds, if known."""
+        event = {"event": "part", "what": what, "done": done, "total": total}
+        self.emit(event if left is None else event | {"seconds_left": left})
+
 
 class Context(Speaker):
     """What all tasks of a run share: reports events to the screen and the log, and keeps what tasks give.

@@ -248,7 +248,7 @@ class HeadAdaptation(Adaptation):
         wave = self.plan[number]
         warm, pool = self.parent(wave.parent, done)
         systems = [self._system(i) for i in wave.points]
-        tuned = jax.block_until_ready(self.mapper.tune_wave(systems, warm, pool))
+        tuned = jax.block_until_ready(self.mapper.tune_wave(systems, warm, pool, progress))
         weights = [np.asarray(one.weights) for one in tuned]
         start = np.asarray(warm.weights, weights[0].dtype)
         arrays = {

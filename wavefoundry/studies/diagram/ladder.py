@@ -273,7 +273,7 @@ class LadderAdaptation(Adaptation):
         else:
             x, guide = self.mapper.spread(start.x, tools.layout.chains), self.mapper.guide(wavefunction, start.x)
             warm, pool, acceptance = tools.draw(weights, x, jax.random.fold_in(key, 10**6 + 1), guide)
-        tuned = tools.tune(system, weights, system.couplings, pool)
+        tuned = tools.tune(system, weights, system.couplings, pool, progress)
         event = {"point": system.values, **self.place(progress)}
         begin = points.Start(tuned, warm, pool, acceptance)
         outcome = adapt_point(tools, self.mapper.estimator, system, begin, key, progress, event)

@@ -91,7 +91,7 @@ def features_of(study: DiagramStudy, done: Outputs, progress: Progress) -> dict[
     for name, step, one in networks:
         seen = np.asarray(_features(_seen(one), system, xs, study.chunk))
         found.append(stage(name, step, seen, quantities, PICTURED))
-        progress.emit({"event": "step", "phase": NAME, "step": len(found), "steps": len(networks)})
+        progress.part(NAME, len(found), len(networks))
     shown = {name: np.round(values[:PICTURED], 4).tolist() for name, values in quantities.items()}
     return {"samples": len(xs), "couplings": system.values, "stages": found, "quantities": shown}
 

@@ -27,6 +27,7 @@ from wavefoundry.studies.diagram.points import HeadTools, WarmStart
 from wavefoundry.studies.diagram.pretraining import Training
 from wavefoundry.studies.diagram.records import Estimator, Known, Measured, Sampling, point_record
 from wavefoundry.studies.diagram.referencing import References
+from wavefoundry.studies.progress import Progress
 
 
 def tunable(wavefunction: Wavefunction) -> bool:
@@ -189,9 +190,12 @@ class Mapper:
         """Starting configurations for ``chains`` chains from those of the pre-training, repeated as needed."""
         return tree.rows(x, np.arange(chains) % len(jax.tree.leaves(x)[0]))
 
-    def tune_wave(self, systems: list[LatticeSystem], warm: WarmStart, pool: Pool) -> list[Tuned]:
+    def tune_wave(
+        self, systems: list[LatticeSystem], warm: WarmStart, pool: Pool, progress: Progress | None = None
+    ) -> list[Tuned]:
         """First tuning of all points of a wave on their parent's pool."""
-        return [self.tools.tune(self.base.system, warm.weights, system.couplings, pool) for system in systems]
+        tune = self.tools.tune
+        return [tune(self.base.system, warm.weights, system.couplings, pool, progress) for system in systems]
 
 
 def convergence_of(found: Convergence | None) -> dict[str, Any]:

@@ -94,8 +94,7 @@ class Overlapped:
                 found = measure.pair(i, j)
                 rows.append({"points": [i, j], "fidelity": found.value, "error": found.error})
                 left = pace.left(len(rows) - before, len(pairs) - len(rows))
-                count = {"step": len(rows), "steps": len(pairs), "seconds_left": left}
-                progress.emit({"event": "step", "phase": NAME, **count})
+                progress.part(NAME, len(rows), len(pairs), left)
                 if progress.due:
                     progress.save(len(rows), {"done": np.array(len(rows))}, pairs=rows)
         return Output({"pairs": rows})

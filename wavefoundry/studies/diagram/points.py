@@ -8,6 +8,7 @@ held-out part says that more can be had, and the pool of the neighbours farther 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -34,6 +35,10 @@ from wavefoundry.studies.progress import Progress
 
 WIDTH = 2
 """Heads tuned on one pool of another point: along a line of couplings, one on either side."""
+
+
+SLOW = 2.0
+"""Seconds after which the tuning of a head tells how far it is."""
 
 
 class WarmStart(NamedTuple):
@@ -140,17 +145,34 @@ class HeadTools:
         head: Any = self.with_weights(weights).head
         return resample(key, old, head, self.layout.chains, self.family.extent)
 
-    def tune(self, system: LatticeSystem, start: Any, couplings: Array, pool: Pool) -> Tuned:
-        """Tune a head on a pool, from given weights (width+1, hidden)."""
+    def tune(
+        self, system: LatticeSystem, start: Any, couplings: Array, pool: Pool, progress: Progress | None = None
+    ) -> Tuned:
+        """Tune a head on a pool, from given weights (width+1, hidden); it stops, undone, when the task should."""
         # one precision, as tuned heads have it: a pre-trained float32 head would compile a program of its own
         begin = jnp.asarray(np.asarray(start, np.float64))
         # energies without a unit: the rates of the rules act on them
         unit = energy_unit(eqx.tree_at(lambda s: s.couplings, system, couplings))
         head: Any = self.wavefunction.head
-        tuned = tuned_on(system, head, begin, couplings / unit, pool, self.rules)
+        heard = None if progress is None else Heard(progress, self.rules.steps)
+        tuned = tuned_on(system, head, begin, couplings / unit, pool, self.rules, heard)
         return tuned._replace(
             **{name: getattr(tuned, name) * unit for name in ("energy", "held_out", "gain", "gain_error")}
         )
+
+
+class Heard:
+    """Tells how far the tuning of a head is, where that takes a while, and stops it when that is asked for."""
+
+    def __init__(self, progress: Progress, steps: int):
+        self._progress, self._steps, self._told = progress, steps, time.monotonic()
+
+    def __call__(self, step: int) -> None:
+        """So many steps are made."""
+        self._progress.stop_if_asked()
+        if time.monotonic() - self._told > SLOW:
+            self._told = time.monotonic()
+            self._progress.part("head, step", step, self._steps)
 
 
 @eqx.filter_jit
@@ -282,7 +304,7 @@ def adapt_point(
         )
         if (worse and rounds.draws > 1) or rounds.draws >= tools.rounds:
             break
-        tuned = tools.tune(system, rounds.weights, jnp.asarray(couplings), now.pool)
+        tuned = tools.tune(system, rounds.weights, jnp.asarray(couplings), now.pool, progress)
         gain, error = float(tuned.gain), float(tuned.gain_error)
         rounds.held_out = float(tuned.held_out)
         if not np.isfinite(gain) or gain < max(2 * error, tools.tolerance * abs(now.energy)):
