@@ -334,7 +334,7 @@ def tuned_on(
         system: any member of the family (its couplings are not used).
         head: structure of the head. start: its initial weights. couplings: (terms,).
         pool: samples with features. rules: settings.
-        heard: called with the number of steps made, each time that a metric has served its time; it may raise.
+        heard: called with the number of steps made, each time that a metric has served its time.
     """
     state = _begin(jnp.asarray(start, jnp.float64), _held_out(pool, rules)[0] or rules.chains)
     while True:

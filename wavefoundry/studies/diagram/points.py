@@ -148,7 +148,7 @@ class HeadTools:
     def tune(
         self, system: LatticeSystem, start: Any, couplings: Array, pool: Pool, progress: Progress | None = None
     ) -> Tuned:
-        """Tune a head on a pool, from given weights (width+1, hidden); it stops, undone, when the task should."""
+        """Tune a head on a pool, from given weights (width+1, hidden)."""
         # one precision, as tuned heads have it: a pre-trained float32 head would compile a program of its own
         begin = jnp.asarray(np.asarray(start, np.float64))
         # energies without a unit: the rates of the rules act on them
@@ -162,14 +162,17 @@ class HeadTools:
 
 
 class Heard:
-    """Tells how far the tuning of a head is, where that takes a while, and stops it when that is asked for."""
+    """Tells how far the tuning of a head is, where that takes a while.
+
+    That Python comes to speak is what makes a signal heard at once. The tuning itself goes on to its end: what is saved
+    is a tuned head, and a run that is given little time at a stretch has to come to one.
+    """
 
     def __init__(self, progress: Progress, steps: int):
         self._progress, self._steps, self._told = progress, steps, time.monotonic()
 
     def __call__(self, step: int) -> None:
         """So many steps are made."""
-        self._progress.stop_if_asked()
         if time.monotonic() - self._told > SLOW:
             self._told = time.monotonic()
             self._progress.part("head, step", step, self._steps)
