@@ -13,9 +13,10 @@ import wavefoundry as wf
 from wavefoundry.adapt.head import Rules, tuned_on
 from wavefoundry.adapt.pool import contract, fill, log_psi, ready, sample_listed
 from wavefoundry.core.devices import mapped
+from wavefoundry.core.listing import Listing
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.models.listing import Listing, tabled
 from wavefoundry.models.projection import listed
+from wavefoundry.models.tables import tabled
 from wavefoundry.problems import exact
 from wavefoundry.studies.diagram import symmetry
 

@@ -41,6 +41,10 @@ def problems_of(folder: Path) -> list[str]:
         StorageError: this user may not read all of it, so that nothing can be said.
     """
     files.require_readable(folder)
+    return _problems(folder)
+
+
+def _problems(folder: Path) -> list[str]:
     problems = []
     try:
         problem = spec_problem(folder, files.read_plain(folder / SPEC))
@@ -49,7 +53,7 @@ def problems_of(folder: Path) -> list[str]:
         problems.append(str(error))
     for parent in (folder / CHECKPOINTS, folder / ARTIFACTS, *([] if is_sealed(folder) else [folder / TASKS])):
         problems += _check_bundles(parent)
-    problems += [line for run in nested(folder) for line in problems_of(run)]
+    problems += [line for run in nested(folder) for line in _problems(run)]
     return list(dict.fromkeys(problems + seal_problems(folder)))
 
 

@@ -101,7 +101,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
     for start in given if isinstance(given, list) else [given] if given is not None else []:
         if is_named(start):
             find(start)
-        elif not is_there(from_home(start)):
+        elif not (is_there(from_home(start)) and from_home(start).exists()):
             raise InputError(
                 f"{table}.warm_start: no such file or directory: {short(start, 200)}",
                 where=f"{where((table, 'warm_start'))}, key {table}.warm_start",
@@ -130,7 +130,10 @@ def _require_files(spec: EmulationSpec, where: Callable[[tuple], str]) -> None:
     groups = ((("curriculum", "items"), spec.curriculum.items), (("evaluate", "cases"), own))
     for path, case in ((path, case) for path, cases in groups for case in cases):
         for table in case.potential:
-            if table.path is not None and not is_there(from_home(table.path)):
+            if table.path is None:
+                continue
+            file = from_home(table.path)
+            if not (is_there(file) and file.is_file()):
                 place = f"{where(path)}, case {short(case.name)}"
                 fix = "a path, seen from the current directory"
                 raise InputError(f"there is no such potential file: {short(table.path, 200)}", where=place, fix=fix)

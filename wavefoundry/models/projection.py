@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
 from wavefoundry.core.devices import mapped
+from wavefoundry.core.listing import Listing
 from wavefoundry.core.types import Psi, System, Wavefunction
-from wavefoundry.models.listing import MOST_SITES, Amplitudes, Listing, Number
+from wavefoundry.models.tables import Amplitudes, Number
 
 
 class Images:
@@ -209,8 +210,6 @@ class Projected(Wavefunction):
 
     def of_all(self, system: System, states: Int[Array, "D sites"], chunk: int) -> Psi:
         """Amplitudes of all configurations: every image is one of them, so the network is asked once for each."""
-        if states.shape[-1] > MOST_SITES:
-            return super().of_all(system, states, chunk)
         found = listed(self, system, states, chunk).head.ready()  # type: ignore[attr-defined]
         return Psi(found.log, found.phase)
 

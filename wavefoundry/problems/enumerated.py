@@ -8,11 +8,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import mapped
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.listing import Listing
 from wavefoundry.core.types import Connected, Local, Psi, System, Wavefunction, of_all
 from wavefoundry.problems import exact
 from wavefoundry.problems.spins import LatticeSystem
@@ -98,12 +98,8 @@ def enumerate_states(system: LatticeSystem) -> EnumeratedSystem:
             why=f"at most {LARGEST} configurations are listed",
             fix='use sampling = "metropolis"',
         )
-    states = exact.basis(system.hilbert)
+    states = jnp.asarray(exact.basis(system.hilbert))
     connected = _connected(system, states)
-    powers = 2 ** np.arange(system.sites, dtype=np.int64)
-    codes = (states > 0) @ powers
-    order = np.argsort(codes)
-    wanted = (np.asarray(connected.x) > 0) @ powers
-    place = np.clip(np.searchsorted(codes[order], wanted), 0, len(codes) - 1)
-    # a zero matrix element may point outside the sector: any state will do there
-    return EnumeratedSystem(system, jnp.asarray(states), jnp.asarray(order[place]), connected.mels, connected.diagonal)
+    # a zero matrix element may point outside the sector, which has no place: any state will do there
+    index = jnp.maximum(Listing.of(states).places(connected.x), 0)
+    return EnumeratedSystem(system, states, index, connected.mels, connected.diagonal)

@@ -265,7 +265,7 @@ class LadderAdaptation(Adaptation):
     ) -> tuple[dict[str, Any], Start]:
         """The head on pools of this very backbone."""
         wavefunction: Wavefunction = eqx.combine(start.params, self.static)
-        tools, head = self.mapper.tools_of(system, wavefunction), wavefunction.head
+        tools, head = self.mapper.tools.of(system, wavefunction), wavefunction.head
         weights = head.weights()  # type: ignore[attr-defined]
         if len(start.x) == tools.layout.chains * tools.layout.samples:  # samples of this state
             warm, acceptance = WarmStart(weights, start.x), None

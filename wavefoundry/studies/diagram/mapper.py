@@ -83,10 +83,10 @@ class Mapper:
             adapt.tolerance / 10,
         )
         pools = -(-evaluate.samples // (chains * per_chain))
-        family = system.family([{}])
-        self.tools = HeadTools(
-            base.wavefunction, family, self.layout, rules, adapt.rounds, adapt.tolerance, pools, states
-        ).of(base.wavefunction, family)
+        tools = HeadTools(
+            base.wavefunction, system.family([{}]), self.layout, rules, adapt.rounds, adapt.tolerance, pools, states
+        )
+        self.tools = tools.of(system, base.wavefunction)
         self.estimator = Estimator(system, chains, evaluate.observables)
         self._origin: tuple[WarmStart, Pool] | None = None
 
@@ -156,7 +156,7 @@ class Mapper:
         Args:
             system: at its couplings. wavefunction: the state. x: walkers of its optimisation. key: random key.
         """
-        tools = self.tools.looking_up(wavefunction, system.family([{}]))
+        tools = self.tools.looking_up(system, wavefunction)
         wavefunction = tools.wavefunction
         guide = self.guide(wavefunction, x)
         start, sets = self.spread(x, self.layout.chains), []
@@ -171,10 +171,6 @@ class Mapper:
     def trained_on(self, system: LatticeSystem) -> Any:
         """What trainings of all weights at a point take: the system, or all its configurations."""
         return system if self.listed is None else eqx.tree_at(lambda s: s.lattice, self.listed, system)
-
-    def tools_of(self, system: LatticeSystem, wavefunction: Wavefunction) -> HeadTools:
-        """The tools for another backbone; one that is conditioned sees the couplings of ``system``."""
-        return self.tools.of(wavefunction, system.family([{}]))
 
     def known(self, system: LatticeSystem) -> Known:
         """Reference and exact observables, where the study wants them."""

@@ -25,8 +25,8 @@ from wavefoundry.core.devices import on_devices
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.engine.guided import Guide
 from wavefoundry.models.heads import with_head_weights
-from wavefoundry.models.listing import MOST_SITES, tabled
 from wavefoundry.models.projection import Projected, listed
+from wavefoundry.models.tables import tabled
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.observing import Amplitude
 from wavefoundry.studies.diagram.pretraining import energy_unit
@@ -35,8 +35,6 @@ from wavefoundry.studies.progress import Progress
 
 WIDTH = 2
 """Heads tuned on one pool of another point: along a line of couplings, one on either side."""
-
-
 SLOW = 2.0
 """Seconds after which the tuning of a head tells how far it is."""
 
@@ -70,15 +68,20 @@ class HeadTools:
     measurements: int  # pools that make up the final measurement
     states: Array | None = None  # all configurations, where samples are drawn from the list of them
 
-    def of(self, wavefunction: Wavefunction, family: LatticeSystem) -> HeadTools:
-        """Those for another state; of a projected one in a small system the features of all configurations are kept."""
-        if self.states is not None and self.states.shape[-1] <= MOST_SITES and isinstance(wavefunction, Projected):
+    def of(self, system: LatticeSystem, wavefunction: Wavefunction) -> HeadTools:
+        """Those for another state, which sees the couplings of ``system`` if it is conditioned.
+
+        Of a projected one in a small system the features of all configurations are kept.
+        """
+        family = system.family([{}])
+        if self.states is not None and isinstance(wavefunction, Projected):
             wavefunction = _listed(wavefunction, family, self.states, self.layout.chunk)
         return dataclasses.replace(self, wavefunction=wavefunction, family=family)
 
-    def looking_up(self, wavefunction: Wavefunction, family: LatticeSystem) -> HeadTools:
+    def looking_up(self, system: LatticeSystem, wavefunction: Wavefunction) -> HeadTools:
         """Those for a state that is only measured: in a small system its amplitudes are looked up in a table."""
-        if self.states is None or self.states.shape[-1] > MOST_SITES:
+        family = system.family([{}])
+        if self.states is None:
             wavefunction = wavefunction.without_features()
         else:
             wavefunction = _tabled(wavefunction, family, self.states, self.layout.chunk)
