@@ -43,6 +43,27 @@ def classical(sites: int) -> Any:
     return wf.lattice.from_netket({"J": bonds, "b": fields}, {"J": 1.0, "b": 1.0})
 
 
+def test_a_thin_sector_of_many_spins():
+    """Two magnons of an XXZ chain of 24 spins, listed: 276 configurations out of 2^24."""
+    sites = 24
+    hilbert = nk.hilbert.Spin(0.5, sites, total_sz=10)
+    pairs = [{i: a, (i + 1) % sites: a} for a in "XY" for i in range(sites)]
+    ising = [on(sites, {i: "Z", (i + 1) % sites: "Z"}) for i in range(sites)]
+    terms = {
+        "hop": BUILD(hilbert, [on(sites, pair) for pair in pairs], [-0.25] * len(pairs)),
+        "D": BUILD(hilbert, ising, [-0.25] * sites),
+    }
+    system = wf.lattice.from_netket(terms, {"hop": 1.0, "D": 2.0})
+    base = wf.pretrain(system, MODEL, steps=60, learning_rate=0.1, block=20)
+    (expected,) = nk.exact.lanczos_ed(terms["hop"] + 2.0 * terms["D"], k=1)
+    assert base.record["exact"] == pytest.approx(float(expected), abs=1e-9)
+    assert base.record["energy"] == pytest.approx(float(expected), rel=2e-3)
+    assert base.record["verdict"] == "trusted"
+    state = base.state()
+    assert state.statevector().shape == (276,)
+    assert set(np.asarray(state.sample(50)).sum(axis=1)) == {20}
+
+
 @pytest.fixture(scope="module")
 def edges() -> wf.Pretrained:
     return wf.pretrain(edge_fields(6), MODEL, steps=80, learning_rate=0.1, block=20)

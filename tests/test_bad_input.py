@@ -94,7 +94,7 @@ IN_THE_FILE = {
     "odd patch": ("[adapt]", "[wavefunction]\npatch = 5\n[adapt]", "wavefunction.patch", "does not divide"),
     "heads": ("[adapt]", "[wavefunction]\nheads = 5\n[adapt]", "wavefunction.heads", "1, 2, 4, 8"),
     "no learning rate": ("at = {", "learning_rate = 0.0\nat = {", "pretrain.learning_rate", "greater than 0"),
-    "full sum of 36 sites": ("at = {", 'sampling = "full-sum"\nat = {', "pretrain.sampling", "18 sites"),
+    "full sum of 36 sites": ("at = {", 'sampling = "full-sum"\nat = {', "pretrain.sampling", "at most 262144"),
     "frustration without spins": ('"ising"', '"j1j2"', "pretrain.at.h", "J1, J2"),
     "weights from nowhere": ("at = {", 'warm_start = "no"\nat = {', "pretrain.warm_start", "no such file"),
     "not TOML": ("at = {", "at = [", "line 8", "not TOML"),

@@ -81,11 +81,6 @@ def test_rules_have_an_edge(text, key, bad, good):
     loads(text, overrides=[f"{key}={good}"])
 
 
-def test_full_sums_stop_at_eighteen_sites():
-    loads(MINIMAL, overrides=["system.lattice.size=18", "pretrain.sampling=full-sum"])
-    assert "18 sites" in str(refused(MINIMAL, "system.lattice.size=20", "pretrain.sampling=full-sum"))
-
-
 def test_open_edges_of_an_antiferromagnet_may_be_odd():
     lattice = "system.lattice={kind='square', size=[3, 4], periodic=%s}"
     loads(J1J2, overrides=[lattice % "false", "system.marshall=true"])

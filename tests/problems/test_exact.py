@@ -15,6 +15,7 @@ from wavefoundry.problems.exact import (
     expectation,
     ground_state,
     ising_chain,
+    listable,
 )
 
 CRITICAL = 3.04438  # critical field of the square-lattice Ising model
@@ -203,6 +204,36 @@ J1J2 = {
     ],
     16: [(0.4, -0.381836285307, None, None)],
 }
+
+
+@pytest.mark.parametrize(
+    "hilbert",
+    [
+        nk.hilbert.Spin(0.5, 24, total_sz=10),
+        nk.hilbert.Spin(0.5, 25, total_sz=-10.5),
+        nk.hilbert.Spin(0.5, 62, total_sz=30),
+        nk.hilbert.Spin(0.5, 9, total_sz=0.5),
+        nk.hilbert.Spin(0.5, 7),
+        nk.hilbert.Fock(1, 22, n_particles=3),
+        nk.hilbert.Fock(2, 6, n_particles=3),
+    ],
+    ids=str,
+)
+def test_configurations_stand_in_the_order_of_netket(hilbert):
+    assert listable(hilbert)
+    np.testing.assert_array_equal(basis(hilbert), np.asarray(hilbert.all_states()))
+
+
+def test_a_thin_sector_of_many_spins_is_diagonalised():
+    """Two magnons on 26 sites: 325 configurations out of 2^26."""
+    graph = nk.graph.Chain(26)
+    operator = nk.operator.Heisenberg(nk.hilbert.Spin(0.5, 26, total_sz=11), graph, sign_rule=False)
+    (expected,) = nk.exact.lanczos_ed(operator, k=1)
+    energy, vector = ground_state(operator)
+    assert energy == pytest.approx(float(expected), abs=1e-9)
+    assert expectation(operator, vector) == pytest.approx(energy, abs=1e-9)
+    assert not listable(nk.hilbert.Spin(0.5, 24, total_sz=0)), "2.7 million configurations"
+    assert not listable(nk.hilbert.Spin(0.5, 64, total_sz=31)), "no whole number holds 64 spins"
 
 
 @pytest.mark.parametrize("n", J1J2)

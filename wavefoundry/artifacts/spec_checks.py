@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from wavefoundry.artifacts.spec_adapt import RUNGS, AdaptTable, BaselinesTable
 from wavefoundry.artifacts.spec_networks import WavefunctionTable
 from wavefoundry.artifacts.spec_tables import PARTS, EvaluateTable, PretrainTable, SystemTable, grid
-from wavefoundry.core.expect import MOST_SITES, Problem
+from wavefoundry.core.expect import MOST_SITES, MOST_STATES, Problem
 from wavefoundry.core.hamiltonians import MODELS, faults
 from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.observables import chosen
 from wavefoundry.core.words import assigned, near
 
 MAX_POINTS = 10_000
-FULL_SUM_SITES = 18
 _LATTICE = ("system", "lattice")
 
 
@@ -37,7 +36,8 @@ def problems(
     return [
         *_marshall(system),
         *_network(system, wavefunction, adapt),
-        *_sampling(system, pretrain, evaluate),
+        *full_sum(system, "pretrain", pretrain.sampling),
+        *_sampling(evaluate),
         *climbing(adapt),
         *_observables(system, evaluate),
     ]
@@ -272,14 +272,18 @@ def _network(system: SystemTable, wavefunction: WavefunctionTable, adapt: AdaptT
     yield from fits(wavefunction, system)
 
 
-def _sampling(system: SystemTable, pretrain: PretrainTable, evaluate: EvaluateTable) -> Iterator[Problem]:
-    if pretrain.sampling == "full-sum" and system.sites > FULL_SUM_SITES:
+def full_sum(system: SystemTable, table: str, sampling: str) -> Iterator[Problem]:
+    """Whether all configurations can be summed over, if that is asked for."""
+    if sampling == "full-sum" and system.entry.states(system.sites) > MOST_STATES:
         yield Problem(
-            ("pretrain", "sampling"),
-            f"full-sum cannot list the states of {system.sites} sites",
-            f"it is for at most {FULL_SUM_SITES} sites",
+            (table, "sampling"),
+            f"full-sum cannot list the configurations of {system.sites} spins",
+            f"they are {system.entry.states(system.sites):.2g}, and at most {MOST_STATES} are listed",
             'sampling = "metropolis"',
         )
+
+
+def _sampling(evaluate: EvaluateTable) -> Iterator[Problem]:
     if evaluate.samples < 4 * evaluate.chains:
         yield Problem(
             ("evaluate", "samples"),

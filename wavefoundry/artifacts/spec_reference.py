@@ -40,8 +40,8 @@ class ReferenceTable(Table):
 
     method: Annotated[str | list[str], PlainValidator(_method)] = Field(
         default="auto",
-        description="auto: a closed form, else Lanczos up to 20 sites, and published values; or some of closed-form, "
-        "lanczos, ed (QuSpin), dmrg (TeNPy), literature, file; none",
+        description="auto: a closed form, else Lanczos up to 2^20 configurations (20 spins), and published values; or "
+        "some of closed-form, lanczos, ed (QuSpin), dmrg (TeNPy), literature, file; none",
     )
     bond_dimension: Annotated[int | list[int], PlainValidator(_bonds)] = Field(
         default=128,

@@ -296,7 +296,7 @@ class PretrainTable(Table):
     )
     sampling: Literal["auto", "metropolis", "full-sum"] = Field(
         default="auto",
-        description="full-sum adds up all configurations (at most 18 sites); metropolis samples them; auto: up to 16384"
+        description="full-sum adds up all configurations (at most 2^18); metropolis samples them; auto: up to 16384"
         " of them are listed, and every step takes the ones that say most",
     )
     block: int = Field(
@@ -324,7 +324,7 @@ class EvaluateTable(Table):
     )
     overlaps: bool = Field(default=True, description="fidelities of neighbours, along one coupling of up to 64 values")
     exact: Annotated[Literal["auto", False], _EXACT] = Field(
-        default="auto", description="exact energies: closed form, or Lanczos up to 20 sites; false: none"
+        default="auto", description="exact energies: closed form, or Lanczos up to 2^20 configurations (20 spins); false: none"
     )
 
 

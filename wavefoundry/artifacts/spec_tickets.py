@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_checks import fits
+from wavefoundry.artifacts.spec_checks import fits, full_sum
 from wavefoundry.artifacts.spec_kinds import of_kind
 from wavefoundry.artifacts.spec_networks import WavefunctionTable
 from wavefoundry.artifacts.spec_tables import (
@@ -25,7 +25,6 @@ from wavefoundry.core.expect import Problem
 from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.words import near
 
-FULL_SUM_SITES = 18
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Score = Literal["magnitude", "random", "curvature", "surgeon"]
@@ -54,7 +53,7 @@ class TrainTable(Table):
     )
     diagonal_shift: float = Field(default=1e-3, gt=0, le=10, description="added to the diagonal of the solve")
     sampling: Literal["auto", "metropolis", "full-sum"] = Field(
-        default="auto", description="full-sum adds up all configurations (at most 18 spins); auto: up to 12 spins"
+        default="auto", description="full-sum adds up all configurations (at most 2^18); auto: up to 12 spins"
     )
     samples: int = Field(default=1024, ge=16, le=10_000_000, description="samples per step")
     chains: int = Field(default=256, ge=2, le=1_000_000, description="Markov chains they come from")
@@ -229,13 +228,7 @@ def _network(spec: TicketsSpec) -> Iterator[Problem]:
 
 
 def _sampling(spec: TicketsSpec) -> Iterator[Problem]:
-    if spec.train.sampling == "full-sum" and spec.system.sites > FULL_SUM_SITES:
-        yield Problem(
-            ("train", "sampling"),
-            f"full-sum cannot list the states of {spec.system.sites} spins",
-            f"it is for at most {FULL_SUM_SITES} spins (2^{FULL_SUM_SITES} states)",
-            'sampling = "metropolis"',
-        )
+    yield from full_sum(spec.system, "train", spec.train.sampling)
     if spec.train.samples % spec.train.chains:
         yield Problem(
             ("train", "samples"),

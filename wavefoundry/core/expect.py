@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_SITES = 4096
 """Of a lattice."""
+MOST_STATES = 2**18
+"""Configurations that are all listed."""
 MOST_SAMPLES = 2**40
 """Beyond every memory; a smaller number is held against what is free."""
 LARGEST_SEED = 2**32 - 1

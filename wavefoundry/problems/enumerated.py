@@ -12,13 +12,13 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import mapped
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import MOST_STATES
 from wavefoundry.core.listing import Listing
 from wavefoundry.core.types import Connected, Local, Psi, System, Wavefunction, of_all
 from wavefoundry.problems import exact
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 
-LARGEST = 2**18
 """Most configurations that are listed."""
 
 
@@ -91,11 +91,11 @@ def enumerate_states(system: LatticeSystem) -> EnumeratedSystem:
     Raises:
         InputError: more than 2^18 configurations.
     """
-    if count_states(system.hilbert, 20) > LARGEST:
+    if count_states(system.hilbert, 20) > MOST_STATES:
         raise InputError(
             f"a full sum over {system.sites} sites is too large",
             where="sampling",
-            why=f"at most {LARGEST} configurations are listed",
+            why=f"at most {MOST_STATES} configurations are listed",
             fix='use sampling = "metropolis"',
         )
     states = jnp.asarray(exact.basis(system.hilbert))

@@ -5,7 +5,7 @@ That one is written in Pauli matrices; everything else takes its units from the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.expect import expect
 from wavefoundry.problems.ising_chain import IsingChain, ising_chain
+from wavefoundry.problems.strings import count_states
 
 if TYPE_CHECKING:
     from netket.hilbert import DiscreteHilbert
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GroundSpace", "IsingChain", "basis", "constant_on", "expectation", "ground_space",
-    "ground_state", "ising_chain",
+    "ground_state", "ising_chain", "listable",
 ]  # fmt: skip
 
 
@@ -31,6 +32,17 @@ def __dir__() -> list[str]:
 MAX_STATES = 2**20  # 20 spins: about 0.4 GB of matrix elements
 _DENSE = 32  # below this size the Lanczos iteration is not worth its set-up
 _BLOCK = 2**14  # states whose matrix elements are computed at a time
+_TABLE = 2**24  # numbers of configurations up to which a table says where each stands
+
+
+def listable(hilbert: Any) -> bool:
+    """Whether ``basis`` lists the space: at most 2^20 configurations, which are more than 20 spins if S_z is fixed."""
+    local = getattr(hilbert, "local_states", None)
+    if local is None:
+        return False
+    if hilbert.constrained and type(hilbert.constraint).__name__ == "SumConstraint" and len(local) == 2:
+        return count_states(hilbert) <= MAX_STATES
+    return len(local) ** hilbert.size <= MAX_STATES
 
 
 def basis(hilbert: DiscreteHilbert) -> np.ndarray:
@@ -41,23 +53,37 @@ def basis(hilbert: DiscreteHilbert) -> np.ndarray:
     Raises:
         InputError: the space is too large to be enumerated, or its sites differ.
     """
-    local = getattr(hilbert, "local_states", None)
-    if local is None or len(local) ** hilbert.size > MAX_STATES:
+    if not listable(hilbert):
         raise InputError(
             f"the {hilbert.size} sites are too many for an exact solution",
-            why=f"at most {MAX_STATES} configurations (20 spins 1/2) of equal sites can be enumerated",
+            why=f"at most {MAX_STATES} configurations of equal sites are listed: 20 spins 1/2, or more of fixed S_z",
         )
-    constraint = getattr(hilbert, "constraint", None)
+    local, constraint = np.asarray(hilbert.local_states), getattr(hilbert, "constraint", None)
     if constraint is not None and (type(constraint).__name__ != "SumConstraint" or len(local) > 2):
         return np.asarray(hilbert.all_states())
     # NetKet orders a space of fixed magnetisation by value, a free one as it lists the local states
-    values = np.asarray(local) if constraint is None else np.sort(np.asarray(local))
-    digits = np.arange(len(values) ** hilbert.size)
+    if constraint is None:
+        values, digits = local, np.arange(len(local) ** hilbert.size)
+    else:
+        values = np.sort(local)
+        upper = (constraint.sum_value - hilbert.size * values[0]) / (values[1] - values[0])
+        digits = _numbers(hilbert.size, round(upper))
     states = np.empty((len(digits), hilbert.size), dtype=np.int8)
     for site in reversed(range(hilbert.size)):
         digits, remainder = np.divmod(digits, len(values))
         states[:, site] = values[remainder]
-    return states if constraint is None else states[np.asarray(constraint(states))]
+    return states
+
+
+def _numbers(digits: int, ones: int) -> np.ndarray:
+    """All binary numbers of so many digits and ones, ascending."""
+    numbers, held = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    for left in reversed(range(digits)):
+        numbers = (2 * numbers[:, None] + np.arange(2)).ravel()
+        held = (held[:, None] + np.arange(2)).ravel()
+        within = (held <= ones) & (held + left >= ones)
+        numbers, held = numbers[within], held[within]
+    return numbers
 
 
 class GroundSpace(NamedTuple):
@@ -74,7 +100,7 @@ class GroundSpace(NamedTuple):
 
 
 def ground_space(operator: DiscreteOperator, most: int = 8) -> GroundSpace:
-    """The lowest eigenvalue with all its eigenvectors, and the gap above, up to 20 spins 1/2.
+    """The lowest eigenvalue with all its eigenvectors, and the gap above, of a space that is ``listable``.
 
     One Lanczos run cannot see that a level is degenerate; further ones, in which what was found is lifted out of the
     way, can. States closer than 1e-8 of the largest row sum of the operator count as degenerate.
@@ -132,7 +158,7 @@ def constant_on(space: GroundSpace, table: np.ndarray, tolerance: float = 1e-6) 
 
 
 def ground_state(operator: DiscreteOperator) -> tuple[float, np.ndarray]:
-    """Lowest eigenvalue and normalised eigenvector of a Hermitian lattice operator, up to 20 spins 1/2.
+    """Lowest eigenvalue and normalised eigenvector of a Hermitian lattice operator on a ``listable`` space.
 
     No amplitude is negative if no off-diagonal element is positive; otherwise the largest one is positive. If
     the ground state is degenerate, the vector is an arbitrary one of that kind, see ``ground_space``.
@@ -247,8 +273,7 @@ def _blocks(operator: DiscreteOperator) -> Iterator[Any]:
 
     hilbert, operator = operator.hilbert, cast("DiscreteOperator", operator.collect())
     states = basis(hilbert)
-    column = np.full(len(hilbert.local_states) ** hilbert.size, -1, dtype=np.int32)
-    column[_codes(states, hilbert.local_states)] = np.arange(len(states), dtype=np.int32)
+    place = _places(states, hilbert.local_states)
     size = min(_BLOCK, len(states))
     for first in range(0, len(states), size):
         count = min(size, len(states) - first)
@@ -260,7 +285,7 @@ def _blocks(operator: DiscreteOperator) -> Iterator[Any]:
         used = elements != 0
         bounds = np.append(0, np.cumsum(used.sum(axis=1)))
         values = elements[used].astype(np.result_type(elements, np.float64))
-        columns = column[_codes(connected, hilbert.local_states)[used]]
+        columns = place(connected)[used]
         if np.any(columns < 0):
             raise InputError(
                 "the operator leads out of its Hilbert space",
@@ -268,6 +293,20 @@ def _blocks(operator: DiscreteOperator) -> Iterator[Any]:
                 fix="lift the constraint, for instance the fixed magnetisation",
             )
         yield csr_matrix((values, columns, bounds), shape=(count, len(states)))
+
+
+def _places(states: np.ndarray, local_states: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Where configurations [..., sites] stand in a list [states, sites]; -1 for those that do not."""
+    if len(local_states) ** states.shape[1] > _TABLE:
+        import jax.numpy as jnp
+
+        from wavefoundry.core.listing import Listing
+
+        listing = Listing.of(jnp.asarray(states))
+        return lambda x: np.asarray(listing.places(jnp.asarray(x)))
+    column = np.full(len(local_states) ** states.shape[1], -1, dtype=np.int32)
+    column[_codes(states, local_states)] = np.arange(len(states), dtype=np.int32)
+    return lambda x: column[_codes(x, local_states)]
 
 
 def _codes(x: np.ndarray, local_states: Any) -> np.ndarray:

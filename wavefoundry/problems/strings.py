@@ -14,6 +14,7 @@ from jaxtyping import Bool
 
 _LISTED = 12  # sites whose spins are all tried; above that, patterns are drawn
 _DRAWN = 4096
+_NUMBERED = 62  # spins whose configuration is a whole number (core/listing.py)
 
 
 class Strings(NamedTuple):
@@ -124,13 +125,13 @@ def _values(sites: np.ndarray, patterns: np.ndarray, signs: np.ndarray, weights:
 
 
 def count_states(hilbert: Any, most: int = 16) -> float:
-    """Number of configurations of a space of spins 1/2; infinity where it is out of reach.
+    """Number of configurations of a space of spins 1/2; infinity where they cannot be listed.
 
     Args:
         most: sites up to which a constraint of the user's own is counted: NetKet goes through all 2^sites for it.
     """
     own = hilbert.constrained and type(hilbert.constraint).__name__ != "SumConstraint"
-    if own and hilbert.size > most:
+    if hilbert.size > (most if own else _NUMBERED):
         return np.inf
     return float(hilbert.n_states) if hilbert.is_indexable else np.inf
 

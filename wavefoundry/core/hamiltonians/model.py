@@ -101,6 +101,10 @@ class Model:
     onset: Callable[[Sets, bool], tuple[str, int]] | None = None
     drawn: Callable[[Place], tuple[list[tuple[float, float]], tuple[float, float]]] | None = None
 
+    def states(self, sites: int) -> int:
+        """Number of configurations of so many spins."""
+        return math.comb(sites, sites // 2) if self.sector else 2**sites
+
     def extent(self, where: Place) -> tuple[int, ...]:
         """Edges in spins."""
         first, *rest = where.lattice.extent(where.cells)

@@ -66,10 +66,10 @@ def find(system: LatticeSystem, method: str, settings: Settings, hooks: Hooks) -
 
 
 def automatic(system: LatticeSystem) -> list[str]:
-    """The methods that cost little: a closed form, else our own Lanczos up to 20 sites; published values."""
+    """The methods that cost little: a closed form, else our own Lanczos up to 2^20 states; published values."""
     if observables.closed_form(system) is not None:
         return ["closed-form", "literature"]
-    return ["lanczos", "literature"] if system.sites <= 20 else ["literature"]
+    return ["lanczos", "literature"] if exact.listable(system.hilbert) else ["literature"]
 
 
 def zero_of(system: LatticeSystem) -> float:
@@ -93,8 +93,9 @@ def _closed_form(system: LatticeSystem, settings: Settings) -> Found:
 
 
 def _lanczos(system: LatticeSystem, settings: Settings) -> Found:
-    if 2.0**system.sites > exact.MAX_STATES:
-        return failed(f"{system.sites} sites are too many for our own Lanczos, which lists up to 20 spins; try 'ed'")
+    if not exact.listable(system.hilbert):
+        most = f"up to {exact.MAX_STATES} configurations"
+        return failed(f"{system.sites} sites are too many for our own Lanczos, which lists {most}; try 'ed'")
     reference, known, _ = observables.diagonalised(system, 0.0, settings.observables)
     return Found(reference.energy, observables=known)
 

@@ -34,8 +34,6 @@ from wavefoundry.studies.diagram.observing import Amplitude
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.trust import SAFETY
 
-LARGEST_VECTOR = 2**20
-"""Most amplitudes that ``statevector`` lists."""
 WARM_UP = 10
 """Sweeps before the first sample; the chains start from samples of the state."""
 
@@ -265,11 +263,11 @@ class LatticeState(Shown):
             InputError: more configurations than that.
         """
         hilbert = self.system.hilbert
-        if not hilbert.is_indexable or hilbert.n_states > LARGEST_VECTOR:
+        if not exact.listable(hilbert):
             raise InputError(
                 f"{self.system.sites} sites have too many configurations for a list",
                 where="state.statevector",
-                why=f"at most {LARGEST_VECTOR} amplitudes are listed",
+                why=f"at most {exact.MAX_STATES} amplitudes are listed",
                 fix="use sample(n) and log_amplitude(x)",
             )
         xs = jnp.asarray(exact.basis(hilbert), jnp.int8)

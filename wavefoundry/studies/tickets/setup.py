@@ -16,16 +16,16 @@ from wavefoundry.adapt.masks import Flags, Layout
 from wavefoundry.adapt.tickets import LARGEST_SURGEON, Rules, Trainer
 from wavefoundry.artifacts.spec_tickets import PruneTable, TicketsSpec
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import MOST_STATES
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.observables import closed_form
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.networks import described, fitted, system_of
 from wavefoundry.studies.diagram.pretraining import chunk_size
 
-EXACT_SITES = 18
-"""Spins up to which "auto" finds the exact energy by Lanczos."""
 PER_STEP, PER_WEIGHT = 2e-4, 1e-9
 """Rough seconds of a step, whatever its size, and of one configuration and weight in it."""
 
@@ -105,14 +105,14 @@ def describe(spec: TicketsSpec) -> Any:
 
 
 def reference_of(system: LatticeSystem, given: float | None, wanted: Any = "auto") -> Reference:
-    """The energy to compare with: given, closed form, or Lanczos up to 18 spins."""
+    """The energy to compare with: given, closed form, or Lanczos of a small system."""
     if given is not None:
         return Reference(given, "given")
     if wanted is False:
         return Reference(None, "none")
     if (known := closed_form(system)) is not None:
         return Reference(known["energy"], "exact")
-    if system.sites <= EXACT_SITES:
+    if exact.listable(system.hilbert):
         return Reference(float(exact.ground_state(system.operator())[0]), "exact")
     return Reference(None, "none")
 
@@ -135,7 +135,7 @@ def trainer_of(network: Wavefunction, system: LatticeSystem, spec: TicketsSpec) 
     )
     if full:
         return Trainer(network, enumerate_states(system), rules)
-    exactly = system.sites <= EXACT_SITES and evaluate.exact is not False
+    exactly = count_states(system.hilbert, 20) <= MOST_STATES and evaluate.exact is not False
     return Trainer(network, system, rules, enumerate_states(system) if exactly else None)
 
 
