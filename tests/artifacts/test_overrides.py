@@ -70,6 +70,29 @@ def test_files_that_a_change_names_are_blamed_on_it(kind, change, tmp_path):
     assert "--set" in caught.value.where
 
 
+@pytest.mark.parametrize(
+    ("kind", "there"),
+    [
+        ("emulation", "nothing"),
+        ("emulation", "a folder"),
+        ("emulation", "a link to nothing"),
+        ("diagram", "nothing"),
+        ("diagram", "a link to nothing"),
+    ],
+)
+def test_what_is_no_file_is_refused_before_a_run(kind, there, tmp_path):
+    (tmp_path / "study.toml").write_text(template(kind))
+    given = tmp_path / "given"
+    if there == "a folder":
+        given.mkdir()
+    elif there == "a link to nothing":
+        given.symlink_to(tmp_path / "gone")
+    item = f'{{name = "a", packet = {{x0 = 0, s0 = 4, e0 = 4}}, potential = [{{kind = "file", path = "{given}"}}]}}'
+    change = f"curriculum.items=[{item}]" if kind == "emulation" else f"pretrain.warm_start={given}"
+    with pytest.raises(InputError, match="no such"):
+        load(tmp_path / "study.toml", [change])
+
+
 def test_near_misses():
     known = ["width", "layers", "steps", "J", "h", "learning_rate"]
     assert near("depth", known) == "did you mean 'layers'?" and near("lr", known) == "did you mean 'learning_rate'?"

@@ -324,7 +324,8 @@ class EvaluateTable(Table):
     )
     overlaps: bool = Field(default=True, description="fidelities of neighbours, along one coupling of up to 64 values")
     exact: Annotated[Literal["auto", False], _EXACT] = Field(
-        default="auto", description="exact energies: closed form, or Lanczos up to 2^20 configurations (20 spins); false: none"
+        default="auto",
+        description="exact energies: closed form, or Lanczos up to 2^20 configurations (20 spins); false: none",
     )
 
 

@@ -25,7 +25,6 @@ from wavefoundry.core.expect import Problem
 from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.words import near
 
-
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Score = Literal["magnitude", "random", "curvature", "surgeon"]
 Alternative = Literal["longer", Score]

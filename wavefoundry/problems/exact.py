@@ -58,7 +58,7 @@ def basis(hilbert: DiscreteHilbert) -> np.ndarray:
             f"the {hilbert.size} sites are too many for an exact solution",
             why=f"at most {MAX_STATES} configurations of equal sites are listed: 20 spins 1/2, or more of fixed S_z",
         )
-    local, constraint = np.asarray(hilbert.local_states), getattr(hilbert, "constraint", None)
+    local, constraint = np.asarray(cast("Any", hilbert).local_states), getattr(hilbert, "constraint", None)
     if constraint is not None and (type(constraint).__name__ != "SumConstraint" or len(local) > 2):
         return np.asarray(hilbert.all_states())
     # NetKet orders a space of fixed magnetisation by value, a free one as it lists the local states

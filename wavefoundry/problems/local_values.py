@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Int
 
 from wavefoundry.core.devices import on_devices, shared
+from wavefoundry.core.listing import Listing
 from wavefoundry.core.numerics import map_where
 from wavefoundry.core.types import Psi
 from wavefoundry.problems.strings import Strings
@@ -103,18 +104,14 @@ def applied(operators: Operators, vector: np.ndarray, states: np.ndarray) -> np.
     Args:
         operators: without a sign rule. vector: (D,). states: (D, sites), in its order.
     """
-    powers = 2 ** np.arange(states.shape[1], dtype=np.int64)
-    down = states < 0
-    codes = down @ powers
-    order = np.argsort(codes)
+    down, listing = states < 0, Listing.of(jnp.asarray(states))
     found = np.zeros((len(states), operators.count), complex)
     term, mask = np.asarray(operators.term), np.asarray(operators.mask)
     signs, weights, entry = (np.asarray(part) for part in (operators.signs, operators.weights, operators.entry))
     for k, (t, m) in enumerate(zip(term, mask, strict=True)):
         mine = entry == k
         elements = (1 - 2 * (down.astype(np.int32) @ signs[mine].T.astype(np.int32) % 2)) @ weights[mine]
-        wanted = (down ^ np.asarray(operators.masks)[m]) @ powers
-        place = np.clip(np.searchsorted(codes[order], wanted), 0, len(codes) - 1)
-        inside = codes[order[place]] == wanted
-        found[:, t] += np.where(inside, elements * vector[order[place]], 0)
+        turned = np.where(np.asarray(operators.masks)[m], -states, states)
+        place = np.asarray(listing.places(jnp.asarray(turned)))
+        found[:, t] += np.where(place >= 0, elements * vector[place], 0)
     return found
