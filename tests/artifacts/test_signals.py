@@ -32,10 +32,10 @@ def line(process):
     return process.stdout.readline()
 
 
-def start(mode):
+def start(mode, program=WAITS):
     root = str(Path(__file__).resolve().parents[2])
     process = subprocess.Popen(
-        [sys.executable, "-c", WAITS, mode],
+        [sys.executable, "-c", program, mode],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -61,6 +61,24 @@ def test_the_second_signal_leaves_at_once(second):
     assert line(process) == f"asked {int(signal.SIGTERM)}\n"
     process.send_signal(second)
     assert process.wait() == 128 + second
+
+
+DEAF = """
+import hashlib
+from wavefoundry.artifacts.signals import interrupts
+with interrupts():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes without the interpreter, as in a compiled program
+"""
+
+
+def test_both_are_heard_while_a_program_runs():
+    process = start("", DEAF)
+    assert process.stderr is not None
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() + process.stderr.readline() == NOTICE
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 128 + signal.SIGINT
 
 
 def test_handlers_come_back_even_after_an_error():

@@ -1,9 +1,13 @@
-"""Stopping on request: the first signal asks, the second one ends the process."""
+"""Stopping on request: the first signal asks, the second one ends the process.
+
+Both are heard by a thread of their own, since a compiled program or the compiler may hold the main thread for minutes.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -22,8 +26,47 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested: int | None = None
+        self._lock = threading.RLock()  # a handler may interrupt another one
+        self._numbers = -1
 
-    def _handle(self, signum: int, frame: FrameType | None) -> None:
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Let the interpreter write the number of every signal into the pipe, whatever the main thread does."""
+        self._numbers, end = os.pipe()
+        os.set_blocking(self._numbers, False)
+        os.set_blocking(end, False)
+        before = signal.set_wakeup_fd(end, warn_on_full_buffer=False)
+        thread = threading.Thread(target=self._listen, name="signals", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            os.close(end)
+            thread.join()
+            os.close(self._numbers)
+
+    def _listen(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # they are the main thread's, which may wait for them
+        while True:
+            select.select([self._numbers], [], [])
+            if not self._hear():
+                return
+
+    def _hear(self, *_: int | FrameType | None) -> bool:
+        """Handle what has arrived; False at the end of the pipe. Whoever comes first, thread or handler, does it."""
+        with self._lock:
+            while True:
+                try:
+                    number = os.read(self._numbers, 1)
+                except BlockingIOError:
+                    return True
+                if not number:
+                    return False
+                if number[0] in STOPPING:
+                    self._handle(number[0])
+
+    def _handle(self, signum: int) -> None:
         if self.requested is None:
             self.requested = signum
             with contextlib.suppress(Exception):  # answered at once, though the block under way may take a while
@@ -51,11 +94,12 @@ def interrupts() -> Iterator[Stop]:
         yield stop
         return
     previous = {signum: signal.getsignal(signum) for signum in STOPPING}
-    try:
-        for signum in STOPPING:
-            signal.signal(signum, stop._handle)
-        yield stop
-    finally:
-        for signum, handler in previous.items():
-            # ``None`` stands for a handler that was not installed from Python and cannot be put back.
-            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+    with stop._listening():
+        try:
+            for signum in STOPPING:
+                signal.signal(signum, stop._hear)
+            yield stop
+        finally:
+            for signum, handler in previous.items():
+                # ``None`` stands for a handler that was not installed from Python and cannot be put back.
+                signal.signal(signum, signal.SIG_DFL if handler is None else handler)
