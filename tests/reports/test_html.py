@@ -511,3 +511,25 @@ def test_a_slider_over_the_points():
     assert marked[0][0] == "8.0" and marked[-2][0] == "312.0", "the first point at the left edge, the last at the right"
     alone = Page(render({"status": "complete", "points": points[:1]}, []), slider=True)
     assert not [tag for tag, _ in alone.tags if tag == "input"]
+
+
+def test_features_of_every_point_in_its_panel():
+    """In the order of the panels, in one frame and one scale of colours; none where a point has no state."""
+    points = [
+        {"couplings": {"h": h}, "energy": -8 * h, "energy_per_site": -h, "energy_error": 0.01, "verdict": "trusted"}
+        for h in (1.0, 0.5, 0.75)
+    ]
+    along = [
+        {"points": [[0.0, 1.0], [0.0, 1.0]], "quantity": "m", "values": [-1.0, 1.0]},
+        {"points": [[4.0, None], [2.0, 0.0]], "quantity": "m", "values": [0.5, 0.0]},
+        None,
+    ]
+    summary = {"status": "complete", "points": points, "system": {"model": "ising", "sites": 8}}
+    page = Page(render(summary | {"features_along": along}, []), slider=True)
+    dots = [
+        (names["class"], names["cx"], names["cy"]) for tag, names in page.tags if tag == "circle" and "class" in names
+    ]
+    assert dots == [("s3", "312.0", "8.0"), ("s0", "8.0", "132.0"), ("s4", "84.0", "70.0")]
+    assert page.prose.count("(dark) to 1 (light)") == 2
+    labels = [names["aria-label"] for tag, names in page.tags if tag == "svg" and names.get("class") == "cloud"]
+    assert [str(label).split(" at ")[1][:7] for label in labels] == ["h = 0.5", "h = 1 o"]

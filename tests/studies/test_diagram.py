@@ -446,9 +446,20 @@ def assert_same(folder: Path, reference: Done) -> None:
 
 PRETRAINING = ["pretrain at 2", "pretrain at 4", "pretrain", *(f"reference.{i}" for i in range(4))]
 POINTS = {
-    "head": ["base", "origin", "tune.0", "point.1", "point.2", "tune.1", "point.0", "overlaps", "features"],
-    "full": ["base", "point.1", "point.2", "point.0", "overlaps", "features"],
-    "zero-shot": ["base", "point.1", "point.2", "point.0", "overlaps", "features"],
+    "head": [
+        "base",
+        "origin",
+        "tune.0",
+        "point.1",
+        "point.2",
+        "tune.1",
+        "point.0",
+        "overlaps",
+        "features",
+        "features-along",
+    ],
+    "full": ["base", "point.1", "point.2", "point.0", "overlaps", "features", "features-along"],
+    "zero-shot": ["base", "point.1", "point.2", "point.0", "overlaps", "features", "features-along"],
 }
 
 

@@ -14,7 +14,7 @@ from tests.oracles import sparse_matrix
 from tests.small import ISING_8
 from wavefoundry.adapt.pool import fill
 from wavefoundry.artifacts import spec as study_file
-from wavefoundry.core.components import correlation, principal_components, stage
+from wavefoundry.core.components import correlation, principal_axes, stage
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.observables import OBSERVABLES
 from wavefoundry.core.statistics import energy_statistics
@@ -125,10 +125,10 @@ def test_an_entropy_without_enough_samples_is_refused():
 def test_components_against_numpy():
     rng = np.random.default_rng(0)
     z = rng.normal(size=(300, 6)) @ np.diag([3, 2, 1, 0.5, 0.1, 0.1]) @ np.linalg.qr(rng.normal(size=(6, 6)))[0] + 5
-    found = principal_components(z)
+    found = principal_axes(z)
     values, vectors = np.linalg.eigh(np.cov(z.T))
     np.testing.assert_allclose(found.explained, (values[::-1] / values.sum())[:4], rtol=1e-10)
-    np.testing.assert_allclose(np.abs(found.projections), np.abs((z - z.mean(0)) @ vectors[:, ::-1][:, :4]), atol=1e-9)
+    np.testing.assert_allclose(np.abs(found.of(z)), np.abs((z - z.mean(0)) @ vectors[:, ::-1][:, :4]), atol=1e-9)
     one = correlation(z[:, 0], z[:, 1])
     assert one is not None and one["value"] == pytest.approx(abs(np.corrcoef(z[:, 0], z[:, 1])[0, 1]))
     assert correlation(np.ones(10), np.arange(10.0)) is None
@@ -169,6 +169,13 @@ def test_a_study_tells_of_its_features(tmp_path):
     ]
     for one in stages:
         assert 0 < sum(one["explained"]) <= 1 + 1e-9 and set(one["correlations"]["pc1"]) >= {"log_psi", "abs_m", "m"}
+    points = summary["features_along"]
+    assert len(points) == 7 and {one["quantity"] for one in points} == {"m"}
+    for one in points:
+        assert len(one["points"]) == 2 and {len(row) for row in (*one["points"], one["values"])} == {64}
+        assert np.all(np.isin(np.abs(one["values"]), [0, 0.25, 0.5, 0.75, 1])), "of configurations of 8 spins"
+    spread = [np.std(one["values"]) for one in points]
+    assert spread[0] > spread[-1] + 0.3, "samples of every point are its own: ordered at h = 0.4, not at 1.6"
     assert len(summary["momenta"]) == 5 and "structure_zz_4" in summary["points"][0]["observables"]
 
 

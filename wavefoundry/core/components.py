@@ -12,25 +12,36 @@ KEPT = 4
 """Components that are told of."""
 
 
-class Components(NamedTuple):
-    """Shares of the variance, in decreasing order, and the projections of all samples, (samples, components)."""
+class Axes(NamedTuple):
+    """Principal directions of features.
+
+    explained: shares of the variance, in decreasing order. mean: of the features (width,). directions: (width,
+    components). scale: root mean square of the first projection.
+    """
 
     explained: np.ndarray
-    projections: np.ndarray
+    mean: np.ndarray
+    directions: np.ndarray
+    scale: float
+
+    def of(self, z: np.ndarray) -> np.ndarray:
+        """Projections (samples, components) of features (samples, width)."""
+        return (np.asarray(z, float) - self.mean) @ self.directions
 
 
-def principal_components(z: np.ndarray, count: int = KEPT) -> Components:
-    """The first principal components of features (samples, width); directions as the data give them, signs open.
+def principal_axes(z: np.ndarray, count: int = KEPT) -> Axes:
+    """The first principal directions of features (samples, width), as the data give them.
 
-    The sign of a component is chosen so that its largest projection is positive.
+    The sign of a direction is chosen so that its largest projection is positive.
     """
-    centred = np.asarray(z, float) - np.mean(z, axis=0)
-    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    mean = np.mean(np.asarray(z, float), axis=0)
+    left, values, right = np.linalg.svd(np.asarray(z, float) - mean, full_matrices=False)
     total = float(np.sum(values**2))
     projections = (left * values)[:, :count]
     signs = np.sign(projections[np.argmax(np.abs(projections), axis=0), np.arange(projections.shape[1])])
     explained = values[:count] ** 2 / total if total > 0 else np.zeros(len(values[:count]))
-    return Components(explained, projections * np.where(signs == 0, 1.0, signs))
+    scale = float(np.sqrt(np.mean(projections[:, :1] ** 2))) or 1.0
+    return Axes(explained, mean, right[:count].T * np.where(signs == 0, 1.0, signs), scale)
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> dict[str, float] | None:
@@ -49,17 +60,21 @@ def stage(name: str, step: int, z: np.ndarray, quantities: Mapping[str, np.ndarr
     Args:
         name: of the stage. step: of the training. z: (samples, width). quantities: of the same samples. drawn: points.
     """
-    found = principal_components(z)
+    axes = principal_axes(z)
+    projections = axes.of(z)
     correlations = {
         f"pc{k + 1}": {name: correlation(column, values) for name, values in quantities.items()}
-        for k, column in enumerate(found.projections.T[:2])
+        for k, column in enumerate(projections.T[:2])
     }
-    scale = np.sqrt(np.mean(found.projections[:, :1] ** 2)) or 1.0
-    points = np.round(found.projections[:drawn, :2] / scale, 3)
     return {
         "stage": name,
         "step": step,
-        "explained": found.explained.tolist(),
+        "explained": axes.explained.tolist(),
         "correlations": correlations,
-        "points": points.T.tolist(),
+        "points": picture(axes, projections[:drawn]),
     }
+
+
+def picture(axes: Axes, projections: np.ndarray) -> list[list[float]]:
+    """The first two projections of some samples, in units of the first one's root mean square."""
+    return np.round(projections[:, :2] / axes.scale, 3).T.tolist()

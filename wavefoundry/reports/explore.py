@@ -1,4 +1,4 @@
-"""A slider over the points of a diagram: energy and observables at one coupling at a time, without a script.
+"""A slider over the points of a diagram: energy, observables and features at one coupling at a time, without a script.
 
 Every point is a choice of one group, so arrow keys move along the diagram; the panel of the chosen one is shown.
 """
@@ -9,15 +9,19 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from wavefoundry.reports import view
+from wavefoundry.reports.learned import QUANTITIES
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 from wavefoundry.reports.view import Row
 
 if TYPE_CHECKING:
     from wavefoundry.core.records import DiagramSummary
+    from wavefoundry.core.records.diagram import Sketch
 
 MOST = 81
 """Points that a slider has room for."""
 WIDTH, HEIGHT, EDGE = 320, 140, 8
+SHADES = 5
+"""Colours of samples, by the value of an order parameter."""
 
 
 class Curve(NamedTuple):
@@ -30,17 +34,30 @@ class Curve(NamedTuple):
     y: float
 
 
+class Cloud(NamedTuple):
+    """Samples of a state on two principal axes of features: places with the number of their colour.
+
+    quantity: what the colours stand for. low, high: its values at the first and last of them.
+    """
+
+    quantity: str
+    low: str
+    high: str
+    dots: list[tuple[float, float, int]]
+
+
 class Panel(NamedTuple):
     """What is shown of a point.
 
     label: its couplings. word: its verdict. cells: name, value and exact value of everything known. curves: of the
-    energy and of the observables.
+    energy and of the observables. cloud: features of its samples.
     """
 
     label: str
     word: str
     cells: list[tuple[str, str, str]]
     curves: list[Curve]
+    cloud: Cloud | None
 
 
 def panels(summary: DiagramSummary, rows: list[Row], names: tuple[str, ...]) -> list[Panel]:
@@ -48,6 +65,7 @@ def panels(summary: DiagramSummary, rows: list[Row], names: tuple[str, ...]) -> 
     shown = sorted((row for row in rows if row.couplings), key=lambda row: [row.couplings.get(n, 0.0) for n in names])
     if not 2 <= len(shown) <= MOST:
         return []
+    clouds = _clouds([row.sketch for row in shown])
     drawn = list(_curves(shown, names[0])) if len(names) == 1 else []
     return [
         Panel(
@@ -59,9 +77,37 @@ def panels(summary: DiagramSummary, rows: list[Row], names: tuple[str, ...]) -> 
                 for name, line, exact, places in drawn
                 if not math.isnan(places[number][1])
             ],
+            clouds[number],
         )
         for number, row in enumerate(shown)
     ]
+
+
+def _clouds(sketches: list[Sketch | None]) -> list[Cloud | None]:
+    """Features of all points in one frame and with one scale of colours, so that they can be compared."""
+    samples = [[] if one is None else _samples(one) for one in sketches]
+    every = [sample for one in samples for sample in one]
+    if not every:
+        return [None] * len(sketches)
+    across, up, (low, high) = ((min(column), max(column)) for column in zip(*every, strict=True))
+    found: list[Cloud | None] = []
+    for one, mine in zip(sketches, samples, strict=True):
+        dots = [
+            (*_place(x, y, across, up), min(SHADES - 1, int(SHADES * (value - low) / ((high - low) or 1.0))))
+            for x, y, value in mine
+        ]
+        quantity = "" if one is None else QUANTITIES.get(one.quantity, one.quantity)
+        found.append(Cloud(quantity, f"{low:.2g}", f"{high:.2g}", dots) if dots else None)
+    return found
+
+
+def _samples(one: Sketch) -> list[tuple[float, float, float]]:
+    """Both projections and the value of every sample that has them; none where features have a single component."""
+    if len(one.points) != 2:
+        return []
+    rows = zip(*one.points, one.values, strict=False)
+    found = [(view.number(x), view.number(y), view.number(value)) for x, y, value in rows]
+    return [row for row in found if all(map(math.isfinite, row))]
 
 
 def _cells(row: Row, unit: str) -> list[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,7 @@ from wavefoundry.reports import verdicts
 if TYPE_CHECKING:
     from wavefoundry.core.records import DiagramSummary
     from wavefoundry.core.records.common import Cost, Lattice, Number
+    from wavefoundry.core.records.diagram import Sketch
     from wavefoundry.core.records.point import Details, MethodCost, Observable, Point, Pretrained
 
 NAN = math.nan
@@ -88,7 +89,7 @@ class Row:
 
     ``energy.exact`` is the reference, of whatever kind; ``scale`` what relative errors are counted from, abs(E0 - Tr H
     / dim). ``word`` is the verdict, empty in records written before there were any; ``answers`` those to the three
-    questions in their order, if any.
+    questions in their order, if any. ``sketch``: features of samples.
     """
 
     couplings: dict[str, float]
@@ -114,6 +115,7 @@ class Row:
     reasons: tuple[str, ...] = ()
     observables: dict[str, Estimate] = field(default_factory=dict)
     profiles: dict[str, list[Estimate]] = field(default_factory=dict)
+    sketch: Sketch | None = None
     terms: dict[str, Estimate] = field(default_factory=dict)
     base: int = 0
     references: dict[str, Compared] = field(default_factory=dict)
@@ -177,7 +179,10 @@ def divide(numerator: float, denominator: float) -> float:
 def rows(summary: DiagramSummary) -> list[Row]:
     """All points of a summary, ordered by method and couplings; what method auto has chosen by couplings alone."""
     scale = sites(summary)
-    found = [_row(point, scale) for point in summary.points]
+    found = [
+        replace(_row(point, scale), sketch=sketch)
+        for point, sketch in zip_longest(summary.points, (summary.features_along or [])[: len(summary.points)])
+    ]
     if any(point.ladder for point in summary.points):
         return sorted(found, key=lambda row: tuple(row.couplings.values()))
     return sorted(found, key=lambda row: (row.method, tuple(row.couplings.values())))

@@ -70,6 +70,14 @@ class Features(Record):
     quantities: dict[str, list[Number]] = Field(description="their values at these points")
 
 
+class Sketch(Record):
+    """Features of samples of a point, on the principal axes of the state that it was adapted from."""
+
+    points: list[list[Number]] = Field(description="first and second projections of the samples")
+    quantity: str = Field(description="an order parameter of them, by name")
+    values: list[Number] = Field(description="its values")
+
+
 class Range(Record):
     """A number over the seeds."""
 
@@ -220,6 +228,11 @@ class DiagramSummary(Summary):
         "`couplings` of the state they are of, `stages` (`stage`, `step`, `explained` shares of "
         "the variance, `correlations` of `pc1` and `pc2`: {quantity: {value, error}} in modulus, "
         "`points` of the picture), `quantities` (their values at these points)",
+    )
+    features_along: list[Sketch | None] | None = Field(
+        None,
+        description="along one coupling, of every point (null: no state): `points`, samples of its state on the first "
+        "two principal axes of the state that it was adapted from, `quantity` (an order parameter), `values` (of it)",
     )
     momenta: list[list[float]] | None = Field(
         None,

@@ -93,7 +93,7 @@ def build(spec: DiagramSpec, context: Context) -> Study:
     plan = study if spec.baselines is None else WithRivals(study, bases[0], context)
     overlapped = Overlapped(plan, points, points_list, spec.evaluate)
     parts = [study] if isinstance(study, DiagramStudy) else study.bases.parts
-    return Referenced(Learned(overlapped, parts), references)
+    return Referenced(Learned(overlapped, parts, points, points_list), references)
 
 
 __all__ = ["build", "check"]
