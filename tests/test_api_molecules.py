@@ -8,6 +8,7 @@ import pytest
 
 import wavefoundry as wf
 from wavefoundry import api_molecules
+from wavefoundry.core.errors import InputError
 from wavefoundry.models import ElectronsSpec
 from wavefoundry.studies.molecules import study as molecules_study
 from wavefoundry.studies.molecules.stored import describe
@@ -110,3 +111,44 @@ def test_energies_in_other_units():
     assert near["energy (kcal/mol)"].isna()[3]
     with pytest.raises(wf.InputError, match="one of Ha, eV"):
         found.energies("kJ")
+
+
+def test_a_scan_is_what_was_made_as_one():
+    """Lengths in bohr whatever the unit; not what files or sets have in common, nor what was moved at random."""
+    text = "Be 0 0 0; H 0 0 R; H 0 0 -R"
+    scanned = wf.molecules(text, unit="angstrom", scan=[1.2, 1.3])
+    np.testing.assert_allclose([one.length for one in scanned], [1.2 * 1.8897261246, 1.3 * 1.8897261246])
+    assert [one.length for one in wf.molecules(chain=4, spacing=[1.6, 1.8])] == [1.6, 1.8]
+    assert [one.length for one in wf.molecules(chain=4, spacing=1.6, gap=2.0)] == [None]
+    assert [one.length for one in wf.molecules(text, scan=[2.5], distort=2)] == [2.5, None]
+    assert [one.length for one in wf.molecules(set="compounds-3", name="foo")] == [None] * 3
+    assert [one.length for one in wf.molecules(*scanned)] == [one.length for one in scanned], "handed on"
+
+
+def test_names_occur_once():
+    entries = [{"atoms": "H 0 0 0; H 0 0 1.4", "name": name} for name in ("a", "a (2)", "a", "a")]
+    assert [one.name for one in wf.molecules(*entries)] == ["a", "a (2)", "a (3)", "a (4)"]
+
+
+def test_charge_and_spin_of_compounds():
+    """A charged one has the lowest spin by default; a set has no charge of its own."""
+    (ion,) = wf.molecules(compound="H2O", charge=1)
+    assert (ion.charge, ion.spin) == (1, 1)
+    for key in ("charge", "spin"):
+        with pytest.raises(InputError, match=f"{key} means nothing beside set"):
+            wf.molecules(set="compounds-3", **{key: 1})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="divided by zero"):
+        wf.molecules("H 0 0 0; H 0 0 R/0", scan=[1.0, 2.0])
+
+
+def test_a_reference_of_the_user_is_that_of_the_map():
+    """Beside an entry; a molecule by itself cannot hold one."""
+    with pytest.raises(InputError, match="holds no reference"):
+        wf.molecules("H 0 0 0; H 0 0 0.9", reference=-1.0)
+    base = wf.pretrain(
+        wf.molecules("H 0 0 0; H 0 0 1.4"), wf.models.electrons(width=4, layers=1, determinants=1), steps=1, hf_steps=2,
+        walkers=32,
+    )  # fmt: skip
+    entry = {"atoms": "H 0 0 0; H 0 0 1.4", "reference": -1.17}
+    found = wf.map(base, entry, evaluate={"samples": 256, "chains": 32}, reference={"basis": "none"})  # type: ignore[call-overload]
+    assert found.molecules[0]["reference"]["value"] == -1.17

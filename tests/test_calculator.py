@@ -6,10 +6,12 @@ import types
 from typing import Any
 
 import ase
+import ase.io
 import numpy as np
 import pytest
 from ase.units import Bohr, Hartree
 from pyscf import gto
+from pyscf.pbc import gto as pbc
 
 import wavefoundry as wf
 from wavefoundry import calculator
@@ -18,6 +20,11 @@ from wavefoundry.core.errors import InputError, PhysicsError
 pytestmark = pytest.mark.integration
 
 WATER = [(0.0, 0.0, 0.0), (0.0, 0.757, 0.587), (0.0, -0.757, 0.587)]
+
+
+def told(**info: Any) -> ase.Atoms:
+    """Two hydrogen atoms with what a user wrote beside them."""
+    return ase.Atoms("H2", positions=[(0, 0, 0), (0, 0, 1)], info=info)
 
 
 def test_molecules_of_ase_and_pyscf_are_those_of_text():
@@ -30,7 +37,20 @@ def test_molecules_of_ase_and_pyscf_are_those_of_text():
         np.testing.assert_allclose(other.positions, plain.positions, atol=1e-6)
 
 
-def test_charge_and_spin_come_along():
+def test_charge_and_spin_come_along(tmp_path):
+    """From atoms and from the files that ASE writes of them alike."""
+    ion = ase.Atoms("H2", [(0, 0, 0), (0, 0, 1)], charges=[1, 0], magmoms=[1, 0])
+    ase.io.write(tmp_path / "columns.xyz", ion, format="extxyz")
+    ase.io.write(tmp_path / "words.xyz", told(charge=0, multiplicity=3), format="extxyz")
+    for source, expected in (
+        (ion, (1, 1)),
+        (tmp_path / "columns.xyz", (1, 1)),
+        (told(charge=0, multiplicity=3), (0, 2)),
+        (tmp_path / "words.xyz", (0, 2)),
+        (ase.io.read(tmp_path / "words.xyz"), (0, 2)),
+    ):
+        (found,) = wf.molecules(source)
+        assert (found.charge, found.spin) == expected, source
     oxygen = ase.Atoms("O2", positions=[(0, 0, 0), (0, 0, 1.2)], magmoms=[1.0, 1.0])
     assert wf.molecules(oxygen)[0].spin == 2
     ion = ase.Atoms("OH", positions=[(0, 0, 0), (0, 0, 0.97)], charges=[-1.0, 0.0])
@@ -50,6 +70,14 @@ def test_charge_and_spin_come_along():
         (lambda: gto.M(atom="Li 0 0 0; H 0 0 1.6", basis="lanl2dz", ecp="bfd", unit="angstrom"), "pseudopotential"),
         (lambda: gto.M(atom="H 0 0 0; H 0 0 1; GHOST-H 0 0 2", basis="sto-3g"), "ghost"),
         (lambda: gto.Mole(), "no atoms"),
+        (lambda: pbc.M(atom="H 0 0 0; H 0 0 1.4", a=np.eye(3) * 5, unit="B"), "periodic cell"),
+        (lambda: gto.M(atom="H 0 0 0; H 0 0 1", charge=0.5, spin=None), "whole number"),
+        (lambda: told(charge=None), "charge = None is no number"),
+        (lambda: told(charge="abc"), "is no number"),
+        (lambda: told(charge=float("nan")), "is no number"),
+        (lambda: told(spin=[1]), "is no number"),
+        (lambda: told(spin=0, multiplicity=3), "contradict each other"),
+        (lambda: ase.Atoms("H2", positions=[(0, 0, 0), (0, 0, 1)], magmoms=[[1, 0, 0], [-1, 0, 2]]), "not collinear"),
         (lambda: 7, "names no molecule"),
     ],
 )
@@ -78,9 +106,42 @@ def test_energies_and_forces_are_those_of_a_map(model: Any):
     assert results["verdict"] in ("upper bound", "doubtful", "trusted")
 
 
+def test_charge_and_spin_are_part_of_the_atoms(model: Any, monkeypatch: pytest.MonkeyPatch):
+    """Asked again after either has changed; asked for another property, neither tuned again nor changed."""
+    asked: list[tuple[Any, str, int]] = []
+
+    def evaluated(model: Any, systems: Any, method: str, **rest: Any) -> Any:
+        (one,) = systems
+        asked.append((one.charge, method, model))
+        forces = {"value": [[0.0, 0.0, 0.1]] * 2, "error": [[0.0, 0.0, 0.1]] * 2}
+        record = {"name": "H2", "energy": -1.0 - len(asked), "energy_error": 0.1, "verdict": "upper bound"}
+        record["observables"] = {"forces": forces} if rest["evaluate"]["forces"] else {}
+        models = {"H2": len(asked)} if method == "full" else {}
+        return types.SimpleNamespace(molecules=[record], models=models)
+
+    monkeypatch.setattr(calculator, "map_molecules", evaluated)
+    atoms = ase.Atoms("H2", positions=[(0, 0, 0), (0, 0, 0.74)], calculator=wf.Calculator(model, steps=2))
+    first = atoms.get_potential_energy()
+    atoms.get_forces()
+    assert atoms.get_potential_energy() == first
+    assert asked == [(0, "full", model), (0, "zero-shot", 1)], "the second of the weights that the first one tuned"
+    atoms.info["charge"] = 1
+    assert atoms.get_potential_energy() != first and asked[2:] == [(1, "full", 1)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({"method": "full"}, "no method"), ({"samples": 10}, "samples"), ({"stps": 3}, "stps"), ({"steps": -1}, "steps")],
+)
+def test_settings_are_checked_at_once(model: Any, settings: dict[str, Any], words: str):
+    with pytest.raises(InputError, match=words):
+        wf.Calculator(model, **settings)
+
+
 def test_a_number_that_must_not_be_used_is_none(model: Any, monkeypatch: pytest.MonkeyPatch):
     record = {"name": "BeH2", "energy": -3.0, "verdict": "refused", "reasons": ["above Hartree-Fock"]}
-    monkeypatch.setattr(calculator, "map_molecules", lambda *_, **__: types.SimpleNamespace(molecules=[record]))
+    found = types.SimpleNamespace(molecules=[record], models={})
+    monkeypatch.setattr(calculator, "map_molecules", lambda *_, **__: found)
     far = ase.Atoms("BeH2", positions=[(0, 0, 0), (0, 0, 1.3), (0, 0, -1.3)], calculator=wf.Calculator(model))
     with pytest.raises(PhysicsError, match="BeH2 must not be used: above Hartree-Fock"):
         far.get_potential_energy()

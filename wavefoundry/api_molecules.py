@@ -14,7 +14,7 @@ from wavefoundry.api_electrons import MoleculeState
 from wavefoundry.api_settings import MoleculeAdaptSettings, MoleculeSettings, TrainSettings, shows
 from wavefoundry.artifacts import spec_geometry
 from wavefoundry.artifacts.given_molecules import entry_from
-from wavefoundry.artifacts.spec_geometry import MoleculeTable
+from wavefoundry.artifacts.spec_geometry import MoleculeTable, Named
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
@@ -62,14 +62,21 @@ def molecules(
     Raises:
         InputError: a source cannot be read, or stands for an impossible molecule.
     """
-    rows = [_entry(source, settings) for source in sources] or [_entry({}, settings)]
-    found = spec_geometry.expand(_checked(rows, unit), unit)
+    found = _named(sources, unit, settings)
+    if any(named.reference is not None for named in found):
+        fix = 'wf.map(model, {"atoms": "H 0 0 0; H 0 0 1.4", "reference": -1.1744})'
+        raise InputError("a molecule holds no reference", where="wf.molecules: reference", why="an entry does", fix=fix)
     return [named.molecule for named in found]
+
+
+def _named(sources: Sequence[Source], unit: Literal["bohr", "angstrom"], settings: Mapping[str, Any]) -> list[Named]:
+    rows = [_entry(source, settings) for source in sources] or [_entry({}, settings)]
+    return spec_geometry.expand(_checked(rows, unit), unit)
 
 
 def _entry(source: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(source, Molecule):
-        return spec_geometry.entry_of(spec_geometry.Named(source)) | dict(settings)
+        return spec_geometry.entry_of(Named(source)) | dict(settings)
     if isinstance(source, Mapping):
         return dict(source) | dict(settings)
     if (entry := entry_from(source, "wf.molecules")) is not None:
@@ -233,16 +240,7 @@ def map_molecules(
     Raises:
         InputError: a setting is unknown or out of bounds.
     """
-    rows = _rows(systems, "wf.map")
-    train = base.spec.train.model_dump(exclude_none=True)
-    tables = {
-        "train": train,
-        "adapt": {"method": method, "molecules": rows, **settings},
-        "evaluate": {"trained": False, **table_of(evaluate, "wf.map: evaluate", 'evaluate={"samples": 4096}')},
-        "reference": table_of(reference, "wf.map: reference", 'reference={"method": "auto"}'),
-    }
-    table = base.spec.wavefunction
-    spec = _spec(tables, ElectronsSpec(table.preset, table.precision, tuple(table.options().items())), "wf.map")
+    spec = spec_of_map(base, systems, method, evaluate=evaluate, reference=reference, **settings)
     log: list[dict[str, Any]] = []
     with _view(progress) as emit:
         context = Context(lambda event: (log.append(event), emit(event))[0])
@@ -254,13 +252,34 @@ def map_molecules(
     return MoleculeMap(study.summary(done, context), log, models, base)
 
 
+def spec_of_map(
+    base: MoleculeModel,
+    systems: Sequence[Molecule] | Molecule,
+    method: str,
+    *,
+    evaluate: Mapping[str, Any] | None,
+    reference: Mapping[str, Any] | None,
+    where: str = "wf.map",
+    **settings: Any,
+) -> MoleculesSpec:
+    """The study behind ``map_molecules``, checked; arguments and errors as there."""
+    table = base.spec.wavefunction
+    tables = {
+        "train": base.spec.train.model_dump(exclude_none=True),
+        "adapt": {"method": method, "molecules": _rows(systems, where), **settings},
+        "evaluate": {"trained": False, **table_of(evaluate, f"{where}: evaluate", 'evaluate={"samples": 4096}')},
+        "reference": table_of(reference, f"{where}: reference", 'reference={"method": "auto"}'),
+    }
+    return _spec(tables, ElectronsSpec(table.preset, table.precision, tuple(table.options().items())), where)
+
+
 def _rows(given: Sequence[Source] | Source, where: str) -> list[dict[str, Any]]:
     systems: list[Any] = list(given) if isinstance(given, list | tuple) else [given]
     if not systems:
         raise InputError("no molecules", where=where, fix='wf.molecules("Li 0 0 0; H 0 0 3.015"), for example')
-    if not all(isinstance(one, Molecule) for one in systems):
-        systems = molecules(*systems)
-    return [spec_geometry.entry_of(spec_geometry.Named(one)) for one in systems]
+    if all(isinstance(one, Molecule) for one in systems):
+        return [spec_geometry.entry_of(Named(one)) for one in systems]
+    return [spec_geometry.entry_of(one) for one in _named(systems, "bohr", {})]
 
 
 def _spec(tables: dict[str, Any], model: ElectronsSpec, where: str) -> MoleculesSpec:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from wavefoundry.api_molecules import MoleculeModel, map_molecules, molecules
+from wavefoundry.api_molecules import MoleculeModel, map_molecules, molecules, spec_of_map
+from wavefoundry.artifacts.given_molecules import entry_from
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.expect import expect
 
@@ -23,10 +24,12 @@ except ImportError as error:
 class Calculator(AseCalculator):
     """Energies, forces and dipoles of a trained model, in the units of ASE (eV, angstrom).
 
+    Charge and spin of the atoms are read as ``wf.molecules`` reads them; a change of either is a change of the atoms.
+
     Args:
         model: from ``wf.pretrain`` or ``wf.load``. steps: of tuning all weights at every geometry, from the last one's;
             0: the model as it is. samples: of every evaluation.
-        settings: keys of the ``[adapt]`` table.
+        settings: keys of the ``[adapt]`` table, beside ``method``, which ``steps`` says.
 
     ``results`` also holds ``energy_error`` and ``forces_error`` (standard errors), ``verdict`` and ``record``, the
     whole record in atomic units. Forces are noisy: a relaxation comes to rest where they are within a few error bars of
@@ -43,20 +46,37 @@ class Calculator(AseCalculator):
         expect(model, (MoleculeModel,), "model of molecules", where="wf.Calculator: model", fix="wf.load(path)")
         super().__init__()
         self.model, self.steps, self.samples, self.settings = model, steps, samples, settings
+        if "method" in settings:
+            fix = "steps = 0: zero-shot; steps > 0: all weights are tuned"
+            raise InputError("a calculator has no method", where="wf.Calculator: method", fix=fix)
+        spec_of_map(model, model.trained_on[:1], **self._asked(()), where="wf.Calculator")
+
+    def _asked(self, properties: Any, tuned: bool = False) -> dict[str, Any]:
+        """Arguments of the evaluation; ``tuned``: the weights are those of this geometry already."""
+        tune = self.steps and not tuned
+        evaluate = {"samples": self.samples, "forces": "forces" in properties, "dipole": "dipole" in properties}
+        method = {"method": "full", "steps": self.steps} if tune else {"method": "zero-shot"}
+        return {"evaluate": evaluate, "reference": {"basis": "none"}, **method, **self.settings}
+
+    def check_state(self, atoms: Any, tol: float = 1e-15) -> list[str]:
+        """What has changed, charge and spin in ``atoms.info`` included, which ASE does not look at."""
+        changes = super().check_state(atoms, tol=tol)
+        if not changes and entry_from(atoms, "wf.Calculator") != entry_from(self.atoms, "wf.Calculator"):
+            changes = ["initial_charges"]
+        return changes
 
     def calculate(self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:
-        """Called by ASE where something has changed."""
+        """Called by ASE where something has changed, or a property is asked for that is not known yet.
+
+        Nothing is tuned anew, and nothing known changes, where only another property is asked for.
+        """
         super().calculate(atoms, properties, system_changes)
-        method = {"method": "full", "steps": self.steps} if self.steps else {"method": "zero-shot"}
-        forces = "forces" in properties
-        evaluate = {"samples": self.samples, "forces": forces, "dipole": "dipole" in properties}
-        found = map_molecules(
-            self.model, molecules(self.atoms), evaluate=evaluate, reference={"basis": "none"}, **method, **self.settings
-        )
+        forces, known = "forces" in properties, {} if system_changes else self.results
+        found = map_molecules(self.model, molecules(self.atoms), **self._asked(properties, not system_changes))
         record = found.molecules[-1]
         if record["energy"] is None or record["verdict"] == "refused":
             raise PhysicsError(f"the energy of {record['name']} must not be used: {'; '.join(record['reasons'])}")
-        if self.steps:
+        if record["name"] in found.models:
             self.model = found.models[record["name"]]
         self.results = {
             "energy": record["energy"] * Hartree,
@@ -72,3 +92,4 @@ class Calculator(AseCalculator):
             self.results["forces_error"] = np.array(seen["forces"]["error"]) * Hartree / Bohr
         if "dipole" in properties:
             self.results["dipole"] = np.array(seen["dipole"]["vector"]) * Debye
+        self.results |= known

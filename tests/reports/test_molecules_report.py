@@ -134,6 +134,13 @@ def test_scans_are_found_and_chance_geometries_are_not():
     assert [length_of(one) for one in found["LiH"]] == [2.4, 2.6, 3.0, 3.4, 4.0, 6.0]
     water = [record(1.0, "zero-shot", 1.0, name=f"H2O #{k}", geometry=[["H", 0, 0, k]] * 3) for k in range(5)]
     assert scans(typed_records(water)) == {}
+    three = [["Be", 0.0, 0.0, 0.0], ["H", 0.0, 0.0, 2.5], ["H", 0.0, 0.0, -2.5]]
+    frames = [record(3.0, "zero-shot", 1.0, name=f"traj {k}", formula="BeH2", geometry=three) for k in range(1, 6)]
+    assert scans(typed_records(frames)) == {}, "numbered frames of a file are no scan"
+    scanned = [one | {"length": 2.0 + k / 10} for k, one in enumerate(frames)]
+    assert [length_of(one) for one in scans(typed_records(scanned))["traj"]] == [2.0, 2.1, 2.2, 2.3, 2.4]
+    other = [one | {"spin": 2} for one in scanned]
+    assert sorted(scans(typed_records(scanned + other))) == ["traj (BeH2, 2S = 0)", "traj (BeH2, 2S = 2)"]
     for records, drawn in ((water, True), ([], False)):
         found = typed(MoleculesSummary, summary() | {"molecules": records})
         assert (molecules_figures.main_figure(found) is not None) == drawn

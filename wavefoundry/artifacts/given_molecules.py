@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import plain_of
 
 Entry = dict[str, Any]
 
@@ -15,15 +17,18 @@ def entry_from(source: Any, where: str) -> Entry | None:
     """An ``ase.Atoms`` or ``pyscf.gto.Mole`` as an entry of a study file; None for anything else.
 
     Positions of ASE are in angstrom. Its charge is ``atoms.info["charge"]``, else the sum of the initial charges; its
-    spin (2S) ``atoms.info["spin"]``, else the sum of the initial magnetic moments where there are any.
+    spin (2S) ``atoms.info["spin"]`` or ``atoms.info["multiplicity"]`` - 1, else the sum of the initial magnetic moments
+    where there are any.
 
     Raises:
-        InputError: a periodic cell, a fractional charge or moment, pseudopotentials, ghost atoms, a molecule that was
-            not built.
+        InputError: a periodic cell, a fractional charge or moment, moments that are no numbers, pseudopotentials, ghost
+            atoms, a molecule that was not built.
     """
     names = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in type(source).__mro__}
     if "ase.Atoms" in names:
         return _from_ase(source, where)
+    if "pyscf.Cell" in names:
+        raise InputError("a periodic cell is no molecule", where=where, why="a Cell of PySCF", fix="a Mole")
     return _from_pyscf(source, where) if names & {"pyscf.Mole", "pyscf.MoleBase"} else None
 
 
@@ -31,10 +36,28 @@ def _from_ase(atoms: Any, where: str) -> Entry:
     if np.any(atoms.pbc):
         raise InputError("a periodic cell is no molecule", where=where, why="atoms.pbc is set", fix="atoms.pbc = False")
     charge = _whole(atoms.info.get("charge", np.sum(atoms.get_initial_charges())), "charge", where)
-    moments = float(np.sum(atoms.get_initial_magnetic_moments()))
-    spin = atoms.info.get("spin", abs(moments) if atoms.has("initial_magmoms") else None)
     entry = {"atoms": _text(atoms.get_chemical_symbols(), atoms.positions), "unit": "angstrom", "charge": charge}
-    return entry if spin is None else entry | {"spin": _whole(spin, "spin", where)}
+    spin = _spin_of_ase(atoms, where)
+    return entry if spin is None else entry | {"spin": spin}
+
+
+def _spin_of_ase(atoms: Any, where: str) -> int | None:
+    """2S; None where nothing says it."""
+    given = [
+        _whole(atoms.info[name], name, where) - (name == "multiplicity")
+        for name in ("spin", "multiplicity")
+        if name in atoms.info
+    ]
+    if len(set(given)) > 1:
+        why = f"2S is {given[0]} and {given[1]}"
+        raise InputError("spin and multiplicity contradict each other", where=where, why=why)
+    if given or not atoms.has("initial_magmoms"):
+        return given[0] if given else None
+    moments = atoms.get_initial_magnetic_moments()
+    if moments.ndim > 1:
+        fix = 'atoms.info["spin"] = 2S'
+        raise InputError("magnetic moments are not collinear", where=where, why="a state here has one 2S", fix=fix)
+    return _whole(abs(float(np.sum(moments))), "spin", where)
 
 
 def _from_pyscf(mol: Any, where: str) -> Entry:
@@ -47,7 +70,8 @@ def _from_pyscf(mol: Any, where: str) -> Entry:
     if ghosts := [symbol for i, symbol in enumerate(symbols) if mol.atom_charge(i) == 0]:
         raise InputError(f"{ghosts[0]} is a ghost atom", where=where, why="it has no charge", fix="leave it out")
     text = _text(symbols, mol.atom_coords())
-    return {"atoms": text, "unit": "bohr", "charge": int(mol.charge), "spin": int(mol.spin)}
+    charge, spin = (_whole(getattr(mol, name), name, where) for name in ("charge", "spin"))
+    return {"atoms": text, "unit": "bohr", "charge": charge, "spin": spin}
 
 
 def _text(symbols: Any, positions: Any) -> str:
@@ -56,6 +80,9 @@ def _text(symbols: Any, positions: Any) -> str:
 
 
 def _whole(value: Any, name: str, where: str) -> int:
-    if abs(float(value) - round(float(value))) > 1e-3:
-        raise InputError(f"a {name} of {float(value):g}", where=where, why="it has to be a whole number")
-    return round(float(value))
+    found = plain_of(value)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        raise InputError(f"{name} = {value!r:.60} is no number", where=where, fix=f"a whole number, or no {name}")
+    if abs(found - round(found)) > 1e-3:
+        raise InputError(f"a {name} of {found:g}", where=where, why="it has to be a whole number")
+    return round(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from wavefoundry.core.reading import is_there
 from wavefoundry.core.words import near
 
 SOURCES = {
-    "atoms": {"unit", "scan"},
+    "atoms": {"unit", "scan", "length"},
     "xyz": set(),
     "chain": {"spacing", "gap", "element", "unit"},
     "compound": set(),
@@ -41,6 +42,7 @@ class MoleculeTable(Table):
     chain: int | list[int] | None = Field(default=None, description="atoms in a row; a list gives several chains")
     compound: str | None = Field(default=None, max_length=40, description="name of a molecule, as CH4")
     set: str | None = Field(default=None, max_length=40, description="name of a set of molecules")
+    length: float | None = Field(default=None, gt=0, le=1e6, description="of a scan it is a point of, bohr")
     scan: Points | None = Field(default=None, description="values of R in atoms: list or { start, stop, num }")
     spacing: Points | None = Field(default=None, description="distance of neighbours in a chain")
     gap: Points | None = Field(default=None, description="distance of every second pair of neighbours in a chain")
@@ -80,13 +82,16 @@ def expand(entries: Sequence[MoleculeTable], unit: Literal["bohr", "angstrom"], 
         InputError: an entry stands for nothing possible.
     """
     found = [Named(molecule, entry.reference) for entry in entries for molecule in _molecules(entry, unit, files)]
-    seen: dict[str, int] = {}
+    taken = {one.molecule.name for one in found}
+    seen: set[str] = set()
     unique = []
     for one in found:
         name = one.molecule.name
-        seen[name] = seen.get(name, 0) + 1
-        if seen[name] > 1:
-            one = dataclasses.replace(one, molecule=dataclasses.replace(one.molecule, name=f"{name} ({seen[name]})"))
+        if name in seen:
+            name = next(other for k in itertools.count(2) if (other := f"{one.molecule.name} ({k})") not in taken)
+            one = dataclasses.replace(one, molecule=dataclasses.replace(one.molecule, name=name))
+            taken.add(name)
+        seen.add(name)
         unique.append(one)
     return unique
 
@@ -107,7 +112,8 @@ def _molecules(entry: MoleculeTable, unit: Literal["bohr", "angstrom"], files: b
             entry.atoms or "", values(entry.scan), entry.unit or unit, name=entry.name, where="scan", **given
         )
     else:
-        found = [Molecule.from_atoms(entry.atoms or "", entry.unit or unit, name=entry.name, **given)]
+        one = Molecule.from_atoms(entry.atoms or "", entry.unit or unit, name=entry.name, **given)
+        found = [dataclasses.replace(one, length=entry.length)]
     if entry.name is not None and entry.scan is None:
         names = [entry.name] if len(found) == 1 else [f"{entry.name} {index}" for index in range(1, len(found) + 1)]
         found = [dataclasses.replace(one, name=name) for one, name in zip(found, names, strict=True)]
@@ -153,6 +159,7 @@ def entry_of(named: Named) -> dict[str, Any]:
     one = named.molecule
     row: dict[str, Any] = {"atoms": one.text(), "unit": "bohr", "charge": one.charge, "spin": one.spin}
     row["name"] = one.name
+    row |= {} if one.length is None else {"length": one.length}
     return row if named.reference is None else row | {"reference": named.reference}
 
 
@@ -196,6 +203,12 @@ def _keys(path: tuple[str, ...], entry: MoleculeTable) -> Iterator[Problem]:
     for key in sorted(given_keys - {source} - COMMON - SOURCES[source]):
         homes = [home for home, keys in SOURCES.items() if key in keys]
         yield Problem((*path, key), f"{key} means nothing beside {source}", f"it belongs to {' or '.join(homes)}")
+    for key in ("charge", "spin") if source == "set" else ():
+        if getattr(entry, key) is not None:
+            why = "every molecule of a set has its own"
+            yield Problem((*path, key), f"{key} means nothing beside set", why, "an entry for each compound")
+    if entry.length is not None and entry.scan is not None:
+        yield Problem((*path, "length"), "length and scan exclude each other", "a scan gives its lengths itself")
     yield from _numbers(path, entry, source)
 
 

@@ -32,7 +32,8 @@ def chain(atoms: int, spacing: float, gap: float | None = None, element: str = "
     gap = spacing if gap is None else gap
     places = [(index // 2) * (spacing + gap) + (index % 2) * spacing for index in range(atoms)]
     name = f"{element}{atoms if atoms > 1 else ''} chain {spacing:.4g}" + ("" if gap == spacing else f"/{gap:.4g}")
-    return assemble([(element, (0.0, 0.0, z)) for z in places], name=name, where=name, **others)  # type: ignore[arg-type]
+    found = assemble([(element, (0.0, 0.0, z)) for z in places], name=name, where=name, **others)  # type: ignore[arg-type]
+    return dataclasses.replace(found, length=spacing) if gap == spacing and atoms > 1 else found
 
 
 def scan(text: str, lengths: Sequence[float], unit: Unit = "bohr", *, name: str | None = None, where: str = "scan",
@@ -51,15 +52,19 @@ def scan(text: str, lengths: Sequence[float], unit: Unit = "bohr", *, name: str 
     Raises:
         InputError: no ``R``, or as for ``Molecule.from_atoms``.
     """
-    if not any(_LENGTH.fullmatch(word) for word in re.split(r"[;,\s]+", text)):
+    words = re.split(r"[;,\s]+", text)
+    if not any(_LENGTH.fullmatch(word) for word in words):
         fix = 'R stands for the length: "Li 0 0 0; H 0 0 R"'
         raise InputError("there is no R in the atoms of a scan", where=where, why="nothing would vary", fix=fix)
-    found = []
+    found, bohr = [], 1.0 if unit == "bohr" else BOHR_PER_ANGSTROM
+    if any(float(match[3]) == 0 for word in words if (match := _LENGTH.fullmatch(word)) and match[3]):
+        raise InputError("a length is divided by zero", where=where, why="R/0 in the atoms of a scan", fix="R/2")
     for length in lengths:
         here = f"{where} at R = {length:g}"
         filled = re.sub(r"[^;,\s]+", lambda word, r=length: _fill(word[0], r), text)
         one = Molecule.from_atoms(filled, unit, charge=charge, spin=spin, where=here)
-        found.append(dataclasses.replace(one, name=f"{name or one.formula} {length:.4g}"))
+        name_here = f"{name or one.formula} {length:.4g}"
+        found.append(dataclasses.replace(one, name=name_here, length=length * bohr))
     return found
 
 
@@ -100,7 +105,8 @@ def distort(molecule: Molecule, count: int, seed: int = 0, rotate: bool = True) 
             positions = _shake(molecule, rng)
         if rotate:
             positions = _turn(positions, rng)
-        found.append(dataclasses.replace(molecule, name=f"{molecule.name} #{index}", positions=positions))
+        name = f"{molecule.name} #{index}"
+        found.append(dataclasses.replace(molecule, name=name, positions=positions, length=None))
     return found
 
 
@@ -165,7 +171,8 @@ def compound(name: str, **others: object) -> Molecule:
         raise InputError(f"there is no compound '{name[:40]}'", where="compound", why=f"known: {', '.join(COMPOUNDS)}",
                          fix=fix)  # fmt: skip
     text, spin = COMPOUNDS[name]
-    return Molecule.from_atoms(text, name=name, where=name, **({"spin": spin} | others))  # type: ignore[arg-type]
+    usual = {} if others.get("charge") else {"spin": spin}  # that of the neutral one
+    return Molecule.from_atoms(text, name=name, where=name, **(usual | others))  # type: ignore[arg-type]
 
 
 def named_set(name: str) -> list[Molecule]:

@@ -39,6 +39,7 @@ class Molecule:
         positions: of the nuclei, bohr.
         charge: of the whole molecule, in units of e.
         spin: 2S, the number of up electrons minus that of down electrons.
+        length: that of a scan which the molecule is a point of, bohr.
 
     Raises:
         InputError: for an unknown element, nuclei on top of each other, or a spin that the number of electrons forbids.
@@ -49,6 +50,7 @@ class Molecule:
     positions: tuple[Point, ...]
     charge: int = 0
     spin: int = 0
+    length: float | None = None
 
     def __post_init__(self) -> None:
         _require_possible(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,24 +21,27 @@ Entry = dict[str, Any]
 
 
 def length_of(record: Molecule) -> float:
-    """The length that names a member of a scan: distance of two atoms, or the number that ends the name."""
+    """The length of a member of a scan (bohr): the distance of two atoms, or the one that it was made with."""
     if len(record.geometry) == 2:
         first, second = record.geometry
         return math.dist(map(number, first[1:]), map(number, second[1:]))
-    match = re.fullmatch(r".* (\d+\.?\d*)", record.name)
-    return float(match[1]) if match else math.nan
+    return number(record.length)
 
 
 def scans(records: Iterable[Molecule]) -> dict[str, list[Molecule]]:
-    """Records of molecules that differ in one length (at least three lengths), by name, in order of the length."""
-    groups: dict[str, list[Molecule]] = {}
+    """Records of molecules that differ in one length (at least three lengths), by name, in order of the length.
+
+    They have one formula and one spin: frames of a file that have nothing but their name in common are no curve.
+    """
+    groups: dict[tuple, list[Molecule]] = {}
     for record in records:
         if not math.isnan(length_of(record)) and not math.isnan(number(record.energy)):
             family = re.sub(r" \d+\.?\d*$", "", record.name)
-            groups.setdefault(family, []).append(record)
+            groups.setdefault((family, record.formula, record.spin), []).append(record)
+    names = Counter(name for name, *_ in groups)
     return {
-        name: sorted(found, key=length_of)
-        for name, found in groups.items()
+        name if names[name] == 1 else f"{name} ({formula}, 2S = {spin})": sorted(found, key=length_of)
+        for (name, formula, spin), found in groups.items()
         if len({round(length_of(record), 6) for record in found}) >= 3
     }
 

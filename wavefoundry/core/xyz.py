@@ -50,7 +50,12 @@ def read_frames(path: Path) -> list[Frame]:
             line, comment, atoms = _frame(lines, start, str(path))
         except InputError as error:
             raise error if found or _familiar(lines[start:]) else _silent(error) from None
-        charge, spin = _electrons(comment, f"{path}, line {line + 1}")
+        where = f"{path}, line {line + 1}"
+        charge, spin = _electrons(comment, where)
+        rows = lines[start + 2 : start + 2 + len(atoms)]
+        charge = _sum(rows, comment, "initial_charges", where) if charge is None else charge
+        if spin is None and (moments := _sum(rows, comment, "initial_magmoms", where)) is not None:
+            spin = abs(moments)
         found.append(Frame(atoms, charge, spin, f"{path}, line {line}"))
         start += 2 + len(atoms)
         if re.match(r"\s*gdb\s+\d+\s", comment):  # QM9: frequencies, SMILES and InChI follow
@@ -109,28 +114,50 @@ def _frame(lines: list[str], start: int, path: str) -> tuple[int, str, list[tupl
 def _columns(comment: str, where: str) -> tuple[int, int]:
     """Columns of the element and of x, as extended XYZ names them; refuses cells and other units."""
     periodic = re.search(r'\bpbc\s*=\s*"?([TFtf01 ]+)', comment)
-    if re.search(r"\blattice\s*=", comment, re.IGNORECASE) and (periodic is None or re.search("[Tt1]", periodic[1])):
-        why, fix = "molecules are isolated here", 'without Lattice, or with pbc="F F F"'
+    lattice = re.search(r"\blattice\s*=", comment, re.IGNORECASE)
+    if lattice and periodic is None or periodic is not None and re.search("[Tt1]", periodic[1]):
+        why, fix = "molecules are isolated here", 'without Lattice and pbc, or with pbc="F F F"'
         raise InputError("the file describes a periodic cell", where=where, why=why, fix=fix)
     if re.search(r"\b(bohrs?|a\.u\.|au|atomic units|nm|pm|picometers?|nanometers?)\b", comment, re.IGNORECASE):
         why, fix = "XYZ files are in Angstrom", "Angstrom, or the atoms in the study file with unit"
         raise InputError("the comment names another unit", where=where, why=why, fix=fix)
-    found = re.search(r'\bproperties\s*=\s*"?([^\s"]+)', comment, re.IGNORECASE)
-    if found is None:
+    columns = _table(comment, where)
+    if not columns:
         return 0, 1
-    parts, column, columns = found[1].split(":"), 0, {}
-    for name, kind, width in zip(parts[0::3], parts[1::3], parts[2::3], strict=False):
-        if not width.isdecimal():
-            raise InputError(f"Properties={short(found[1])} is not understood", where=where, fix="species:S:1:pos:R:3")
-        columns[name.lower()] = (kind, column, int(width))
-        column += int(width)
     symbol = columns.get("species") or columns.get("element") or columns.get("z")
     place = columns.get("pos") or columns.get("positions")
-    if symbol is None or place is None or place[2] != 3:
-        why = "it names no species and positions"
-        raise InputError(f"Properties={short(found[1])} is not understood", where=where, why=why,
-                         fix="species:S:1:pos:R:3")  # fmt: skip
-    return symbol[1], place[1]
+    if symbol is None or place is None or place[1] != 3:
+        why = "they name no species and positions"
+        raise InputError("Properties are not understood", where=where, why=why, fix="species:S:1:pos:R:3")
+    return symbol[0], place[0]
+
+
+def _table(comment: str, where: str) -> dict[str, tuple[int, int]]:
+    """First column and width of everything that ``Properties`` of extended XYZ name."""
+    found = re.search(r'\bproperties\s*=\s*"?([^\s"]+)', comment, re.IGNORECASE)
+    columns: dict[str, tuple[int, int]] = {}
+    if found is None:
+        return columns
+    parts, column = found[1].split(":"), 0
+    for name, _, width in zip(parts[0::3], parts[1::3], parts[2::3], strict=False):
+        if not width.isdecimal():
+            raise InputError(f"Properties={short(found[1])} is not understood", where=where, fix="species:S:1:pos:R:3")
+        columns[name.lower()] = (column, int(width))
+        column += int(width)
+    return columns
+
+
+def _sum(rows: list[str], comment: str, name: str, where: str) -> int | None:
+    """Sum of a column of extended XYZ, as ASE writes charges and magnetic moments; None where there is none."""
+    found = _table(comment, where).get(name)
+    if found is None:
+        return None
+    if found[1] != 1:
+        raise InputError(f"{name} is not one number of every atom", where=where, why="a state here has one 2S")
+    total = sum(number(row.split()[found[0]], where) for row in rows)
+    if not abs(total - round(total)) < 1e-3:
+        raise InputError(f"{name} add up to {total:g}", where=where, why="it has to be a whole number")
+    return round(total)
 
 
 def _row(line: str, symbol: int, place: int, where: str) -> tuple[str, Point]:

@@ -117,6 +117,7 @@ class Molecule(Judged):
     name: str = Field(description="of the study")
     formula: str | None = Field(None, description="sum formula")
     geometry: list[list[str | float]] = Field(default=[], description="`[element, x, y, z]`, bohr")
+    length: float | None = Field(None, description="of the scan that it is a point of, bohr")
     charge: int | None = Field(None, description="elementary charges")
     spin: int | None = Field(None, description="2S")
     electrons: int | None = Field(None, description="their number")

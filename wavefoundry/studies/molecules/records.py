@@ -126,6 +126,7 @@ def _identity(
         "name": molecule.name,
         "formula": molecule.formula,
         "geometry": [[symbol, *point] for symbol, point in zip(molecule.symbols, molecule.positions, strict=True)],
+        "length": molecule.length,
         "charge": molecule.charge,
         "spin": molecule.spin,
         "electrons": molecule.electrons,
