@@ -56,10 +56,10 @@ def test_a_thin_sector_of_many_spins():
     system = wf.lattice.from_netket(terms, {"hop": 1.0, "D": 2.0})
     base = wf.pretrain(system, MODEL, steps=60, learning_rate=0.1, block=20)
     (expected,) = nk.exact.lanczos_ed(terms["hop"] + 2.0 * terms["D"], k=1)
-    assert base.record["exact"] == pytest.approx(float(expected), abs=1e-9)
+    assert base.record["exact_energy"] == pytest.approx(float(expected), abs=1e-9)
     assert base.record["energy"] == pytest.approx(float(expected), rel=2e-3)
     assert base.record["verdict"] == "trusted"
-    state = base.state()
+    state = base.state
     assert state.statevector().shape == (276,)
     assert set(np.asarray(state.sample(50)).sum(axis=1)) == {20}
 
@@ -201,3 +201,80 @@ def test_the_smallest_systems_are_served(system: Any):
     base = wf.pretrain(system, wf.models.vit(width=8, layers=1, heads=2), steps=60, block=20)
     assert base.record["exact_energy"] is not None
     assert base.record["relative_error"] < 1e-2 + 5 * base.record["energy_error"]
+
+
+def neighbours(periodic: bool = True, **local: Any) -> Any:
+    return wf.lattice.build("ising", "chain", 4, periodic=periodic, h=1.0, **local)
+
+
+OTHERS = {
+    "open": neighbours(periodic=False),
+    "local couplings": neighbours(local_couplings={"J": [(0, 1, -3.0)]}),
+    "own operators": classical(4),
+}
+
+
+@pytest.fixture(scope="module")
+def four() -> wf.Pretrained:
+    return wf.pretrain(neighbours(), MODEL, steps=10, walkers=32)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_model_belongs_to_its_hamiltonian(four: wf.Pretrained, other: str, tmp_path: Any):
+    """An energy of another one is neither shown for it nor compared with it; other members of the family are fine."""
+    four.save(tmp_path / "model")
+    with pytest.raises(InputError, match=r"another Hamiltonian|has the couplings"):
+        wf.load(tmp_path / "model", OTHERS[other])
+    assert wf.load(tmp_path / "model", neighbours().at(h=0.3)).record == four.record
+    strange = wf.pretrain(OTHERS[other], MODEL, steps=1, walkers=32)
+    with pytest.raises(InputError, match="different systems"):
+        wf.map([four, strange], {next(iter(OTHERS[other].names)): [1.0]}, "zero-shot")
+
+
+def test_bases_agree_in_what_points_do_not_say(four: wf.Pretrained):
+    strong = wf.pretrain(neighbours().at(J=2.0), MODEL, steps=1, walkers=32)
+    with pytest.raises(InputError, match="J = 1 and J = 2"):
+        wf.map([four, strong], {"h": [1.0]}, "zero-shot")
+
+
+def test_fingerprints_tell_families_apart():
+    """The same whatever the couplings, the order of the strings and the sign rule; another where an element differs."""
+    hilbert: Any = nk.hilbert.Spin(0.5, 4)
+    pairs = [on(4, {i: "Z", (i + 1) % 4: "Z"}) for i in range(4)]
+    terms = {
+        "J": BUILD(hilbert, pairs[::-1], [-1.0] * 4),
+        "h": BUILD(hilbert, [on(4, {i: "X"}) for i in range(4)], [-1.0] * 4),
+    }
+    own = wf.lattice.from_netket(terms, {"J": 3.0, "h": 0.2})
+    assert own.fingerprint == neighbours().fingerprint
+    kept, turned = (wf.lattice.j1j2_chain(8, J2=0.2, marshall=rule).fingerprint for rule in (False, True))
+    assert kept == turned == wf.lattice.j1j2_chain(8, J2=0.9).fingerprint
+    different = {
+        one.fingerprint for one in [*OTHERS.values(), own, neighbours(local_couplings={"J": [(0, 1, 1.0001)]})]
+    }
+    assert len(different) == 5
+    with pytest.raises(InputError, match="built-in model"):
+        wf.lattice.from_netket(terms, {"J": 3.0, "h": 0.2}, model="ising")
+
+
+def test_small_couplings():
+    """The whole Hamiltonian or none of it; points of a diagram are told apart in their own unit."""
+    with pytest.raises(InputError, match="h = 5e-09 is too small"):
+        wf.lattice.ising_chain(4, J=1e-7, h=5e-9).operator()
+    assert len(wf.lattice.ising_chain(4, J=1.0, h=1e-20).operator().operators) == 4, "nothing that counts is lost"
+    base = wf.pretrain(wf.lattice.ising_chain(4, J=1e-9, h=1e-9), MODEL, steps=1, walkers=32)
+    diagram = wf.map(base, {"h": [0.8e-9, 1.2e-9]}, "zero-shot", samples=64, evaluate={"samples": 256})
+    assert diagram.state(h=0.8e-9).couplings["h"] == pytest.approx(0.8e-9, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: wf.lattice.build("ising-long-range", "chain", 6, exponent=1000.0), "not possible"),
+        (lambda: wf.lattice.build("ising-long-range", "chain", 6, exponent=-1.0), "not possible"),
+        (lambda: wf.lattice.build("ising", "chain", 6, exponent=2), "no exponent"),
+    ],
+)
+def test_exponents(call: Any, words: str):
+    with pytest.raises(InputError, match=words):
+        call()

@@ -106,6 +106,18 @@ def test_complex_and_large_operators_are_measured_and_others_refused(diagram):
         state.expect(raising)
 
 
+def test_few_samples_are_no_estimate(diagram):
+    """Chains that are too few or disagree; numbers and seeds that are none."""
+    state = diagram[0].state(J2=0.3)
+    operator = nk.operator.spin.sigmaz(state.system.hilbert, 0) @ nk.operator.spin.sigmaz(state.system.hilbert, 1)
+    assert state.expect(operator, samples=1).verdict == state.expect(operator, samples=8).verdict == "refused"
+    for wrong in ({"samples": 0}, {"samples": 2.5}, {"samples": "a"}, {"seed": "a"}, {"seed": -1}, {"seed": True}):
+        with pytest.raises(InputError, match="to_netket"):
+            state.to_netket(**wrong)
+    with pytest.raises(InputError, match="NoneType is no state"):
+        state.overlap(None)
+
+
 def test_overlaps_agree_with_vectors(diagram):
     found, base = diagram
     one, two = found.state(J2=0.1), found.state(J2=0.3)
@@ -184,7 +196,7 @@ def test_mistakes_are_answered(diagram, tmp_path):
         (lambda: wf.load(tmp_path), "no saved model"),
         (lambda: state.expect("X"), "no NetKet operator"),
         (lambda: state.expect(wf.lattice.ising_chain(8).operator()), "acts on"),
-        (lambda: state.overlap(base), "another Hilbert space"),
+        (lambda: state.overlap(base), "no state"),
         (lambda: wf.open(tmp_path), "run"),
     ):
         with pytest.raises(InputError, match=words):

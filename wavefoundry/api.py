@@ -213,9 +213,10 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
         return api_molecules.map_molecules(
             base, points, chosen, evaluate=evaluate, reference=reference, progress=progress, **settings
         )
-    bases = several(base, Pretrained)
+    values = values_of(points)
+    bases = several(base, Pretrained, values)
     how, settings = optimisation_of(settings, "wf.map")
-    fields = {"method": "head" if method is None else method, "points": values_of(points), **settings}
+    fields = {"method": "head" if method is None else method, "points": values, **settings}
     table = checked(AdaptTable, "wf.map", fields)
     check_climbing(table, "wf.map")
     if (why := one_for_each(table.sector, len(bases))) is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wavefoundry.artifacts.spec_adapt import AdaptTable
-from wavefoundry.artifacts.spec_checks import climbing
+from wavefoundry.artifacts.spec_checks import climbing, sectors
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect, number_of, plain_of
@@ -120,13 +121,15 @@ def check_system(system: Any, where: str) -> None:
     expect(system, LatticeSystem, "system of a lattice", where=where, fix=fix)
 
 
-def check_fits(arrays: Mapping[str, Any], couplings: Mapping[str, float], extent: Any, system: LatticeSystem) -> None:
-    """Refuse a system that a stored model was not trained on: other sites, another shape, other couplings.
+def check_fits(
+    arrays: Mapping[str, Any], couplings: Mapping[str, float], extent: Any, system: LatticeSystem, told: str | None
+) -> None:
+    """Refuse a system that a stored model was not trained on: other sites, another shape, another Hamiltonian.
 
     Args:
         arrays: of the stored model; its walkers (n, sites) tell the number of sites.
         couplings: values by name, of the stored record. extent: edges of the lattice, None where not stored.
-        system: what the user has given.
+        system: what the user has given. told: fingerprint of the family that it was trained on, None where not stored.
     """
     stored = tuple(extent or ())
     sites = arrays["walkers"].shape[-1]
@@ -146,10 +149,22 @@ def check_fits(arrays: Mapping[str, Any], couplings: Mapping[str, float], extent
             where=where,
             fix="the family of Hamiltonians it was trained on",
         )
+    if told is None:
+        warnings.warn("an old model, which does not say of which Hamiltonian: it is taken to be this one", stacklevel=3)
+    elif told != system.fingerprint:
+        raise InputError(
+            "this system is another Hamiltonian than the model was trained on",
+            where=where,
+            why="its boundary, bonds, local couplings or terms differ, and the stored energies are not its own",
+            fix="the family of Hamiltonians it was trained on; weights serve as [pretrain] warm_start elsewhere",
+        )
 
 
-def several(base: Any, kind: type[Any]) -> list[Any]:
+def several(base: Any, kind: type[Any], varied: Collection[str] = ()) -> list[Any]:
     """One base or several of the same family, as a list.
+
+    Args:
+        base: one or several. kind: that they are of. varied: couplings that points name.
 
     Raises:
         InputError: no base, or bases of different systems.
@@ -161,7 +176,14 @@ def several(base: Any, kind: type[Any]) -> list[Any]:
     for one in listed:
         expect(one, kind, "pre-trained model", where="wf.map: base", fix=fix)
         first, other = listed[0].system, one.system
-        if any(getattr(first, name) != getattr(other, name) for name in ("model", "names", "extent", "hilbert")):
+        same = (first.extent, first.names, first.fingerprint) == (other.extent, other.names, other.fingerprint)
+        fixed = [name for name in first.names if name not in varied] if same else []
+        if apart := [name for name in fixed if first.values[name] != other.values[name]]:
+            name = apart[0]
+            what = f"the bases have {name} = {first.values[name]:g} and {name} = {other.values[name]:g}"
+            why, fix = f"the points do not say {name}", f'points with {name}, {{"{name}": [...], ...}}, or equal bases'
+            raise InputError(what, where="wf.map: base", why=why, fix=fix)
+        if not same:
             raise InputError(
                 "the bases belong to different systems",
                 where="wf.map: base",
@@ -172,6 +194,6 @@ def several(base: Any, kind: type[Any]) -> list[Any]:
 
 
 def check_climbing(adapt: AdaptTable, where: str) -> None:
-    """Refuse settings of method auto that do not fit together, in the words of a study file."""
-    for problem in climbing(adapt):
+    """Refuse settings of an adaptation that do not fit together, in the words of a study file."""
+    for problem in (*climbing(adapt), *sectors(adapt)):
         raise InputError(problem.what, where=f"{where}: {problem.path[-1]}", why=problem.why, fix=problem.fix)

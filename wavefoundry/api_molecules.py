@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import jax
 
 from wavefoundry.api_electrons import MoleculeState
+from wavefoundry.api_given import Source, named_molecules, rows_of, spec_of
 from wavefoundry.api_settings import MoleculeAdaptSettings, MoleculeSettings, TrainSettings, shows
-from wavefoundry.artifacts import spec_geometry
-from wavefoundry.artifacts.given_molecules import entry_from
 from wavefoundry.artifacts.spec_geometry import MoleculeTable, Named
-from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
+from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import expect, path_of, plain_of, table_of
+from wavefoundry.core.expect import expect, path_of, table_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.models import ElectronsSpec
 from wavefoundry.reports import cards
@@ -34,10 +33,6 @@ from wavefoundry.studies.progress import Context, Progress
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
-
-Source = Any
-"""Text, a path, a ``Molecule``, a table, ``ase.Atoms`` or ``pyscf.gto.Mole``."""
-
 
 UNITS = {"Ha": 1.0, "eV": 27.211386246, "kcal/mol": 627.5094740631}
 """Of energies, in one Hartree. Source: CODATA 2018, thermochemical calorie."""
@@ -62,46 +57,11 @@ def molecules(
     Raises:
         InputError: a source cannot be read, or stands for an impossible molecule.
     """
-    found = _named(sources, unit, settings)
+    found = named_molecules(sources, unit, settings)
     if any(named.reference is not None for named in found):
         fix = 'wf.map(model, {"atoms": "H 0 0 0; H 0 0 1.4", "reference": -1.1744})'
         raise InputError("a molecule holds no reference", where="wf.molecules: reference", why="an entry does", fix=fix)
     return [named.molecule for named in found]
-
-
-def _named(sources: Sequence[Source], unit: Literal["bohr", "angstrom"], settings: Mapping[str, Any]) -> list[Named]:
-    rows = [_entry(source, settings) for source in sources] or [_entry({}, settings)]
-    return spec_geometry.expand(_checked(rows, unit), unit)
-
-
-def _entry(source: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(source, Molecule):
-        return spec_geometry.entry_of(Named(source)) | dict(settings)
-    if isinstance(source, Mapping):
-        return dict(source) | dict(settings)
-    if (entry := entry_from(source, "wf.molecules")) is not None:
-        return entry | dict(settings)
-    if isinstance(source, Path) or (isinstance(source, str) and source.strip().lower().endswith(".xyz")):
-        return {"xyz": str(source)} | dict(settings)
-    if isinstance(source, str):
-        return {"atoms": source} | dict(settings)
-    what = f"{type(source).__name__} names no molecule"
-    raise InputError(what, where="wf.molecules", fix='atoms as "Li 0 0 0; H 0 0 3.015", or the path of an XYZ file')
-
-
-def _checked(rows: list[dict[str, Any]], unit: str) -> list[MoleculeTable]:
-    """Entries with the checks and messages of a study file."""
-    from wavefoundry.artifacts import spec as study_file
-
-    data = {"kind": "molecules", "train": {"unit": unit, "molecules": [_plain(row) for row in rows]}}
-    spec = study_file.from_dict(data, source="wf.molecules")
-    return self_contained(spec, lambda path: "wf.molecules").train.molecules
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays and tuples as the lists of a study file."""
-    given = {key: plain_of(value) for key, value in row.items()}
-    return {key: list(value) if isinstance(value, tuple | range) else value for key, value in given.items()}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -139,7 +99,7 @@ class MoleculeModel(Shown):
         if len(found) != 1 or not isinstance(found[0], Molecule):
             fix = 'model.state("Li 0 0 0; H 0 0 3.015")'
             raise InputError("not one molecule", where="state", why="the model stands for many", fix=fix)
-        (prepared,) = prepare([spec_geometry.Named(found[0])], self.spec.train)
+        (prepared,) = prepare([Named(found[0])], self.spec.train)
         return MoleculeState(self.wavefunction, found[0], prepared)
 
     @property
@@ -206,10 +166,10 @@ def pretrain(
     Raises:
         InputError: a setting is unknown or out of bounds, or a molecule has no Hartree-Fock solution.
     """
-    rows = _rows(systems, "wf.pretrain")
+    rows = rows_of(systems, "wf.pretrain")
     kinds = (ElectronsSpec, type(None))
     expect(model, kinds, "network for molecules", where="wf.pretrain: model", fix="wf.models.electrons()")
-    spec = _spec({"train": {"molecules": rows, **settings}}, model or ElectronsSpec(), "wf.pretrain")
+    spec = spec_of({"train": {"molecules": rows, **settings}}, model or ElectronsSpec(), "wf.pretrain")
     with _view(progress) as emit:
         context = Context(emit)
         study, work = MoleculesStudy(spec, context), Progress(context, BASE)
@@ -266,29 +226,11 @@ def spec_of_map(
     table = base.spec.wavefunction
     tables = {
         "train": base.spec.train.model_dump(exclude_none=True),
-        "adapt": {"method": method, "molecules": _rows(systems, where), **settings},
+        "adapt": {"method": method, "molecules": rows_of(systems, where), **settings},
         "evaluate": {"trained": False, **table_of(evaluate, f"{where}: evaluate", 'evaluate={"samples": 4096}')},
         "reference": table_of(reference, f"{where}: reference", 'reference={"method": "auto"}'),
     }
-    return _spec(tables, ElectronsSpec(table.preset, table.precision, tuple(table.options().items())), where)
-
-
-def _rows(given: Sequence[Source] | Source, where: str) -> list[dict[str, Any]]:
-    systems: list[Any] = list(given) if isinstance(given, list | tuple) else [given]
-    if not systems:
-        raise InputError("no molecules", where=where, fix='wf.molecules("Li 0 0 0; H 0 0 3.015"), for example')
-    if all(isinstance(one, Molecule) for one in systems):
-        return [spec_geometry.entry_of(Named(one)) for one in systems]
-    return [spec_geometry.entry_of(one) for one in _named(systems, "bohr", {})]
-
-
-def _spec(tables: dict[str, Any], model: ElectronsSpec, where: str) -> MoleculesSpec:
-    """A study with the checks and messages of a study file."""
-    from wavefoundry.artifacts import spec as study_file
-
-    options = {key: list(value) if isinstance(value, tuple) else value for key, value in model.options}
-    network = {"preset": model.preset, "precision": model.precision} | options
-    return study_file.from_dict({"kind": "molecules", "wavefunction": network, **tables}, source=where)
+    return spec_of(tables, ElectronsSpec(table.preset, table.precision, tuple(table.options().items())), where)
 
 
 def _view(progress: bool) -> Any:

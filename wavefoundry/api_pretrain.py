@@ -102,7 +102,8 @@ class Pretrained(Shown):
 
         meta = diagram_study.base_meta(self.model, self.settings, self.record)
         folder = path_of(path, "save")
-        write_bundle(folder, diagram_study.base_arrays(self.base), meta | {"extent": list(self.system.extent)})
+        meta |= {"extent": list(self.system.extent), "hamiltonian": self.system.fingerprint}
+        write_bundle(folder, diagram_study.base_arrays(self.base), meta)
         return folder
 
 
@@ -122,7 +123,7 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         ``Pretrained``, or ``MoleculeModel`` where the folder holds a model of molecules.
 
     Raises:
-        InputError: nothing to load there, or a system of another size. IntegrityError: damaged.
+        InputError: nothing to load there, or a system of another size or Hamiltonian. IntegrityError: damaged.
     """
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.bundles import is_bundle, read_bundle
@@ -134,10 +135,12 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         raise InputError(f"there is no saved model at {path}", where="wf.load")
     if api_molecules.is_stored(folder):
         return api_molecules.load(folder)
-    if system is None and (study := study_of(folder)) is not None:
+    known = None
+    if (study := study_of(folder)) is not None:
         # what the run started from need not be there any more
         spec = study_file.loads(study.read_text(encoding="utf-8"), source=str(study))
-        system = diagram_study.build_system(spec.of_bases()[0]).system
+        known = diagram_study.build_system(spec.of_bases()[0]).system
+        system = known if system is None else system
     if system is None:
         if is_bundle(folder) and "student" in read_bundle(folder)[1]:
             fix = f'wf.load_student("{path}")'
@@ -147,7 +150,8 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
     check_system(system, "wf.load: system")
     arrays, meta = read_bundle(folder)
     model, settings = diagram_study.model_of(meta), PretrainTable(**meta["settings"])
-    check_fits(arrays, meta["record"]["couplings"], meta.get("extent"), system)
+    told = meta.get("hamiltonian") if known is None else known.fingerprint
+    check_fits(arrays, meta["record"]["couplings"], meta.get("extent"), system, told)
     system = system.at(**meta["record"]["couplings"])
     if "sign_rule" in arrays:
         system = dataclasses.replace(system, sublattice=jnp.asarray(arrays["sign_rule"], bool))

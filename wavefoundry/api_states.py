@@ -19,6 +19,7 @@ from wavefoundry.api_molecules import MoleculeMap
 from wavefoundry.api_tickets import Tickets
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.artifacts.results import read_results
+from wavefoundry.artifacts.spec_errors import checked
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.core.devices import on_devices
@@ -103,7 +104,7 @@ def from_netket_state(state: Any, system: LatticeSystem) -> Pretrained:
             where="wf.from_netket_state: system",
         )
     system = dataclasses.replace(system, sublattice=None)
-    table = PretrainTable(at={**system.values})
+    table = checked(PretrainTable, "wf.from_netket_state", {"at": system.values})
     key = jax.random.key(0)
     start = jax.vmap(system.init)(jax.random.split(key, table.walkers))
     chunk = chunk_size(wavefunction, system, 512)

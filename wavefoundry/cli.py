@@ -24,6 +24,7 @@ from wavefoundry.artifacts.target import check_early
 from wavefoundry.cli_output import (
     console,
     echo_json,
+    folder_of,
     hush,
     inspect_bundle,
     internal_error,
@@ -72,7 +73,7 @@ def _sinks(start: str) -> list[str]:
     return [f"{name}:" for name in SINKS if name.startswith(start)]
 
 
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run directory.", parser=folder_of)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the same directory.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run, bit for bit.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
@@ -193,10 +194,10 @@ def run(  # noqa: PLR0913 - one for each option
     """Run a study: pre-train, adapt, evaluate, report."""
     from wavefoundry.studies.workers import Crew, job_script
 
-    given = {"seeds": seeds, "devices": devices}
-    own = [f"run.{key}={value}" for key, value in given.items() if value is not None]
+    own = [f"run.{key}={value}" for key, value in (("seeds", seeds), ("devices", devices)) if value is not None]
     spec = studies_file.load(study, [*(changes or ()), *own], preset)
     crew = Crew.of(workers, scheduler, slurm or ())
+    crew.check(spec.run.seeds)
     if dry_run:
         return typer.echo(job_script(crew), nl=False)
     folder = out or from_home(spec.output.dir or Path("runs") / (study.stem or "study"))

@@ -19,6 +19,17 @@ from rich.console import Console
 from wavefoundry.core.errors import InputError, StorageError
 
 
+def folder_of(text: str) -> Path:
+    """The folder that a user names.
+
+    Raises:
+        InputError: an empty name.
+    """
+    if not text.strip():
+        raise InputError("--out names no folder", where="--out", fix="--out runs/NAME")
+    return Path(text)
+
+
 def read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Summary of a run, or what can be said about one that has none yet, and warnings."""
     from wavefoundry.artifacts.results import is_copy, read_results

@@ -71,7 +71,7 @@ def refused(text: str, *overrides: str, preset: str | None = None) -> InputError
         (MINIMAL, "output.memory_mib", "1", "64"),
         (MINIMAL, "adapt.points.h", "[]", "[1]"),
         (MINIMAL, "adapt.points.h", "{start=0, stop=1, num=10001}", "{start=0, stop=1, num=100}"),
-        (MINIMAL, "adapt.points.h", "1e7", "1e5"),
+        (MINIMAL, "adapt.points.h", "1e13", "1e12"),
         (MINIMAL, "system.couplings", "{h = 1}", "{J = 2}"),
     ],
 )  # fmt: skip

@@ -18,14 +18,14 @@ def test_barrier_of_width_seven_covers_the_points_of_the_paper():
 
 @pytest.mark.parametrize(("name", "count"), [("paper-demo", 567), ("paper-full", 2646)])
 def test_sets_of_the_paper(name, count):
-    items = PRESETS[name](0)
+    items = PRESETS[name](0, 0)
     assert len(items) == count == len({item.name for item in items})
     assert {item.packets[0].x0 for item in items} == {10, 40, 70}
     assert max(item.height for item in items) == (10 if name == "paper-demo" else 14)
 
 
 def test_drawn_runs_follow_their_seed():
-    assert PRESETS["quick"](3) == PRESETS["quick"](3) != PRESETS["quick"](4)
+    assert PRESETS["quick"](3, 8) == PRESETS["quick"](3, 9)[:8] != PRESETS["quick"](4, 8)
 
 
 def test_suite_has_24_normalised_cases_inside_the_box():

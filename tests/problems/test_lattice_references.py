@@ -299,6 +299,7 @@ def test_a_file_of_energies(write: Any):
         ("J2,Energy\n1,2\n", r"unknown column 'Energy'(.|\n)*did you mean 'energy'"),
         ("J3,energy\n1,2\n", "unknown column 'J3'"),
         ("J2,energy,energy\n1,2,3\n", "twice"),
+        ("J2,energy\n0.5,2\n0.5,3\n", "J2 = 0.5 twice"),
         ("J2,energy_error\n1,2\n", "no column 'energy'"),
         ("energy\n1\n", "no column of a coupling"),
         ("J2,energy\n1,2,3\n", "another length"),

@@ -177,6 +177,9 @@ def test_data_that_is_not_converged_is_refused():
         ({"method": "euler"}, "method"),
         ({"laplacian": "fd4"}, "laplacian"),
         ({"kcut": 50.0}, "kcut"),
+        ({"kcut": 1.0}, "too low for psi0"),
+        ({"potential": np.zeros((4, 1024))}, "4 potentials for 1 states"),
+        ({"psi0": np.ones((3, 1024)), "potential": np.zeros((4, 1024))}, "4 potentials for 3 states"),
         ({"substeps": 0}, "substeps"),
     ],
 )
@@ -187,8 +190,8 @@ def test_bad_input(change, says):
 
 
 @pytest.mark.parametrize(
-    "packet", [Packet(20, 2, 600), Packet(20, 20, 1), Packet(20, -1, 1), Packet(float("nan"), 1, 1), Packet(1, 1, -1)]
+    "numbers", [(20, 2, 600), (20, 20, 1), (20, -1, 1), (20, 0, 4), (float("nan"), 1, 1), (1, 1, -1), (1, 1, 1, 0.5)]
 )
-def test_packets_the_grid_cannot_carry(packet):
+def test_packets_the_grid_cannot_carry(numbers):
     with pytest.raises(InputError):
-        gaussian(packet)
+        gaussian(Packet(*numbers))

@@ -14,10 +14,12 @@ from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import case, single
 from wavefoundry.problems.schrodinger import solve
 from wavefoundry.problems.splitting import Solver
+from wavefoundry.problems.wavepackets import Packet, packet_transmission
 from wavefoundry.studies import progress
 from wavefoundry.studies.emulation import ablation, diagnostics, evaluation, truth
 from wavefoundry.studies.emulation.batches import Pairs, Windows, touching
 from wavefoundry.studies.emulation.curriculum import Curriculum, Trajectories
+from wavefoundry.studies.emulation.passing import passage
 from wavefoundry.studies.emulation.pieces import Pieces
 from wavefoundry.studies.emulation.student import predict
 
@@ -147,6 +149,36 @@ def test_comparison_of_known_states():
     broken = evaluation.compare(true * np.nan, true, fields, BOX)
     record = evaluation.case_record(ITEMS[0], broken, 0, 4.0)
     assert record["corr_mean"] is None and record["frames_followed"] == 0
+
+
+@pytest.mark.parametrize("frames", [170, 400])
+@pytest.mark.parametrize("left", [False, True])
+def test_transmission_is_that_of_the_closed_form_whichever_way_and_however_long(left, frames):
+    """Within 1 %, which may have gone round the box: after 400 frames all of the packet has."""
+    packet = Packet(80 if left else 20, 2.5, 4, left)
+    item = case("barrier", {"kind": "barrier", "height": 2.0, "width": 3.0}, packet)
+    field = item.potential(BOX)
+    true = wf.propagate(item.state(BOX), field, frames)
+    found = passage(item, true, field, BOX, 0.1)
+    assert found is not None and 100 < found.frame <= min(frames, 260)
+    passed = np.sum(np.abs(true[found.frame, found.behind]) ** 2) * BOX.dx
+    assert passed == pytest.approx(packet_transmission(packet, 2.0, np.sum(field > 0) * BOX.dx), abs=0.012)
+
+
+def test_where_nothing_passes_there_is_no_transmission():
+    """Both ways, from behind, no landscape to pass, and a box that is too short for the time it takes."""
+    barrier = {"kind": "barrier", "height": 2.0, "width": 3.0}
+    both = [Packet(20, 2.5, 4), Packet(80, 2.5, 4, left=True)]
+    trap = {"kind": "harmonic", "omega": 0.3, "cap": 10.0}
+    slow = single(30, 1, 0.02, 5, 30)
+    for item in (
+        case("both", barrier, both),
+        case("in it", barrier, Packet(50, 2, 4)),
+        case("trap", trap, Packet(50, 2, 4)),
+        slow,
+    ):
+        field = item.potential(BOX)
+        assert passage(item, wf.propagate(item.state(BOX), field, 300), field, BOX, 0.1) is None, item.name
 
 
 @pytest.mark.integration

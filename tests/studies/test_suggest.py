@@ -28,6 +28,23 @@ def test_of_an_ising_chain_the_transition_is_found():
     assert any("changes fastest" in reason for reason in found.reasons) and "at = { h = " in str(found)
 
 
+@pytest.mark.parametrize("bases", [None, 2])
+@pytest.mark.parametrize("fields", [[0.1, 1.5], [0.0, 2.0]])
+def test_a_degenerate_point_is_no_base(fields: list[float], bases: int | None):
+    """The ordered phase of 12 spins has two ground states: which of them is trained cannot be told."""
+    found = wf.suggest_pretraining(wf.lattice.ising_chain(12), {"h": fields}, bases=bases)
+    assert found.at == [{"h": fields[1]}] and any("1 point has several" in reason for reason in found.reasons)
+    assert all(np.isfinite(one["excess"]) for one in found.alternatives)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e6])
+def test_a_suggestion_does_not_depend_on_the_unit(unit: float):
+    plain = wf.suggest_pretraining(wf.lattice.ising_chain(6), {"h": [0.5, 1.0, 1.5]})
+    scaled = wf.suggest_pretraining(wf.lattice.ising_chain(6, J=unit), {"h": [0.5 * unit, unit, 1.5 * unit]})
+    assert scaled.at[0]["h"] == pytest.approx(plain.at[0]["h"] * unit)
+    assert scaled.excess == pytest.approx(plain.excess, rel=1e-6)
+
+
 def test_the_excess_is_that_of_exact_states():
     """Two points: the better base is the one whose state has the lower excess at the other."""
     system = wf.lattice.ising_chain(8)
@@ -49,7 +66,7 @@ def test_a_level_crossing_gets_a_base_on_either_side():
     assert any("another one on either side of J2 = 0.4 to 0.6" in reason for reason in found.reasons)
 
 
-def test_a_degenerate_point_is_no_base():
+def test_nor_is_one_at_a_crossing():
     found = wf.suggest_pretraining(wf.lattice.j1j2_chain(8), {"J2": [0.4, 0.5, 0.6]}, bases=1)
     assert found.at[0]["J2"] != 0.5
 

@@ -241,11 +241,15 @@ def _symmetry(table: WavefunctionTable, adapt: AdaptTable) -> Iterator[Problem]:
     if table.symmetrize == "amplitude" and not listed:
         fix = f"symmetry = [{', '.join(map(repr, PARTS))}]"
         yield Problem(("wavefunction", "symmetrize"), "there is no symmetry to project on", "it needs a list", fix)
+    yield from sectors(adapt)
+
+
+def sectors(adapt: AdaptTable) -> Iterator[Problem]:
+    """Sectors without a symmetry."""
     if adapt.symmetry == "none" and adapt.sector != "auto":
         fix = f"symmetry = [{', '.join(map(repr, PARTS))}]"
-        yield Problem(
-            ("adapt", "sector"), "there is no symmetry whose sector it could be", "adapt.symmetry is 'none'", fix
-        )
+        what, why = "there is no symmetry whose sector it could be", "adapt.symmetry is 'none'"
+        yield Problem(("adapt", "sector"), what, why, fix)
 
 
 def fits(table: WavefunctionTable, system: SystemTable) -> Iterator[Problem]:

@@ -125,6 +125,7 @@ class CurriculumTable(Table):
     preset: Literal["default", "quick", "paper-demo", "paper-full", "none"] = Field(
         default="default", description="default: 96 drawn runs; quick: 32; paper-demo: 567; paper-full: 2646"
     )
+    runs: int | None = Field(default=None, ge=1, le=100_000, description="of the drawn presets, default and quick")
     items: list[CaseTable] = Field(default=[], max_length=10_000, description="runs of your own, added to the preset")
     without: list[Process] = Field(default=[], description="physical processes to leave out")
     frames: int | None = Field(default=None, ge=8, le=100_000, description="frames of a run; 400, the paper's sets 500")
@@ -295,12 +296,21 @@ def _students(spec: EmulationSpec) -> Iterator[Problem]:
 def _runs(spec: EmulationSpec) -> Iterator[Problem]:
     if spec.curriculum.preset == "none" and not spec.curriculum.items:
         yield Problem(("curriculum", "items"), "the curriculum is empty", 'preset = "none" and no items')
+    if spec.curriculum.runs is not None and spec.curriculum.preset not in ("default", "quick"):
+        why = "the paper's sets are given" if spec.curriculum.preset != "none" else "there is nothing to draw"
+        yield Problem(("curriculum", "runs"), f"runs means nothing beside {spec.curriculum.preset}", why)
     if spec.curriculum.preset != "none" and spec.grid.length != 100:
         yield Problem(
             ("grid", "length"), f"length = {spec.grid.length:g} does not fit the curriculum",
             "the presets are made for a box of length 100", 'length = 100, or preset = "none" with items of your own',
         )  # fmt: skip
     edge = math.pi * spec.grid.n / spec.grid.length
+    fastest = math.sqrt(18) + 2 if spec.curriculum.preset != "none" else 0.0
+    for case in spec.curriculum.items:
+        fastest = max([fastest, *(math.sqrt(2 * one.e0) + 2 / one.s0 for one in case.packet)])
+    if spec.teacher.kcut is not None and spec.teacher.kcut < min(fastest, edge):
+        why = f"packets hold momenta up to {fastest:.3g}, which would move as if they had those of kcut"
+        yield Problem(("teacher", "kcut"), f"kcut = {spec.teacher.kcut:g} is too low", why, f"at least {fastest:.3g}")
     if spec.curriculum.preset != "none" and edge < math.sqrt(18) + 2:
         yield Problem(
             ("grid", "n"), f"n = {spec.grid.n} is too coarse for the curriculum",

@@ -90,8 +90,8 @@ def short_line(text: str, length: int = 300) -> str:
 def _problems(details: Mapping[str, Any], model: type[BaseModel]) -> list[Problem]:
     if details["type"] == "together":
         return details["ctx"]["problems"]
-    # Tags of tagged unions stand in the path as <tag>; the user never wrote them.
-    path = tuple(str(part) for part in details["loc"] if not re.fullmatch(r"<\w+>", str(part)))
+    # Tags of tagged unions stand in the path as <tag>, members of others as their type; the user never wrote them.
+    path = tuple(str(part) for part in details["loc"] if not re.fullmatch(r"<\w+>|constrained-\w+|list\[.*", str(part)))
     if details["type"] == "foreign":
         found = details["ctx"]["problems"]
         return [Problem((*path, *one.path), one.what.replace(HERE, ".".join(path)), one.why, one.fix) for one in found]

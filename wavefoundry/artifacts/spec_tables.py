@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -123,7 +124,7 @@ def _size(value: Any) -> int | list[int]:
 
 
 PathText = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$", max_length=4000)]
-Coupling = Annotated[float, Field(ge=-1e6, le=1e6)]
+Coupling = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
 class Range(Table):
@@ -134,11 +135,12 @@ class Range(Table):
     num: int = Field(ge=1, le=10_000, description="number of values")
 
     def values(self) -> list[float]:
-        """The values, rounded to 12 decimals so that a value typed by hand is the same point."""
+        """The values, rounded to 12 digits so that a value typed by hand is the same point."""
         if self.num == 1:
             return [self.start]
         step = (self.stop - self.start) / (self.num - 1)
-        return [*(round(self.start + index * step, 12) for index in range(self.num - 1)), self.stop]
+        decimals = 12 - math.floor(math.log10(max(abs(self.start), abs(self.stop)) or 1.0))
+        return [*(round(self.start + index * step, decimals) for index in range(self.num - 1)), self.stop]
 
 
 def _form(value: Any) -> str:
@@ -149,7 +151,20 @@ def _form(value: Any) -> str:
 
 # The tags stand in angle brackets so that messages can leave them out of a key path.
 _Many = Annotated[list[Coupling], Field(min_length=1, max_length=10_000)]
-OneOrMany = Annotated[Annotated[Coupling, Tag("<value>")] | Annotated[_Many, Tag("<list>")], Discriminator(_form)]
+
+
+def _no_range(value: Any) -> Any:
+    if isinstance(value, dict | Range):
+        rule = "one value or a list of them; a range is for the points"
+        raise PydanticCustomError("choice", "must be {rule}", {"rule": rule, "words": []})
+    return value
+
+
+OneOrMany = Annotated[
+    Annotated[Coupling, Tag("<value>")] | Annotated[_Many, Tag("<list>")],
+    Discriminator(_form),
+    BeforeValidator(_no_range),
+]
 Points = Annotated[
     Annotated[Coupling, Tag("<value>")] | Annotated[_Many, Tag("<list>")] | Annotated[Range, Tag("<range>")],
     Discriminator(_form),

@@ -20,7 +20,7 @@ from wavefoundry.artifacts.manifest import MANIFEST
 from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, STUDY, find, imported, is_named, names
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.seal import is_run_folder, require_intact
-from wavefoundry.core.errors import InputError, StorageError
+from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import path_of
 from wavefoundry.core.words import assigned
 
@@ -195,7 +195,7 @@ def export(
         The folder.
 
     Raises:
-        InputError: no run, no model in it, a name that cannot be one. StorageError: ``out/NAME`` is there already.
+        InputError: no run, no model in it, a name that cannot be one, ``out/NAME`` is there already.
     """
     seconds, records = None, []
     if is_named(source):
@@ -240,7 +240,7 @@ def copy(name: str, out: Path) -> Path:
     """Copy a model into ``out/NAME``.
 
     Raises:
-        InputError: no model has this name. StorageError: ``out/NAME`` is there already.
+        InputError: no model has this name, ``out/NAME`` is there already.
     """
     one = entry(name)
     target = _free(path_of(out, "models get") / one.name)
@@ -292,7 +292,7 @@ def _placed(handed: hub.Handed, target: Path, given: Path | None) -> Entry:
 
 def _free(target: Path) -> Path:
     if target.exists():
-        raise StorageError(f"{target} is there already")
+        raise InputError(f"{target} is there already", where=target.name, fix="another name, or remove it first")
     return target
 
 

@@ -35,6 +35,8 @@ LEAST_ERROR = 3e-4
 """Uncertainty (Ha) of an extrapolated energy at least."""
 UNSETTLED = 0.01
 """Change (Ha per atom) of Hartree-Fock from triple to quadruple zeta beyond which the basis does not fit the state."""
+LOOSE = 1e-4
+"""How far (Ha) Hartree-Fock may lie below its limit before functions that reach far out are needed."""
 APART = 2.0
 """Multiple of a covalent bond from which on atoms count as separated."""
 _ALPHA = 6.57
@@ -101,6 +103,21 @@ def _diffuse(molecule: Molecule) -> str:
     return "aug-" if molecule.charge < 0 else ""
 
 
+def _needs_diffuse(molecule: Molecule, limit: float) -> bool:
+    """Whether far-reaching functions lower Hartree-Fock below what is taken for its limit without them."""
+    try:
+        field, _ = _field(molecule, _core_valence(molecule, "T", "aug-"), careful=False)
+    except InputError:  # not every element has them
+        return False
+    return float(field.e_tot) < limit - LOOSE
+
+
+def _pair(molecule: Molecule, prefix: str, wanted: set[str]) -> tuple[_Solved, _Solved]:
+    """Triple and quadruple zeta."""
+    triple, quadruple = (_solved(molecule, _core_valence(molecule, size, prefix), wanted, 0.0) for size in ("T", "Q"))
+    return triple, quadruple
+
+
 def chemistry(
     molecule: Molecule, basis: str = "auto", methods: Sequence[str] = METHODS, *, careful: bool = True
 ) -> Chemistry:
@@ -129,9 +146,10 @@ def chemistry(
 def complete_basis(molecule: Molecule, methods: Sequence[str] = METHODS) -> Chemistry:
     """FCI or CCSD(T) at the limit of the basis, from triple and quadruple zeta with core correlation.
 
-    The Hartree-Fock energy converges as (X + 1) exp(-6.57 sqrt(X)), the correlation energy as X^-3. One and two
-    electrons are treated by FCI. Else CCSD(T) is corrected by its difference from FCI in double zeta where that is
-    affordable, and relied on without it only where one determinant is a good start.
+    The Hartree-Fock energy converges as (X + 1) exp(-6.57 sqrt(X)), the correlation energy as X^-3. Functions that
+    reach far out are added for anions, and where they lower Hartree-Fock below that limit, as in triplets whose
+    electrons keep apart. One and two electrons are treated by FCI. Else CCSD(T) is corrected by its difference from FCI
+    in double zeta where that is affordable, and relied on without it only where one determinant is a good start.
 
     Raises:
         InputError, PhysicsError: as for ``chemistry``.
@@ -139,10 +157,13 @@ def complete_basis(molecule: Molecule, methods: Sequence[str] = METHODS) -> Chem
     Source: Karton and Martin, Theor. Chem. Acc. 115, 330 (2006); Helgaker et al., J. Chem. Phys. 106, 9639 (1997).
     """
     heavy = any(symbol not in ("H", "He") for symbol in molecule.symbols)
-    name = f"CBS({_diffuse(molecule)}cc-p{'C' if heavy else ''}VTZ/QZ)"
-    wanted = set(methods) & {"ccsd(t)", "fci"}
+    wanted, prefix = set(methods) & {"ccsd(t)", "fci"}, _diffuse(molecule)
     with one_thread():
-        triple, quadruple = (_solved(molecule, _core_valence(molecule, size), wanted, 0.0) for size in ("T", "Q"))
+        triple, quadruple = _pair(molecule, prefix, wanted)
+        if not prefix and _needs_diffuse(molecule, _limit_of_hf(triple.hf, quadruple.hf)):
+            prefix = "aug-"
+            triple, quadruple = _pair(molecule, prefix, wanted)
+        name = f"CBS({prefix}cc-p{'C' if heavy else ''}VTZ/QZ)"
         hf = _limit_of_hf(triple.hf, quadruple.hf)
         doubt = None
         if abs(quadruple.hf - triple.hf) > UNSETTLED * molecule.atoms:
@@ -159,7 +180,7 @@ def complete_basis(molecule: Molecule, methods: Sequence[str] = METHODS) -> Chem
         if exact:
             two = value if molecule.electrons == 2 else None  # coupled cluster is exact for them
             return _capped(molecule, Chemistry(name, hf, two, value, doubt, error, complete=True))
-        small = _solved(molecule, _core_valence(molecule, "D"), {*wanted, "fci"}, QUICK_FCI)
+        small = _solved(molecule, _core_valence(molecule, "D", prefix), {*wanted, "fci"}, QUICK_FCI)
     if small.fci is not None and small.ccsd_t is not None:
         correction = small.fci - small.ccsd_t
         error += CORRECTION_ERROR * abs(correction)
@@ -173,8 +194,7 @@ def _limit_of_hf(triple: float, quadruple: float) -> float:
     return quadruple + (quadruple - triple) / (ratio - 1)
 
 
-def _core_valence(molecule: Molecule, size: str) -> dict[str, str]:
-    prefix = _diffuse(molecule)
+def _core_valence(molecule: Molecule, size: str, prefix: str) -> dict[str, str]:
     return {s: f"{prefix}cc-p{'' if s in ('H', 'He') else 'C'}V{size}Z" for s in set(molecule.symbols)}
 
 

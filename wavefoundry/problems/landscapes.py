@@ -80,13 +80,14 @@ def drawn(seed: int, runs: int = 192, top: float = 14.0) -> list[Item]:
     return items
 
 
-PRESETS: dict[str, Callable[[int], list[Item]]] = {
-    "default": lambda seed: drawn(seed, 96),
-    "quick": lambda seed: drawn(seed, 32),
-    "paper-demo": lambda seed: paper_grid((2, 5, 10)),
-    "paper-full": lambda seed: paper_grid(range(1, 15)),
+DRAWN = {"default": 96, "quick": 32}
+"""Sets that are drawn, with their usual numbers of runs."""
+PRESETS: dict[str, Callable[[int, int], list[Item]]] = {
+    **dict.fromkeys(DRAWN, drawn),
+    "paper-demo": lambda seed, runs: paper_grid((2, 5, 10)),
+    "paper-full": lambda seed, runs: paper_grid(range(1, 15)),
 }
-"""Sets of runs by name: 96 and 32 drawn ones, and the paper's 567 and 2646."""
+"""Sets of runs by name, from a seed and a number of runs; the paper's have 567 and 2646."""
 
 CLASSES: dict[str, Callable[[Item], bool]] = {
     "tunnelling": lambda item: item.height > item.energy,

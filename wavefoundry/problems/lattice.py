@@ -50,6 +50,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+DECAY = 3.0
+"""Power of the distance that couplings of ranged models fall off with by default."""
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)
 
@@ -72,13 +76,31 @@ def from_netket(
         extent: (sites,) of a chain (default) or (rows, columns) of a square lattice, row-major.
         periodic: whether patches and correlation functions may wrap round.
         marshall: sites whose down spins change the sign of psi (Marshall rule), or None.
-        model: name used in reports.
+        model: name used in reports; not that of a built-in model, of which more is known than its name.
         bonds: pairs of neighbours, for the moves of Markov chains; those of a chain or square lattice by default.
 
     Raises:
         InputError: names differ, Hilbert spaces differ, not spin 1/2, complex, infinite or huge matrix elements, a term
             that leads out of the sector, a constraint whose configurations no moves connect, or no Jax operator.
     """
+    expect(model, str, "name", where="from_netket: model")
+    if model in MODELS:
+        why = "exact values and order parameters of that model would be taken for those of these operators"
+        fix = f"another name, or wf.lattice.build({model!r}, ...)"
+        raise InputError(f"{model!r} is a built-in model", where="from_netket: model", why=why, fix=fix)
+    return _assembled(terms, couplings, extent, periodic, marshall, model, bonds)
+
+
+def _assembled(
+    terms: dict[str, Any],
+    couplings: dict[str, float],
+    extent: Sequence[int] | None,
+    periodic: bool,
+    marshall: Sequence[bool] | None,
+    model: str,
+    bonds: Sequence[tuple[int, int]] | None,
+) -> LatticeSystem:
+    """A system of operators; arguments and errors as of ``from_netket``."""
     for table, what in ((terms, "terms"), (couplings, "couplings")):
         expect(table, Mapping, "table", where=f"from_netket: {what}", fix='{"J": ...}, one entry for each coupling')
     if set(terms) != set(couplings) or not terms:
@@ -89,9 +111,8 @@ def from_netket(
             fix="use the same names in both",
         )
     check_couplings(couplings)
-    expect(model, str, "name", where="from_netket: model")
-    flag_of(periodic, "periodic", where="from_netket")
-    check_terms(terms, zero=model != "custom")  # on one site a built-in model has no bonds
+    periodic = flag_of(periodic, "periodic", where="from_netket")
+    check_terms(terms, zero=model in MODELS)  # on one site a built-in model has no bonds
     operators = tuple(_as_jax(name, operator) for name, operator in terms.items())
     hilbert = operators[0].hilbert
     check_operators(dict(zip(terms, operators, strict=True)))
@@ -183,7 +204,7 @@ def build(
     *,
     periodic: bool = True,
     marshall: bool | Literal["auto"] = "auto",
-    exponent: float = 3.0,
+    exponent: float = DECAY,
     local_couplings: Local | str | Path | None = None,
     **couplings: float,
 ) -> LatticeSystem:
@@ -207,8 +228,7 @@ def build(
     """
     entry = _entry(MODELS, model, "model")
     kind = _entry({name: LATTICES[name] for name in entry.lattices}, lattice, f"lattice of {model}")
-    power = number_of(exponent, "exponent", where="lattice: exponent")
-    flag_of(periodic, "periodic", where="lattice")
+    power, periodic = _exponent(entry, exponent), flag_of(periodic, "periodic", where="lattice")
     rule = plain_of(marshall)
     if not isinstance(rule, bool) and rule != "auto":
         raise InputError(f"marshall = {marshall!r:.60} is not possible", where="lattice", why='True, False or "auto"')
@@ -232,20 +252,25 @@ def build(
     space: Any = nk.hilbert.Spin
     hilbert = space(0.5, sites, total_sz=0) if entry.sector else space(0.5, sites)
     terms = {name: _term(hilbert, entry, name, where, power, factors(local.get(name, ()))) for name in entry.couplings}
-    system = from_netket(
-        terms,
-        values,
-        extent=entry.extent(where),
-        periodic=periodic,
-        marshall=[colour == 1 for colour in kind.colour(edges)] if fits and ruled else None,
-        model=model,
-        bonds=kind.bonds(edges, periodic),
-    )
+    signs = [colour == 1 for colour in kind.colour(edges)] if fits and ruled else None
+    system = _assembled(terms, values, entry.extent(where), periodic, signs, model, kind.bonds(edges, periodic))
     if entry.flips is not None:
         system = dataclasses.replace(system, groups=jnp.asarray(_groups(entry, where, sites)))
     system = dataclasses.replace(system, geometry=lattice if entry.spins == 1 else "", uniform=not any(local.values()))
     chosen = rule == "auto" and kind.basis == 1 and system.sublattice is not None
     return regular_rule(system) if chosen else system
+
+
+def _exponent(entry: Model, exponent: Any) -> float:
+    """The power of the distance, of models that have one."""
+    power = number_of(exponent, "exponent", where="lattice: exponent")
+    if power != DECAY and not entry.ranged:
+        ranged = ", ".join(name for name, other in MODELS.items() if other.ranged)
+        raise InputError(f"{entry.name} has no exponent", where="lattice: exponent", why=f"it belongs to {ranged}")
+    if not 0 < power <= 100:
+        why = "couplings fall off with the distance"
+        raise InputError(f"exponent = {power:g} is not possible", where="lattice: exponent", why=why, fix="0 to 100")
+    return power
 
 
 def _check_place(entry: Model, where: Place) -> None:

@@ -188,9 +188,7 @@ def diagonalised(
     system: LatticeSystem, zero: float, wanted: bool | Sequence[str] = True
 ) -> tuple[Reference, dict[str, float], None]:
     """``reference_of`` by Lanczos, up to 2^20 configurations; zero: as above."""
-    # in units of the largest coupling: NetKet drops strings whose weight is below 1e-8, whatever the unit
-    unit = float(np.max(np.abs(np.asarray(system.couplings)))) or 1.0
-    space = exact.ground_space(system.at(**{n: v / unit for n, v in system.values.items()}).operator())
+    unit, space = system.unit, exact.ground_space(system.in_units().operator())
     known: dict[str, float] = {}
     states, measures = exact.basis(system.hilbert), measures_of(system, wanted)
     diagonal = np.zeros(0)

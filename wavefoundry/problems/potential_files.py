@@ -14,6 +14,8 @@ from wavefoundry.core.reading import read_file
 from wavefoundry.problems.grid import Grid1D
 
 MAX_FILE = 1 << 26
+HOLE = 50.0
+"""Steps of x so many times wider than usual, with another V on the other side, are holes."""
 SLACK = 1e-6
 """Places may lie outside the box by so much of its length (rounded text)."""
 
@@ -21,8 +23,9 @@ SLACK = 1e-6
 def read_potential(path: str | Path, grid: Grid1D) -> np.ndarray:
     """Values from a file: ``.npy`` or text, with V at every grid point, or with two columns x and V.
 
-    Places x rise, lie in the box [0, length], and leave no gap at its ends wider than usual among them; between them V
-    is interpolated linearly, round the seam as well, for the box is periodic. x = length is the same point as x = 0.
+    Places x rise, lie in the box [0, length], and leave no gap at its ends wider than usual among them, nor a hole;
+    between them V is interpolated linearly, round the seam as well, for the box is periodic. x = length is the same
+    point as x = 0.
 
     Raises:
         InputError: no such file, or one that holds something else.
@@ -94,6 +97,11 @@ def _places(table: np.ndarray, grid: Grid1D, where: str) -> tuple[np.ndarray, np
         half = x[0] < 0 and abs(x[0] + x[-1]) < 0.1 * length
         fix = f"add {length / 2:g} to x: the box begins at 0" if half else "x in the box, or another grid length"
         raise InputError("x of the potential file leaves the box", where=where, why=outside, fix=fix)
+    wide = int(np.argmax(steps))
+    if steps[wide] > HOLE * np.median(steps) and v[wide] != v[wide + 1]:
+        ends = f"x = {x[wide]:.6g} and {x[wide + 1]:.6g}"
+        why = f"nothing between {ends}, where V is {v[wide]:.4g} and {v[wide + 1]:.4g}"
+        raise InputError("the potential file has a hole", where=where, why=why, fix="V for the whole box")
     gap, usual = x[0] + length - x[-1], float(np.median(steps))
     if gap > 1.01 * usual + 2 * grid.dx:
         why = f"{outside}: {gap:.6g} of it are not covered"

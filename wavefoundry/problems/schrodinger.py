@@ -32,10 +32,13 @@ from wavefoundry.problems.splitting import (
     check_step,
     kinetic,
     least_substeps,
+    share_beyond,
 )
 from wavefoundry.problems.wavepackets import state_of
 
 DOUBLINGS = 7
+BAND_SHARE = 1e-3
+"""Of the probability of a state that may lie beyond a band limit."""
 PIECE_WORK = 2**27
 """Grid points times evaluations of a splitting in one piece: some seconds of a core."""
 
@@ -96,6 +99,7 @@ def solve(
     states, landscapes, single = _batches(psi0, potential, grid)
     frames = require_frames(len(states), frames, grid, "propagate")
     check_step(grid, dt, solver)
+    _check_band(states, grid, solver.kcut)
     if solver.method == "exact":
         frames_out = _exact(states, landscapes, frames, grid, dt, solver, piece)
         return Solution(frames_out[0] if single else frames_out, 0, 0.0)
@@ -106,6 +110,14 @@ def solve(
         substeps, error = converge(states, landscapes, frames, grid=grid, dt=dt, solver=solver, piece=piece)
     out = _in_chunks(states, landscapes, _Steps(energy, dt, SCHEMES[solver.method], substeps), frames, piece)
     return Solution(out[0] if single else out, substeps, error)
+
+
+def _check_band(states: np.ndarray, grid: Grid, kcut: float | None) -> None:
+    """Refuse states that a band limit would slow down."""
+    if kcut is None or (share := share_beyond(states, grid, kcut)) <= BAND_SHARE:
+        return
+    why = f"a share {share:.2g} of it has momenta beyond, which would move as if they had those of kcut"
+    raise InputError(f"kcut = {kcut:g} is too low for psi0", where="propagate", why=why, fix="a larger kcut")
 
 
 def converge(
@@ -192,8 +204,19 @@ def _batches(psi0: Any, potential: Any, grid: Grid) -> tuple[np.ndarray, np.ndar
             raise InputError(f"{name} has values that are not finite", where="propagate", why="NaN or infinity")
     if not np.all(grid.norm(states) > 0):
         raise InputError("psi0 is zero everywhere", where="propagate", why="it has no norm")
-    landscapes = np.broadcast_to(landscapes, states.shape)
-    return states, landscapes, single
+    return states, one_for_each(landscapes, states, grid, "propagate"), single
+
+
+def one_for_each(landscapes: np.ndarray, states: np.ndarray, grid: Grid, where: str) -> np.ndarray:
+    """A potential for every state, (batch, *grid), from one or as many as there are states.
+
+    Raises:
+        InputError: another number of them.
+    """
+    if landscapes.ndim > len(grid.shape) and len(landscapes) not in (1, len(states)):
+        why = f"{len(landscapes)} potentials for {len(states)} states; a potential that depends on time is not possible"
+        raise InputError("potentials and states do not fit", where=where, why=why, fix="one potential for each state")
+    return np.broadcast_to(landscapes, states.shape)
 
 
 class _Steps(NamedTuple):

@@ -20,7 +20,7 @@ from wavefoundry.core.types import Connected, Local, Psi, System
 from wavefoundry.core.words import assigned
 from wavefoundry.problems.lattice_checks import check_couplings
 from wavefoundry.problems.outgoing import Outgoing
-from wavefoundry.problems.strings import identity_part
+from wavefoundry.problems.strings import DROPPED, combined, fingerprint, identity_part, weights_of
 
 
 class LatticeSystem(System):
@@ -103,10 +103,35 @@ class LatticeSystem(System):
         """
         return np.array([identity_part(operator) for operator in self.operators])
 
+    @property
+    def fingerprint(self) -> str:
+        """What tells this family of Hamiltonians from others; equal for all its members."""
+        return fingerprint(self.names, self.operators)
+
+    @property
+    def unit(self) -> float:
+        """The largest coupling in modulus; 1 where all are zero."""
+        return float(np.max(np.abs(np.asarray(self.couplings)))) or 1.0
+
+    def in_units(self) -> LatticeSystem:
+        """The same Hamiltonian divided by ``unit``, of which NetKet loses nothing."""
+        return self.at(**{name: value / self.unit for name, value in self.values.items()})
+
     def operator(self) -> Any:
-        """The whole Hamiltonian at the present couplings as one NetKet operator (without sign rule)."""
-        total = sum(float(c) * o for c, o in zip(np.asarray(self.couplings), self.operators, strict=True))
-        return total
+        """The whole Hamiltonian at the present couplings as one NetKet operator (without sign rule).
+
+        Raises:
+            InputError: couplings so small that NetKet, which holds no string below 1e-8, would lose a part of it.
+        """
+        values = self.values
+        strings = combined(self.operators, list(values.values()))
+        sizes = np.zeros(0) if strings is None else np.abs(weights_of(strings))
+        if np.any((sizes <= DROPPED) & (sizes > 1e-8 * np.max(sizes, initial=0.0))):
+            least = min((name for name in values if values[name]), key=lambda name: abs(values[name]))
+            what, fix = f"{least} = {values[least]:g} is too small for an operator of NetKet", "larger units"
+            why = f"it drops strings of weights below {DROPPED:g}, and the rest would be another Hamiltonian"
+            raise InputError(what, where="operator()", why=why, fix=fix)
+        return sum(float(c) * o for c, o in zip(np.asarray(self.couplings), self.operators, strict=True))
 
     def init(self, key: PRNGKeyArray) -> Array:
         """A random spin configuration of the allowed sector."""

@@ -79,6 +79,17 @@ def least_substeps(energy: np.ndarray, dt: float) -> int:
     return max(1, math.ceil(dt * float(energy.max()) / (SAFE * RESONANCE) - 1e-9))
 
 
+def share_beyond(states: np.ndarray, grid: Grid, limit: float) -> float:
+    """Largest share of probability of a batch with a momentum above ``limit`` along any axis."""
+    axes = tuple(range(1, states.ndim))
+    spectrum = np.abs(np.fft.fftn(states, axes=axes)) ** 2
+    fast = np.zeros(grid.shape, bool)
+    for axis in range(len(grid.shape)):
+        k = np.abs(grid.momenta(axis)) > limit
+        fast |= k.reshape([-1 if a == axis else 1 for a in range(len(grid.shape))])
+    return float(np.max(np.sum(spectrum * fast, axis=axes) / np.sum(spectrum, axis=axes)))
+
+
 def check_step(grid: Grid, dt: float, solver: Solver) -> None:
     """Refuse settings that cannot give the physics.
 

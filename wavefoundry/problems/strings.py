@@ -6,6 +6,7 @@ connected configuration. Everything that asks about the structure of H (gauges, 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from jaxtyping import Bool
 
 _LISTED = 12  # sites whose spins are all tried; above that, patterns are drawn
 _DRAWN = 4096
+DROPPED = 1e-8
+"""Weights of strings up to which NetKet leaves them out."""
 _NUMBERED = 62  # spins whose configuration is a whole number (core/listing.py)
 
 
@@ -52,6 +55,46 @@ def combined(operators: Sequence[Any], couplings: Sequence[float]) -> Strings | 
         empty = np.zeros((0, operators[0].hilbert.size), bool)
         return Strings(empty, empty, np.zeros(0))
     return Strings(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def fingerprint(names: Sequence[str], operators: Sequence[Any]) -> str:
+    """What tells families of Hamiltonians apart: their space, and the elements of every term to eight digits.
+
+    Not the couplings, which make the members of one family, nor a sign rule, which changes no energy.
+    """
+    hilbert = operators[0].hilbert
+    fixed = getattr(getattr(hilbert, "constraint", None), "sum_value", "") if hilbert.constrained else None
+    kind = type(hilbert.constraint).__name__ if hilbert.constrained else ""
+    sums = hashlib.sha256(f"{hilbert.size} {kind} {fixed}".encode())
+    for name, operator in sorted(zip(names, operators, strict=True)):
+        strings = strings_of(operator)
+        rows, values = _probed(operator) if strings is None else _sorted_rows(strings)
+        scale = float(np.max(np.abs(values), initial=0.0)) or 1.0
+        told = np.round(np.stack([np.real(values), np.imag(values)]) / scale, 8) + 0.0  # no negative zeros
+        sums.update(name.encode() + f" {scale:.8e} ".encode() + rows + told.tobytes())
+    return sums.hexdigest()
+
+
+def _sorted_rows(strings: Strings) -> tuple[bytes, np.ndarray]:
+    """Different strings in one order, and their weights; those that add up to nothing are left out."""
+    rows, place = np.unique(np.concatenate([strings.flips, strings.signs], axis=1), axis=0, return_inverse=True)
+    weights = np.zeros(len(rows), complex)
+    np.add.at(weights, place.ravel(), strings.weights)
+    kept = np.abs(weights) > 1e-12 * np.max(np.abs(weights), initial=0.0)
+    return np.packbits(rows[kept]).tobytes(), weights[kept]
+
+
+def weights_of(strings: Strings) -> np.ndarray:
+    """Weights of the different strings."""
+    return _sorted_rows(strings)[1]
+
+
+def _probed(operator: Any) -> tuple[bytes, np.ndarray]:
+    """What an operator without strings makes of some configurations."""
+    xs = 1 - 2 * np.random.default_rng(0).integers(0, 2, size=(64, operator.hilbert.size), dtype=np.int8)
+    weight = np.random.default_rng(1).standard_normal(operator.hilbert.size)
+    moved, elements = (np.asarray(part) for part in operator.get_conn_padded(xs))
+    return b"", np.concatenate([elements.sum(axis=1), (elements * (moved @ weight)).sum(axis=1)])
 
 
 def identity_part(operator: Any) -> float:

@@ -23,6 +23,9 @@ TAIL = 4.0
 class Packet:
     """A Gaussian packet: centre, standard deviation of |psi|^2, kinetic energy of its mean momentum, direction.
 
+    Raises:
+        InputError: numbers that are none, a width that is not positive, a negative energy.
+
     Source: arXiv 2203.10200. <T> = e0 + 1 / (8 s0^2); the momentum spread is 1 / (2 s0); group velocity sqrt(2 e0).
     """
 
@@ -30,6 +33,14 @@ class Packet:
     s0: float
     e0: float
     left: bool = False
+
+    def __post_init__(self) -> None:
+        where = f"packet x0 = {self.x0!r:.30}, s0 = {self.s0!r:.30}, e0 = {self.e0!r:.30}"
+        for name in ("x0", "s0", "e0"):
+            number_of(getattr(self, name), f"number for {name} of a packet", where=where)
+        flag_of(self.left, "left", where=where)
+        if self.s0 <= 0 or self.e0 < 0:
+            raise InputError("there is no such packet", where=where, why="s0 is positive, e0 is not negative")
 
     @property
     def k0(self) -> float:
@@ -70,11 +81,6 @@ def check_packet(packet: Packet, grid: Grid) -> None:
         InputError: says which limit is broken.
     """
     where = f"packet x0 = {packet.x0!r:.30}, s0 = {packet.s0!r:.30}, e0 = {packet.e0!r:.30}"
-    for name in ("x0", "s0", "e0"):
-        number_of(getattr(packet, name), f"number for {name} of a packet", where=where)
-    flag_of(packet.left, "left", where=where)
-    if packet.s0 <= 0 or packet.e0 < 0:
-        raise InputError("there is no such packet", where=where, why="s0 is positive, e0 is not negative")
     if not 0 <= packet.x0 <= min(grid.lengths):
         why = f"the box runs from 0 to {min(grid.lengths):g}"
         raise InputError("the packet starts outside the box", where=where, why=why)

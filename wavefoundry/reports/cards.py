@@ -114,13 +114,18 @@ def judgement(cases: list[dict[str, Any]], overview: Record) -> Card:
     return Card(f"Student on {len(cases)} landscapes", facts, rows)
 
 
+def _per_site(energy: float) -> str:
+    """Six decimals, or six digits where these would show nothing."""
+    return f"{energy:.6f}" if energy == 0 or abs(energy) >= 1e-3 else f"{energy:.6g}"
+
+
 def energy_words(record: Point, couplings: bool = True) -> str:
     """Energy and error bar of a record, in total and per site, with its couplings."""
     if record.energy is None:
         return ""
     shown = format_value_error(record.energy, record.energy_error)
     if record.energy_per_site is not None:
-        shown += f", {record.energy_per_site:.6f} per site"
+        shown += f", {_per_site(record.energy_per_site)} per site"
     where = assigned(record.couplings) if couplings else ""
     return f"{where}: {shown}, {verdicts.word(record)}" if where else shown
 

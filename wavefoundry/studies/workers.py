@@ -69,6 +69,16 @@ class Crew(NamedTuple):
             raise InputError("--slurm goes with --scheduler slurm", where="--slurm", fix="--scheduler slurm")
         return cls(workers, scheduler, {".".join(key): value for key, value in map(parsed, slurm)})
 
+    def check(self, seeds: int) -> None:
+        """Refuse processes that have nothing to do.
+
+        Raises:
+            InputError: several for the one seed of a study.
+        """
+        if self.workers > 1 and self.scheduler is None and seeds == 1:
+            why, fix = "processes share the seeds of a study, and it has one", "--seeds N, or without --workers"
+            raise InputError(f"--workers {self.workers} has nothing to share", where="--workers", why=why, fix=fix)
+
     @property
     def alone(self) -> bool:
         """Whether everything happens in this process."""

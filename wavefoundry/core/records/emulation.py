@@ -43,7 +43,11 @@ class Case(Judged):
     rel_l2_mean: Number = Field(None, description="mean over frames")
     norm_drift: Number = Field(None, description="largest deviation of the norm² from 1")
     energy_drift: Number = Field(None, description="largest change over the energy")
-    transmission: Number = Field(None, description="of the student")
+    transmission: Number = Field(
+        None,
+        description="probability behind the landscape, at the last frame before 1 % of it has gone round the box; null "
+        "where packets move both ways, start behind it, or are round before they have left it",
+    )
     true_transmission: Number = Field(None, description="of the truth")
     frames_followed: int | None = Field(None, description="frames before the correlation falls below 0.99")
     against_three_point: Agreement | None = Field(None, description="`corr_mean`, `mae` against the paper's solver")

@@ -34,7 +34,8 @@ def read(path: str, couplings: Sequence[str], observables: Sequence[str], scale:
         scale: what energies are multiplied with: the number of sites where they are given per site, else 1.
 
     Raises:
-        InputError: it cannot be read, a column is missing, unknown or there twice, or an entry is no number.
+        InputError: it cannot be read, a column is missing, unknown or there twice, a point is there twice, or an entry
+            is no number.
     """
     data = read_file(path, "file of references", LIMIT, where=WHERE, fix="a path, seen from the current directory")
     try:
@@ -49,6 +50,14 @@ def read(path: str, couplings: Sequence[str], observables: Sequence[str], scale:
     header = [name.strip() for name in lines[0]]
     _check_header(path, header, couplings, observables)
     rows = [_row(path, number, header, line, scale) for number, line in enumerate(lines[1:], start=2)]
+    seen: dict[tuple[float, ...], int] = {}
+    for number, (row, _, _) in enumerate(rows, start=2):
+        place = tuple(row[name] for name in header if name in couplings)
+        if place in seen:
+            at = assigned({name: row[name] for name in header if name in couplings})
+            why, fix = f"line {seen[place]} has it too", "one row for a point"
+            raise InputError(f"{path} has {at} twice", where=f"{WHERE}, line {number}", why=why, fix=fix)
+        seen[place] = number
     return Values(path, rows)
 
 
@@ -102,9 +111,11 @@ def lookup(values: Values, couplings: Mapping[str, float], exact: bool) -> Found
     Args:
         values: of the file. couplings: all those of the point. exact: whether the energies are exact.
     """
+    # about zero the unit of the couplings is that of the file
+    near = {name: 1e-12 * max(abs(row.get(name, 0.0)) for row, _, _ in values.rows) for name in couplings}
     for row, energy, error in values.rows:
         mine = {name: value for name, value in row.items() if name in couplings}
-        if all(math.isclose(couplings[name], value, rel_tol=1e-9, abs_tol=1e-12) for name, value in mine.items()):
+        if all(math.isclose(couplings[name], value, rel_tol=1e-9, abs_tol=near[name]) for name, value in mine.items()):
             observed = {name: value for name, value in row.items() if name not in couplings}
             return Found(
                 energy,

@@ -16,12 +16,12 @@ from jaxtyping import Array
 from wavefoundry.adapt.pool import Layout, Pool, contract, sample
 from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import MOST_SAMPLES, count_of, numbers_of, seed_of
+from wavefoundry.core.expect import MOST_SAMPLES, count_of, expect, numbers_of, seed_of
 from wavefoundry.core.fidelity import Fidelity, fidelity
 from wavefoundry.core.memory import require_memory
 from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.types import Psi, Wavefunction
-from wavefoundry.core.verdict import Verdict, observable_verdict, stored_verdict
+from wavefoundry.core.verdict import Verdict, observable_verdict, sampling_doubts, stored_verdict
 from wavefoundry.engine.guided import guide_at
 from wavefoundry.problems import exact
 from wavefoundry.problems.lattice import from_netket as system_from_netket
@@ -199,6 +199,9 @@ class LatticeState(Shown):
         terms = np.asarray(_local(self.system, self.wavefunction, self.system, xs, self._chunk))
         bias = self._bias(local.reshape(-1), terms @ np.asarray(self.system.couplings))
         word, why = observable_verdict(found.mean, found.error, None, bias, self._verdict, bars=2.0)
+        doubts = [doubt for doubt in sampling_doubts(found) if doubt.name != "IMAG"]
+        if doubts and word != "refused":
+            word, why = ("refused" if any(one.refuses for one in doubts) else "doubtful"), doubts[0].why
         return Expectation(found.mean, found.error, found.r_hat, chains * per_chain, word, why)
 
     def _bias(self, local: np.ndarray, energies: np.ndarray) -> float:
@@ -250,7 +253,8 @@ class LatticeState(Shown):
         Raises:
             InputError: another Hilbert space.
         """
-        if not isinstance(other, LatticeState) or other.system.hilbert != self.system.hilbert:
+        expect(other, LatticeState, "state", where="state.overlap: other", fix="diagram.state(...), base.state")
+        if other.system.hilbert != self.system.hilbert:
             raise InputError("the other state lives on another Hilbert space", where="state.overlap: other")
         seed = seed_of(seed, "state.overlap: seed")
         found = fidelity_of(self, other, self.chains(samples, 2 * seed), other.chains(samples, 2 * seed + 1))
@@ -278,8 +282,14 @@ class LatticeState(Shown):
 
         Args:
             samples: of the Monte Carlo state. seed: of its sampler.
+
+        Raises:
+            InputError: a number or a seed that is none.
         """
         import netket as nk
+
+        samples = count_of(samples, "number of samples", where="state.to_netket: samples", least=1, most=MOST_SAMPLES)
+        seed = seed_of(seed, "state.to_netket: seed")
 
         params, static = eqx.partition(self.wavefunction, eqx.is_array)
         leaves, structure = jax.tree.flatten(params)

@@ -93,10 +93,12 @@ def state_at(
         if not known(plain_of(value)):
             what, fix = f"{name} = {value!r:.60} is no coupling", "one number; a state belongs to one point"
             raise InputError(what, where="diagram.state", fix=fix)
+    # about zero the unit of the couplings is that of all points
+    near = {name: 1e-9 * max(abs(record["couplings"][name]) for record in records) for name in couplings}
     found = [
         index
         for index, record in enumerate(records)
-        if all(math.isclose(record["couplings"][k], v, rel_tol=1e-9, abs_tol=1e-9) for k, v in couplings.items())
+        if all(math.isclose(record["couplings"][k], v, rel_tol=1e-9, abs_tol=near[k]) for k, v in couplings.items())
     ]
     varied = [name for name in names if len({record["couplings"][name] for record in records}) > 1] or names
     if len({tuple(records[index]["couplings"].values()) for index in found}) != 1:

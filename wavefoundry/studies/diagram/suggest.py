@@ -18,7 +18,7 @@ import numpy as np
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.artifacts.spec_tables import grid
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import expect
+from wavefoundry.core.expect import expect, number_of, plain_of
 from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.lattices import LATTICES
 from wavefoundry.core.words import assigned
@@ -112,7 +112,7 @@ def suggest_pretraining(
             why="1 to 8, at most one a point",
         )
     ground = _ground_states(small, listed)
-    tables = [_best(ground.excess, count) for count in range(1, min(most, len(listed)) + 1)]
+    tables = [_best(ground, count) for count in range(1, min(most, len(ground.alone)) + 1)]
     number = len(tables) - 1
     if bases is None:
         number = next((k for k, one in enumerate(tables) if one.excess <= REACH), number)
@@ -121,6 +121,9 @@ def suggest_pretraining(
     alternatives = [{"at": [listed[i] for i in one.chosen], "excess": one.excess} for one in tables]
     words = f"exact ground states of {_words(small)} at {len(listed)} points"
     reasons = _reasons(found, tables, number, listed, chi)
+    if left_out := len(listed) - len(ground.alone):
+        which = "1 point has" if left_out == 1 else f"{left_out} points have"
+        reasons.append(f"{which} several ground states there: no base, for which of them is trained cannot be told")
     return Suggestion([listed[i] for i in found.chosen], found.excess, reasons, words, alternatives, chi)
 
 
@@ -163,18 +166,22 @@ def smaller(system: LatticeSystem, exponent: float = 3.0) -> LatticeSystem:
 
 
 class _Ground(NamedTuple):
-    """Ground states of all points: vectors, (states, degeneracy) each, and the excess (bases, points)."""
+    """Ground states of all points: vectors, (states, degeneracy) each, and the excess (bases, points).
+
+    alone: points with a single ground state, which can be bases; all of them where none has.
+    """
 
     vectors: list[np.ndarray]
     excess: np.ndarray
+    alone: list[int]
 
 
 def _ground_states(system: LatticeSystem, points: Sequence[Mapping[str, float]]) -> _Ground:
     energies, terms, vectors = [], [], []
     for point in points:
         here = system.at(**point)
-        space = exact.ground_space(here.operator(), 4)
-        energies.append(space.energy)
+        space = exact.ground_space(here.in_units().operator(), 4)
+        energies.append(here.unit * space.energy)
         vectors.append(space.vectors)
         terms.append([exact.expectation(operator, space.vectors[:, 0]) for operator in here.operators])
     couplings = np.array([list(system.at(**point).values.values()) for point in points])
@@ -182,26 +189,25 @@ def _ground_states(system: LatticeSystem, points: Sequence[Mapping[str, float]])
     scale = np.maximum(np.abs(np.array(energies) - zero), 1e-300)
     excess = (np.array(terms) @ couplings.T - np.array(energies)) / scale
     excess = np.maximum(excess, 0.0)
-    several = np.array([v.shape[1] > 1 for v in vectors])
-    if several.any() and not several.all():
-        excess[several] = np.inf  # which of its ground states a training would find cannot be told
-    return _Ground(vectors, excess)
+    # which of several ground states a training would find cannot be told
+    alone = [k for k, vector in enumerate(vectors) if vector.shape[1] == 1]
+    return _Ground(vectors, excess, alone or list(range(len(points))))
 
 
-def _best(excess: np.ndarray, count: int) -> Places:
+def _best(ground: _Ground, count: int) -> Places:
     """The rows whose worst column, each taking its best row, is smallest; ties by the mean."""
-    size = len(excess)
+    excess, rows = ground.excess, ground.alone
 
-    def cost(rows: Sequence[int]) -> tuple[float, float]:
-        low = excess[list(rows)].min(axis=0)
+    def cost(chosen: Sequence[int]) -> tuple[float, float]:
+        low = excess[list(chosen)].min(axis=0)
         return float(np.round(low.max(), 12)), float(low.mean())
 
-    if math.comb(size, count) <= 50_000:
-        chosen = min(itertools.combinations(range(size), count), key=cost)
+    if math.comb(len(rows), count) <= 50_000:
+        chosen = min(itertools.combinations(rows, count), key=cost)
     else:
         found: list[int] = []
         for _ in range(count):
-            found.append(min((i for i in range(size) if i not in found), key=lambda i: cost([*found, i])))
+            found.append(min((i for i in rows if i not in found), key=lambda i: cost([*found, i])))
         chosen = tuple(sorted(found))
     return Places(chosen, cost(chosen)[0], [chosen[k] for k in excess[list(chosen)].argmin(axis=0)])
 
@@ -211,7 +217,7 @@ def _change(ground: _Ground, points: Sequence[Mapping[str, float]], pair: Neighb
     one, two = ground.vectors[pair.first], ground.vectors[pair.second]
     overlap = min(1.0, float(np.linalg.norm(one.conj().T @ two, 2) ** 2))  # the largest one of degenerate states
     low, high = points[pair.first][pair.coupling], points[pair.second][pair.coupling]
-    chi = -2 * math.log(max(overlap, 1e-12)) / (sites * (high - low) ** 2)
+    chi = max(0.0, -2 * math.log(max(overlap, 1e-12)) / (sites * (high - low) ** 2))
     return {
         "coupling": pair.coupling,
         "value": (low + high) / 2,
@@ -230,7 +236,7 @@ def _reasons(
 ) -> list[str]:
     said = []
     for base in found.chosen:
-        covered = [points[p] for p in range(len(points)) if found.of[p] == base]
+        covered = [points[p] for p in range(len(points)) if found.of[p] == base] or [points[base]]
         ranges = ", ".join(
             f"{name} = {min(p[name] for p in covered):g} to {max(p[name] for p in covered):g}" for name in points[0]
         )
@@ -262,12 +268,19 @@ def _words(system: LatticeSystem) -> str:
     return f"{system.model} on {edges} sites ({'periodic' if system.periodic else 'open'})"
 
 
+def _values(name: Any, given: Any, where: str) -> list[float]:
+    """Values of one coupling: a number, or several."""
+    found = plain_of(given)
+    several = found if isinstance(found, list | tuple | range) else [found]
+    return [number_of(value, f"value of {name}", where=where) for value in several]
+
+
 def _listed(points: Any) -> list[dict[str, float]]:
     """Points as a list, each once, thinned out where there are many."""
     where, example = "wf.suggest_pretraining: points", 'for example {"h": [0.8, 1.0, 1.2]}'
+    if isinstance(points, Mapping):
+        points = grid({str(name): _values(name, given, where) for name, given in points.items()})
     try:
-        if isinstance(points, Mapping):
-            points = grid({str(name): np.ravel(np.asarray(v, float)).tolist() for name, v in points.items()})
         listed = [{str(name): float(value) for name, value in point.items()} for point in points]
     except (TypeError, ValueError, AttributeError):
         raise InputError("points are values by name of a coupling", where=where, fix=example) from None

@@ -17,13 +17,15 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import count_of, expect, list_of, number_of, one_of, path_of
 from wavefoundry.core.memory import require_memory
 from wavefoundry.core.pieces import Piece, at_once
+from wavefoundry.core.words import near
 from wavefoundry.problems.grid import Grid1D
-from wavefoundry.problems.landscapes import CLASSES, FRAME_STEP, FRAMES, PRESETS, Item
+from wavefoundry.problems.landscapes import CLASSES, DRAWN, FRAME_STEP, FRAMES, PRESETS, Item
 from wavefoundry.problems.schrodinger import converge, solve
 from wavefoundry.problems.splitting import Solver, check_step
 from wavefoundry.studies.emulation.frame_file import FrameFile
 
 PAPER_FRAMES = 500
+MOST_RUNS = 100_000
 PART = 32
 """Runs that the teacher computes together: some seconds."""
 
@@ -98,12 +100,13 @@ class Curriculum:
         check_step(self.grid, self.frame_step, self.solver)
 
     @classmethod
-    def preset(cls, name: str = "default", *, seed: int = 0, **settings: Any) -> Self:
+    def preset(cls, name: str = "default", *, seed: int = 0, runs: int | None = None, **settings: Any) -> Self:
         """A set by name: "default" (96 drawn runs), "quick" (32), "paper-demo" (567), "paper-full" (2646).
 
         Args:
             name: of the set.
             seed: of the drawn sets; the paper's are Cartesian products.
+            runs: how many are drawn; the first of them are those of a smaller set.
             settings: ``frames``, ``frame_step``, ``grid``, ``solver``.
 
         Raises:
@@ -111,8 +114,18 @@ class Curriculum:
         """
         one_of(name, PRESETS, f"there is no curriculum {name!r:.60}", where="Curriculum")
         seed = count_of(seed, "seed", where="Curriculum")
+        known = [field.name for field in dataclasses.fields(cls) if field.name not in ("items", "name")]
+        if unknown := [name for name in settings if name not in known]:
+            fix = near(unknown[0], known) or f"one of {', '.join(known)}"
+            raise InputError(f"a curriculum has no {unknown[0]}", where="Curriculum.preset", fix=fix)
         length: dict[str, Any] = {"frames": PAPER_FRAMES} if name.startswith("paper") else {}
-        return cls(tuple(PRESETS[name](seed)), name=name, **(length | settings))
+        if runs is not None:
+            runs = count_of(runs, "number of runs", where="Curriculum: runs", least=1, most=MOST_RUNS)
+            if name not in DRAWN:
+                fix = f"one of {', '.join(DRAWN)}"
+                raise InputError(f"the runs of {name} are given", where="Curriculum: runs", fix=fix)
+        items = PRESETS[name](seed, runs or DRAWN.get(name, 0))
+        return cls(tuple(items), name=name, **(length | settings))
 
     def filter(self, keep: Callable[[Item], bool]) -> Self:
         """The runs for which ``keep(item)`` is true."""

@@ -13,6 +13,7 @@ from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import Item
 from wavefoundry.problems.schrodinger import energy_of
 from wavefoundry.studies.emulation.grading import grade, range_record
+from wavefoundry.studies.emulation.passing import Passage, extent_of, passage
 from wavefoundry.studies.emulation.student import Student, dtype_of, predict
 from wavefoundry.studies.emulation.truth import LEAD, Reference
 
@@ -29,14 +30,17 @@ class Curves(NamedTuple):
     true_transmission: np.ndarray
 
 
-def compare(found: np.ndarray, true: np.ndarray, fields: np.ndarray, grid: Grid1D) -> Curves:
+def compare(
+    found: np.ndarray, true: np.ndarray, fields: np.ndarray, grid: Grid1D, places: np.ndarray | None = None
+) -> Curves:
     """Correlation, errors, norm, energy and transmission of predicted frames.
 
     corr = |<found|true>| / (|found| |true|) is blind to global phase and norm; the mean absolute error is over points
-    and both parts; transmission is the probability to the right of the landscape.
+    and both parts; transmission is the probability behind the landscape.
 
     Args:
-        found: (cases, frames, n). true: the same. fields: (cases, n).
+        found: (cases, frames, n). true: the same. fields: (cases, n). places: points behind the landscape (cases, n),
+            by default those to its right.
     """
     with np.errstate(all="ignore"):
         overlap = np.abs(np.sum(np.conj(found) * true, axis=-1))
@@ -45,17 +49,15 @@ def compare(found: np.ndarray, true: np.ndarray, fields: np.ndarray, grid: Grid1
         mae = (np.abs(difference.real) + np.abs(difference.imag)).mean(-1) / 2
         relative = np.linalg.norm(difference, axis=-1) / sizes[1]
         energy = energy_of(found, fields[:, None], grid)
-        right = np.stack([behind(field, grid) for field in fields])[:, None]
-        passed = [np.sum(np.abs(psi) ** 2 * right, axis=-1) * grid.dx for psi in (found, true)]
+        places = np.stack([_to_the_right(field, grid) for field in fields]) if places is None else places
+        passed = [np.sum(np.abs(psi) ** 2 * places[:, None], axis=-1) * grid.dx for psi in (found, true)]
         return Curves(overlap / sizes[0] / sizes[1], mae, relative, sizes[0] ** 2 * grid.dx, energy, *passed)
 
 
-def behind(field: np.ndarray, grid: Grid1D) -> np.ndarray:
+def _to_the_right(field: np.ndarray, grid: Grid1D) -> np.ndarray:
     """Points to the right of everything where V differs from its most common value; the right half if it never does."""
-    values, counts = np.unique(np.round(field, 9), return_counts=True)
-    there = np.flatnonzero(np.abs(field - values[np.argmax(counts)]) > 1e-3)
-    edge = there.max() if len(there) and len(there) < 0.95 * grid.n else grid.n // 2
-    return np.arange(grid.n) > edge
+    found = extent_of(field, grid)
+    return np.arange(grid.n) > (grid.n // 2 if found is None else found[1])
 
 
 def roll(student: Student, truth: Reference, piece: Piece = at_once) -> np.ndarray:
@@ -75,14 +77,22 @@ def evaluate(
     """Records of all cases, their curves, and the predicted frames."""
     found = roll(student, truth, piece)
     count, lead = found.shape[1], student.history
-    curves = compare(found, truth.frames[:, lead : lead + count], truth.fields, truth.grid)
+    true = truth.frames[:, lead : lead + count]
+    passages = [
+        passage(item, frames, field, truth.grid, truth.frame_step)
+        for item, frames, field in zip(truth.items, true, truth.fields, strict=True)
+    ]
+    nowhere = np.zeros(truth.grid.n, bool)
+    curves = compare(
+        found, true, truth.fields, truth.grid, np.stack([nowhere if p is None else p.behind for p in passages])
+    )
     versus = None
     if truth.paper is not None:
         versus = compare(found, truth.paper[:, lead : lead + count], truth.fields, truth.grid)
     start = energy_of(truth.states, truth.fields, truth.grid)
     records = []
     for index, item in enumerate(truth.items):
-        record = case_record(item, curves, index, float(start[index]))
+        record = case_record(item, curves, index, float(start[index]), passages[index])
         if versus is not None:
             record["against_three_point"] = {
                 "corr_mean": _number(versus.corr[index].mean()), "mae": _number(versus.mae[index].mean()),
@@ -95,7 +105,7 @@ def evaluate(
     return records, curves, found
 
 
-def case_record(item: Item, curves: Curves, index: int, energy: float) -> dict[str, Any]:
+def case_record(item: Item, curves: Curves, index: int, energy: float, passed: Passage | None = None) -> dict[str, Any]:
     """Numbers of one case; null where a roll-out is not finite."""
     one = Curves(*(column[index] for column in curves))
     finite = np.isfinite(one.corr) & np.isfinite(one.mae)
@@ -111,8 +121,8 @@ def case_record(item: Item, curves: Curves, index: int, energy: float) -> dict[s
         "rel_l2_mean": _number(one.rel_l2.mean()),
         "norm_drift": _number(np.max(np.abs(one.norm - 1.0))),
         "energy_drift": None if spread is None else _number(spread / max(abs(energy), 1e-9)),
-        "transmission": _number(one.transmission[-1]),
-        "true_transmission": _number(one.true_transmission[-1]),
+        "transmission": None if passed is None else _number(one.transmission[passed.frame]),
+        "true_transmission": None if passed is None else _number(one.true_transmission[passed.frame]),
         "frames_followed": int(np.argmin(np.append(finite & (one.corr > 0.99), False))),
     }
 

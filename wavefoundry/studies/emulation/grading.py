@@ -50,7 +50,8 @@ def grade(students: Sequence[Sequence[dict[str, Any]]]) -> None:
             case["reference"]["wanted"] = float(goal) if math.isfinite(goal) else None
             verdict = case_verdict(case)
             case |= verdict.fields()
-            case["observables"] = {"transmission": transmission(case, verdict)}
+            passed = case["true_transmission"] is not None
+            case["observables"] = {"transmission": transmission(case, verdict)} if passed else {}
 
 
 def case_verdict(case: Mapping[str, Any]) -> Verdict:
@@ -75,7 +76,7 @@ def case_verdict(case: Mapping[str, Any]) -> Verdict:
 
 
 def transmission(case: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
-    """The probability behind the landscape at the end, with the bar that the reference leaves it, and its verdict."""
+    """The probability behind the landscape, with the bar that the reference leaves it, and its verdict."""
     value, exact = case["transmission"], case["true_transmission"]
     if value is None or exact is None:
         return {"value": value, "error": None, "exact": exact, "verdict": "refused", "why": "not finite"}

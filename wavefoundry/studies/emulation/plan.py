@@ -43,7 +43,7 @@ def curriculum_of(spec: EmulationSpec) -> Curriculum:
     if table.preset == "none":
         found = Curriculum(own, **settings)
     else:
-        found = Curriculum.preset(table.preset, seed=table.seed, **settings)
+        found = Curriculum.preset(table.preset, seed=table.seed, runs=table.runs, **settings)
         found = dataclasses.replace(found, items=found.items + own)
     for process in table.without:
         found = found.without(process)
@@ -70,6 +70,19 @@ def plan_for(table: StudentTable, spec: EmulationSpec, runs: int) -> Plan:
     return plan_of(table.kind, recipe=spec.training.recipe, runs=runs, seed=table.seed, **changes)
 
 
+def _check_suite(grid: Grid1D) -> None:
+    """Refuse a box on which the suite cannot be drawn."""
+    try:
+        for item in suite(grid):
+            item.state(grid)
+            item.potential(grid)
+    except InputError as error:
+        why = f"it is made for a box of length 100: {error.what} ({error.where})"
+        raise InputError(
+            "the suite does not fit the grid", where="evaluate.cases", why=why, fix="cases = [...] of your own"
+        ) from None
+
+
 def check(spec: EmulationSpec) -> None:
     """Find out that a study cannot be done before anything is written: draw its landscapes, count its runs.
 
@@ -90,6 +103,8 @@ def check(spec: EmulationSpec) -> None:
                 paths = [table.path for table in case.potential if table.path]
                 where = ", ".join([f"{key}, case {case.name}", *paths])
                 raise InputError(error.what, where=where, why=error.why, fix=error.fix) from None
+    if spec.evaluate.cases == "paper":
+        _check_suite(grid)
     folder = spec.curriculum.cache and from_home(spec.curriculum.cache)
     if folder and folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder", where="curriculum.cache", fix="a folder, which may be a new one")

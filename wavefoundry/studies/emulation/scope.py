@@ -10,6 +10,7 @@ import numpy as np
 
 from wavefoundry.core.verdict import Doubt
 from wavefoundry.problems.grid import Grid
+from wavefoundry.problems.splitting import share_beyond
 from wavefoundry.studies.emulation.curriculum import Trajectories
 
 OCTAVES = 4
@@ -80,17 +81,6 @@ def scope_of(data: Trajectories) -> dict[str, Any]:
     }
 
 
-def beyond(states: np.ndarray, grid: Grid, limit: float) -> float:
-    """Largest share of probability of a batch with a momentum above ``limit`` along any axis."""
-    axes = tuple(range(1, states.ndim))
-    spectrum = np.abs(np.fft.fftn(states, axes=axes)) ** 2
-    fast = np.zeros(grid.shape, bool)
-    for axis in range(len(grid.shape)):
-        k = np.abs(grid.momenta(axis)) > limit
-        fast |= k.reshape([-1 if a == axis else 1 for a in range(len(grid.shape))])
-    return float(np.max(np.sum(spectrum * fast, axis=axes) / np.sum(spectrum, axis=axes)))
-
-
 def scope_doubts(
     scope: Mapping[str, Any], band: float | None, states: np.ndarray, fields: np.ndarray, grid: Grid
 ) -> list[Doubt]:
@@ -119,7 +109,7 @@ def scope_doubts(
             why = f"the potential is rougher than those trained: {ratio[worst]:.3g} times the power at {waves}"
             found.append(Doubt("ROUGH", "state", False, why))
     limit = min(band or math.inf, scope["momentum_max"])
-    share = beyond(states, grid, limit)
+    share = share_beyond(states, grid, limit)
     if share > BAND_SHARE:
         why = f"a share {share:.2g} of the state has momenta beyond those trained (|k| > {limit:.3g})"
         found.append(Doubt("FAST-PACKET", "state", False, why))

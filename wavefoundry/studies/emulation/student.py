@@ -25,13 +25,13 @@ from wavefoundry.models.emulator import Emulator, rollout
 from wavefoundry.models.windowed import Windowed
 from wavefoundry.problems.grid import Grid, Grid1D, require_frames
 from wavefoundry.problems.potentials import values_of
-from wavefoundry.problems.schrodinger import solve
-from wavefoundry.problems.splitting import Laplacian, Solver
+from wavefoundry.problems.schrodinger import one_for_each, solve
+from wavefoundry.problems.splitting import Laplacian, Solver, share_beyond
 from wavefoundry.problems.wavepackets import state_of
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.emulation.batches import check_window
 from wavefoundry.studies.emulation.pruning import Mask, masked, smaller
-from wavefoundry.studies.emulation.scope import beyond, scope_doubts
+from wavefoundry.studies.emulation.scope import scope_doubts
 
 EDGE_SHARE = 1e-6
 TOGETHER = 8
@@ -177,11 +177,11 @@ class Student(Shown):
             raise InputError("the potential is complex", where=where, why="only real potentials conserve the norm")
         if not np.all(grid.norm(states) > 0):
             raise InputError("psi0 is zero everywhere", where=where, why="it has no norm")
-        share = beyond(states, grid, 0.9 * grid.momentum_limit)
+        share = share_beyond(states, grid, 0.9 * grid.momentum_limit)
         if share > EDGE_SHARE:
             why = f"a share {share:.2g} of it lies beyond 0.9 pi / dx = {0.9 * grid.momentum_limit:.4g}"
             raise InputError("psi0 is too fast for the grid", where=where, why=why, fix="a slower or wider packet")
-        return states.astype(np.complex128), np.broadcast_to(fields.astype(float), states.shape), single
+        return states.astype(np.complex128), one_for_each(fields.astype(float), states, grid, where), single
 
     def save(self, path: str | Path) -> Path:
         """Write weights and description into a folder (safetensors and JSON, checksummed)."""

@@ -113,7 +113,8 @@ def reference_of(system: LatticeSystem, given: float | None, wanted: Any = "auto
     if (known := closed_form(system)) is not None:
         return Reference(known["energy"], "exact")
     if exact.listable(system.hilbert):
-        return Reference(float(exact.ground_state(system.operator())[0]), "exact")
+        energy, _ = exact.ground_state(system.in_units().operator())
+        return Reference(system.unit * energy, "exact")
     return Reference(None, "none")
 
 
