@@ -143,6 +143,7 @@ class MoleculeSettings(TypedDict, total=False):
     chain: int | Sequence[int] | None
     compound: str | None
     set: str | None
+    length: float | None
     scan: float | Sequence[float] | Mapping[str, Any] | None
     spacing: float | Sequence[float] | Mapping[str, Any] | None
     gap: float | Sequence[float] | Mapping[str, Any] | None

@@ -171,6 +171,18 @@ def test_priors_of_windowed_kinds(prior, change):
     assert residual(**{prior: True}) < 1e-5
 
 
+@pytest.mark.parametrize("step", [0.1, 0.25])
+def test_a_constant_in_the_potential_is_a_phase_of_windowed_kinds(step):
+    """Frames j turn by exp(-i c t_j) and so does the prediction; without the prior it is another one."""
+    frames, v, c = state(4, dtype=np.complex128), field(), 5.0
+    turned = frames * jnp.exp(-1j * c * step * jnp.arange(-3, 1))[:, None]
+    for prior in (True, False):
+        options = {"gauge": prior, "phase": True, "amplitude": True, "mirror": True, "precision": "float64"}
+        emulator = models.as_emulator(models.gru(**options)).build(jax.random.key(0), frame_step=step)
+        one, other = emulator(frames, v, (DX,)), emulator(turned, v + c, (DX,))
+        assert close(other, one * jnp.exp(-1j * c * step), 1e-12 if prior else 1e-3) == prior
+
+
 def test_kernel_is_linear_and_its_directions_are_white():
     emulator, v = built("kernel"), field()
     p, q = state(seed=1), state(seed=3)[:, ::-1]

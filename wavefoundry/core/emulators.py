@@ -46,7 +46,7 @@ def options(*names: str) -> dict[str, Key]:
     return {name: OPTIONS[name] for name in names}
 
 
-_WINDOWED = ("window", "frames", "hidden", "potential_scale", "sigma", "phase", "amplitude", "mirror")
+_WINDOWED = ("window", "frames", "hidden", "potential_scale", "sigma", "phase", "amplitude", "mirror", "gauge")
 _ALWAYS = ("precision", "renormalise")
 
 

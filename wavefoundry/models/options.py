@@ -92,6 +92,7 @@ class WindowedOptions(TypedDict, total=False):
     phase: bool
     amplitude: bool
     mirror: bool
+    gauge: bool
     precision: Precision
     renormalise: bool
 

@@ -124,6 +124,12 @@ class GRU(Network):
         return self.out(final).reshape(-1, 2)
 
 
+def _turned(pair: Float[Array, "*n 2"], angle: Float[Array, "*n"]) -> Float[Array, "*n 2"]:
+    """Real and imaginary parts of a number times exp(i angle)."""
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return jnp.stack([cos * pair[..., 0] - sin * pair[..., 1], sin * pair[..., 0] + cos * pair[..., 1]], axis=-1)
+
+
 NETWORKS = {"linear": Linear, "dense": DenseNet, "conv": Conv, "gru": GRU}
 
 
@@ -131,7 +137,7 @@ class Windowed(Emulator):
     """A window network with its stitching.
 
     Options (physics priors, all off in the paper): ``phase`` makes the map equivariant under global phases,
-    ``amplitude`` under scaling, ``mirror`` under reflection.
+    ``amplitude`` under scaling, ``mirror`` under reflection, ``gauge`` under a constant added to the potential.
     """
 
     network: Network
@@ -143,12 +149,15 @@ class Windowed(Emulator):
     phase: bool = eqx.field(static=True)
     amplitude: bool = eqx.field(static=True)
     mirror: bool = eqx.field(static=True)
+    gauge: bool = eqx.field(static=True, default=False)
+    frame_step: float = eqx.field(static=True, default=0.1)
 
     @classmethod
     def create(  # noqa: PLR0913 - one for each option
         cls, key: PRNGKeyArray, kind: str, *, window: int = WINDOW, frames: int = FRAMES, hidden: int = HIDDEN,
         potential_scale: float = 14.0, sigma: float = 2.8, phase: bool = False, amplitude: bool = False,
-        mirror: bool = False, doubled: bool = True, precision: str = "float32",
+        mirror: bool = False, gauge: bool = False, doubled: bool = True, precision: str = "float32",
+        frame_step: float = 0.1,
     ) -> Windowed:  # fmt: skip
         """A network of the given kind with random weights, see ``models.gru`` and its siblings."""
         dtype = jnp.dtype(precision)
@@ -156,7 +165,8 @@ class Windowed(Emulator):
             network: Network = GRU.create(key, window, frames, hidden, dtype, doubled)
         else:
             network = NETWORKS[kind].create(key, window, frames, hidden, dtype)
-        return cls(network, kind, frames, window, potential_scale, sigma, phase, amplitude, mirror)
+        priors = (phase, amplitude, mirror, gauge)
+        return cls(network, kind, frames, window, potential_scale, sigma, *priors, frame_step)
 
     def reach(self) -> int:
         """Points of the potential that one point of a frame sees."""
@@ -165,8 +175,18 @@ class Windowed(Emulator):
     def patch(self, x: Float[Array, "frames points 3"]) -> Float[Array, "points 2"]:
         """Next frame of one window, with the symmetries that were asked for."""
         if self.mirror:
-            return 0.5 * (self._scaled(x) + self._scaled(x[:, ::-1])[::-1])
-        return self._scaled(x)
+            return 0.5 * (self._shifted(x) + self._shifted(x[:, ::-1])[::-1])
+        return self._shifted(x)
+
+    def _shifted(self, x: Array) -> Array:
+        """With the potential counted from its value in the middle, which turns the phase of every frame."""
+        if not self.gauge:
+            return self._scaled(x)
+        middle = x[-1, self.points // 2, 2]
+        turn = middle * self.potential_scale * self.frame_step
+        angles = turn * jnp.arange(1 - self.history, 1)
+        y = self._scaled(jnp.concatenate([_turned(x[..., :2], angles[:, None]), x[..., 2:] - middle], axis=-1))
+        return _turned(y, -turn)
 
     def _scaled(self, x: Array) -> Array:
         if not (self.phase or self.amplitude):
