@@ -111,4 +111,5 @@ def student_verdict(cases: Sequence[Mapping[str, Any]], corr_mean: float) -> Ver
             why = f"doubtful on {len(mine)} of {count} landscapes ({', '.join(flags)}), first on {mine[0]['name']}"
             doubts.append(Doubt("DOUBTFUL-CASES", "sampled" if question == "sampled" else "ground", False, why))
     right = sum(case["verdict"] == "trusted" for case in cases)
-    return judge(doubts, f"right against the reference on {right} of {count} landscapes" if right else None)
+    shown = f"right against the reference on {right or 'none'} of {count} landscapes"
+    return judge(doubts, shown if right else None, shown)
