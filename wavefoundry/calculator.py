@@ -9,7 +9,7 @@ import numpy as np
 from wavefoundry.api_molecules import MoleculeModel, map_molecules, molecules, spec_of_map
 from wavefoundry.artifacts.given_molecules import entry_from
 from wavefoundry.core.errors import InputError, PhysicsError
-from wavefoundry.core.expect import expect
+from wavefoundry.core.expect import count_of, expect
 
 try:
     from ase.calculators.calculator import Calculator as AseCalculator
@@ -45,6 +45,7 @@ class Calculator(AseCalculator):
     def __init__(self, model: MoleculeModel, *, steps: int = 0, samples: int = 4096, **settings: Any):
         expect(model, (MoleculeModel,), "model of molecules", where="wf.Calculator: model", fix="wf.load(path)")
         super().__init__()
+        steps = count_of(steps, "number of steps", where="wf.Calculator: steps")
         self.model, self.steps, self.samples, self.settings = model, steps, samples, settings
         if "method" in settings:
             fix = "steps = 0: zero-shot; steps > 0: all weights are tuned"
