@@ -199,7 +199,7 @@ def test_kernel_is_linear_and_its_directions_are_white():
     [
         ("unitary", {"dept": 3}, "did you mean 'depth'"),
         ("unitary", {"taps": 8}, "odd"),
-        ("gru", {"gauge": True}, "no option"),
+        ("gru", {"time_reversal": True}, "no option"),
         ("gru", {"hidden": 0}, "at least 1"),
         ("unitary", {"kcut": -1.0}, "greater than 0"),
         ("unitary", {"precision": "float16"}, "float32.* or .float64"),
