@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
 import numpy as np
 
 from wavefoundry import api_molecules, api_rivals
-from wavefoundry.api_checks import check_climbing, check_not_empty, optimisation_of, several, values_of
+from wavefoundry.api_checks import check_adapting, check_not_empty, optimisation_of, several, values_of
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_pretrain import Pretrained, build, load, measured_base, pretrain, viewed
 from wavefoundry.api_settings import (
@@ -218,7 +218,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     how, settings = optimisation_of(settings, "wf.map")
     fields = {"method": "head" if method is None else method, "points": values, **settings}
     table = checked(AdaptTable, "wf.map", fields)
-    check_climbing(table, "wf.map")
+    check_adapting(table, "wf.map")
     if (why := one_for_each(table.sector, len(bases))) is not None:
         raise InputError("there must be a sector for every base", where="wf.map: sector", why=why)
     if how and table.method not in ("full", "auto"):

@@ -175,25 +175,30 @@ def several(base: Any, kind: type[Any], varied: Collection[str] = ()) -> list[An
         raise InputError("there is no base to adapt", where="wf.map: base", fix=fix)
     for one in listed:
         expect(one, kind, "pre-trained model", where="wf.map: base", fix=fix)
-        first, other = listed[0].system, one.system
-        same = (first.extent, first.names, first.fingerprint) == (other.extent, other.names, other.fingerprint)
-        fixed = [name for name in first.names if name not in varied] if same else []
-        if apart := [name for name in fixed if first.values[name] != other.values[name]]:
-            name = apart[0]
-            what = f"the bases have {name} = {first.values[name]:g} and {name} = {other.values[name]:g}"
-            why, fix = f"the points do not say {name}", f'points with {name}, {{"{name}": [...], ...}}, or equal bases'
-            raise InputError(what, where="wf.map: base", why=why, fix=fix)
-        if not same:
-            raise InputError(
-                "the bases belong to different systems",
-                where="wf.map: base",
-                why="several bases are compared at the same points, by their energies",
-                fix="bases of one family of Hamiltonians on one lattice, pre-trained at different couplings",
-            )
+    if len(listed) > 1:
+        _check_family([one.system for one in listed], varied)
     return listed
 
 
-def check_climbing(adapt: AdaptTable, where: str) -> None:
+def _check_family(systems: Sequence[LatticeSystem], varied: Collection[str]) -> None:
+    """Refuse bases of several families of Hamiltonians, or that differ in a coupling which no point names."""
+    if len({(one.extent, one.names, one.fingerprint) for one in systems}) > 1:
+        raise InputError(
+            "the bases belong to different systems",
+            where="wf.map: base",
+            why="several bases are compared at the same points, by their energies",
+            fix="bases of one family of Hamiltonians on one lattice, pre-trained at different couplings",
+        )
+    first = systems[0].values
+    for other in (one.values for one in systems[1:]):
+        name = next((name for name in first if name not in varied and first[name] != other[name]), None)
+        if name is not None:
+            what = f"the bases have {name} = {first[name]:g} and {name} = {other[name]:g}"
+            why, fix = f"the points do not say {name}", f'points with {name}, {{"{name}": [...], ...}}, or equal bases'
+            raise InputError(what, where="wf.map: base", why=why, fix=fix)
+
+
+def check_adapting(adapt: AdaptTable, where: str) -> None:
     """Refuse settings of an adaptation that do not fit together, in the words of a study file."""
     for problem in (*climbing(adapt), *sectors(adapt)):
         raise InputError(problem.what, where=f"{where}: {problem.path[-1]}", why=problem.why, fix=problem.fix)
