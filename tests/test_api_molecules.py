@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import wavefoundry as wf
-from wavefoundry import api_molecules
+from wavefoundry import api_given
 from wavefoundry.core.errors import InputError
 from wavefoundry.models import ElectronsSpec
 from wavefoundry.studies.molecules import study as molecules_study
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.integration
 
 def test_one_molecule_needs_no_orbitals_of_the_training(monkeypatch: pytest.MonkeyPatch):
     """A model of five lengths, asked for a sixth one: Hartree-Fock of that one alone."""
-    rows = api_molecules._rows(wf.molecules("H 0 0 0; H 0 0 R", scan=[1.2, 1.3, 1.4, 1.5, 1.6]), "test")
-    spec = api_molecules._spec({"train": {"molecules": rows}}, ElectronsSpec(), "test")
+    rows = api_given.rows_of(wf.molecules("H 0 0 0; H 0 0 R", scan=[1.2, 1.3, 1.4, 1.5, 1.6]), "test")
+    spec = api_given.spec_of({"train": {"molecules": rows}}, ElectronsSpec(), "test")
     model = wf.MoleculeModel(describe(spec).build(jax.random.key(0)), spec)
     asked: list[str] = []
 
@@ -37,15 +37,15 @@ def test_one_molecule_needs_no_orbitals_of_the_training(monkeypatch: pytest.Monk
     with pytest.raises(Enough):
         wf.map(model, target, reference=none)
     assert asked == [target[0].name]
-    spec = api_molecules._spec({"train": {"molecules": rows}, "reference": none}, ElectronsSpec(), "test")
+    spec = api_given.spec_of({"train": {"molecules": rows}, "reference": none}, ElectronsSpec(), "test")
     study = molecules_study.MoleculesStudy(spec, Context(), model.wavefunction)
     assert [task.name for task in study.tasks({})] == [f"trained/{index}" for index in range(5)], "no training"
 
 
 def untrained(*atoms: str) -> wf.MoleculeModel:
-    rows = api_molecules._rows(wf.molecules(*atoms), "test")
+    rows = api_given.rows_of(wf.molecules(*atoms), "test")
     network = ElectronsSpec(options=(("width", 6), ("layers", 1), ("determinants", 1)))
-    spec = api_molecules._spec({"train": {"molecules": rows}}, network, "test")
+    spec = api_given.spec_of({"train": {"molecules": rows}}, network, "test")
     return wf.MoleculeModel(describe(spec).build(jax.random.key(0)), spec)
 
 

@@ -378,7 +378,7 @@ OWN = '{ name = "c", potential = { kind = "barrier", height = 2.0, width = 3.0 }
     [
         ("[curriculum]\npresett = 'default'", "did you mean 'preset'"),
         ("[[students]]\nkind = 'unitry'", "did you mean 'unitary'"),
-        ("[[students]]\nkind = 'gru'\ngauge = true", "a gru student has no gauge"),
+        ("[[students]]\nkind = 'gru'\ntime_reversal = true", "a gru student has no time_reversal"),
         ("[[students]]\nkind = 'gru'\nwindow = 24", "an odd number"),
         ("[grid]\nn = 256\n[[students]]\nwindow = 257\nkind = 'gru'", "larger than the box"),
         ("[[students]]\nkind = 'gru'\npolish = 3", "polished"),

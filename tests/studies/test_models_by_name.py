@@ -15,7 +15,7 @@ from tests.small import ISING_8
 from wavefoundry.artifacts import named, zoo
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.cli import main
-from wavefoundry.core.errors import InputError, IntegrityError, StorageError
+from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.studies import run_study
 
 STUDY = (
@@ -92,7 +92,7 @@ def test_a_model_travels(run: tuple[Path, dict[str, Any]], own: Path, tmp_path: 
 def test_mistakes_with_models(run: tuple[Path, dict[str, Any]], own: Path, tmp_path: Path):
     folder, _ = run
     zoo.take(zoo.export(folder, "small", tmp_path))
-    with pytest.raises(StorageError, match="there already"):
+    with pytest.raises(InputError, match="there already"):
         zoo.export(folder, "small", tmp_path)
     with pytest.raises(InputError, match="did you mean 'small'"):
         zoo.entry("zoo:smal")
