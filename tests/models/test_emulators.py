@@ -1,5 +1,8 @@
 """Emulators: numbers of weights, symmetries that hold by construction, stitching."""
 
+from typing import Any
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,6 +51,7 @@ def close(a, b, tolerance):
         ("conv", {}, 28_889),
         ("gru", {}, 40_204),
         ("gru", {"doubled": False}, 37_030),
+        ("gru", {"skip": 2}, 40_204 + 2 * 4 * 46 * 46),
     ],
 )
 def test_number_of_weights(kind, options, count):
@@ -181,6 +185,42 @@ def test_a_constant_in_the_potential_is_a_phase_of_windowed_kinds(step):
         emulator = models.as_emulator(models.gru(**options)).build(jax.random.key(0), frame_step=step)
         one, other = emulator(frames, v, (DX,)), emulator(turned, v + c, (DX,))
         assert close(other, one * jnp.exp(-1j * c * step), 1e-12 if prior else 1e-3) == prior
+
+
+def with_skip(powers: int, **options: Any) -> Any:
+    """A recurrent student whose skip connection has random weights."""
+    described = models.as_emulator(models.gru(skip=powers, precision="float64", **options))
+    emulator: Any = described.build(jax.random.key(0), frame_step=0.1)
+    weights = 0.1 * jax.random.normal(jax.random.key(1), emulator.skip.shape, emulator.skip.dtype)
+    return eqx.tree_at(lambda one: one.skip, emulator, weights)
+
+
+def test_a_skip_connection_is_linear_in_the_frames_and_a_polynomial_in_the_potential():
+    """What it adds to a window is sum_m W_m (V^m psi); it begins at zero, and leaves the network as it was."""
+    plain: Any = models.as_emulator(models.gru(precision="float64")).build(jax.random.key(0), frame_step=0.1)
+    fresh: Any = models.as_emulator(models.gru(skip=3, precision="float64")).build(jax.random.key(0), frame_step=0.1)
+    skipped = with_skip(3)
+    window = jax.random.normal(jax.random.key(2), (4, 23, 3), jnp.float64)
+    assert jnp.array_equal(fresh.patch(window), plain.patch(window))
+    psi, v = np.asarray(window[..., :2]), np.asarray(window[..., 2:])
+    wanted = sum(np.einsum("fpc,fpcn->n", psi * v**m, skipped.skip[m]) for m in range(3)).reshape(23, 2)
+    np.testing.assert_allclose(skipped.patch(window) - plain.patch(window), wanted, rtol=1e-12, atol=1e-13)
+
+
+def test_symmetries_hold_with_a_skip_connection():
+    """Of phase, size, reflection and a constant in V, with random weights; without the priors none does."""
+    uneven = 1 + 0.3 * np.random.default_rng(5).random(N)  # no two points are equally large
+    frames, v, c = uneven * state(4, dtype=np.complex128), field(), 5.0
+    turned = frames * jnp.exp(-0.1j * c * jnp.arange(-3, 1))[:, None]
+    for prior in (True, False):
+        emulator = with_skip(2, phase=prior, amplitude=prior, mirror=prior, gauge=prior)
+        one = emulator(frames, v, (DX,))
+        pairs = [
+            (emulator((0.3 - 0.4j) * frames, v, (DX,)), (0.3 - 0.4j) * one),
+            (emulator(frames[:, ::-1], v[::-1], (DX,)), one[::-1]),
+            (emulator(turned, v + c, (DX,)), one * jnp.exp(-0.1j * c)),
+        ]
+        assert [close(a, b, 1e-12 if prior else 1e-3) == prior for a, b in pairs] == [True] * 3
 
 
 def test_kernel_is_linear_and_its_directions_are_white():

@@ -36,6 +36,9 @@ OPTIONS: dict[str, Key] = {
     "gauge": option(bool, "prior: a constant in V is an exact phase"),
     "phase": option(bool, "prior: global phase"),
     "amplitude": option(bool, "prior: scaling"),
+    "skip": option(
+        int, "a connection past the network, linear in psi, with this many powers of V (0: none)", ge=0, le=4
+    ),
     "renormalise": option(bool, "scale every predicted frame to the first one's norm"),
 }
 """Options that several of the built-in emulators share; what is left out is the emulator's own default."""
@@ -46,7 +49,7 @@ def options(*names: str) -> dict[str, Key]:
     return {name: OPTIONS[name] for name in names}
 
 
-_WINDOWED = ("window", "frames", "hidden", "potential_scale", "sigma", "phase", "amplitude", "mirror", "gauge")
+_WINDOWED = ("window", "frames", "hidden", "potential_scale", "sigma", "phase", "amplitude", "mirror", "gauge", "skip")
 _ALWAYS = ("precision", "renormalise")
 
 

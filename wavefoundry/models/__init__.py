@@ -249,7 +249,7 @@ def gru(**options: Unpack[GRUOptions]) -> EmulatorSpec:
     """The recurrent network of arXiv 2203.10200.
 
     ``window=23, frames=4, hidden=69, sigma=2.8, potential_scale=14.0, doubled=True``; priors ``phase=False,
-    amplitude=False, mirror=False, gauge=False, renormalise=False``.
+    amplitude=False, mirror=False, gauge=False, skip=0, renormalise=False``.
     """
     return _emulator("gru", options)
 

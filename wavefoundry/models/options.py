@@ -93,6 +93,7 @@ class WindowedOptions(TypedDict, total=False):
     amplitude: bool
     mirror: bool
     gauge: bool
+    skip: int
     precision: Precision
     renormalise: bool
 

@@ -137,7 +137,8 @@ class Windowed(Emulator):
     """A window network with its stitching.
 
     Options (physics priors, all off in the paper): ``phase`` makes the map equivariant under global phases,
-    ``amplitude`` under scaling, ``mirror`` under reflection, ``gauge`` under a constant added to the potential.
+    ``amplitude`` under scaling, ``mirror`` under reflection, ``gauge`` under a constant added to the potential;
+    ``skip = m`` adds a connection past the network that is linear in psi, V psi, ..., V^(m-1) psi and begins at zero.
     """
 
     network: Network
@@ -151,13 +152,14 @@ class Windowed(Emulator):
     mirror: bool = eqx.field(static=True)
     gauge: bool = eqx.field(static=True, default=False)
     frame_step: float = eqx.field(static=True, default=0.1)
+    skip: Float[Array, "powers frames points 2 n_out"] | None = None
 
     @classmethod
     def create(  # noqa: PLR0913 - one for each option
         cls, key: PRNGKeyArray, kind: str, *, window: int = WINDOW, frames: int = FRAMES, hidden: int = HIDDEN,
         potential_scale: float = 14.0, sigma: float = 2.8, phase: bool = False, amplitude: bool = False,
-        mirror: bool = False, gauge: bool = False, doubled: bool = True, precision: str = "float32",
-        frame_step: float = 0.1,
+        mirror: bool = False, gauge: bool = False, skip: int = 0, doubled: bool = True,
+        precision: str = "float32", frame_step: float = 0.1,
     ) -> Windowed:  # fmt: skip
         """A network of the given kind with random weights, see ``models.gru`` and its siblings."""
         dtype = jnp.dtype(precision)
@@ -166,7 +168,8 @@ class Windowed(Emulator):
         else:
             network = NETWORKS[kind].create(key, window, frames, hidden, dtype)
         priors = (phase, amplitude, mirror, gauge)
-        return cls(network, kind, frames, window, potential_scale, sigma, *priors, frame_step)
+        past = jnp.zeros((skip, frames, window, 2, 2 * window), dtype) if skip else None
+        return cls(network, kind, frames, window, potential_scale, sigma, *priors, frame_step, past)
 
     def reach(self) -> int:
         """Points of the potential that one point of a frame sees."""
@@ -190,15 +193,23 @@ class Windowed(Emulator):
 
     def _scaled(self, x: Array) -> Array:
         if not (self.phase or self.amplitude):
-            return self.network(x)
+            return self._called(x)
         psi = jax.lax.complex(x[..., 0], x[..., 1])
         largest = psi[-1][jnp.argmax(jnp.abs(psi[-1]))]
         size = jnp.maximum(jnp.abs(largest), 1e-12)
         unit = (largest / size if self.phase else 1.0) * (size if self.amplitude else 1.0)
         turned = psi / unit
-        y = self.network(jnp.stack([turned.real, turned.imag, x[..., 2]], axis=-1))
+        y = self._called(jnp.stack([turned.real, turned.imag, x[..., 2]], axis=-1))
         out = jax.lax.complex(y[:, 0], y[:, 1]) * unit
         return jnp.stack([out.real, out.imag], axis=-1)
+
+    def _called(self, x: Array) -> Array:
+        """The network, and what goes past it."""
+        y = self.network(x)
+        if self.skip is None:
+            return y
+        terms = jnp.stack([x[..., :2] * x[..., 2:] ** power for power in range(len(self.skip))])
+        return y + (terms.reshape(-1) @ self.skip.reshape(terms.size, -1)).reshape(-1, 2)
 
     def prepare(self, potential: Float[Array, " n"], spacing: tuple[float, ...]) -> Array:
         """The potential, scaled."""
