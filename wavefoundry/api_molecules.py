@@ -17,7 +17,7 @@ from wavefoundry.artifacts.spec_geometry import MoleculeTable, Named
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import expect, path_of, table_of
+from wavefoundry.core.expect import expect, table_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.models import ElectronsSpec
 from wavefoundry.reports import cards
@@ -108,13 +108,15 @@ class MoleculeModel(Shown):
         return tree.count(self.wavefunction)
 
     def save(self, path: str | Path) -> Path:
-        """Write weights and description into a folder (safetensors and JSON, checksummed)."""
-        from wavefoundry.artifacts.bundles import write_bundle
+        """Write weights and description into a folder (safetensors and JSON, checksummed).
+
+        Raises:
+            InputError: there is something else at ``path``.
+        """
+        from wavefoundry.artifacts.bundles import save_bundle
 
         rest = self.rest or {molecule.name: Rest() for molecule in self.trained_on}
-        folder = path_of(path, "save")
-        write_bundle(folder, *stored.contents(self.wavefunction, self.spec, rest))
-        return folder
+        return save_bundle(path, *stored.contents(self.wavefunction, self.spec, rest))
 
 
 def load(path: str | Path) -> MoleculeModel:
@@ -124,28 +126,15 @@ def load(path: str | Path) -> MoleculeModel:
         InputError: nothing to load there. IntegrityError: damaged.
     """
     from wavefoundry.artifacts import spec as study_file
-    from wavefoundry.artifacts.bundles import read_bundle
+    from wavefoundry.artifacts.results import read_model
 
     folder = stored.base_folder(path)
-    if not folder.is_dir():
-        raise InputError(f"there is no saved model at {path}", where="wf.load")
-    _, meta = read_bundle(folder)
+    _, meta = read_model(folder, "wf.load", "molecules")
     frame = stored.stored_frame(meta)
     tables = meta["spec"] | {"train": meta["spec"]["train"] | {"frame": frame}}
     spec = study_file.from_dict(tables, source=str(folder))
     empty = stored.describe(spec).build(jax.random.key(0))
     return MoleculeModel(stored.stored_weights(empty, folder, frame), spec, rest=stored.stored_rest(folder))
-
-
-def is_stored(path: str | Path) -> bool:
-    """Whether a folder holds a model of molecules (and not one of a lattice)."""
-    from wavefoundry.artifacts.bundles import read_bundle
-    from wavefoundry.core.errors import WavefoundryError
-
-    try:
-        return read_bundle(stored.base_folder(path))[1].get("kind") == "molecules"
-    except WavefoundryError:
-        return False
 
 
 def pretrain(
@@ -349,4 +338,4 @@ def _lowest(records: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, An
     return found
 
 
-__all__ = ["MoleculeMap", "MoleculeModel", "is_stored", "load", "map_molecules", "molecules", "pretrain"]
+__all__ = ["MoleculeMap", "MoleculeModel", "load", "map_molecules", "molecules", "pretrain"]

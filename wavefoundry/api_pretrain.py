@@ -97,14 +97,16 @@ class Pretrained(Shown):
         return self.record["cost"]
 
     def save(self, path: str | Path) -> Path:
-        """Write weights, walkers and description into a folder (safetensors and JSON, checksummed)."""
-        from wavefoundry.artifacts.bundles import write_bundle
+        """Write weights, walkers and description into a folder (safetensors and JSON, checksummed).
+
+        Raises:
+            InputError: there is something else at ``path``.
+        """
+        from wavefoundry.artifacts.bundles import save_bundle
 
         meta = diagram_study.base_meta(self.model, self.settings, self.record)
-        folder = path_of(path, "save")
         meta |= {"extent": list(self.system.extent), "hamiltonian": self.system.fingerprint}
-        write_bundle(folder, diagram_study.base_arrays(self.base), meta)
-        return folder
+        return save_bundle(path, diagram_study.base_arrays(self.base), meta)
 
 
 @overload
@@ -126,14 +128,11 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         InputError: nothing to load there, or a system of another size or Hamiltonian. IntegrityError: damaged.
     """
     from wavefoundry.artifacts import spec as study_file
-    from wavefoundry.artifacts.bundles import is_bundle, read_bundle
-    from wavefoundry.artifacts.results import model_folder, study_of
-    from wavefoundry.artifacts.seal import is_run_folder
+    from wavefoundry.artifacts.results import kind_of, model_folder, read_model, study_of
 
     folder = model_folder(path_of(path, "wf.load"))
-    if not (is_bundle(folder) or is_run_folder(folder)):
-        raise InputError(f"there is no saved model at {path}", where="wf.load")
-    if api_molecules.is_stored(folder):
+    arrays, meta = read_model(folder, "wf.load", "lattice", "molecules")
+    if kind_of(meta) == "molecules":
         return api_molecules.load(folder)
     known = None
     if (study := study_of(folder)) is not None:
@@ -142,13 +141,9 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
         known = diagram_study.build_system(spec.of_bases()[0]).system
         system = known if system is None else system
     if system is None:
-        if is_bundle(folder) and "student" in read_bundle(folder)[1]:
-            fix = f'wf.load_student("{path}")'
-            raise InputError(f"{path} is a student of wave packets", where="wf.load", fix=fix)
         fix = "wf.load(path, system)"
         raise InputError("a model of a lattice needs its system", where="wf.load: system", why="it is code", fix=fix)
     check_system(system, "wf.load: system")
-    arrays, meta = read_bundle(folder)
     model, settings = diagram_study.model_of(meta), PretrainTable(**meta["settings"])
     told = meta.get("hamiltonian") if known is None else known.fingerprint
     check_fits(arrays, meta["record"]["couplings"], meta.get("extent"), system, told)

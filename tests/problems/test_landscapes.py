@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.problems.grid import Grid1D
-from wavefoundry.problems.landscapes import CLASSES, PRESETS, SINGLES, case, single, suite
-from wavefoundry.problems.potentials import SHAPES, from_any, from_dict, shape
+from wavefoundry.problems.grid import Grid1D, Grid2D
+from wavefoundry.problems.landscapes import CLASSES, PRESETS, SINGLES, Item, case, shows, single, suite
+from wavefoundry.problems.potentials import SHAPES, from_any, from_dict, shape, values_of
+from wavefoundry.problems.wavepackets import Packet, state_of
 
 BOX = Grid1D()
 
@@ -42,11 +43,32 @@ def test_suite_has_24_normalised_cases_inside_the_box():
 
 
 def test_processes_split_single_barriers():
-    tunnel, over = single(10, 2, 3, 5, 7), single(10, 2, 6, 5, 7)
-    assert CLASSES["tunnelling"](tunnel) and not CLASSES["over-barrier"](tunnel)
-    assert CLASSES["over-barrier"](over) and not CLASSES["tunnelling"](over)
-    free = single(10, 2, 6, 0, 7)
-    assert not CLASSES["tunnelling"](free) and not CLASSES["over-barrier"](free)
+    def processes(item: Item) -> set[str]:
+        return {name for name in CLASSES if shows(item, name, BOX)}
+
+    assert processes(single(10, 2, 3, 5, 7)) == {"tunnelling"}
+    assert processes(single(10, 2, 6, 5, 7)) == {"over-barrier", "fast packets"}
+    assert processes(single(10, 2, 6, 0, 7)) == {"fast packets", "low barriers"}
+
+
+@pytest.mark.parametrize(
+    ("potential", "expected"),
+    [
+        ({"kind": "gaussian", "height": 10.0, "width": 2.0}, {"tunnelling", "high barriers"}),
+        ({"kind": "steps", "heights": [12.0, 12.0], "width": 3.0, "start": 45.0}, {"tunnelling", "high barriers"}),
+        ({"kind": "barrier", "height": 2.0, "width": 7.0}, {"over-barrier", "low barriers"}),
+        ([{"kind": "barrier", "height": h, "width": 3.0, "center": c} for h, c in ((1.0, 40.0), (13.0, 60.0))],
+         {"tunnelling", "high barriers"}),
+        ({"kind": "well", "depth": 9.0, "width": 10.0}, {"low barriers"}),
+        ([{"kind": "flat", "height": 20.0}, {"kind": "barrier", "height": 3.0, "width": 7.0}],
+         {"over-barrier", "low barriers"}),
+        (lambda x: 8.0 * np.exp(-((x - 50.0) ** 2)), {"tunnelling", "high barriers"}),
+    ],
+)  # fmt: skip
+def test_processes_of_any_potential(potential, expected):
+    """By how far it rises above where the packet begins, whatever it is made of; a well is no barrier."""
+    item = case("own", potential, Packet(20, 2, 4.9))
+    assert {name for name in CLASSES if shows(item, name, BOX)} == expected
 
 
 def test_sums_functions_arrays_and_files_agree(tmp_path):
@@ -103,3 +125,26 @@ def test_case_takes_tuples_tables_and_lists():
     assert len(one.packets) == 1 and two.packets[1].left
     with pytest.raises(InputError, match="no packet"):
         case("c", {"kind": "flat"}, {"x": 1})
+
+
+def test_functions_point_by_point_keep_the_type_of_every_value():
+    """The first value is a whole number; the others need not be."""
+
+    def step(x):
+        return 0 if x < 48.5 or x > 51.5 else 4.7
+
+    whole = np.where((BOX.x < 48.5) | (BOX.x > 51.5), 0, 4.7)
+    np.testing.assert_array_equal(from_any(step)(BOX), whole)
+    plane = Grid2D((10.0, 10.0), (8, 8))
+    x = np.broadcast_to(plane.axis(0)[:, None], plane.shape)
+    np.testing.assert_array_equal(values_of(lambda x, y: 0 if x < 5 else 0.5, plane), np.where(x < 5, 0, 0.5))
+    state = state_of(lambda x: 0 if x < 10 else np.exp(-((x - 30) ** 2) / 8 + 2j * x), BOX)
+    inside = BOX.x[BOX.x >= 10]
+    np.testing.assert_allclose(
+        np.abs(state[BOX.x >= 10]) ** 2, np.exp(-((inside - 30) ** 2) / 4), rtol=1e-6, atol=1e-300
+    )
+
+
+def test_random_steps_of_negative_height_are_wells():
+    up, down = shape("random", height=3.0, seed=1)(BOX), shape("random", height=-3.0, seed=1)(BOX)
+    assert up.max() > 0 and np.array_equal(down, -up)

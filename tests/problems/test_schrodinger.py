@@ -195,3 +195,17 @@ def test_bad_input(change, says):
 def test_packets_the_grid_cannot_carry(numbers):
     with pytest.raises(InputError):
         gaussian(Packet(*numbers))
+
+
+def test_the_hardest_member_of_a_batch_is_found_where_packets_get_to():
+    """Four slow packets before a wall of 3000 that they never meet, and a fast one on a comb: its error counts."""
+    grid = Grid1D(100.0, 256)
+    wall, comb = np.where(np.abs(grid.x - 90) < 1.5, 3000.0, 0.0), 40.0 * ((grid.x > 45) & (grid.x % 2 < 1))
+    packets = [Packet(20, 2.5, 0.5 + 0.01 * i) for i in range(4)] + [Packet(30, 1.5, 9.0)]
+    states, fields = np.stack([superpose((p,), grid) for p in packets]), np.stack([wall] * 4 + [comb])
+    found = solve(states, fields, 60, grid=grid, solver=Solver(tolerance=1e-2))
+    exact = propagate(states[4], comb, 60, grid=grid, method="exact")
+    error = np.linalg.norm(found.frames[4, -1] - exact[-1]) / np.linalg.norm(exact[-1])
+    assert error < 1.5 * found.error <= 1.5e-2
+    with pytest.raises(PhysicsError, match="not converged"):
+        solve(states, fields, 60, grid=grid, solver=Solver(substeps=2, tolerance=1e-4))

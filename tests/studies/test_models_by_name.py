@@ -12,11 +12,11 @@ import pytest
 
 import wavefoundry as wf
 from tests.small import ISING_8
-from wavefoundry.artifacts import named, zoo
+from wavefoundry.artifacts import named, seal, zoo
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.cli import main
-from wavefoundry.core.errors import InputError, IntegrityError
-from wavefoundry.studies import run_study
+from wavefoundry.core.errors import InputError, IntegrityError, Interrupted
+from wavefoundry.studies import perform, run_study
 
 STUDY = (
     ISING_8
@@ -196,3 +196,49 @@ def test_a_shipped_model_is_a_state_at_once():
     base = wf.load("zoo:ising-chain-24")
     found = base.state.expect(base.system.operator(), samples=2048)
     assert abs(found.value - base.energy) < 5 * np.hypot(found.error, base.record["energy_error"])
+
+
+@pytest.mark.integration
+def test_a_start_that_does_not_fit_is_refused_before_anything_is_replaced(
+    run: tuple[Path, dict[str, Any]], own: Path, tmp_path: Path
+):
+    """An earlier run stays as it is, and no folder is made; nor is the run replaced that a study starts from."""
+    folder, _ = run
+    earlier = shutil.copytree(folder, tmp_path / "earlier")
+    start = ["pretrain.steps=0", f'pretrain.warm_start="{folder}"']
+    for changed, words in [
+        (["pretrain.at={ h = 0.9 }"], "was trained at"),
+        (["system.lattice.size=12"], "other sizes"),
+        (["wavefunction.width=24"], "other sizes"),
+        (['pretrain.warm_start="zoo:ising-chain-64"'], "other sizes|was trained at"),
+        (['pretrain.warm_start="zoo:emulator-gru"'], "holds a student of wave packets, not a model of a lattice"),
+        ([f'pretrain.warm_start="{tmp_path}"'], "there is no saved model in"),
+    ]:
+        given = study_file.loads(STUDY, overrides=start + changed)
+        for out, overwrite in ((tmp_path / "new", False), (earlier, True)):
+            with pytest.raises(InputError, match=words):
+                run_study(given, out, overwrite=overwrite)
+        assert not (tmp_path / "new").exists() and seal.problems_of(earlier) == []
+    own_start = study_file.loads(STUDY, overrides=["pretrain.steps=0", f'pretrain.warm_start="{earlier}"'])
+    with pytest.raises(InputError, match="which would be gone"):
+        run_study(own_start, earlier, overwrite=True)
+    assert seal.problems_of(earlier) == []
+
+
+@pytest.mark.integration
+def test_a_file_of_references_stays_what_it_was(tmp_path: Path):
+    """A run that is resumed with other references would mix both in one table; a finished one needs them no more."""
+    table = tmp_path / "references.csv"
+    table.write_text("h,energy\n0.8,-1.16\n1.2,-1.42\n")
+    text = STUDY + f'[reference]\nmethod = ["file"]\nfile = "{table}"\nper = "site"\n'
+    given, out = study_file.loads(text, overrides=['adapt.method="zero-shot"']), tmp_path / "run"
+    with pytest.raises(Interrupted):
+        perform(given, out, lambda: 15 if (out / "tasks" / "base").exists() else None)
+    before = table.read_text()
+    table.write_text("h,energy\n0.8,-9.0\n1.2,-9.0\n")
+    with pytest.raises(InputError, match="has changed since this run was started"):
+        run_study(given, out, resume=True)
+    table.write_text(before)
+    summary = run_study(given, out, resume=True)
+    table.unlink()
+    assert run_study(given, out, resume=True) == summary

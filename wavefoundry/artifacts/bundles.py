@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.manifest import MANIFEST, check_files, encode_manifest, entry, read_manifest
 from wavefoundry.core.errors import InputError, IntegrityError, PhysicsError, StorageError
+from wavefoundry.core.expect import path_of
 from wavefoundry.core.reading import is_there
 
 ARRAYS, META = "arrays.safetensors", "meta.json"
@@ -62,6 +63,24 @@ def write_bundle(folder: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any
     contents[MANIFEST] = encode_manifest("arrays", listed, complex128=doubles)
     with files.storage("write", folder, sum(map(len, contents.values()))):
         _replace_folder(folder, contents)
+
+
+def save_bundle(path: str | os.PathLike[str], arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> Path:
+    """``write_bundle`` where a user says: of what is there already, only a bundle is replaced.
+
+    Raises:
+        InputError: no path, or a file, a link, or a folder with anything else in it.
+    """
+    folder = path_of(path, "save")
+    with files.storage("write", folder):
+        if os.path.lexists(folder):
+            plain = folder.is_dir() and not folder.is_symlink()
+            others = sorted(set(os.listdir(folder)) - {ARRAYS, META, MANIFEST}) if plain else []
+            if others or not plain:
+                why = f"it holds {others[0]!r}, which is not of a saved model" if others else "it is no plain folder"
+                raise InputError(f"{folder} is not replaced", where="save", why=why, fix="a path of its own")
+    write_bundle(folder, arrays, meta)
+    return folder
 
 
 def read_bundle(folder: Path) -> tuple[Arrays, dict[str, Any]]:

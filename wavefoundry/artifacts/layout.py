@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ SUMMARY, SEEDS = "summary.json", "seeds"
 SCHEMA = 1
 
 
-def write_marker(folder: Path, spec: bytes) -> None:
-    """Write ``run.json``, which makes the directory ours and remembers the sum of ``spec.toml``."""
+def write_marker(folder: Path, spec: bytes, inputs: Mapping[str, str] | None = None) -> None:
+    """Write ``run.json``, which makes the directory ours, with the sums of ``spec.toml`` and of what it reads."""
     marker = {"schema": SCHEMA, "kind": "wavefoundry run", "spec_sha256": hashlib.sha256(spec).hexdigest()}
+    marker |= {"inputs": dict(inputs)} if inputs else {}
     files.write_atomic(folder / MARKER, files.encode_json(marker, indent=1))
 
 

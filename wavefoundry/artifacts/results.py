@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wavefoundry.artifacts import files
-from wavefoundry.artifacts.bundles import is_bundle
+from wavefoundry.artifacts.bundles import Arrays, is_bundle, read_bundle
 from wavefoundry.artifacts.hub import is_handed_on
 from wavefoundry.artifacts.layout import ARTIFACTS, SPEC, SUMMARY
 from wavefoundry.artifacts.manifest import check_schema
@@ -62,6 +62,49 @@ def model_folder(path: str | os.PathLike[str], name: str = "base") -> Path:
     if is_sealed(folder) or (folder / ARTIFACTS / name).is_dir():
         require_intact(folder)
     return folder / ARTIFACTS / name if (folder / ARTIFACTS / name).is_dir() else folder
+
+
+MODELS = {
+    "lattice": ("a model of a lattice", "wf.load"),
+    "molecules": ("a model of molecules", "wf.load"),
+    "student": ("a student of wave packets", "wf.load_student"),
+    "other": ("no model, but arrays of a run", ""),
+}
+"""What is stored, in words, and what reads it in Python."""
+
+
+def read_model(path: str | os.PathLike[str], where: str, *wanted: str) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and description of a stored model, see ``model_folder``.
+
+    Args:
+        path: a run, a saved model, or ``zoo:NAME``. where: for the message. wanted: which of ``MODELS``.
+
+    Raises:
+        InputError: nothing is stored there, or another kind of model. IntegrityError: it is damaged.
+    """
+    folder = model_folder(path)
+    if not is_bundle(folder):
+        kept = folder / ARTIFACTS
+        models = [one for one in sorted(kept.iterdir()) if is_bundle(one)] if kept.is_dir() else []
+        why = f"the run has stored {', '.join(one.name for one in models)}" if models else ""
+        fix = "the directory of a finished run, one of its artifacts, or a folder that .save() wrote"
+        fix = str(models[0]) if models else fix
+        raise InputError(f"there is no saved model in {path}", where=where, why=why, fix=fix)
+    arrays, meta = read_bundle(folder)
+    if (found := kind_of(meta)) not in wanted:
+        words, reader = MODELS[found]
+        what = f"{path} holds {words}, not {' or '.join(MODELS[one][0] for one in wanted)}"
+        raise InputError(what, where=where, fix=f'{reader}("{path}")' if reader and where.startswith("wf.") else "")
+    return arrays, meta
+
+
+def kind_of(meta: dict[str, Any]) -> str:
+    """Which of ``MODELS`` a description is of."""
+    if meta.get("kind") == "molecules":
+        return "molecules"
+    if "student" in meta:
+        return "student"
+    return "lattice" if {"settings", "record"} <= meta.keys() else "other"
 
 
 def study_of(folder: Path) -> Path | None:

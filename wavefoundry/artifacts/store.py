@@ -35,6 +35,7 @@ from wavefoundry.artifacts.layout import (
     check_target,
     clear,
     make_folders,
+    read_marker,
     spec_problem,
     write_marker,
 )
@@ -80,13 +81,21 @@ class RunDirectory:
         self._left = os.path.lexists(path / SUMMARY) and not is_sealed(path)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], spec_text: str, *, overwrite: bool = False) -> Self:
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        spec_text: str,
+        *,
+        overwrite: bool = False,
+        inputs: Mapping[str, str] | None = None,
+    ) -> Self:
         """Start a run directory and lock it.
 
         Args:
             path: where; missing parents are made.
             spec_text: content of ``spec.toml``.
             overwrite: replace an earlier run. Only a directory that this class made is ever replaced.
+            inputs: sums of the files that the study reads.
 
         Raises:
             InputError: ``path`` is a file, or a directory that is not empty (and may not be replaced).
@@ -106,7 +115,7 @@ class RunDirectory:
                 check_target(folder, overwrite)
                 ours = True
                 clear(folder)
-                write_marker(folder, spec_text.encode())
+                write_marker(folder, spec_text.encode(), inputs)
                 # The study comes last: a directory without it counts as never started.
                 files.write_atomic(folder / SPEC, spec_text.encode())
         except BaseException:
@@ -158,6 +167,12 @@ class RunDirectory:
                 lock.release()
             raise
         return cls(folder, spec.decode("utf-8", "replace"), lock, [problem] if problem else [])
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Sums of the files that the study read when it was started, by their paths."""
+        found = read_marker(self.path).get("inputs", {})
+        return found if isinstance(found, dict) else {}
 
     def close(self) -> None:
         """Close the log and give the lock back."""

@@ -65,7 +65,7 @@ def _trapezoid(grid: Grid1D, height: float, width: float, top: float, center: fl
 def _random(
     grid: Grid1D, height: float, seed: int, width: float = 3.0, count: int = 12, start: float = 35.0
 ) -> np.ndarray:
-    return _steps(grid, np.random.default_rng(seed).uniform(0, height, count).tolist(), width, start)
+    return _steps(grid, (height * np.random.default_rng(seed).uniform(size=count)).tolist(), width, start)
 
 
 def smooth_noise(grid: Grid1D, noise: np.ndarray, height: float, correlation: float = 1.5) -> np.ndarray:
@@ -138,9 +138,9 @@ class Potential:
     def __add__(self, other: Potential) -> Potential:
         return Potential(self.terms + other.terms, self.own + other.own)
 
-    def value(self, name: str, key: str) -> float | None:
-        """A number of the first shape of a name, or None."""
-        return next((dict(values).get(key) for term, values in self.terms if term == name), None)
+    def values(self, name: str, key: str) -> list[float]:
+        """A number of every shape of a name."""
+        return [dict(values)[key] for term, values in self.terms if term == name]
 
 
 def _plain(value: Any) -> Any:
@@ -246,7 +246,8 @@ def evaluated(function: Callable[..., Any], where: str, *x: np.ndarray) -> np.nd
         try:
             found = np.asarray(function(*x))
         except (TypeError, ValueError):
-            found = np.vectorize(function)(*x)
+            points = zip(*(axis.ravel() for axis in x), strict=True)
+            found = np.asarray([function(*point) for point in points]).reshape(x[0].shape)
     except Exception as error:
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         fix = "a function of x" if len(x) == 1 else "a function of x and y"

@@ -136,7 +136,8 @@ def converge(
         PhysicsError: not converged.
     """
     energy = kinetic(grid, solver.laplacian, solver.kcut)
-    probe = _hardest(states, landscapes, energy)
+    first = least_substeps(energy, dt) if solver.substeps == "auto" else int(solver.substeps)
+    probe = _hardest(states, landscapes, _Steps(energy, dt, SCHEMES[solver.method], first), frames, piece)
 
     def run(substeps: int) -> np.ndarray:
         steps = _Steps(energy, dt, SCHEMES[solver.method], substeps)
@@ -227,6 +228,10 @@ class _Steps(NamedTuple):
     scheme: Scheme
     substeps: int
 
+    def members(self, batch: int) -> int:
+        """Members of a batch in one chunk: what fits the cache, about 16 one-dimensional states."""
+        return max(1, min(batch, 2**14 // max(1, self.energy.size)))
+
     def longest(self, batch: int) -> int:
         """Frames of a batch that make one piece of work."""
         return PIECE_WORK // (batch * self.energy.size * self.substeps * len(self.scheme.drifts))
@@ -240,7 +245,7 @@ def _in_chunks(
     Args:
         last: give the last frame only.
     """
-    size = max(1, min(len(states), 2**14 // max(1, steps.energy.size)))
+    size = steps.members(len(states))
     length = even_length(frames, steps.longest(size))
     out = np.empty((len(states), 1 if last else frames + 1, *steps.energy.shape), np.complex128)
     for lo in range(0, len(states), size):
@@ -266,16 +271,29 @@ def _frames_after(psi: Any, fields: Any, steps: _Steps, frames: int, keep: slice
 
 
 HARDEST = 4
+EVERY = 8
+"""Of so many frames one is computed once more at half the step, to find the hardest members of a batch."""
 
 
-def _hardest(states: np.ndarray, landscapes: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """Members of a batch that strain a splitting most: large kinetic energy times large differences of V."""
+def _hardest(states: np.ndarray, landscapes: np.ndarray, steps: _Steps, frames: int, piece: Piece) -> np.ndarray:
+    """Members of a batch whose frames change most, one by one, under halving the step.
+
+    A packet that never meets a high barrier strains no splitting; where packets get to, only a run tells.
+    """
     if len(states) <= HARDEST:
         return np.arange(len(states))
-    axes = tuple(range(1, states.ndim))
-    spectrum = np.abs(np.fft.fftn(states, axes=axes)) ** 2
-    moved = np.sum(spectrum * energy, axis=axes) / np.sum(spectrum, axis=axes)
-    strain = (1 + moved) * (np.max(landscapes, axis=axes) - np.min(landscapes, axis=axes))
+    halved = steps._replace(substeps=2 * steps.substeps)
+    strain = np.empty(len(states))
+    size = steps.members(len(states))
+    for lo in range(0, len(states), size):
+        fields = landscapes[lo : lo + size]
+        run = _in_chunks(states[lo : lo + size], fields, steps, frames, piece)
+        before = run[:, :-1:EVERY]
+        each = np.repeat(fields, before.shape[1], 0)
+        finer = _in_chunks(before.reshape(len(each), *fields.shape[1:]), each, halved, 1, piece, last=True)
+        change = (finer.reshape(before.shape) - run[:, 1::EVERY]).reshape(*before.shape[:2], -1)
+        size_of = np.linalg.norm(before[:, 0].reshape(len(before), -1), axis=-1)
+        strain[lo : lo + size] = np.sum(np.linalg.norm(change, axis=-1), axis=-1) / size_of
     return np.sort(np.argsort(-strain, kind="stable")[:HARDEST])
 
 

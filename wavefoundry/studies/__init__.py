@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -82,6 +83,7 @@ def perform(
         spec, folder, resume, overwrite, emit: as there. requested: gives the signal that asks to stop, or None.
         client: of dask, for the seeds or the tasks of a study; None: in this process.
     """
+    from wavefoundry.artifacts import inputs
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.results import read_results
     from wavefoundry.artifacts.store import RunDirectory
@@ -103,7 +105,10 @@ def perform(
             summary = read_results(folder) if resume else None
             return summary or _done(spec, kind, hosts.context_of(folder, requested, resume), folder, "", None)
         if not resume:
-            directory = RunDirectory.create(folder, study_file.dumps(spec), overwrite=overwrite)
+            if overwrite:
+                inputs.require_apart(spec, folder)
+            read = inputs.sums(spec)
+            directory = RunDirectory.create(folder, study_file.dumps(spec), overwrite=overwrite, inputs=read)
         else:
             directory = RunDirectory.open(folder, write=True)
         with directory:
@@ -113,6 +118,7 @@ def perform(
                 summary = read_results(directory.path)
                 if summary is not None and (summary["kind"] != "seeds" or summary["status"] == "complete"):
                     return summary  # nothing is left to do
+                inputs.require_same(spec, directory.inputs, folder)
                 stored = directory.outputs()
                 newest = directory.newest(stored)
                 directory.truncate_log(newest)
@@ -122,7 +128,7 @@ def perform(
             for text in directory.warnings:
                 context.warn(text)
             words = ["wavefoundry", *plugins.arguments(), "run", f"{folder}/spec.toml", "--out", f"{folder}-again"]
-            summary["command"] = " ".join(words)
+            summary["command"] = shlex.join(words)
             summary["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
             directory.write_json("summary.json", summary)
             for name, text in _tables(summary).items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.core.memory import require_memory
 from wavefoundry.problems.strings import count_states
+from wavefoundry.studies.diagram.given import taken, warm_start
+from wavefoundry.studies.diagram.networks import empty_network
 from wavefoundry.studies.diagram.referencing import check_file
 from wavefoundry.studies.diagram.study import LISTED, build_system, build_wavefunction
 from wavefoundry.studies.diagram.symmetry import Symmetry, symmetrised
@@ -19,8 +21,11 @@ def check(spec: DiagramSpec) -> None:
 
     Raises:
         InputError: the derivatives of the training, or a pool of the adaptation, do not fit into memory; a symmetry or
-            a sector that cannot be; a file of references that cannot be used.
+            a sector that cannot be; a file of references that cannot be used; a model to start from that does not fit.
     """
+    for base in spec.of_bases():
+        if base.pretrain.warm_start is not None:
+            _require_start(base)
     spec = spec.of_bases()[0]
     if spec.reference.file is not None:
         check_file(spec.reference, build_system(spec).system, spec.points_list(), spec.evaluate.observables)
@@ -40,6 +45,14 @@ def check(spec: DiagramSpec) -> None:
         require_memory(needed, "a pool", "adapt.samples, wavefunction.width", "fewer samples or a narrower network")
         needed = needed / spec.adapt.samples * spec.evaluate.samples
         require_memory(needed, "the measurement of a point", "evaluate.samples", "fewer samples or a narrower network")
+
+
+def _require_start(spec: DiagramSpec) -> None:
+    """Refuse a model that does not fit."""
+    system, path = build_system(spec).system, str(spec.pretrain.warm_start)
+    warm_start(build_wavefunction(spec, system, empty_network), path)
+    if spec.pretrain.steps == 0:
+        taken(path, system)
 
 
 def _require_sector(spec: DiagramSpec) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavefoundry.artifacts.bundles import read_bundle
-from wavefoundry.artifacts.results import model_folder
+from wavefoundry.artifacts.results import read_model
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError, IntegrityError
@@ -27,7 +26,7 @@ def taken(path: str, system: LatticeSystem) -> Output:
     Raises:
         InputError: the model belongs to other couplings or another sign rule.
     """
-    arrays, meta = read_bundle(model_folder(path))
+    arrays, meta = read_model(path, WHERE, "lattice")
     record = meta.get("record", {})
     if (at := record.get("couplings", {})) != system.values:
         what = f"{path} was trained at {assigned(at) or 'unknown couplings'}, not at {assigned(system.values)}"
@@ -39,16 +38,16 @@ def taken(path: str, system: LatticeSystem) -> Output:
     return Output({"rest": None if rest is None else rest.stored()}, arrays)
 
 
-def warm_start(wavefunction: Wavefunction, path: str) -> Wavefunction:
+def warm_start(wavefunction: Wavefunction, path: str, where: str = WHERE) -> Wavefunction:
     """Weights of an earlier run or saved model, for a network of the same shape.
 
     Raises:
-        InputError: it has another shape. IntegrityError: damaged.
+        InputError: it has another shape, or is no model of a lattice. IntegrityError: damaged.
     """
-    arrays, _ = read_bundle(model_folder(path))
+    arrays, _ = read_model(path, where, "lattice")
     try:
         return tree.from_arrays(wavefunction, arrays, "wavefunction")
     except IntegrityError as error:  # its sums are right: it is another network
         fix = "the [wavefunction] of the study it comes from"
         what = f"the network of {path} has other sizes"
-        raise InputError(what, where="warm_start", why=str(error), fix=fix) from None
+        raise InputError(what, where=where, why=str(error), fix=fix) from None

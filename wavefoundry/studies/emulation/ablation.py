@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.pieces import Piece, at_once
 from wavefoundry.models import EmulatorSpec
-from wavefoundry.problems.landscapes import CLASSES, Item
+from wavefoundry.problems.grid import Grid1D
+from wavefoundry.problems.landscapes import CLASSES, Item, shows
 from wavefoundry.studies.emulation.curriculum import Trajectories
 from wavefoundry.studies.emulation.distill import Plan, distill_on
 from wavefoundry.studies.emulation.evaluation import roll
@@ -24,20 +25,35 @@ LEAST_RUNS = 8
 EVERYTHING = "everything"
 
 
+class Runs(Protocol):
+    """Runs on a grid: of a curriculum, of its frames, of a reference."""
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The runs."""
+        ...
+
+    @property
+    def grid(self) -> Grid1D:
+        """Where they run."""
+        ...
+
+
 class Job(NamedTuple):
     """A training: which process is left out ("everything": none), and which seed."""
 
     without: str
     seed: int
 
-    def runs(self, items: Sequence[Item]) -> list[int]:
+    def runs(self, given: Runs) -> list[int]:
         """Numbers of the runs that are left."""
-        return [i for i, item in enumerate(items) if self.without == EVERYTHING or not CLASSES[self.without](item)]
+        everything, grid = self.without == EVERYTHING, given.grid
+        return [i for i, item in enumerate(given.items) if everything or not shows(item, self.without, grid)]
 
 
 def train(data: Trajectories, model: EmulatorSpec, plan: Plan, job: Job, progress: Progress) -> Student:
     """A student of the runs that are left."""
-    part = data if job.without == EVERYTHING else data.subset(job.runs(data.items))
+    part = data if job.without == EVERYTHING else data.subset(job.runs(data))
     plan = plan._replace(seed=plan.seed + 1000 * (job.seed + 1))
     return distill_on(part, model, plan, progress, name=model.kind, report=False)
 
@@ -52,20 +68,21 @@ def lost(student: Student, truth: Reference, piece: Piece = at_once) -> dict[str
         corr = overlap / np.linalg.norm(found, axis=-1) / np.linalg.norm(true, axis=-1)
     missing = 1 - np.where(np.isfinite(corr), corr, 0.0).mean(axis=1)
     out = {"all": float(np.mean(missing))}
-    for process, member in CLASSES.items():
-        inside = [bool(member(item)) for item in truth.items]
+    for process in CLASSES:
+        inside = [shows(item, process, truth.grid) for item in truth.items]
         if any(inside):
             out[process] = float(np.mean(missing[inside]))
     return out
 
 
-def processes_of(items: Sequence[Item], wanted: Sequence[str] | None = None) -> list[str]:
+def processes_of(given: Runs, wanted: Sequence[str] | None = None) -> list[str]:
     """Processes that occur in the runs and leave enough others when removed; all of ``wanted`` must.
 
     Raises:
         InputError: one that is wanted cannot be left out, or there is none at all.
     """
-    counts = {name: sum(CLASSES[name](item) for item in items) for name in wanted or CLASSES}
+    items = given.items
+    counts = {name: sum(shows(item, name, given.grid) for item in items) for name in wanted or CLASSES}
     possible = [name for name, count in counts.items() if count and len(items) - count >= LEAST_RUNS]
     for name, count in counts.items():
         if wanted and name not in possible:
@@ -77,14 +94,14 @@ def processes_of(items: Sequence[Item], wanted: Sequence[str] | None = None) -> 
     return possible
 
 
-def jobs_of(items: Sequence[Item], seeds: int, wanted: Sequence[str] | None = None) -> list[Job]:
+def jobs_of(given: Runs, seeds: int, wanted: Sequence[str] | None = None) -> list[Job]:
     """What has to be trained."""
-    return [Job(name, seed) for name in (EVERYTHING, *processes_of(items, wanted)) for seed in range(seeds)]
+    return [Job(name, seed) for name in (EVERYTHING, *processes_of(given, wanted)) for seed in range(seeds)]
 
 
-def record_of(job: Job, items: Sequence[Item], found: dict[str, float]) -> dict[str, Any]:
+def record_of(job: Job, given: Runs, found: dict[str, float]) -> dict[str, Any]:
     """The record of a training, from what ``lost`` gave."""
-    return {"without": job.without, "seed": job.seed, "runs": len(job.runs(items)), "lost": found}
+    return {"without": job.without, "seed": job.seed, "runs": len(job.runs(given)), "lost": found}
 
 
 def event_of(kind: str, record: dict[str, Any], index: int, count: int) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from wavefoundry.core.memory import require_memory
 from wavefoundry.core.pieces import Piece, at_once
 from wavefoundry.core.words import near
 from wavefoundry.problems.grid import Grid1D
-from wavefoundry.problems.landscapes import CLASSES, DRAWN, FRAME_STEP, FRAMES, PRESETS, Item
+from wavefoundry.problems.landscapes import CLASSES, DRAWN, FRAME_STEP, FRAMES, PRESETS, Item, shows
 from wavefoundry.problems.schrodinger import converge, solve
-from wavefoundry.problems.splitting import Solver, check_step
+from wavefoundry.problems.splitting import Laplacian, Solver, check_step
 from wavefoundry.studies.emulation.frame_file import FrameFile
 
 PAPER_FRAMES = 500
@@ -47,6 +47,7 @@ class Trajectories(NamedTuple):
     frame_step: float
     substeps: int
     error: float  # estimated relative L2 error of the last frame, hardest runs
+    laplacian: Laplacian = "spectral"
 
     def __repr__(self) -> str:
         return f"Trajectories({len(self.items)} runs, frames {self.frames.shape}, error {self.error:.1e})"
@@ -141,7 +142,7 @@ class Curriculum:
             InputError: there is no such process, or nothing is left.
         """
         one_of(process, CLASSES, f"there is no process {process!r:.60}", where="Curriculum.without")
-        return self.filter(lambda item: not CLASSES[process](item))
+        return self.filter(lambda item: not shows(item, process, self.grid))
 
     def check_room(self, cache_dir: str | Path | None = None, copies: int = 1) -> None:
         """Refuse frames that fit neither into memory nor, with a folder to keep them in, on the disk.
@@ -242,7 +243,7 @@ class Curriculum:
     def trajectories(self, frames: np.ndarray, calibration: Calibration) -> Trajectories:
         """All runs, from the frames of all parts."""
         fields = self._inputs(slice(None))[1].astype(np.float32)
-        return Trajectories(frames, fields, self.items, self.grid, self.frame_step, *calibration)
+        return Trajectories(frames, fields, self.items, self.grid, self.frame_step, *calibration, self.solver.laplacian)
 
     def file(self, folder: str | Path) -> FrameFile:
         """Where the frames are kept."""

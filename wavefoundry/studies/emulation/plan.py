@@ -117,4 +117,4 @@ def check(spec: EmulationSpec) -> None:
             why = f"student {name} looks at {history} frames, to predict the next one"
             raise InputError(f"runs of {curriculum.frames} frames are too short", where="curriculum.frames", why=why)
     if spec.importance.seeds:
-        processes_of(curriculum.items, spec.importance.processes)
+        processes_of(curriculum, spec.importance.processes)

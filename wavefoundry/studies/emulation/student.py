@@ -184,12 +184,14 @@ class Student(Shown):
         return states.astype(np.complex128), one_for_each(fields.astype(float), states, grid, where), single
 
     def save(self, path: str | Path) -> Path:
-        """Write weights and description into a folder (safetensors and JSON, checksummed)."""
-        from wavefoundry.artifacts.bundles import write_bundle
+        """Write weights and description into a folder (safetensors and JSON, checksummed).
 
-        folder = path_of(path, "save")
-        write_bundle(folder, *pack(self))
-        return folder
+        Raises:
+            InputError: there is something else at ``path``.
+        """
+        from wavefoundry.artifacts.bundles import save_bundle
+
+        return save_bundle(path, *pack(self))
 
 
 def dtype_of(emulator: Emulator) -> Any:
@@ -278,16 +280,8 @@ def load_student(path: str | Path) -> Student:
     """Read what ``Student.save`` wrote, ``RUN/artifacts/student-NAME`` of a finished run, or ``zoo:NAME``.
 
     Raises:
-        InputError: nothing there, or no model has this name. IntegrityError: damaged, or not a student.
+        InputError: no student there, or no model has this name. IntegrityError: damaged.
     """
-    from wavefoundry.artifacts.bundles import read_bundle
-    from wavefoundry.artifacts.results import model_folder
-    from wavefoundry.core.errors import IntegrityError
+    from wavefoundry.artifacts.results import read_model
 
-    folder = model_folder(path_of(path, "wf.load_student"))
-    if not folder.is_dir():
-        raise InputError(f"there is no saved student at {path}", where="wf.load_student")
-    arrays, meta = read_bundle(folder)
-    if "student" not in meta:
-        raise IntegrityError(f"{folder} holds no student")
-    return unpack(arrays, meta)
+    return unpack(*read_model(path_of(path, "wf.load_student"), "wf.load_student", "student"))

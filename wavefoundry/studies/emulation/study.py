@@ -228,7 +228,7 @@ class EmulationStudy:
         one, trained = self.list.ablations[key], done[f"ablation/{key}"]
         student = unpack(dict(trained.arrays), trained.record)
         found = ablation.lost(student, self._truth(done, sharper=True), Pieces(progress))
-        record = ablation.record_of(one.job, self.curriculum.items, found)
+        record = ablation.record_of(one.job, self.curriculum, found)
         progress.emit(ablation.event_of(student.model.kind, record, one.place, one.among))
         return Output(record)
 

@@ -60,7 +60,7 @@ class TaskList:
         table, names = self.spec.importance, self.spec.names()
         if not table.seeds:
             return []
-        jobs = jobs_of(self.curriculum.items, table.seeds, table.processes)
+        jobs = jobs_of(self.curriculum, table.seeds, table.processes)
         return [
             (f"{name}.{job.without.replace(' ', '-')}.{job.seed}", Ablation(names.index(name), job, index, len(jobs)))
             for name in dict.fromkeys(table.students or names[:1])

@@ -119,10 +119,9 @@ def distill(
         plan = _plan(model, len(_runs(curriculum)), settings, "wf.distill")  # before anything expensive
         keep_programs()
         data = _frames(curriculum, cache_dir, context)
-        laplacian = curriculum.solver.laplacian if isinstance(curriculum, Curriculum) else "spectral"
         begin = None if start is None else Start(start.emulator, start.mask)
         student = distill_on(data, model, plan, Progress(context), name=model.kind, start=begin)
-        return dataclasses.replace(student, laplacian=laplacian)
+        return dataclasses.replace(student, laplacian=data.laplacian)
 
 
 def _started(start: Student, curriculum: Curriculum | Trajectories, model: EmulatorSpec | None) -> EmulatorSpec:
@@ -229,13 +228,13 @@ def ablate(
         plan, grid = _plan(model, len(_runs(curriculum)), settings, "wf.ablate"), curriculum.grid
         items = suite(grid) if cases is None else runs_of(cases, "wf.ablate: cases")
         frames = require_frames(len(items), frames, grid, "wf.ablate")
-        jobs = ablation.jobs_of(_runs(curriculum), seeds, processes)  # before anything expensive
+        jobs = ablation.jobs_of(curriculum, seeds, processes)  # before anything expensive
         data = _frames(curriculum, None, context)
         truth = reference(items, data.grid, frames, data.frame_step, paper=False)
         done: list[dict[str, Any]] = []
         for index, job in enumerate(jobs):
             student = ablation.train(data, model, plan, job, Progress(context))
-            done.append(ablation.record_of(job, data.items, ablation.lost(student, truth)))
+            done.append(ablation.record_of(job, data, ablation.lost(student, truth)))
             context.emit(ablation.event_of(model.kind, done[-1], index, len(jobs)))
     table = ablation.table_of(model.kind, done)
     return table | {"words": ablation.words_of(table), "jobs": done}

@@ -74,20 +74,9 @@ def stored_weights(wavefunction: Any, path: str | os.PathLike[str], frame: str) 
 
 def _model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and description of a stored model of molecules."""
-    from wavefoundry.artifacts.bundles import read_bundle
+    from wavefoundry.artifacts.results import read_model
 
-    folder = base_folder(path)
-    if not (folder / "manifest.json").is_file():
-        raise InputError(
-            f"there is no saved model in {path}",
-            where="train.warm_start",
-            why="it has no manifest.json, which comes last when a model is saved",
-            fix="the directory of a finished run, one of its artifacts, or a folder that .save() wrote",
-        )
-    arrays, meta = read_bundle(folder)
-    if meta.get("kind") != "molecules":
-        raise InputError(f"{path} holds no model of molecules", where="train.warm_start")
-    return arrays, meta
+    return read_model(path, "train.warm_start", "molecules")
 
 
 def stored_frame(meta: dict[str, Any]) -> str:

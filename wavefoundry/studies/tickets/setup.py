@@ -199,7 +199,7 @@ def first_network(spec: TicketsSpec, system: LatticeSystem) -> tuple[Wavefunctio
     if spec.train.warm_start is not None:
         from wavefoundry.studies.diagram.given import warm_start
 
-        network = warm_start(network, spec.train.warm_start)
+        network = warm_start(network, spec.train.warm_start, "train.warm_start")
     return network, build
 
 
