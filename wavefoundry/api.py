@@ -228,8 +228,9 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
     judged = checked(EvaluateTable, "wf.map: evaluate", given)
     check_not_empty(bases[0].system, grid(table.points), "wf.map: points")
     if unable := next((one for one in bases if table.method == "head" and not tunable(one.wavefunction)), None):
+        name = "network that came from NetKet" if unable.model is None else type(unable.model).__name__
         raise InputError(
-            f"the head of a {type(unable.model).__name__} has no weights to tune",
+            f"the head of a {name} has no weights to tune",
             where="wf.map: method",
             why="its log psi is the sum of all features",
             fix='method="full", or a transformer: wf.models.vit()',

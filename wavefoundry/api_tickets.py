@@ -135,6 +135,10 @@ def prune(
     if system is None:
         raise InputError("no system to train on", where="wf.prune: system", fix="wf.prune(model, system)")
     check_system(system, "wf.prune: system")
+    if weights is not None and (system.extent, system.sites) != (source.system.extent, source.system.sites):
+        sizes = [" x ".join(map(str, one.extent)) for one in (system, source.system)]
+        what = f"this system is {sizes[0]}, the model was trained on {sizes[1]}"
+        raise InputError(what, where="wf.prune: system", fix="a system of that size, or a network: wf.models.vit()")
     check_network(model, "wf.prune", symmetric=True)
     keep_programs()
     keys: dict[str, Any] = {"fraction": fraction, "steps": steps} | settings
@@ -279,14 +283,14 @@ def explain(tickets: Tickets, n: int | None = None) -> dict[str, Any]:
 class Collapse(Shown):
     """Error curves of several prunings over three measures of size: n, n/N and n over the conjectured law.
 
-    ``spread``: decades by which errors differ at equal size, by measure. ``best``: the measure with the smallest one.
+    ``spread``: decades by which errors differ at equal size, by measure. ``best``: that of the smallest, or None.
     ``transition``: the verdict over seeds, where all are of one system and network; else None. See
     ``studies.tickets.transitions.over_seeds``.
     """
 
     runs: list[str]
     spread: dict[str, float | None]
-    best: str
+    best: str | None
     summaries: list[dict[str, Any]]
     transition: dict[str, Any] | None = None
 
@@ -295,7 +299,8 @@ class Collapse(Shown):
             (f"over {axis}", "no law is known" if s is None else f"spread {s:.2f} decades")
             for axis, s in self.spread.items()
         ]
-        return Card(f"Collapse of {len(self.summaries)} prunings, best over {self.best}", facts, draw=self.plot)
+        best = f", best over {self.best}" if self.best else ""
+        return Card(f"Collapse of {len(self.summaries)} prunings{best}", facts, draw=self.plot)
 
     def plot(self) -> Figure:
         """One panel for each measure of size."""
@@ -312,7 +317,7 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
         runs: from ``prune``, or directories of finished runs.
 
     Raises:
-        InputError: fewer than two, or runs without reference energies or common sizes.
+        InputError: fewer than two, one of them twice, or runs without reference energies or common sizes.
     """
     from wavefoundry.artifacts.results import read_results
     from wavefoundry.core.records import TicketsSummary, typed
@@ -329,6 +334,9 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
         summaries.append(found)
         if found.get("kind") != "tickets":
             raise InputError(f"{run} is no study of tickets", where="collapse", fix='runs of kind = "tickets"')
+    for index, one in enumerate(summaries):
+        if one in summaries[:index]:
+            raise InputError(f"{runs[index]} is given twice", where="collapse", fix="every run once")
     found = tickets_collapse.collapse([typed(TicketsSummary, summary) for summary in summaries])
     return Collapse(summaries=summaries, transition=_seeds(summaries), **found)
 

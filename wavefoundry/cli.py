@@ -20,6 +20,7 @@ import typer
 
 from wavefoundry import cli_models
 from wavefoundry.artifacts import spec as studies_file
+from wavefoundry.artifacts.signals import interrupts
 from wavefoundry.artifacts.target import check_early
 from wavefoundry.cli_output import (
     console,
@@ -32,6 +33,7 @@ from wavefoundry.cli_output import (
     output_failed,
     read_run,
     system_refused,
+    write_report,
 )
 from wavefoundry.core import plugins
 from wavefoundry.core.cores import ask_for
@@ -259,7 +261,7 @@ def suggest(
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]) -> None:
     """Write report.html of a run (anew)."""
-    typer.echo(str(_write_report(folder)))
+    typer.echo(str(write_report(folder)))
 
 
 @app.command()
@@ -275,7 +277,7 @@ def collapse(
     found = lay(*folders)
     for axis, spread in found.spread.items():
         typer.echo(f"over {axis:6}: " + ("no law is known" if spread is None else f"spread {spread:.2f} decades"))
-    typer.echo(f"smallest over {found.best}")
+    typer.echo(f"smallest over {found.best}" if found.best else "equal over all: the runs have one size")
     if found.transition is not None:
         typer.echo(f"over seeds: {found.transition['word']} ({'; '.join(found.transition['reasons'])})")
     write_atomic(out, to_png(found.plot()))
@@ -369,7 +371,8 @@ def _execute(spec: Any, mode: Mode) -> None:
         summary = run_study(spec, mode.out, resume=mode.resume, overwrite=mode.overwrite, emit=emit, crew=mode.crew)
     if follows:
         return
-    page = _write_report(mode.out) if spec.output.report else None
+    with interrupts():  # what is left takes seconds; a second signal leaves at once
+        page = write_report(mode.out) if spec.output.report else None
     if mode.json:
         echo_json(summary)
     elif mode.quiet:
@@ -380,21 +383,3 @@ def _execute(spec: Any, mode: Mode) -> None:
     leave_if_unusable(summary)
     if summary.get("status") != "complete":
         raise typer.Exit(3)
-
-
-def _write_report(folder: Path) -> Path:
-    """Write ``report.html``; of a run that is sealed, the seal covers it."""
-    from wavefoundry.artifacts.results import is_copy, read_results
-    from wavefoundry.artifacts.seal import nested
-    from wavefoundry.reports import html
-
-    if is_copy(folder):
-        return html.write_report(folder)
-    from wavefoundry.artifacts.store import RunDirectory
-
-    for child in [run for run in nested(folder) if read_results(run) is not None]:
-        _write_report(child)
-    page = html.render(*html.read_run(folder))
-    with RunDirectory.open(folder, write=True) as directory:
-        directory.write_text("report.html", page)
-    return folder / "report.html"

@@ -131,3 +131,21 @@ def leave_if_unusable(summary: dict[str, Any]) -> None:
     if summary.get("status") != "unfinished" and (reason := nothing_usable(summary)):
         typer.echo(f"refused: {reason}", err=True)
         raise typer.Exit(3)
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html``; of a run that is sealed, the seal covers it."""
+    from wavefoundry.artifacts.results import is_copy, read_results
+    from wavefoundry.artifacts.seal import nested
+    from wavefoundry.reports import html
+
+    if is_copy(folder):
+        return html.write_report(folder)
+    from wavefoundry.artifacts.store import RunDirectory
+
+    for child in [run for run in nested(folder) if read_results(run) is not None]:
+        write_report(child)
+    page = html.render(*html.read_run(folder))
+    with RunDirectory.open(folder, write=True) as directory:
+        directory.write_text("report.html", page)
+    return folder / "report.html"

@@ -248,8 +248,8 @@ def test_a_failed_creation_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_open_names_what_is_not_a_run(tmp_path):
-    for path in (tmp_path, tmp_path / "missing", Path(__file__)):
-        with pytest.raises(InputError, match="there is no"):
+    for path, words in ((tmp_path, "no run"), (tmp_path / "missing", "no such dir"), (Path(__file__), "is no dir")):
+        with pytest.raises(InputError, match=words):
             RunDirectory.open(path)
 
 

@@ -150,3 +150,18 @@ def test_observables_of_a_bad_state_or_with_a_large_bias():
     assert observable_verdict(0.5, 0.001, None, 0.1, fine)[0] == "doubtful"
     assert observable_verdict(0.5, 0.001, 0.5, 0.0, verdict_of(GOOD._replace(ess=300.0), EXACT))[0] == "doubtful"
     assert observable_verdict(0.5, 0.001, 0.5, 0.0, verdict_of(GOOD._replace(v_score=1.0)))[0] == "refused"
+
+
+def test_words_of_a_full_sum_and_of_references_that_decide_nothing():
+    """No error bars where there are none; an energy well below a value that is not exact is not called imprecise."""
+    summed = GOOD._replace(error=0.0, mean=-9.7)
+    assert verdict_of(summed, Reference(-10.0)).reasons[0] == "3.0% above the exact energy"
+    below = verdict_of(
+        GOOD._replace(mean=-10.18, error=0.0005), Reference(-10.0, exact=False, uncertainty=0.01, source="own")
+    )
+    assert (below.word, below.flags) == ("upper bound", ())
+    assert below.reasons == ("0.018 (relative) below the own energy, which is not exact: it decides nothing",)
+    near = verdict_of(
+        GOOD._replace(mean=-10.01, error=0.0005), Reference(-10.0, exact=False, uncertainty=0.01, source="own")
+    )
+    assert near.word == "trusted"

@@ -1,5 +1,6 @@
 """Curricula, batches, evaluation, diagnostics and ablation of emulation studies."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import jax
@@ -368,3 +369,43 @@ def _windowed(student):
 
     model = wf.models.linear()
     return dataclasses.replace(student, model=model, emulator=model.build(jax.random.key(0), frame_step=0.1))
+
+
+QUICK = Curriculum.preset("quick", runs=2, frames=10)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda path: wf.demo_emulator().rollout(1e60 * np.exp(-((BOX.x - 30) ** 2)), lambda x: 0 * x, 2), "above 1e"),
+        (lambda path: wf.demo_emulator().rollout(wf.Packet(20, 2, 5), lambda x: 0 * x + 1e40, 2), "above 1e"),
+        (lambda path: wf.propagate(wf.Packet(20, 2, 5), {"kind": "harmonic", "omega": 1e200, "cap": 10}, 1), "finite"),
+        (lambda path: wf.distill(QUICK, wf.models.linear(), on_event=3, steps=2), "on_event = 3 is no function"),
+        (lambda path: QUICK.filter(lambda item: np.array([1, 2])), "cannot choose"),
+        (lambda path: QUICK.generate(path / "file"), "is no folder"),
+        (lambda path: wf.case("none", {"kind": "flat"}, []), "needs a packet"),
+        (lambda path: wf.demo_emulator().pruned(share=1), "that is all of them"),
+    ],
+)
+def test_mistakes_with_students(call, words, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InputError, match=words):
+        call(tmp_path)
+    assert (tmp_path / "file").read_text() == "not a folder"
+
+
+def test_students_of_frames_know_the_laplacian_of_their_teacher():
+    teacher = dataclasses.replace(QUICK, solver=QUICK.solver._replace(laplacian="fd2"))
+    found = wf.distill(teacher.generate(), wf.models.linear(), steps=2, batch=4)
+    assert found.laplacian == wf.distill(teacher, wf.models.linear(), steps=2, batch=4).laplacian == "fd2"
+
+
+def test_correlations_are_computed_in_double_precision():
+    """A student that misses one part in 1e8 is told so, whatever its own precision."""
+    true = np.exp(-((BOX.x - 30) ** 2) / 8 + 2j * BOX.x)[None, None].astype(np.complex64)
+    found = (true * (1 + 2e-4 * np.sin(BOX.x))).astype(np.complex64)
+    a, b = found.astype(complex)[0, 0], true.astype(complex)[0, 0]
+    exact = abs(np.vdot(a, b)) / np.linalg.norm(a) / np.linalg.norm(b)
+    assert 0 < 1 - exact < 1e-7
+    corr = evaluation.compare(found, true, np.zeros((1, BOX.n)), BOX).corr[0, 0]
+    assert corr == pytest.approx(exact, abs=1e-14)

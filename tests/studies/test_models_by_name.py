@@ -100,6 +100,13 @@ def test_mistakes_with_models(run: tuple[Path, dict[str, Any]], own: Path, tmp_p
         zoo.export(folder, "../x", tmp_path)
     with pytest.raises(InputError, match="no model"):
         zoo.export(tmp_path, "other", tmp_path)
+    with pytest.raises(InputError, match="is shipped with wavefoundry"):
+        zoo.export(folder, "ising-chain-64", tmp_path)
+    unfinished = shutil.copytree(folder, tmp_path / "unfinished")
+    for name in ("summary.json", "manifest.json"):
+        (unfinished / name).unlink()
+    with pytest.raises(InputError, match="is not finished"):
+        zoo.export(unfinished, "other", tmp_path)
     with pytest.raises(InputError, match="is no model"):
         zoo.take(folder)
     arrays = own / "small" / "model" / "arrays.safetensors"

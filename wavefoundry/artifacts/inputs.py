@@ -47,7 +47,9 @@ def require_same(spec: Any, before: Mapping[str, str], directory: str | Path) ->
     if different := [text for text, digest in before.items() if now.get(text) != digest]:
         text = different[0]
         raise InputError(
-            f"{text} has changed since this run was started" if text in now else f"{text} is gone, which this run reads",
+            f"{text} has changed since this run was started"
+            if text in now
+            else f"{text} is gone, which this run reads",
             where=str(directory),
             why="a resumed run must equal an uninterrupted one",
             fix="put the old file back, or start anew with --overwrite or another --out",

@@ -25,6 +25,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from wavefoundry.core.hamiltonians import MODELS, Model, Place, turned
+from wavefoundry.core.keys import PATH
 from wavefoundry.core.lattices import LATTICES, Lattice
 from wavefoundry.core.networks import Site
 from wavefoundry.core.observables import OBSERVABLES
@@ -123,7 +124,7 @@ def _size(value: Any) -> int | list[int]:
     return value
 
 
-PathText = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$", max_length=4000)]
+PathText = Annotated[str, Field(pattern=PATH, max_length=4000)]
 Coupling = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 

@@ -108,7 +108,9 @@ class IsolateTable(Table):
     """`[isolate]`: masks trained alone, from other starts, and other masks in their place."""
 
     rounds: int = Field(default=0, ge=0, le=1000, description="rounds that are isolated, spread evenly; 0: none")
-    at: list[Count] = Field(default=[], description="weights left of the rounds to isolate, instead of rounds")
+    at: list[Count] = Field(
+        default=[], description="weights left of the rounds to isolate (the nearest round each), instead of rounds"
+    )
     seeds: int = Field(default=3, ge=1, le=1000, description="repetitions of every experiment")
     steps: int | None = Field(default=None, ge=1, le=1_000_000, description="of each training; that of [train]")
     variants: list[Literal["init", "random-init", "random-mask", "shuffled-mask", "one-shot-mask"]] = Field(
@@ -123,7 +125,9 @@ class TransferTable(Table):
     """`[transfer]`: do tickets found here work at other couplings?"""
 
     points: dict[str, Points] = Field(default={}, description="couplings to try the tickets at")
-    at: list[Count] = Field(default=[], description="weights left of the tickets to try; [] takes three rounds")
+    at: list[Count] = Field(
+        default=[], description="weights left of the tickets to try (the nearest round each); [] takes three rounds"
+    )
     train: Literal["head", "survivors"] = Field(
         default="survivors", description="what is trained there: all surviving weights, or the head alone (vit)"
     )

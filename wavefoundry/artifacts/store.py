@@ -148,7 +148,11 @@ class RunDirectory:
                 raise IntegrityError(f"{missing[0]} is missing")
             if missing:
                 raise InputError(
-                    "there is no run in this directory" if folder.is_dir() else "there is no such directory",
+                    "there is no run in this directory"
+                    if folder.is_dir()
+                    else "this is no directory"
+                    if folder.exists()
+                    else "there is no such directory",
                     where=str(folder),
                     why=f"a run directory holds {SPEC} and {MARKER}",
                     fix="name the directory that was given to --out",

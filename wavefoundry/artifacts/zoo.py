@@ -204,7 +204,9 @@ def export(
     else:
         if name is None:
             raise InputError("the model has no name", where="models export", fix="--name NAME")
-        target, folder = _free(path_of(out, "models export: out") / _name(name)), path_of(source, "models export")
+        if is_bundle(SHIPPED / _name(name) / MODEL):
+            raise InputError(f"'{name}' is shipped with wavefoundry", where="models export", fix="--name OTHER")
+        target, folder = _free(path_of(out, "models export: out") / name), path_of(source, "models export")
         one, seconds, records = _of_run(folder, name, base)
     study = files.read_plain(one.study_file).decode()
     handed = hub.Handed(*read_bundle(one.model), study)
@@ -225,7 +227,9 @@ def _of_run(folder: Path, name: str, base: str) -> tuple[Entry, float | None, li
         fix = "the directory of a finished run"
         raise InputError(f"{folder} holds no model '{base}'", where="models export", fix=fix)
     require_intact(folder)
-    summary = read_results(folder) or {}
+    if (summary := read_results(folder)) is None:
+        fix = f"wavefoundry run STUDY.toml --out {folder} --resume"
+        raise InputError(f"the run in {folder} is not finished", where="models export", fix=fix)
     one = _entry(name, folder, folder / ARTIFACTS / base, folder / SPEC)
     if one.study.kind == "molecules":
         cost = (summary.get("train") or {}).get("cost")

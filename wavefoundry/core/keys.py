@@ -62,6 +62,10 @@ Odd = Annotated[int, AfterValidator(_odd)]
 """Whole numbers that have a middle."""
 
 
+PATH = r"^[^\x00-\x1f]+$"
+"""What a path in a study file looks like; all other patterns are of names."""
+
+
 def complaint(details: Mapping[str, Any], shown: str) -> tuple[str, str]:
     """What is wrong with a value, and why.
 
@@ -72,7 +76,9 @@ def complaint(details: Mapping[str, Any], shown: str) -> tuple[str, str]:
     if kind in ("literal_error", "choice"):
         return f"{shown} is not possible", f"must be {context['rule' if kind == 'choice' else 'expected']}"
     if kind == "string_pattern_mismatch":
-        return f"{shown} is not a path", "must not be empty or hold control characters"
+        if context.get("pattern") == PATH:
+            return f"{shown} is not a path", "must not be empty or hold control characters"
+        return f"{shown} is not possible", "letters, digits, '.', '_' and '-', a letter or digit first"
     if kind in _TYPES:
         return f"{shown} is not {_TYPES[kind]}", ""
     if kind in _BOUNDS:

@@ -51,7 +51,8 @@ def read_file(path: str | Path, what: str, limit: int, *, where: str = "", fix: 
                 raise InputError(f"the {what} is too large", where=where, why=f"at most {limit >> 20} MiB are read")
             return data
     except FileNotFoundError:
-        raise InputError(f"there is no such {what}", where=where, fix=fix) from None
+        named = "" if str(path) in where else f"no file is at {path}"
+        raise InputError(f"there is no such {what}", where=where, why=named, fix=fix) from None
     except IsADirectoryError:
         raise InputError(f"the {what} cannot be read", where=where, why="it is a directory") from None
     except (OSError, ValueError) as error:

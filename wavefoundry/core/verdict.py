@@ -217,9 +217,10 @@ def reference_doubts(energy: float, error: float, reference: Reference | None) -
     found: list[Doubt] = []
     source = reference.source
     if reference.exact:
-        why = f"{-z:.1f} error bars below the {source} energy: no state lies there"
+        far = f"{-z:.1f} error bars" if error > 0 else f"{relative:.1g} (relative)"
+        why = f"{far} below the {source} energy: no state lies there"
         found += graded("BELOW-EXACT", "ground", why, z < -3, z < -4)
-    why = f"{relative:.1%} above the {source} energy ({z:.0f} error bars)"
+    why = f"{relative:.1%} above the {source} energy{_bars(z, error)}"
     # two bars warn already: with four, an energy that is 3e-3 off would be milder judged the fewer samples it had
     found += graded("ABOVE-EXACT", "ground", why, z > 2 and relative > CLOSE, z > 4 and relative > WRONG)
     if found:
@@ -235,6 +236,11 @@ def reference_doubts(energy: float, error: float, reference: Reference | None) -
     return [Doubt("LOW-PRECISION", "ground", False, why)], None
 
 
+def _bars(z: float, error: float) -> str:
+    """A difference in error bars, in brackets; a full sum has none."""
+    return f" ({abs(z):.0f} error bars)" if error > 0 else ""
+
+
 def unsettled(energy: float, error: float, reference: Reference | None) -> str | None:
     """Why a reference that nothing contradicts does not say that a number is the ground state's, in words; else None.
 
@@ -247,6 +253,8 @@ def unsettled(energy: float, error: float, reference: Reference | None) -> str |
     place = f"{abs(difference) / scale:.2g} (relative) {side} the {reference.source} energy"
     if reference.bound and -difference > reference.uncertainty + 3 * error:
         return f"{place}, which is an upper bound itself: how far the ground state lies below is not known"
+    if not reference.bound and -difference - reference.uncertainty > max(2 * error, 5 * CLOSE * scale):
+        return f"{place}, which is not exact: it decides nothing"
     if not reference.confirms:
         bound = ", an upper bound" if reference.bound else ""
         return f"{place}{bound} whose own error is not known to be below {CLOSE:g}"
@@ -309,7 +317,7 @@ def observable_verdict(
     if near is not None:
         z, relative = z_score(value - near[0], error, max(abs(near[0]), 1e-6)), relative_error(value, near[0])
         if abs(z) > 4 and relative > 0.05:
-            return "doubtful", f"{relative:.0%} off the value of {near[1]} ({abs(z):.0f} error bars)"
+            return "doubtful", f"{relative:.0%} off the value of {near[1]}{_bars(z, error)}"
     if bias is not None and bias > max(bars * error, 0.05 * abs(value)):
         return "doubtful", f"the state may be off by {bias:.2g}"
     return "estimate", "no exact value to compare with" if near is None else f"no exact value, near that of {near[1]}"
@@ -319,9 +327,9 @@ def _against_exact(value: float, error: float, exact: float, energy: Verdict) ->
     z = z_score(value - exact, error, max(abs(exact), 1e-6))
     relative = relative_error(value, exact)
     if abs(z) > 4 and relative > 0.05:
-        return "refused", f"{relative:.0%} off the exact value ({abs(z):.0f} error bars)"
+        return "refused", f"{relative:.0%} off the exact value{_bars(z, error)}"
     if abs(z) > 4 and relative > 0.01:
-        return "doubtful", f"{relative:.1%} off the exact value ({abs(z):.0f} error bars)"
+        return "doubtful", f"{relative:.1%} off the exact value{_bars(z, error)}"
     if energy.word == "doubtful":
         return "doubtful", "the energy of this state is doubtful"
     if relative > 0.05:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wavefoundry.core.errors import InputError
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.potentials import Potential, from_any, shape, smooth_noise
 from wavefoundry.problems.wavepackets import Packet, packet_of, superpose
@@ -64,6 +65,8 @@ def case(name: str, potential: Any, packet: Any, group: str = "own") -> Item:
         group: class under which it is averaged.
     """
     several = isinstance(packet, list) or (isinstance(packet, tuple) and packet and isinstance(packet[0], Packet))
+    if several and not packet:
+        raise InputError("a case needs a packet", where=f"case {name}", fix="wf.Packet(20, 2.5, 5)")
     packets = tuple(packet_of(one) for one in (packet if several else [packet]))
     return Item(name, group, packets, from_any(potential))
 

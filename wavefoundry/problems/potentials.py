@@ -129,7 +129,11 @@ class Potential:
         for name, values in self.terms:
             numbers = {key: _plain(value) for key, value in values}
             check_fits(name, numbers, grid)
-            total = total + SHAPES[name](grid, **numbers)
+            try:
+                with np.errstate(all="ignore"):
+                    total = total + SHAPES[name](grid, **numbers)
+            except OverflowError:
+                raise InputError(f"{name} has values that are not finite", where="potential") from None
         for part in self.own:
             given = evaluated(part, "potential", grid.x) if callable(part) else part
             total = total + _checked(given, grid)

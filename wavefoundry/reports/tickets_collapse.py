@@ -64,7 +64,7 @@ def collapse(summaries: list[TicketsSummary]) -> dict[str, Any]:
 
     Returns:
         ``spread`` {axis: mean over all pairs of the rms of log10 of the ratio of errors, in decades, or None},
-        ``best`` the axis of the smallest one, and ``runs``, a name for each.
+        ``best`` the axis of the smallest one (None where all are equal), and ``runs``, a name for each.
 
     Raises:
         InputError: fewer than two curves.
@@ -82,7 +82,9 @@ def collapse(summaries: list[TicketsSummary]) -> dict[str, Any]:
             why="it takes two hunts for tickets or more, with reference energies and overlapping numbers of weights",
         )
     known = {axis: value for axis, value in spread.items() if value is not None}
-    return {"spread": spread, "best": min(known, key=lambda axis: known[axis]), "runs": names(summaries)}
+    best = min(known, key=lambda axis: known[axis])
+    apart = len(known) == 1 or max(known.values()) > known[best] * (1 + 1e-6)  # of one size, all axes are the same
+    return {"spread": spread, "best": best if apart else None, "runs": names(summaries)}
 
 
 def names(summaries: list[TicketsSummary]) -> list[str]:

@@ -169,8 +169,11 @@ def _words(
         short = sum(one["at_least"] for one in equal)
     else:
         ratios, short = [], 0
-    if ratios:
-        said += f"; to the same energy training from scratch takes {_number(float(np.median(ratios)))} times as long"
+    if ratios and short == len(ratios):
+        said += "; training from scratch reaches the same energy at none of the points"
+    elif ratios:
+        least, median = "at least " if short else "", _number(float(np.median(ratios)))
+        said += f"; to the same energy training from scratch takes {least}{median} times as long"
         said += f" (median; {short} of {len(points)} points do not reach it)" if short else " (median)"
     return said + "."
 

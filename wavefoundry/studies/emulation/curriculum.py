@@ -133,7 +133,12 @@ class Curriculum:
         if not callable(keep):
             fix = "lambda item: item.height > 5, for example"
             raise InputError(f"{type(keep).__name__} is no function", where="Curriculum.filter", fix=fix)
-        return dataclasses.replace(self, items=tuple(item for item in self.items if keep(item)), name=f"{self.name}*")
+        try:
+            chosen = tuple(item for item in self.items if keep(item))
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise InputError("the function cannot choose", where="Curriculum.filter", why=why) from None
+        return dataclasses.replace(self, items=chosen, name=f"{self.name}*")
 
     def without(self, process: str) -> Self:
         """Leave out a physical process by name, see ``wavefoundry.problems.landscapes.CLASSES``.
@@ -183,6 +188,14 @@ class Curriculum:
         if progress is not None and not callable(progress):
             what, fix = f"progress = {progress!r:.60} is no function", "lambda done, total: print(done, total)"
             raise InputError(what, where="Curriculum.generate", fix=fix)
+        if (
+            cache_dir is not None
+            and (folder := path_of(cache_dir, "curriculum: cache")).exists()
+            and not folder.is_dir()
+        ):
+            raise InputError(
+                f"{folder} is no folder", where="curriculum: cache", fix="a folder, which may be a new one"
+            )
         file = None if cache_dir is None else self.file(cache_dir)
         found = None if file is None else self.stored(file)
         if found is not None:

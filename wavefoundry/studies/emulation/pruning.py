@@ -64,7 +64,8 @@ def smaller(emulator: Emulator, mask: Mask, below: float | None, share: float | 
     for name in chosen:
         kept[name] &= np.abs(weights[name]) >= limit
     if not any(kept[name].any() for name in chosen):
-        raise InputError("no weight would be left", where=WHERE, why=f"none has a magnitude of {limit:g} or more")
+        why = f"none has a magnitude of {limit:g} or more" if math.isfinite(limit) else "that is all of them"
+        raise InputError("no weight would be left", where=WHERE, why=why)
     return {name: one for name, one in kept.items() if not one.all()}
 
 

@@ -34,6 +34,8 @@ from wavefoundry.studies.emulation.pruning import Mask, masked, smaller
 from wavefoundry.studies.emulation.scope import scope_doubts
 
 EDGE_SHARE = 1e-6
+LARGEST = 1e15
+"""Of amplitudes and potentials: their squares still are numbers in single precision."""
 TOGETHER = 8
 """Roll-outs that are computed side by side."""
 PIECE_POINTS, PIECE_WINDOWS = 2**26, 2**19
@@ -173,6 +175,8 @@ class Student(Shown):
         for name, array in (("psi0", states), ("the potential", fields)):
             if not np.all(np.isfinite(array)):
                 raise InputError(f"{name} has values that are not finite", where=where, why="NaN or infinity")
+            if np.max(np.abs(array)) > LARGEST:
+                raise InputError(f"{name} has values above {LARGEST:g}", where=where, why="single precision ends there")
         if np.iscomplexobj(fields):
             raise InputError("the potential is complex", where=where, why="only real potentials conserve the norm")
         if not np.all(grid.norm(states) > 0):

@@ -112,6 +112,8 @@ def distill(
     """
     from wavefoundry.reports.live import view
 
+    if on_event is not None and not callable(on_event):
+        raise InputError(f"on_event = {on_event!r:.60} is no function", where="wf.distill", fix="on_event=print")
     given = EmulatorSpec("unitary") if model is None else model
     model = as_emulator(given) if start is None else _started(start, curriculum, model)
     with view(quiet=not progress) as show:

@@ -147,7 +147,9 @@ def kink(curve: Curve, excess: np.ndarray, cut: int) -> Sign:
         if growth > JUMP * expected and curve.y[cut + 1] > math.log(SEEN):
             why = f"the error grows by a factor of {growth:.1f}, and too few rounds around tell what to expect"
             return Sign(None, why)
-        return Sign(False, f"the error grows by a factor of {growth:.1f}, the power law around predicts {expected:.1f}")
+        said = f"the error grows by a factor of {growth:.1f}, the power law around predicts {expected:.1f}"
+        small = growth > JUMP * expected
+        return Sign(False, f"{said}; an error that stays below {SEEN:.0e} is no reason for a doubt" if small else said)
     known = excess[np.isfinite(excess)]
     scatter = 1.4826 * float(np.median(np.abs(known - np.median(known))))
     expected = math.exp(curve.y[cut + 1] - curve.y[cut] - mine)
@@ -262,7 +264,7 @@ def _without_kink(rounds: Sequence[Mapping[str, Any]], growth: np.ndarray, kinks
         return _result(STEEP, [kinks[cut].why], rounds, cut, signs, None, growth)
     why = f"no jump beyond the power law: the error grows at most by a factor of {growth[steepest]:.1f} in a cut"
     if growth[steepest] > JUMP:
-        why = f"the steepest cut is as its surroundings are: {kinks[steepest].why}"
+        why = f"no cut stands out, of the steepest: {kinks[steepest].why}"
     return _result(SMOOTH, [why])
 
 
