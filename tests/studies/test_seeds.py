@@ -195,6 +195,15 @@ def test_stopped_and_resumed(finished: Path, tmp_path: Path, at: int):
 
 # shared out
 
+@pytest.mark.integration
+def test_there_are_as_many_workers_as_were_asked_for():
+    """More than this machine has cores, or fewer."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with client_of(Crew(cores + 1)) as client:
+        client.wait_for_workers(cores + 1, timeout=300)
+        assert len(client.cluster.workers) == len(client.scheduler_info(n_workers=-1)["workers"]) == cores + 1
+
+
 SLOW_RETURN = pytest.param("asked to stop, and to go on", marks=pytest.mark.slow)
 SLOW_STOP = pytest.param("asked to stop", marks=pytest.mark.slow)  # the others say as much
 SLOW_KILL = pytest.param("a worker is killed", marks=pytest.mark.slow)

@@ -64,6 +64,6 @@ def require_apart(spec: Any, folder: Path) -> None:
     """
     target = folder.resolve()
     for text in _named(spec.model_dump(mode="json"), READ + STARTS):
-        if from_home(text).resolve().is_relative_to(target):
+        if (path := from_home(text)).exists() and path.resolve().is_relative_to(target):
             why = f"the study reads {text}, which would be gone"
             raise InputError("this directory is not replaced", where=str(folder), why=why, fix="name another --out")

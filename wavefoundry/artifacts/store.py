@@ -147,12 +147,9 @@ class RunDirectory:
             if missing and is_sealed(folder):
                 raise IntegrityError(f"{missing[0]} is missing")
             if missing:
+                missed = "this is no directory" if folder.exists() else "there is no such directory"
                 raise InputError(
-                    "there is no run in this directory"
-                    if folder.is_dir()
-                    else "this is no directory"
-                    if folder.exists()
-                    else "there is no such directory",
+                    "there is no run in this directory" if folder.is_dir() else missed,
                     where=str(folder),
                     why=f"a run directory holds {SPEC} and {MARKER}",
                     fix="name the directory that was given to --out",

@@ -233,7 +233,7 @@ def client_of(crew: Crew) -> Iterator[Any]:
         stack.enter_context(dask_config.set(settings))
         if crew.scheduler is None:
             cluster: Any = distributed.LocalCluster(
-                crew.workers, threads_per_worker=1, processes=True, memory_limit=0, host="127.0.0.1",
+                n_workers=crew.workers, threads_per_worker=1, processes=True, memory_limit=0, host="127.0.0.1",
                 dashboard_address="127.0.0.1:0", silence_logs=50,
             )  # fmt: skip
             stack.enter_context(cluster)
