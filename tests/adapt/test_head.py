@@ -243,6 +243,21 @@ def test_a_tuning_tells_how_far_it_is(ising: Drawn):
         tuned_on(*given, stop)
 
 
+def test_pieces_of_a_tuning_share_one_program(ising: Drawn, monkeypatch: pytest.MonkeyPatch):
+    """What goes into a piece has the types of what comes out, weak ones of Python's numbers included."""
+    seen, steps = [], tuning._some_steps
+
+    def spy(system: Any, head: Any, state: Any, *rest: Any) -> Any:
+        seen.append([jax.typeof(leaf) for leaf in jax.tree.leaves(state)])
+        return steps(system, head, state, *rest)
+
+    monkeypatch.setattr(tuning, "_some_steps", spy)
+    pool, couplings = ising.pool(256, seed=3), ising.system.at(h=0.9).couplings
+    rules = RULES._replace(steps=20, patience=20, learning_rate=1e-3)
+    tuned_on(ising.system, ising.head, ising.head.weights(), couplings, pool, rules)
+    assert len(seen) > 1 and all(str(one) == str(seen[0]) for one in seen)
+
+
 def test_a_stale_pool_is_reported_and_never_returned(ising: Drawn):
     """Far along the field a pool of the start cannot follow: flagged, and the head that comes back is still carried."""
     rules = RULES._replace(steps=200, learning_rate=0.5)

@@ -195,6 +195,7 @@ def test_stopped_and_resumed(finished: Path, tmp_path: Path, at: int):
 
 # shared out
 
+
 @pytest.mark.integration
 def test_there_are_as_many_workers_as_were_asked_for():
     """More than this machine has cores, or fewer."""

@@ -217,10 +217,10 @@ class _State(NamedTuple):
 
 
 def _begin(start: Array, chains: int) -> _State:
-    """Before the first step; ``chains`` of the part that judges."""
-    start, inf = start.astype(jnp.float64), jnp.array(jnp.inf)
-    blank = Judgement(inf, jnp.array(0.0), jnp.array(0.0), jnp.zeros(chains))
-    zero, no = jnp.array(0), jnp.array(False)
+    """Before the first step; ``chains`` of the part that judges. Typed as after it, or it would be compiled twice."""
+    start, inf, nothing = start.astype(jnp.float64), jnp.full((), jnp.inf, float), jnp.zeros(())
+    blank = Judgement(inf, nothing, nothing, jnp.zeros(chains))
+    zero, no = jnp.zeros((), int), jnp.zeros((), bool)
     return _State(start, start, blank, blank, jnp.ones(()), inf, inf, zero, zero, no, no)
 
 
