@@ -34,6 +34,7 @@ class Theirs:
         )  # fmt: skip
         sampler = nk.sampler.MetropolisLocal(hilbert, n_chains=arguments.samples // 5 * 5)
         self.state: Any = nkf.FoundationalQuantumState(sampler, model, couplings, n_replicas=5, seed=arguments.seed)
+        self.state.n_samples = sampler.n_chains
         self.state.parameter_array = np.array(self.arguments.trained)[:, None]
 
         def hamiltonian(values: Any) -> Any:
@@ -62,7 +63,7 @@ class Theirs:
         for h in self.arguments.fields:
             one = self.state.get_state(np.array([h]), seed=self.arguments.seed)
             one.n_samples = self.arguments.fresh
-            for _ in range(20):  # into equilibrium
+            for _ in range(3):  # into equilibrium, a sweep and more a sample
                 one.sample()
             mean = one.expect(self.hamiltonian.with_params(np.array([h])))
             energies.append(float(mean.mean.real))
