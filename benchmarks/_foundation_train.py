@@ -62,7 +62,7 @@ class Theirs:
         energies, errors = [], []
         for h in self.arguments.fields:
             one = self.state.get_state(np.array([h]), seed=self.arguments.seed)
-            one.n_samples = self.arguments.fresh
+            one.n_samples, one.chunk_size = self.arguments.fresh, 128  # all at once would take 10 GiB and more
             for _ in range(3):  # into equilibrium, a sweep and more a sample
                 one.sample()
             mean = one.expect(self.hamiltonian.with_params(np.array([h])))

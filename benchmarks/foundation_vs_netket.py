@@ -80,7 +80,8 @@ def theirs(seconds: float, arguments: argparse.Namespace) -> list[dict[str, Any]
         env=environment, stdout=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     if ended.returncode:
-        raise SystemExit(f"error: netket-foundation ended with {ended.returncode}; is it installed?")
+        why = "out of memory" if ended.returncode == -9 else "is it installed?"
+        raise SystemExit(f"error: netket-foundation ended with {ended.returncode}: {why}")
     rows = json.loads(ended.stdout.splitlines()[-1])
     for row in rows:
         for name in ("as long", "longer"):
