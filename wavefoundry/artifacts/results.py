@@ -86,7 +86,8 @@ def read_model(path: str | os.PathLike[str], where: str, *wanted: str) -> tuple[
     if not is_bundle(folder):
         kept = folder / ARTIFACTS
         models = [one for one in sorted(kept.iterdir()) if is_bundle(one)] if kept.is_dir() else []
-        why = f"the run has stored {', '.join(one.name for one in models)}" if models else ""
+        why = "it holds no arrays and their description" if folder.is_dir() else "there is no such folder"
+        why = f"the run has stored {', '.join(one.name for one in models)}" if models else why
         fix = "the directory of a finished run, one of its artifacts, or a folder that .save() wrote"
         fix = str(models[0]) if models else fix
         raise InputError(f"there is no saved model in {path}", where=where, why=why, fix=fix)
