@@ -204,8 +204,7 @@ def export(
     else:
         if name is None:
             raise InputError("the model has no name", where="models export", fix="--name NAME")
-        if is_bundle(SHIPPED / _name(name) / MODEL):
-            raise InputError(f"'{name}' is shipped with wavefoundry", where="models export", fix="--name OTHER")
+        name = _own(name, "models export")
         target, folder = _free(path_of(out, "models export: out") / name), path_of(source, "models export")
         one, seconds, records = _of_run(folder, name, base)
     study = files.read_plain(one.study_file).decode()
@@ -267,9 +266,7 @@ def take(source: str | os.PathLike[str], name: str | None = None) -> Entry:
     if handed is None:
         read(folder)
         handed = hub.Handed(*read_bundle(folder / MODEL), files.read_plain(folder / STUDY).decode())
-    name = _name(folder.resolve().name if name is None else name)
-    if is_bundle(SHIPPED / name / MODEL):
-        raise InputError(f"'{name}' is shipped with wavefoundry", where="models import", fix="--name OTHER")
+    name = _own(folder.resolve().name if name is None else name, "models import")
     spec.loads(handed.study, source=str(folder / STUDY))  # refused before anything is kept
     given = folder / CARD if (folder / CARD).is_file() and name == folder.resolve().name else None
     return _placed(handed, imported() / name, given)
@@ -298,6 +295,13 @@ def _free(target: Path) -> Path:
     if target.exists():
         raise InputError(f"{target} is there already", where=target.name, fix="another name, or remove it first")
     return target
+
+
+def _own(name: str, where: str) -> str:
+    """A name that no shipped model has."""
+    if is_bundle(SHIPPED / _name(name) / MODEL):
+        raise InputError(f"'{name}' is shipped with wavefoundry", where=where, fix="--name OTHER")
+    return name
 
 
 def _name(name: str) -> str:

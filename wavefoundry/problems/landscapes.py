@@ -98,20 +98,20 @@ PRESETS: dict[str, Callable[[int, int], list[Item]]] = {
 }
 """Sets of runs by name, from a seed and a number of runs; the paper's have 567 and 2646."""
 
-CLASSES: dict[str, Callable[[Item, float], bool]] = {
-    "tunnelling": lambda item, rise: rise > item.energy,
-    "over-barrier": lambda item, rise: 0 < rise <= item.energy,
-    "high barriers": lambda item, rise: rise >= 7,
-    "fast packets": lambda item, rise: item.energy >= 5,
-    "narrow packets": lambda item, rise: min(packet.s0 for packet in item.packets) < 2,
-    "low barriers": lambda item, rise: rise < 4,
+CLASSES: dict[str, Callable[[Item, Grid1D], bool]] = {
+    "tunnelling": lambda item, grid: item.rise(grid) > item.energy,
+    "over-barrier": lambda item, grid: 0 < item.rise(grid) <= item.energy,
+    "high barriers": lambda item, grid: item.rise(grid) >= 7,
+    "fast packets": lambda item, grid: item.energy >= 5,
+    "narrow packets": lambda item, grid: min(packet.s0 for packet in item.packets) < 2,
+    "low barriers": lambda item, grid: item.rise(grid) < 4,
 }
-"""Physical processes that a curriculum can be asked to leave out, told from an item and how far its potential rises."""
+"""Physical processes that a curriculum can be asked to leave out."""
 
 
 def shows(item: Item, process: str, grid: Grid1D) -> bool:
     """Whether a run shows a process, one of ``CLASSES``."""
-    return bool(CLASSES[process](item, item.rise(grid)))
+    return CLASSES[process](item, grid)
 
 
 def _barriers(*blocks: tuple[float, float, float]) -> Potential:

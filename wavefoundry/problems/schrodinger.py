@@ -105,7 +105,7 @@ def solve(
         return Solution(frames_out[0] if single else frames_out, 0, 0.0)
     energy = kinetic(grid, solver.laplacian, solver.kcut)
     if not solver.check:
-        substeps, error = least_substeps(energy, dt) if solver.substeps == "auto" else solver.substeps, math.nan
+        substeps, error = _first_substeps(energy, dt, solver), math.nan
     else:
         substeps, error = converge(states, landscapes, frames, grid=grid, dt=dt, solver=solver, piece=piece)
     out = _in_chunks(states, landscapes, _Steps(energy, dt, SCHEMES[solver.method], substeps), frames, piece)
@@ -136,14 +136,14 @@ def converge(
         PhysicsError: not converged.
     """
     energy = kinetic(grid, solver.laplacian, solver.kcut)
-    first = least_substeps(energy, dt) if solver.substeps == "auto" else int(solver.substeps)
+    first = _first_substeps(energy, dt, solver)
     probe = _hardest(states, landscapes, _Steps(energy, dt, SCHEMES[solver.method], first), frames, piece)
 
     def run(substeps: int) -> np.ndarray:
         steps = _Steps(energy, dt, SCHEMES[solver.method], substeps)
         return _in_chunks(states[probe], landscapes[probe], steps, frames, piece, last=True)
 
-    return _converged(run, energy, dt, solver)
+    return _converged(run, first, dt, solver)
 
 
 def propagate(  # noqa: PLR0913 - one for each option
@@ -297,14 +297,18 @@ def _hardest(states: np.ndarray, landscapes: np.ndarray, steps: _Steps, frames: 
     return np.sort(np.argsort(-strain, kind="stable")[:HARDEST])
 
 
-def _converged(run: Callable[[int], np.ndarray], energy: np.ndarray, dt: float, solver: Solver) -> tuple[int, float]:
+def _first_substeps(energy: np.ndarray, dt: float, solver: Solver) -> int:
+    """Substeps that are tried first."""
+    return least_substeps(energy, dt) if solver.substeps == "auto" else int(solver.substeps)
+
+
+def _converged(run: Callable[[int], np.ndarray], substeps: int, dt: float, solver: Solver) -> tuple[int, float]:
     """Number of substeps and estimated error; doubles them until converged when they are free.
 
     Raises:
         PhysicsError: the change under halving the step stays above the tolerance.
     """
     free = solver.substeps == "auto"
-    substeps = least_substeps(energy, dt) if free else int(solver.substeps)
     factor = 1 / (1 - 0.5 ** SCHEMES[solver.method].order)  # error of the coarser run over the change
     coarse, error = run(substeps)[:, -1], math.inf
     for _ in range(DOUBLINGS if free else 1):
