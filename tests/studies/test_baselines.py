@@ -204,6 +204,9 @@ def test_the_comparison_follows_from_the_numbers():
     (said,) = found["words"]
     assert "lower at h = 1, as low at h = 2, higher at h = 3" in said and "2 CPU s against 10" in said
     assert "takes 15 times as long (median; 1 of 3 points do not reach it)" in said
+    theirs[1]["curve"] = course[:2]
+    (said,) = compared(rows, points, None, "head")["words"]
+    assert "takes at least 20 times as long (median; 2 of 3 points do not reach it)" in said
 
 
 def test_cpu_seconds_without_compiling_on_a_busy_machine():

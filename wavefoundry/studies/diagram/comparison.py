@@ -165,15 +165,17 @@ def _words(
     said += f"a point costs {_number(cost['point'])} CPU s against {_number(theirs['point'])}"
     said += f", with its share of the start {_number(cost['amortised'])} against {_number(theirs['amortised'])}"
     if other["kind"] == "scratch" and equal:
-        ratios = [one["ratio"] for one in equal if one["ratio"] is not None]
-        short = sum(one["at_least"] for one in equal)
+        known = [one for one in equal if one["ratio"] is not None]
+        ratios, short = [one["ratio"] for one in known], sum(one["at_least"] for one in equal)
     else:
-        ratios, short = [], 0
+        known, ratios, short = [], [], 0
     if ratios and short == len(ratios):
         said += "; training from scratch reaches the same energy at none of the points"
     elif ratios:
-        least, median = "at least " if short else "", _number(float(np.median(ratios)))
-        said += f"; to the same energy training from scratch takes {least}{median} times as long"
+        # A ratio that is only a bound from below leaves the median exact as long as it lies above it.
+        median, worst = np.median(ratios), np.median([math.inf if one["at_least"] else one["ratio"] for one in known])
+        least = "at least " if worst > median else ""
+        said += f"; to the same energy training from scratch takes {least}{_number(float(median))} times as long"
         said += f" (median; {short} of {len(points)} points do not reach it)" if short else " (median)"
     return said + "."
 
