@@ -54,6 +54,8 @@ app = typer.Typer(
 app.add_typer(cli_models.app)
 SHIPPED = "ising-chain-24"
 """The model that ``demo diagram --zoo`` begins with: that of the demonstration itself."""
+AT_ONCE = ["pretrain.steps=0", f'pretrain.warm_start="zoo:{SHIPPED}"', "adapt.samples=1024", "evaluate.samples=1024"]
+"""What ``demo diagram --zoo`` changes: half of the samples, since a first look should not take half a minute."""
 
 
 def _out_of(names: Iterable[str]) -> Callable[[str], list[str]]:
@@ -227,7 +229,7 @@ def demo(
         raise InputError("--zoo is for demo diagram", where="--zoo", why=f"there is no shipped start of {kind}")
     if zoo:  # its programs take longer to compile than to run; flags that a user has set stay
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
-    given = ["pretrain.steps=0", f'pretrain.warm_start="zoo:{SHIPPED}"'] if zoo else []
+    given = AT_ONCE if zoo else []
     spec = studies_file.loads(text, source=f"demo {kind}", overrides=given)
     _execute(spec, Mode(out or Path("runs") / f"demo-{kind}", resume, overwrite, json, quiet))
 
