@@ -135,6 +135,7 @@ def leave_if_unusable(summary: dict[str, Any]) -> None:
 
 def write_report(folder: Path) -> Path:
     """Write ``report.html``; of a run that is sealed, the seal covers it."""
+    from wavefoundry.artifacts.layout import REPORT
     from wavefoundry.artifacts.results import is_copy, read_results
     from wavefoundry.artifacts.seal import nested
     from wavefoundry.reports import html
@@ -147,5 +148,5 @@ def write_report(folder: Path) -> Path:
         write_report(child)
     page = html.render(*html.read_run(folder))
     with RunDirectory.open(folder, write=True) as directory:
-        directory.write_text("report.html", page)
-    return folder / "report.html"
+        directory.write_text(REPORT, page)
+    return folder / REPORT

@@ -20,6 +20,7 @@ import pytest
 from wavefoundry.artifacts import bundles, files, manifest
 from wavefoundry.artifacts.lock import check_free
 from wavefoundry.artifacts.store import RunDirectory
+from wavefoundry.artifacts.target import check_early
 from wavefoundry.core.errors import (
     InputError,
     IntegrityError,
@@ -180,7 +181,7 @@ def test_results_are_plain_json_and_stay_inside(run):
         "x": [0, 1],
         "p": str(run.path),
     }
-    run.write_bytes("figures/diagram.png", b"png")
+    run.write_bytes("seeds/1.bin", b"\0")
     for name in (
         "../x",
         "/tmp/x",
@@ -191,6 +192,7 @@ def test_results_are_plain_json_and_stay_inside(run):
         "run.json",
         "checkpoints/x",
         "manifest.json",
+        "figures/diagram.png",
     ):
         with pytest.raises(InputError):
             run.write_text(name, "x")
@@ -217,6 +219,22 @@ def test_a_used_directory_is_not_overwritten_unasked(tmp_path):
     with RunDirectory.create(path, SPEC, overwrite=True) as run:
         assert run.latest("pretrain") is None and run.spec_text == SPEC
         assert sorted(os.listdir(path)) == [".lock", "run.json", "spec.toml"]
+
+
+def test_a_file_of_the_user_in_a_run_is_never_removed(tmp_path):
+    """Neither by --overwrite, which says what is in the way, nor, hidden, by a run that replaces another."""
+    path = tmp_path / "run"
+    RunDirectory.create(path, SPEC).close()
+    (path / "notes.md").write_text("mine")
+    for attempt in (
+        lambda: RunDirectory.create(path, SPEC, overwrite=True),
+        lambda: check_early(None, path, resume=False, overwrite=True),
+    ):
+        with pytest.raises(InputError, match="it holds 'notes.md', which is not of a run"):
+            attempt()
+    (path / "notes.md").rename(path / ".notes")
+    RunDirectory.create(path, "other = 1\n", overwrite=True).close()
+    assert (path / ".notes").read_text() == "mine" and (path / "spec.toml").read_text() == "other = 1\n"
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -560,11 +578,11 @@ def test_links_and_devices_are_refused(two, tmp_path):
     newest(two).symlink_to(outside)
     assert_falls_back(two, "pretrain-00000002")
     newest(two).unlink()
-    (two.path / "figures").symlink_to(tmp_path)
+    (two.path / "seeds").symlink_to(tmp_path)
     with pytest.raises(IntegrityError, match="leads out"):
-        two.write_text("figures/x", "x")
-    assert any("figures" in line for line in two.verify())
-    (two.path / "figures").unlink()
+        two.write_text("seeds/x", "x")
+    assert any("seeds" in line for line in two.verify())
+    (two.path / "seeds").unlink()
     (two.path / "log.jsonl").unlink()
     (two.path / "log.jsonl").symlink_to(tmp_path / "stolen")
     two.close()

@@ -34,6 +34,17 @@ def test_a_file(tmp_path: Path):
             take(event)
     found = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert found[0] == {"run": "run", "step": 3, "pretrain/energy": -1.5} and len(found) == 2
+    with opened([f"jsonl:{tmp_path / 'log'}"], "second", pytest.fail) as take:
+        take(STEP)
+    assert (tmp_path / "log").read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize("content", [b"\\section{Introduction}\n", b"[1, 2]\n", b'{"a": 1}\n', bytes(range(256))])
+def test_a_file_with_something_else_is_left_alone(tmp_path: Path, content: bytes):
+    (tmp_path / "thesis").write_bytes(content)
+    with pytest.raises(InputError, match="holds something else"), opened([f"jsonl:{tmp_path / 'thesis'}"], "r", print):
+        pass
+    assert (tmp_path / "thesis").read_bytes() == content
 
 
 def test_tensorboard_files_can_be_read(tmp_path: Path):

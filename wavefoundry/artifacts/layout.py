@@ -11,13 +11,18 @@ from typing import Any
 
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.lock import LOCK
-from wavefoundry.artifacts.manifest import MARKER, check_schema
+from wavefoundry.artifacts.manifest import MANIFEST, MARKER, check_schema
 from wavefoundry.core.errors import InputError, IntegrityError
 
 SPEC, LOG, CHECKPOINTS, ARTIFACTS = "spec.toml", "log.jsonl", "checkpoints", "artifacts"
 TASKS = "tasks"
 """Folder of what finished tasks gave, while a run is not finished itself: no part of its results, and in no seal."""
-SUMMARY, SEEDS = "summary.json", "seeds"
+SUMMARY, SEEDS, REPORT = "summary.json", "seeds", "report.html"
+TABLES = ("points.csv", "rounds.csv", "molecules.csv", "cases.csv", "seeds.csv")
+RESULTS = frozenset({SUMMARY, SEEDS, REPORT, *TABLES})
+"""What is written when a run is done, beside its artifacts."""
+OWN = RESULTS | {MARKER, SPEC, LOG, CHECKPOINTS, ARTIFACTS, TASKS, MANIFEST}
+"""All that a run puts into its directory, the lock and what is about to be renamed apart."""
 SCHEMA = 1
 
 
@@ -76,15 +81,14 @@ def check_target(folder: Path, overwrite: bool) -> None:
     present -= {name for name in present if (m := files.LITTER.match(name)) and m["final"] in (MARKER, SPEC)}
     present.discard(LOCK)
     ours = is_run(folder)
-    if not present or (ours and (overwrite or present == {MARKER})):
+    others = sorted(name for name in present - OWN if not name.startswith("."))
+    if not present or (ours and ((overwrite and not others) or present == {MARKER})):
         return
     if overwrite:
-        raise InputError(
-            "this directory is not replaced",
-            where=str(folder),
-            why="it holds files, and wavefoundry did not make it",
-            fix="name another --out",
-        )
+        why, fix = "it holds files, and wavefoundry did not make it", "name another --out"
+        if ours:
+            why, fix = f"it holds {others[0]!r}, which is not of a run", f"move {others[0]} elsewhere, or {fix}"
+        raise InputError("this directory is not replaced", where=str(folder), why=why, fix=fix)
     raise InputError(
         "the output directory exists and is not empty",
         where=str(folder),
@@ -111,7 +115,7 @@ def make_folders(folder: Path) -> list[Path]:
 
 
 def clear(folder: Path) -> None:
-    """Remove everything but the lock, the marker last: an interrupted removal can be repeated."""
+    """Remove all that is of a run but the lock, the marker last: an interrupted removal can be repeated."""
     for name in sorted(os.listdir(folder), key=lambda name: name == MARKER):
-        if name != LOCK:
+        if name in OWN or files.LITTER.match(name):
             files.remove_tree(folder / name)

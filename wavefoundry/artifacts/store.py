@@ -29,6 +29,7 @@ from wavefoundry.artifacts.layout import (
     CHECKPOINTS,
     LOG,
     MARKER,
+    RESULTS,
     SPEC,
     SUMMARY,
     TASKS,
@@ -39,7 +40,7 @@ from wavefoundry.artifacts.layout import (
     spec_problem,
     write_marker,
 )
-from wavefoundry.artifacts.lock import LOCK, Lock
+from wavefoundry.artifacts.lock import Lock
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.manifest import MANIFEST
 from wavefoundry.artifacts.outputs import NAME, read_outputs
@@ -299,8 +300,7 @@ class RunDirectory:
             StorageError: the file system refused; the old file is untouched.
         """
         parts = Path(name).parts
-        reserved = {MARKER, SPEC, LOG, MANIFEST, LOCK, CHECKPOINTS, ARTIFACTS, TASKS}
-        if not parts or parts[0] in reserved or not all(NAME.fullmatch(part) for part in parts):
+        if not parts or parts[0] not in RESULTS or not all(NAME.fullmatch(part) for part in parts):
             raise InputError("this file name cannot be used inside a run directory", where=name)
         self._require_lock()
         target = self.path.joinpath(*parts)

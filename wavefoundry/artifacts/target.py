@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wavefoundry.artifacts import spec as study_file
-from wavefoundry.artifacts.layout import MARKER
+from wavefoundry.artifacts.layout import MARKER, check_target
 from wavefoundry.artifacts.lock import check_free
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.core.errors import InputError
@@ -44,6 +44,8 @@ def check_early(spec: Any, out: Path, resume: bool, overwrite: bool) -> None:
         if base == out and present and not (ours and overwrite):
             fix = "--resume continues that run, --overwrite replaces it" if ours else elsewhere
             raise InputError("the output directory is not empty", where=where, fix=fix)
+        if base == out and overwrite:
+            check_target(out, overwrite)
     except OSError as error:
         why = str(error.strerror)
         raise InputError("the output directory cannot be used", where=where, why=why, fix=elsewhere) from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavefoundry.artifacts import files
+from wavefoundry.artifacts.layout import REPORT
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.core.errors import InputError
@@ -72,7 +73,7 @@ def write_report(run_dir: Path) -> Path:
         StorageError: the file system refused.
     """
     text = render(*read_run(run_dir))
-    path = Path(run_dir) / "report.html"
+    path = Path(run_dir) / REPORT
     files.write_atomic(path, text.encode())
     return path
 

@@ -9,16 +9,18 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import from_home
 from wavefoundry.core.values import known, plain
 from wavefoundry.core.words import near
 from wavefoundry.reports.lines import Event
 
 COUNTED = {"step": "step", "point": "index", "ticket": "round", "molecule": "index", "round": "round"}
 """Events that hold numbers, and the field that counts them."""
+LONGEST = 2**20
+"""Characters of a line of a file that are looked at, at most."""
 LEFT_OUT = ("event", "seconds_left", "steps", "count")
 
 
@@ -64,7 +66,7 @@ class TensorBoard:
 
     def __init__(self, target: str, name: str):
         writer = _module("tensorboardX", "tensorboard").SummaryWriter
-        self._writer = writer(str(Path(target or "runs/tensorboard") / name))
+        self._writer = writer(str(from_home(target or "runs/tensorboard") / name))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Write some numbers."""
@@ -114,8 +116,12 @@ class Lines:
     def __init__(self, target: str, name: str):
         if not target:
             raise InputError("the file has no name", where="--log-to", fix="--log-to jsonl:FILE")
+        path = from_home(target)
         try:
-            self._file = open(target, "a", encoding="utf-8")  # noqa: SIM115 - closed by close
+            if path.is_file():
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    _require_lines(file.readline(LONGEST), target)
+            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close
         except OSError as error:
             raise InputError(f"{target} cannot be written", where="--log-to", why=error.strerror or "") from None
         self._name = name
@@ -134,6 +140,18 @@ SINKS: dict[str, Callable[[str, str], Sink]] = {
     "tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow, "jsonl": Lines,
 }  # fmt: skip
 """By the name before the colon of ``--log-to NAME:TARGET``."""
+
+
+def _require_lines(first: str, target: str) -> None:
+    """Refuse to write behind the first line of something else."""
+    if first:
+        try:
+            row = json.loads(first)
+        except ValueError:
+            row = None
+        if not (isinstance(row, dict) and {"run", "step"} <= set(row)):
+            why, fix = "the file is there already, and holds something else", "a file of its own"
+            raise InputError(f"{target} is not written to", where="--log-to", why=why, fix=fix)
 
 
 def _module(module: str, name: str) -> Any:
