@@ -166,7 +166,41 @@ def test_no_reference_lies_above_the_separated_atoms():
     wrong = Chemistry("CBS(cc-pVTZ/QZ)", -1.2, ccsd_t=-1.7, complete=True)
     assert _capped(chain4, wrong).best() is None
     close = _capped(chain4, Chemistry("CBS(cc-pVTZ/QZ)", -1.2, fci=-1.9995, complete=True)).best()
-    assert close is not None and close.value == -2.0
+    assert close is not None and close.value == -2.0 and close.source.startswith("separated atoms")
+
+
+@pytest.mark.parametrize(("value", "fits"), [(-1.9971, True), (-1.9, False)])
+def test_in_a_basis_the_atoms_have_their_energies_in_that_basis(value, fits):
+    """Four atoms of hydrogen in cc-pVDZ: 4 times -0.499278."""
+    assert (_capped(chain(4, 9.0), Chemistry("cc-pVDZ", -1.2, ccsd_t=value)).best() is not None) == fits
+
+
+PAIRS = [
+    ("H 0 0 0; H 0 0 15", 0, "cc-pvdz", 2 * -0.4992784),
+    ("H 0 0 0; H 0 0 40", 0, "cc-pvdz", 2 * -0.4992784),
+    ("H 0 0 0; H 0 0 56.7", 0, "sto-3g", 2 * -0.4665818),
+    ("H 0 0 0; H 0 0 15", 0, "cc-pvtz", 2 * -0.4998098),
+    ("He 0 0 0; He 0 0 10", 2, "cc-pvdz", 2 * -1.9936233 + 0.1),
+]
+
+
+@pytest.mark.parametrize(("atoms", "charge", "basis", "energy"), PAIRS)
+def test_two_electrons_far_apart_are_two_atoms(atoms, charge, basis, energy):
+    """Coupled cluster converges to other states there, half a hartree off; He+ and He+ repel each other by 1/R."""
+    found, computed = reference_for(Molecule.from_atoms(atoms, charge=charge), basis, literature=False)
+    assert found is not None and computed is not None
+    assert found.value == pytest.approx(energy, abs=5e-5) and found.value < computed.hf
+
+
+def test_what_fails_within_a_calculation_costs_no_run(monkeypatch):
+    from pyscf import cc
+
+    def broken(self, *args, **kwargs):
+        raise AttributeError("module has no attribute")
+
+    monkeypatch.setattr(cc.ccsd.CCSD, "kernel", broken)
+    found, computed = reference_for(Molecule.from_atoms("Li 0 0 0; H 0 0 3"), "6-31g", ("ccsd(t)",), literature=False)
+    assert found is None and computed is not None and computed.doubt == "CCSD(T) does not converge"
 
 
 def test_the_reference_of_a_known_molecule_is_the_literature():

@@ -7,36 +7,28 @@ reference: none is better than a wrong one.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.molecule import Molecule, covalent
 from wavefoundry.problems.hartree_fock import one_thread
+from wavefoundry.problems.one_basis import FCI_LIMIT, LOOSE, Solved, described, mean_field, solved
 from wavefoundry.problems.references.molecules import Reference, atom_energy, atom_spin, lookup
 
-FCI_LIMIT = 3e6
-"""Determinants up to which full configuration interaction is tried."""
 QUICK_FCI = 3e5
-"""The same where it is one of several calculations."""
-CC_LIMIT = 300
-"""Basis functions up to which coupled cluster is tried."""
+"""Determinants up to which full configuration interaction is tried where it is one of several calculations."""
 CBS_LIMIT = 120
 """Functions of the quadruple-zeta basis up to which "auto" extrapolates: some ten seconds a molecule."""
 TRIPLE_LIMIT = 140
 """Functions of the triple-zeta basis up to which "auto" takes that."""
-MULTIREFERENCE, CONTAMINATED = 0.04, 0.1
-"""T1 diagnostic, and excess of S^2, from which on coupled cluster of one determinant is not relied on."""
 BASIS_ERROR, TRIPLES_ERROR, CORRECTION_ERROR = 0.2, 0.1, 0.2
 """Shares of the last step of the extrapolation, of (T), and of FCI - CCSD(T) that are taken as their uncertainty."""
 LEAST_ERROR = 3e-4
 """Uncertainty (Ha) of an extrapolated energy at least."""
 UNSETTLED = 0.01
 """Change (Ha per atom) of Hartree-Fock from triple to quadruple zeta beyond which the basis does not fit the state."""
-LOOSE = 1e-4
-"""How far (Ha) Hartree-Fock may lie below its limit before functions that reach far out are needed."""
 APART = 2.0
 """Multiple of a covalent bond from which on atoms count as separated."""
 _ALPHA = 6.57
@@ -50,7 +42,7 @@ class Chemistry:
     """Energies of one molecule (Ha); None where a method was not run or did not converge.
 
     doubt: why none of them serves as a reference. uncertainty: of the best one within its basis (Ha).
-    complete: the basis is complete, by extrapolation.
+    complete: the basis is complete, by extrapolation. apart: the best one is the energy of the separated atoms.
     """
 
     basis: str
@@ -60,30 +52,20 @@ class Chemistry:
     doubt: str | None = None
     uncertainty: float = 0.0
     complete: bool = False
+    apart: bool = False
 
     def best(self) -> Reference | None:
         """The most accurate of them, if it can be relied on."""
         if self.doubt is not None:
             return None
+        if self.apart:
+            value = self.fci if self.fci is not None else self.ccsd_t
+            return Reference(value or 0.0, "method", f"separated atoms, below {self.basis}", self.uncertainty)
         corrected = self.complete and None not in (self.fci, self.ccsd_t) and self.fci != self.ccsd_t
         for value, name in ((self.fci, "CCSD(T)+FCI" if corrected else "FCI"), (self.ccsd_t, "CCSD(T)")):
             if value is not None:
                 return Reference(value, "method", f"{name}/{self.basis}", self.uncertainty, self.complete)
         return Reference(self.hf, "method", f"HF/{self.basis}", self.uncertainty, complete=False)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Solved:
-    """One basis: energies, contribution of the triples, and why CCSD(T) may fail."""
-
-    hf: float
-    ccsd_t: float | None = None
-    triples: float = 0.0
-    fci: float | None = None
-    doubt: str | None = None
-
-    def best(self) -> float | None:
-        return self.ccsd_t if self.fci is None else self.fci
 
 
 def resolve(molecule: Molecule, basis: str) -> str:
@@ -106,15 +88,15 @@ def _diffuse(molecule: Molecule) -> str:
 def _needs_diffuse(molecule: Molecule, limit: float) -> bool:
     """Whether far-reaching functions lower Hartree-Fock below what is taken for its limit without them."""
     try:
-        field, _ = _field(molecule, _core_valence(molecule, "T", "aug-"), careful=False)
+        field, _ = mean_field(molecule, _core_valence(molecule, "T", "aug-"), careful=False)
     except InputError:  # not every element has them
         return False
     return float(field.e_tot) < limit - LOOSE
 
 
-def _pair(molecule: Molecule, prefix: str, wanted: set[str]) -> tuple[_Solved, _Solved]:
+def _pair(molecule: Molecule, prefix: str, wanted: set[str]) -> tuple[Solved, Solved]:
     """Triple and quadruple zeta."""
-    triple, quadruple = (_solved(molecule, _core_valence(molecule, size, prefix), wanted, 0.0) for size in ("T", "Q"))
+    triple, quadruple = (solved(molecule, _core_valence(molecule, size, prefix), wanted, 0.0) for size in ("T", "Q"))
     return triple, quadruple
 
 
@@ -137,7 +119,7 @@ def chemistry(
     if basis == "cbs":
         return complete_basis(molecule, methods)
     with one_thread():
-        found = _solved(molecule, basis, methods, FCI_LIMIT, careful)
+        found = solved(molecule, basis, methods, FCI_LIMIT, careful)
     doubt = None if found.fci is not None else found.doubt
     uncertainty = 0.0 if found.fci is not None else TRIPLES_ERROR * abs(found.triples)
     return _capped(molecule, Chemistry(basis, found.hf, found.ccsd_t, found.fci, doubt, uncertainty))
@@ -180,10 +162,11 @@ def complete_basis(molecule: Molecule, methods: Sequence[str] = METHODS) -> Chem
         if exact:
             two = value if molecule.electrons == 2 else None  # coupled cluster is exact for them
             return _capped(molecule, Chemistry(name, hf, two, value, doubt, error, complete=True))
-        small = _solved(molecule, _core_valence(molecule, "D", prefix), {*wanted, "fci"}, QUICK_FCI)
+        small = solved(molecule, _core_valence(molecule, "D", prefix), {*wanted, "fci"}, QUICK_FCI)
     if small.fci is not None and small.ccsd_t is not None:
         correction = small.fci - small.ccsd_t
-        error += CORRECTION_ERROR * abs(correction)
+        # where one determinant is no start to build on, the correction grows with the basis
+        error += (CORRECTION_ERROR if quadruple.doubt is None else 1.0) * abs(correction)
         return _capped(molecule, Chemistry(name, hf, value, value + correction, doubt, error, True))
     error += TRIPLES_ERROR * abs(quadruple.triples)
     return _capped(molecule, Chemistry(name, hf, value, None, doubt or quadruple.doubt, error, True))
@@ -204,12 +187,25 @@ def _capped(molecule: Molecule, found: Chemistry) -> Chemistry:
     Small excesses are those of the extrapolation and are taken away.
     """
     apart, best = separated_atoms(molecule), found.best()
-    if apart is None or best is None or not best.complete or best.value <= apart:
+    if apart is None or best is None or best.value <= apart:
         return found
-    if best.value > apart + max(best.uncertainty, 1e-3 * molecule.atoms):
+    if not best.complete:  # above the atoms by what the basis lacks: held against the atoms in that basis
+        above = best.value > sum(_of_atom(symbol, found.basis) for symbol in molecule.symbols) + LOOSE * molecule.atoms
+    else:
+        above = best.value > apart + max(best.uncertainty, 1e-3 * molecule.atoms)
+    if above:
         return dataclasses.replace(found, doubt="the calculation ends above the energy of the separated atoms")
+    if not best.complete:
+        return found
     change = {"fci": apart} if found.fci is not None else {"ccsd_t": apart}
-    return dataclasses.replace(found, **change)
+    return dataclasses.replace(found, apart=True, **change)
+
+
+@functools.cache
+def _of_atom(symbol: str, basis: str) -> float:
+    """Hartree-Fock energy of a neutral atom in its ground state."""
+    atom = Molecule(symbol, (symbol,), ((0.0, 0.0, 0.0),), 0, atom_spin(symbol))
+    return float(mean_field(atom, basis, careful=False)[0].e_tot)
 
 
 def separated_atoms(molecule: Molecule) -> float | None:
@@ -234,124 +230,7 @@ def require_basis(molecule: Molecule, basis: str) -> None:
     """
     basis = resolve(molecule, basis)
     if basis != "cbs":
-        _described(molecule, basis)
-
-
-def _described(molecule: Molecule, basis: Any) -> Any:
-    """The molecule as PySCF knows it."""
-    try:
-        from pyscf import gto
-    except ImportError:
-        fix = "pip install '.[molecules]' in the folder of wavefoundry, or pip install pyscf folx"
-        raise InputError("PySCF is not installed", where="reference.basis", why="it computes them", fix=fix) from None
-    options: dict[str, Any] = {"unit": "Bohr", "charge": molecule.charge, "spin": molecule.spin, "verbose": 0}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an unknown basis PySCF advertises another package before it fails
-            return gto.M(atom=molecule.text(), basis=basis, dump_input=False, parse_arg=False, **options)
-    except (KeyError, RuntimeError, ValueError) as error:
-        why = f"PySCF: {' '.join(str(error).split())[:120]}"
-        fix = "a basis of PySCF, as cc-pVTZ, or auto"
-        raise InputError(f"basis {str(basis)[:40]} cannot be used", where="reference.basis", why=why, fix=fix) from None
-
-
-def _solved(
-    molecule: Molecule, basis: Any, methods: Sequence[str] | set[str], limit: float, careful: bool = True
-) -> _Solved:
-    """Everything in one basis; FCI up to ``limit`` determinants, and always for two electrons."""
-    exact = molecule.electrons == 2 and bool({"ccsd(t)", "fci"} & set(methods))
-    field, doubt = _field(molecule, basis, careful and molecule.electrons > 1 and not exact)
-    hf = float(field.e_tot)
-    if molecule.electrons == 1:
-        return _Solved(hf, fci=hf)
-    size = field.mol.nao_nr()
-    space = float(math.comb(size, molecule.n_up)) * math.comb(size, molecule.n_down)
-    if exact:  # with coupled cluster too, and much faster
-        value = _ccsd_t(field)[0]
-        fci = _fci(field, molecule) if value is None and space <= FCI_LIMIT else value
-        return _Solved(hf, fci, 0.0, fci, doubt)
-    fci = _fci(field, molecule) if "fci" in methods and space <= limit else None
-    if "ccsd(t)" not in methods or size > CC_LIMIT:
-        return _Solved(hf, None, 0.0, fci, doubt)
-    value, triples, diagnostic = _ccsd_t(field)
-    if value is None:
-        return _Solved(hf, None, 0.0, fci, doubt or "CCSD(T) does not converge")
-    if doubt is None and diagnostic > MULTIREFERENCE:
-        doubt = f"more than one determinant counts (T1 diagnostic {diagnostic:.2f}): CCSD(T) is not reliable"
-    return _Solved(hf, value, triples, fci, doubt)
-
-
-def _field(molecule: Molecule, basis: Any, careful: bool) -> tuple[Any, str | None]:
-    """Hartree-Fock, restricted for closed shells, else unrestricted; and why one determinant may be a bad start.
-
-    The lowest solution of its kind: where the stability analysis finds a way down, it is followed.
-    """
-    described = _described(molecule, basis)
-    from pyscf import scf
-
-    field: Any
-    try:
-        field = (scf.RHF if molecule.spin == 0 else scf.UHF)(described)
-        field.conv_tol = 1e-10
-        field.kernel()
-        if not field.converged:
-            field = field.newton()
-            field.kernel()
-        field, doubt = _stable(field) if field.converged and careful else (field, None)
-    except (KeyError, RuntimeError, ValueError) as error:
-        why = f"PySCF: {' '.join(str(error).split())[:120]}"
-        raise InputError(f"basis {str(basis)[:40]} cannot be used", where="reference.basis", why=why) from None
-    if not field.converged:
-        raise PhysicsError(f"Hartree-Fock of {molecule.name} in {basis} does not converge: there is no reference")
-    if molecule.spin and doubt is None and careful:
-        half = molecule.spin / 2
-        excess = float(field.spin_square()[0]) - half * (half + 1)
-        if excess > CONTAMINATED:
-            doubt = f"Hartree-Fock mixes spins (S^2 too large by {excess:.2f}): CCSD(T) is not reliable"
-    return field, doubt
-
-
-def _stable(field: Any) -> tuple[Any, str | None]:
-    """The solution at the end of the way down; of a restricted one whether an unrestricted one lies lower."""
-    restricted, outer_stable = field.mo_coeff[0].ndim == 1, True
-    for _ in range(4):
-        inner, _, stable, outer_stable = field.stability(internal=True, external=restricted, return_status=True)
-        if stable:
-            break
-        field = field.newton()
-        field.kernel(inner, field.mo_occ)
-    if restricted and not outer_stable:
-        return field, "restricted Hartree-Fock is unstable, as for stretched bonds: CCSD(T) is not reliable"
-    return field, None
-
-
-def _ccsd_t(field: Any) -> tuple[float | None, float, float]:
-    """Energy (None where it does not converge), contribution of the triples, T1 diagnostic."""
-    import numpy as np
-    from pyscf import cc
-
-    solver: Any = cc.CCSD(field)
-    solver.verbose, solver.max_cycle = 0, 100
-    try:
-        solver.kernel()
-        if not solver.converged:
-            return None, 0.0, 0.0
-        triples = float(solver.ccsd_t())
-    except (ValueError, IndexError, AssertionError, ZeroDivisionError):
-        return None, 0.0, 0.0  # no virtual orbitals, or no pair to correlate
-    singles = solver.t1 if isinstance(solver.t1, tuple) else (solver.t1, solver.t1)
-    electrons = sum(part.shape[0] for part in singles)
-    size = math.sqrt(sum(float(np.sum(part**2)) for part in singles) / (2 * max(electrons, 1)))
-    return float(solver.e_tot + triples), triples, size
-
-
-def _fci(field: Any, molecule: Molecule) -> float | None:
-    from pyscf import fci
-
-    solver: Any = fci.FCI(field)
-    solver.verbose, solver.max_cycle, solver.conv_tol = 0, 200, 1e-9
-    energy, _ = solver.kernel(nelec=(molecule.n_up, molecule.n_down))
-    return float(energy) if bool(getattr(solver, "converged", True)) else None
+        described(molecule, basis)
 
 
 def reference_for(
