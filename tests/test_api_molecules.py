@@ -1,13 +1,17 @@
 """Mapping with a model of molecules: what is computed, and what is not computed again."""
 
+from pathlib import Path
 from typing import Any
 
+import ase
 import jax
 import numpy as np
 import pytest
 
 import wavefoundry as wf
 from wavefoundry import api_given
+from wavefoundry.artifacts.spec import from_dict
+from wavefoundry.artifacts.zoo import export
 from wavefoundry.core.errors import InputError
 from wavefoundry.models import ElectronsSpec
 from wavefoundry.studies.molecules import study as molecules_study
@@ -40,6 +44,33 @@ def test_one_molecule_needs_no_orbitals_of_the_training(monkeypatch: pytest.Monk
     spec = api_given.spec_of({"train": {"molecules": rows}, "reference": none}, ElectronsSpec(), "test")
     study = molecules_study.MoleculesStudy(spec, Context(), model.wavefunction)
     assert [task.name for task in study.tasks({})] == [f"trained/{index}" for index in range(5)], "no training"
+
+
+def test_what_a_state_is_asked_of_is_what_molecules_takes():
+    """ASE, a list of one; an electron at a nucleus has the amplitude that it has nearby."""
+    model = wf.load("zoo:molecules-small")
+    assert model.state(ase.Atoms("H2", positions=[(0, 0, 0), (0, 0, 0.74)])).molecule.electrons == 2
+    (one,) = wf.molecules(["He 0 0 0"])
+    assert wf.molecules([one, "He 0 0 0"], ["Be 0 0 0"])[2].symbols == ("Be",)
+    state = model.state(["H 0 0 0; H 0 0 1.4"])
+    at, near = (state.log_amplitude(np.array([[0, 0, z], [1, 1, 1.0]])) for z in (0.0, 1e-6))
+    assert np.isfinite(at) and abs(at - near) < 1e-4
+
+
+def test_a_model_taken_as_it_is_remembers_its_training(tmp_path: Path):
+    """A run that only measures: its model can be loaded, and is asked for as that it was made of."""
+    tables = {
+        "kind": "molecules", "train": {"warm_start": "zoo:molecules-small", "steps": 0},
+        "adapt": {"molecules": [{"atoms": "He 0 0 0"}]}, "reference": {"basis": "none"},
+        "evaluate": {"samples": 256, "chains": 32, "density": False},
+    }  # fmt: skip
+    summary = wf.run_study(from_dict(tables), tmp_path / "run")
+    model, start = wf.load(tmp_path / "run"), wf.load("zoo:molecules-small")
+    assert model.trained_on == start.trained_on and len(start.trained_on) > 40
+    assert len(summary["trained_on"]) == len(start.trained_on)
+    wf.Calculator(model)
+    card = export(tmp_path / "run", "mine", tmp_path) / "README.md"
+    assert "CPU seconds, begun with zoo:molecules-small" in card.read_text()
 
 
 def untrained(*atoms: str) -> wf.MoleculeModel:
@@ -81,7 +112,7 @@ def test_the_state_of_a_molecule():
         (lambda model, state: wf.map(model, {"h": [0.8]}), "unknown key"),
         (lambda model, state: model.state("H 0 0 0; H 0 0 1e9"), "numbers up to"),
         (lambda model, state: model.state("H 0 0 0; Li 0 0 x"), "not a number"),
-        (lambda model, state: model.state(0.8), "not one molecule"),
+        (lambda model, state: model.state(0.8), "float names no molecule"),
     ],
 )
 def test_what_is_no_state_of_a_molecule(call, words):

@@ -324,6 +324,15 @@ def test_inspect_shows_how_far_an_unfinished_run_has_come(tmp_path, capsys):
         assert "arrays.safetensors" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("kind", "noun"), [("molecules", "0 molecules"), ("tickets", "no round"), ("diagram", "0 points")]
+)
+def test_a_run_that_has_only_begun_is_told_in_words_of_its_kind(tmp_path, capsys, kind, noun):
+    RunDirectory.create(tmp_path / "run", dumps(loads(template(kind)))).close()
+    assert main(["inspect", str(tmp_path / "run")]) == 0
+    assert f"unfinished: {noun}" in capsys.readouterr().out
+
+
 def test_results_copied_elsewhere_can_be_read(study, stub, tmp_path, capsys):
     main(["run", study, "--quiet"])
     Path("copy").mkdir()

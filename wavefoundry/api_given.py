@@ -16,7 +16,8 @@ from wavefoundry.core.molecule import Molecule
 from wavefoundry.models import ElectronsSpec
 
 Source = Any
-"""Text, a path, a ``Molecule``, a table, ``ase.Atoms`` or ``pyscf.gto.Mole``."""
+"""Text, a path, a ``Molecule``, a table, ``ase.Atoms`` or ``pyscf.gto.Mole``, or a list of these."""
+FILES = (".xyz", ".extxyz")
 
 
 def named_molecules(
@@ -27,7 +28,10 @@ def named_molecules(
     Raises:
         InputError: as there.
     """
-    rows = [_entry(source, settings) for source in sources] or [_entry({}, settings)]
+    listed = [one for source in sources for one in (source if isinstance(source, list) else [source])]
+    if sources and not listed:
+        raise InputError("an empty list names no molecule", where="wf.molecules")
+    rows = [_entry(source, settings) for source in listed] or [_entry({}, settings)]
     return spec_geometry.expand(_checked(rows, unit), unit)
 
 
@@ -38,7 +42,7 @@ def _entry(source: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
         return dict(source) | dict(settings)
     if (entry := entry_from(source, "wf.molecules")) is not None:
         return entry | dict(settings)
-    if isinstance(source, Path) or (isinstance(source, str) and source.strip().lower().endswith(".xyz")):
+    if isinstance(source, Path) or (isinstance(source, str) and source.strip().lower().endswith(FILES)):
         return {"xyz": str(source)} | dict(settings)
     if isinstance(source, str):
         return {"atoms": source} | dict(settings)

@@ -46,7 +46,7 @@ def molecules(
 
     Args:
         sources: atoms (``"Li 0 0 0; H 0 0 3.015"``), paths of XYZ files (``"more/*.xyz"``), molecules, tables as in a
-            study file (``{"chain": 4, "spacing": 1.8}``), ``ase.Atoms`` or ``pyscf.gto.Mole``.
+            study file (``{"chain": 4, "spacing": 1.8}``), ``ase.Atoms`` or ``pyscf.gto.Mole``; lists of these.
         unit: of positions and lengths; XYZ files and ASE are in Angstrom, molecules of PySCF know their unit.
         settings: keys for all sources: ``scan``, ``charge``, ``spin``, ``distort``, ``seed``, ... Without a source they
             name the molecules themselves: ``wf.molecules(chain=4, spacing=[1.6, 1.8])``.
@@ -86,19 +86,19 @@ class MoleculeModel(Shown):
         """Molecules of the training."""
         return [named.molecule for named in self.spec.training()]
 
-    def state(self, molecule: Molecule | str) -> MoleculeState:
+    def state(self, molecule: Source) -> MoleculeState:
         """The model's wavefunction of one molecule as it is: samples of electrons, amplitudes.
 
         Args:
-            molecule: from ``wf.molecules``, or its atoms as text, in bohr.
+            molecule: from ``wf.molecules``, or what that takes (atoms as text in bohr, ``ase.Atoms``, ...).
 
         Raises:
             InputError: no molecule, or one without a Hartree-Fock solution.
         """
-        found = molecules(molecule) if isinstance(molecule, str) else [molecule]
-        if len(found) != 1 or not isinstance(found[0], Molecule):
-            fix = 'model.state("Li 0 0 0; H 0 0 3.015")'
-            raise InputError("not one molecule", where="state", why="the model stands for many", fix=fix)
+        found = [molecule] if isinstance(molecule, Molecule) else molecules(molecule)
+        if len(found) != 1:
+            why, fix = f"these are {len(found)}", 'model.state("Li 0 0 0; H 0 0 3.015")'
+            raise InputError("a state is that of one molecule", where="state", why=why, fix=fix)
         (prepared,) = prepare([Named(found[0])], self.spec.train)
         return MoleculeState(self.wavefunction, found[0], prepared)
 

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import tempfile
+import tomllib
 import traceback
 import warnings
 from pathlib import Path
@@ -45,13 +46,21 @@ def read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
         return summary, notes
     points = {event.get("index"): event for event in events if event.get("event") == "point"}
     last = events[-1] if events else None
-    rounds = {event.get("round"): event for event in events if event.get("event") == "ticket"}
-    if rounds:
-        return {"kind": "tickets", "status": "unfinished", "rounds": list(rounds.values()), "last_event": last}, notes
-    molecules = [event for event in events if event.get("event") == "molecule"]
-    if molecules:
-        return {"kind": "molecules", "status": "unfinished", "molecules": molecules, "last_event": last}, notes
-    return {"status": "unfinished", "points": list(points.values()), "last_event": last}, notes
+    unfinished = {"kind": _kind(directory.spec_text), "status": "unfinished", "last_event": last}
+    if unfinished["kind"] == "tickets":
+        rounds = {event.get("round"): event for event in events if event.get("event") == "ticket"}
+        return unfinished | {"rounds": list(rounds.values())}, notes
+    if unfinished["kind"] == "molecules":
+        return unfinished | {"molecules": [event for event in events if event.get("event") == "molecule"]}, notes
+    return unfinished | {"kind": "diagram", "points": list(points.values())}, notes
+
+
+def _kind(study: str) -> str:
+    """Which kind of study a run does; empty where its file cannot be read."""
+    try:
+        return str(tomllib.loads(study).get("kind", ""))
+    except tomllib.TOMLDecodeError:
+        return ""
 
 
 def inspect_bundle(path: Path, json: bool) -> None:

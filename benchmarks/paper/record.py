@@ -5,9 +5,9 @@ Usage: python benchmarks/paper/record.py RUN NAME
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,4 +79,7 @@ def main(run: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", help="directory of a finished run")
+    parser.add_argument("name", help="of the record")
+    main(**vars(parser.parse_args()))

@@ -161,6 +161,7 @@ def test_refused(case):
     ("text", "says"),
     [
         (study(adapt="molecules = []", rest="[evaluate]\ntrained = false"), "no energy is asked for"),
+        ('kind = "molecules"\n[train]\nwarm_start = "zoo:molecules-small"\nsteps = 0', "no energy is asked for"),
         (study(rest="[evaluate]\nsamples = 256\nchains = 256"), "too few"),
         (study(rest="[wavefunction]\nhidden = [0]"), "hidden"),
         (study('atoms = "Li 0 0 0; H 0 0 3"', rest='[wavefunction]\npreset = "paper"'), "holds Li"),

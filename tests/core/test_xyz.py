@@ -135,3 +135,16 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.xyz")
     with pytest.raises(InputError, match="no ordinary file"):
         read_xyz(tmp_path / "pipe.xyz")
+
+
+@pytest.mark.parametrize("comment", ["units: a.u.", "a. u.", "in au", "Bohr", "atomic-units", "picometre", "pm"])
+def test_a_comment_that_names_another_unit_is_refused(tmp_path, comment):
+    (tmp_path / "a.xyz").write_text(f"2\n{comment}\nLi 0 0 0\nH 0 0 3\n")
+    with pytest.raises(InputError, match="another unit"):
+        read_xyz(tmp_path / "a.xyz")
+
+
+@pytest.mark.parametrize("comment", ["auto generated", "an aurora", "Angstrom", "pmf", "Bohrium is none of them"])
+def test_words_that_only_look_like_units_are_none(tmp_path, comment):
+    (tmp_path / "a.xyz").write_text(f"2\n{comment}\nLi 0 0 0\nH 0 0 1.6\n")
+    assert len(read_xyz(tmp_path / "a.xyz")) == 1

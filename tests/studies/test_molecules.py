@@ -161,7 +161,8 @@ def test_files_and_commands(run, capsys):
     assert "H2 1.4" in capsys.readouterr().out
     page = (folder / "run" / "report.html").read_text()
     assert "<svg" in page and "One neural wavefunction" in page
-    assert (folder / "run" / "molecules.csv").read_text().count("\n") == 4
+    table = (folder / "run" / "molecules.csv").read_text()
+    assert table.count("\n") == 4 and table.startswith("name,method,energy,")
 
 
 def without_costs(summary: dict) -> dict:

@@ -60,6 +60,10 @@ def _entry(entries: list[Any], path: tuple[str, ...], depth: int) -> int:
     raise InputError(f"{name} has no entry {short(part)}", where="--set", why=why)
 
 
+OPTIONS = {"run.seeds": "--seeds or --set", "run.devices": "--devices or --set"}
+"""Keys that have an option of their own."""
+
+
 class Places(NamedTuple):
     """Where key paths were written: on the command line, or at a line of the file."""
 
@@ -76,7 +80,8 @@ class Places(NamedTuple):
     def __call__(self, path: tuple) -> str:
         """The place that a key path stands at."""
         if self.set_here(path):
-            return f"--set, on top of {self.source}"
+            own = OPTIONS.get(".".join(map(str, path[:2])))
+            return f"{own or '--set'}, on top of {self.source}"
         line = line_of(self.text, path)
         place = f"{self.source}, line {line}" if line else self.source
         return f"--set {self.cause}, on top of {place}" if self.cause else place

@@ -9,7 +9,7 @@ from typing import Any
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.bundles import Arrays, is_bundle, read_bundle
 from wavefoundry.artifacts.hub import is_handed_on
-from wavefoundry.artifacts.layout import ARTIFACTS, SPEC, SUMMARY
+from wavefoundry.artifacts.layout import ARTIFACTS, SEEDS, SPEC, SUMMARY
 from wavefoundry.artifacts.manifest import check_schema
 from wavefoundry.artifacts.named import MODEL, STUDY, find, is_named
 from wavefoundry.artifacts.seal import is_run_folder, is_sealed, require_intact
@@ -86,9 +86,12 @@ def read_model(path: str | os.PathLike[str], where: str, *wanted: str) -> tuple[
     if not is_bundle(folder):
         kept = folder / ARTIFACTS
         models = [one for one in sorted(kept.iterdir()) if is_bundle(one)] if kept.is_dir() else []
+        seeds = sorted((folder / SEEDS).iterdir()) if (folder / SEEDS).is_dir() else []
         why = "it holds no arrays and their description" if folder.is_dir() else "there is no such folder"
         why = f"the run has stored {', '.join(one.name for one in models)}" if models else why
         fix = "the directory of a finished run, one of its artifacts, or a folder that .save() wrote"
+        if seeds:
+            why, fix = f"it is a study over {len(seeds)} seeds, each a run of its own", str(seeds[0])
         fix = str(models[0]) if models else fix
         raise InputError(f"there is no saved model in {path}", where=where, why=why, fix=fix)
     arrays, meta = read_bundle(folder)

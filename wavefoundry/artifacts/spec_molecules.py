@@ -226,8 +226,9 @@ def problems(spec: MoleculesSpec) -> Iterator[Problem]:
         yield Problem(("train", "molecules"), "there is nothing to train on", why, fix)
     if spec.train.steps == 0 and spec.train.warm_start is None and spec.train.hf_steps == 0:
         yield Problem(("train", "steps"), "nothing is trained", "steps = 0 and hf_steps = 0", "steps = 300")
-    if not spec.adapt.molecules and not evaluate.trained:
-        yield Problem(("adapt", "molecules"), "no energy is asked for", "no molecules, and trained = false")
+    if not spec.adapt.molecules and not (evaluate.trained and spec.train.molecules):
+        why = "no molecules, and trained = false" if spec.train.molecules else "no molecules in [train] or [adapt]"
+        yield Problem(("adapt", "molecules"), "no energy is asked for", why, 'molecules = [{ compound = "LiH" }]')
     for key in ("hidden", "exponents"):
         widths = getattr(spec.wavefunction, key)
         if widths is not None and not all(1 <= width <= 4096 for width in widths):

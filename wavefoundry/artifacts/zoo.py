@@ -22,6 +22,7 @@ from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.seal import is_run_folder, require_intact
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import path_of
+from wavefoundry.core.reading import is_there
 from wavefoundry.core.words import assigned
 
 CARD = "README.md"
@@ -118,7 +119,7 @@ def card(one: Entry, seconds: float | None, molecules: Sequence[dict[str, Any]] 
         "| | |",
         "|---|---|",
         *(_measured(one) if one.study.kind == "diagram" else ()),
-        f"| training | {_number(seconds, '.0f')} CPU seconds |",
+        f"| training | {_number(seconds, '.0f')} CPU seconds{_start(one.study)} |",
         f"| size | {one.size / 1024:.0f} KiB |",
         f"| sum | `{one.checksum}` |",
         f"| written by | wavefoundry {__version__} |",
@@ -128,6 +129,13 @@ def card(one: Entry, seconds: float | None, molecules: Sequence[dict[str, Any]] 
         *_compounds(molecules),
     ]
     return "\n".join(lines)
+
+
+def _start(study: Any) -> str:
+    """What it began with, where that was a trained model: its cost comes on top."""
+    table = getattr(study, "pretrain", None) or getattr(study, "train", None)
+    start = getattr(table, "warm_start", None)
+    return "" if start is None else f", begun with {', '.join(start) if isinstance(start, list) else start}"
 
 
 def _verb(one: Entry) -> str:
@@ -202,10 +210,12 @@ def export(
         one = entry(str(source))
         target = _free(path_of(out, "models export: out") / _name(one.name if name is None else name))
     else:
+        if not is_there(folder := path_of(source, "models export")):
+            raise InputError(f"{folder}: no such directory", where="models export", fix="a run, or zoo:NAME")
         if name is None:
             raise InputError("the model has no name", where="models export", fix="--name NAME")
         name = _own(name, "models export")
-        target, folder = _free(path_of(out, "models export: out") / name), path_of(source, "models export")
+        target = _free(path_of(out, "models export: out") / name)
         one, seconds, records = _of_run(folder, name, base)
     study = files.read_plain(one.study_file).decode()
     handed = hub.Handed(*read_bundle(one.model), study)

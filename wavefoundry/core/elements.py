@@ -70,7 +70,7 @@ def element(word: str, where: str) -> str:
     if symbol in known:
         why = f"supported: {' '.join(ELEMENTS)}; all electrons are treated, and heavy cores need pseudopotentials"
         raise InputError(f"element {symbol} is not supported", where=where, why=why)
-    close = difflib.get_close_matches(symbol, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(symbol, ELEMENTS, n=1, cutoff=0.6)
     fix = f"did you mean '{close[0]}'?" if close else f"supported: {' '.join(ELEMENTS)}"
     raise InputError(f"{short(word)} is not an element", where=where, fix=fix)
 

@@ -55,13 +55,14 @@ def curves(records: Iterable[Molecule], methods: Sequence[str]) -> list[Entry]:
     found = []
     for name, members in scans(records).items():
         for method in methods:
-            chosen = [r for r in members if r.method == method and r.verdict != "refused"]
+            measured = [r for r in members if r.method == method]
+            chosen = [r for r in measured if r.verdict != "refused"]
             if len({round(length_of(record), 6) for record in chosen}) >= 3:
-                found.append(_curve(name, method, chosen))
+                found.append(_curve(name, method, chosen, len(measured) - len(chosen)))
     return found
 
 
-def _curve(name: str, method: str, records: list[Molecule]) -> Entry:
+def _curve(name: str, method: str, records: list[Molecule], refused: int) -> Entry:
     lengths = [length_of(record) for record in records]
     fitted = spectroscopy.constants(
         lengths, [number(r.energy) for r in records], [number(r.energy_error) for r in records]
@@ -71,11 +72,9 @@ def _curve(name: str, method: str, records: list[Molecule]) -> Entry:
     entry["mean_error_mha"] = sum(off) / len(off) if off else None
     entry["offset_free_error_mha"] = spectroscopy.offset_free(off) if len(off) >= 3 else None
     if fitted is None:
-        why = (
-            "fewer than five lengths"
-            if len(set(lengths)) < 5
-            else "no minimum between the lengths that the noise allows"
-        )
+        why = "no minimum between the lengths that the noise allows"
+        if len(set(lengths)) < 5:
+            why = "fewer than five lengths" + (f" that are not refused ({refused} are)" if refused else "")
         return entry | {"length": None, "frequency": None, "depth": None, "why": why}
     known = {length_of(r): value for r in records if not math.isnan(value := _reference(r))}
     there = spectroscopy.constants(list(known), list(known.values()), [0.0] * len(known)) if len(known) >= 5 else None

@@ -118,7 +118,8 @@ def _columns(comment: str, where: str) -> tuple[int, int]:
     if lattice and periodic is None or periodic is not None and re.search("[Tt1]", periodic[1]):
         why, fix = "molecules are isolated here", 'without Lattice and pbc, or with pbc="F F F"'
         raise InputError("the file describes a periodic cell", where=where, why=why, fix=fix)
-    if re.search(r"\b(bohrs?|a\.u\.|au|atomic units|nm|pm|picometers?|nanometers?)\b", comment, re.IGNORECASE):
+    other = r"(?<!\w)(bohrs?|a\.?\s*u\.?|atomic[ _-]units?|nm|pm|pico?met(er|re)s?|nanomet(er|re)s?)(?!\w)"
+    if re.search(other, comment, re.IGNORECASE):
         why, fix = "XYZ files are in Angstrom", "Angstrom, or the atoms in the study file with unit"
         raise InputError("the comment names another unit", where=where, why=why, fix=fix)
     columns = _table(comment, where)

@@ -18,6 +18,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from wavefoundry.models.electron_shape import Shape
 from wavefoundry.models.layers import Dense, xavier
 
+TINY = 1e-30
+"""Added to squared distances from nuclei: an electron at a nucleus has an amplitude, too."""
+
 
 class Pairs(NamedTuple):
     """Which pairs of electrons there are: fixed by their number and spins, so known when a program is compiled.
@@ -69,7 +72,7 @@ def pair_features(x: Array, positions: Array, listed: Pairs, *, smooth: bool, re
     """
     to_nuclei = x[:, None] - positions
     r2_nuclei = jnp.sum(to_nuclei**2, axis=-1)
-    r_nuclei = jnp.sqrt(r2_nuclei)[..., None]
+    r_nuclei = jnp.sqrt(r2_nuclei + TINY)[..., None]
     between = x[listed.i] - x[listed.j]
     r2 = jnp.sum(between**2, axis=-1)
     if smooth:

@@ -24,6 +24,11 @@ WORDS = (*GOOD, "doubtful", "refused")
 """Verdicts, the best first."""
 LONG = ("density", "forces")
 """Observables that are lists."""
+NOT_OF_MOLECULES = (
+    "geometry", "energy_per_site", "v_score_error", "v_score_plain", "v_score_plain_error", "pool", "exact_energy",
+    "relative_error", "z",
+)  # fmt: skip
+"""Of a record: what is no number, and what lattices alone have."""
 
 
 def event_cells(event: Mapping[str, Any]) -> dict[str, str]:
@@ -80,8 +85,9 @@ def reasons(records: Iterable[Molecule], most: int = 4) -> list[str]:
 
 
 def numbers(record: Mapping[str, Any]) -> dict[str, Any]:
-    """All of a record that a table for other programs has room for: no geometry, density and forces."""
-    found = {name: value for name, value in record.items() if name != "geometry"}
+    """All of a record that a table for other programs has room for: no geometry, no lists, nothing of lattices."""
+    found = {"name": record["name"]}
+    found |= {name: value for name, value in record.items() if name not in NOT_OF_MOLECULES}
     if "observables" in found:
         found["observables"] = {name: one for name, one in found["observables"].items() if name not in LONG}
     return found

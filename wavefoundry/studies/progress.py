@@ -239,14 +239,29 @@ class Progress(Speaker):
 
 
 class Pace:
-    """Seconds that the rest of some work takes, if it goes on as it went so far."""
+    """Seconds that the rest of some work takes, if it goes on as it went so far, compiling not counted.
+
+    The first piece makes the programs, so that it counts only as long as there is no other.
+    """
 
     def __init__(self) -> None:
-        self._begin = time.perf_counter()
+        self._done, self._begin = 0.0, _without_compiling()
+        self._first, self._rate = True, 0.0
 
     def left(self, done: float, rest: float) -> float:
         """Seconds left; done: work since this was made, rest: what is to come, in the same units."""
-        return (time.perf_counter() - self._begin) / done * rest
+        now = _without_compiling()
+        if done > self._done:
+            self._rate = max(0.0, now - self._begin) / (done - self._done)
+        if self._first:
+            self._first, self._done, self._begin = False, done, now
+        return self._rate * rest
+
+
+def _without_compiling() -> float:
+    """Wall-clock seconds, less those of compiling."""
+    now = METER.now()
+    return now.wall_seconds - now.compile_seconds
 
 
 class Clock:

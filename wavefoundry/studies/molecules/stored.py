@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from wavefoundry.artifacts.spec_molecules import ElectronsTable, MoleculesSpec
+from wavefoundry.artifacts.spec_molecules import ElectronsTable, MoleculesSpec, MoleculesTrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.models import ElectronsSpec
@@ -33,6 +33,18 @@ def resolved(spec: MoleculesSpec) -> MoleculesSpec:
     meta = _model(spec.train.warm_start)[1]
     table = ElectronsTable(**(meta.get("spec") or {}).get("wavefunction", {}))
     return spec.model_copy(update={"wavefunction": table})
+
+
+def origin(spec: MoleculesSpec) -> MoleculesSpec:
+    """The study that the model was trained by: of one that takes a stored model as it is, the one stored with that.
+
+    Raises:
+        InputError: no model of molecules there. IntegrityError: damaged.
+    """
+    if spec.train.warm_start is None or spec.train.molecules:
+        return spec
+    table = (_model(spec.train.warm_start)[1].get("spec") or {}).get("train", {})
+    return spec.model_copy(update={"train": MoleculesTrainTable(**(table | {"frame": spec.train.frame}))})
 
 
 def first_network(spec: MoleculesSpec) -> Any:

@@ -25,7 +25,7 @@ from wavefoundry.studies.molecules import records
 from wavefoundry.studies.molecules.curve import Curve
 from wavefoundry.studies.molecules.evaluation import Evaluation, sampling
 from wavefoundry.studies.molecules.records import History, Known
-from wavefoundry.studies.molecules.stored import contents, describe, first_network, resolved, stored_rest
+from wavefoundry.studies.molecules.stored import contents, describe, first_network, origin, resolved, stored_rest
 from wavefoundry.studies.molecules.summary import goal_of, summary_of
 from wavefoundry.studies.molecules.tasks import BASE, TOGETHER, TaskList
 from wavefoundry.studies.molecules.training import Plan, Trainer, prepare, selection
@@ -93,6 +93,7 @@ class MoleculesStudy:
         spec = resolved(spec) if wavefunction is None else spec
         self.spec, self.list = spec, TaskList(spec, base=wavefunction is None)
         self.training, self.targets = self.list.training, self.list.targets
+        self.origin = origin(spec) if wavefunction is None else spec
         network = first_network(spec) if wavefunction is None else wavefunction
         self.trainer = Trainer(network, spec.train, spec.output.checkpoint_every)
         if inherited is None and spec.train.warm_start is not None:
@@ -123,7 +124,7 @@ class MoleculesStudy:
 
     def summary(self, done: Outputs, context: Context) -> dict[str, Any]:
         """The machine-readable result, see docs/results.md."""
-        names = [named.molecule.name for named in self.training]
+        names = [named.molecule.name for named in self.training] or list(self._inherited)
         return summary_of(self.spec, done, names, context.cost(), tree.count(self.trainer.params))
 
     def key(self, *numbers: int) -> jax.Array:
@@ -234,7 +235,7 @@ class MoleculesStudy:
 
     def _kept(self, model: str, output: Output, params: PyTree, rest: dict[str, Rest]) -> Output:
         """The output of a training, with its model as an artifact of the run."""
-        return output._replace(models={model: contents(self.trainer.with_weights(params), self.spec, rest)})
+        return output._replace(models={model: contents(self.trainer.with_weights(params), self.origin, rest)})
 
     def _measure(self, name: str, done: Outputs, progress: Progress) -> Output:
         """The record of a molecule from fresh samples; before a tuning a quarter of them, and the energy alone."""
