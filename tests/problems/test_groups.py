@@ -35,6 +35,14 @@ def test_a_rectangle_has_no_quarter_turns():
     assert len(groups.symmetry_group(lattice.build("ising", "square", (4, 6)))) == 24 * 4 * 2
 
 
+def test_an_open_ladder_has_mirrors_and_no_translation():
+    """Its two rows trade places by a shift as well; of open edges that is a mirror."""
+    ladder = wf.lattice.j1j2_square(2, 4, periodic=False)
+    sizes = [len(groups.symmetry_group(ladder, [part])) for part in ("translations", "point-group")]
+    assert sizes == [1, 4] and len(groups.symmetry_group(ladder, ["translations", "point-group"])) == 4
+    assert len(groups.symmetry_group(wf.lattice.ising_square(2, 2, periodic=False), ["point-group"])) == 8
+
+
 def test_parts_of_a_group():
     system = wf.lattice.j1j2_square(6, 6, J2=0.5)
     sizes = [len(groups.symmetry_group(system, part)) for part in (["spin-flip"], ["point-group"], ["translations"])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.oracles import fidelity_susceptibility_ising
 from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError
 from wavefoundry.problems import exact, lattice
-from wavefoundry.studies.diagram.suggest import smaller
+from wavefoundry.studies.diagram.suggest import Suggestion, smaller
 
 
 def test_of_an_ising_chain_the_transition_is_found():
@@ -78,6 +79,16 @@ def test_a_large_lattice_is_made_smaller():
     assert smaller(lattice.build("j1j2", "kagome", (4, 4))).sites == 12
     few = smaller(lattice.build("ising", "honeycomb", (4, 4), h=2.0))
     assert few.sites <= 16 and few.values == {"J": 1.0, "h": 2.0}
+
+
+def test_places_of_two_couplings_are_no_grid():
+    """Lists of a study file would stand for every combination."""
+    places = [{"J": -1.0, "h": 1.0}, {"J": 1.0, "h": 0.5}]
+    found = Suggestion(places, 0.1, [], "", [], [])
+    assert str(found).splitlines()[:2] == ["at = { J = -1, h = 1 }", "at = { J = 1, h = 0.5 }"]
+    assert "no grid" in str(found)
+    line = str(dataclasses.replace(found, at=[{"J": 1.0, "h": 1.0}, {"J": 1.0, "h": 0.5}])).splitlines()[0]
+    assert line == "at = { J = 1, h = [1, 0.5] }"
 
 
 def test_mistakes_are_refused():

@@ -221,6 +221,47 @@ def test_several_sectors_are_compared_and_the_lowest_is_kept(base: Any):
         wf.map(base, {"J2": [0.4]}, sector=[first, -1], **asked)
 
 
+def test_sectors_at_open_edges_are_told_apart():
+    """Mirror and flip: four sectors with four names, and no momentum."""
+    system = wf.lattice.build("xxz", "chain", 6, periodic=False, Jz=0.5)
+    network = wf.models.vit(patch=1, symmetry="none", **SMALL).build(jax.random.key(0), (6,), sign_free=True)
+    found = symmetry.sectors_of(network, system, ["translations", "point-group", "spin-flip"])
+    names = [sectors.described(found, place, system.extent) for place in range(len(found.numbers))]
+    assert sorted((one["mirror"], one["spin_flip"]) for one in names) == [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+    assert all("momentum" not in one for one in names)
+
+
+@pytest.mark.parametrize(("parts", "words"), [(["translations"], "has no symmetry of translations"), (ALL, "")])
+def test_a_symmetry_that_is_none_is_told_from_one_that_is_built_in(parts: list[str], words: str):
+    open_chain = wf.lattice.j1j2_chain(6, periodic=False)
+    network = wf.models.vit(patch=1, **SMALL).build(jax.random.key(0), (6,), sign_free=True)
+    group = groups.symmetry_group(open_chain, parts)
+    if words:
+        with pytest.raises(InputError, match=words):
+            symmetry.symmetrised(network, open_chain, symmetry.Symmetry(tuple(parts), "features"))
+    assert len(group) == (1 if words else 4)
+
+
+def test_a_stored_model_serves_twice_in_two_sectors():
+    text = """
+kind = "diagram"
+[system]
+model = "j1j2"
+lattice = { kind = "chain", size = 20 }
+[pretrain]
+at = { J2 = [0.4, 0.4] }
+steps = 0
+warm_start = ["zoo:j1j2-chain-20", "zoo:j1j2-chain-20"]
+[adapt]
+points = { J2 = [0.5] }
+symmetry = ["translations"]
+sector = [0, 5]
+"""
+    assert len(spec.loads(text).of_bases()) == 2
+    with pytest.raises(InputError, match="named twice"):
+        spec.loads(text.replace("steps = 0", "steps = 5"))
+
+
 def test_sectors_in_a_study_are_one_for_every_base():
     text = """
 kind = "diagram"

@@ -218,7 +218,9 @@ def _values(system: SystemTable, pretrain: PretrainTable, adapt: AdaptTable) -> 
         if math.prod(lengths) > most:
             yield Problem(path, f"{math.prod(lengths)} points are too many", f"at most {most}")
             continue
-        bases = [] if path[0] != "pretrain" or pretrain.together is True else grid(table)
+        # the same stored model may stand there twice, to be projected on two sectors
+        twofold = pretrain.together is True or (pretrain.steps == 0 and isinstance(pretrain.warm_start, list))
+        bases = [] if path[0] != "pretrain" or twofold else grid(table)
         if twice := next((base for base in bases if bases.count(base) > 1), None):
             where = assigned(twice)
             yield Problem(path, f"{where} is named twice", "every base stands at a coupling of its own")

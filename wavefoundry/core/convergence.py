@@ -98,7 +98,7 @@ def rest_doubts(
     share = abs(found.gain) / max(scale, 1e-300)
     moves = found.significant and (share > CLOSE or (left is not None and share > NEGLIGIBLE and found.gain > left / 2))
     does = "falls" if found.gain > 0 else "rises"
-    why = f"{what} had not come to rest: the energy still {does}, by {share:.1g} in as many steps again"
+    why = f"{what} had not come to rest: the energy still {does}, by {share:.1g} (relative) in as many steps again"
     return graded(name, "state", why, moves, found.significant and share > WRONG)
 
 

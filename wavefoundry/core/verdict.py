@@ -52,6 +52,8 @@ VARIANCE_WARN, VARIANCE_REFUSE = 1e-3, 1e-2
 """V-scores above which a state is doubtful, and refused."""
 CLOSE, WRONG = 1e-3, 1e-2
 """Relative errors below which an energy agrees with a reference, and above which it is wrong."""
+LEAST = 1e-6
+"""Exact observables below this are zero to rounding."""
 
 
 class Doubt(NamedTuple):
@@ -315,7 +317,7 @@ def observable_verdict(
     if energy.word == "doubtful":
         return "doubtful", "the energy of this state is doubtful"
     if near is not None:
-        z, relative = z_score(value - near[0], error, max(abs(near[0]), 1e-6)), relative_error(value, near[0])
+        z, relative = z_score(value - near[0], error, max(abs(near[0]), LEAST)), relative_error(value, near[0])
         if abs(z) > 4 and relative > 0.05:
             return "doubtful", f"{relative:.0%} off the value of {near[1]}{_bars(z, error)}"
     if bias is not None and bias > max(bars * error, 0.05 * abs(value)):
@@ -324,8 +326,9 @@ def observable_verdict(
 
 
 def _against_exact(value: float, error: float, exact: float, energy: Verdict) -> tuple[Word | Literal["estimate"], str]:
-    z = z_score(value - exact, error, max(abs(exact), 1e-6))
-    relative = relative_error(value, exact)
+    scale = max(abs(exact), LEAST)  # below it an exact zero and its rounding are the same
+    z = z_score(value - exact, error, scale)
+    relative = relative_error(value, exact) if abs(exact) >= LEAST or abs(value) >= LEAST else 0.0
     if abs(z) > 4 and relative > 0.05:
         return "refused", f"{relative:.0%} off the exact value{_bars(z, error)}"
     if abs(z) > 4 and relative > 0.01:
@@ -334,7 +337,7 @@ def _against_exact(value: float, error: float, exact: float, energy: Verdict) ->
         return "doubtful", "the energy of this state is doubtful"
     if relative > 0.05:
         return "estimate", "within four error bars of the exact value, which are too long to say more"
-    if "NOT-CONVERGED" in energy.flags:
+    if {"NOT-CONVERGED", "BASE-NOT-CONVERGED"} & set(energy.flags):
         return "estimate", "agrees with the exact value, but the training of this state had not come to rest"
     if energy.word != "trusted":
         return "estimate", "agrees with the exact value, but the energy of this state is not trusted"

@@ -65,7 +65,7 @@ def symmetry_group(system: LatticeSystem, kinds: Sequence[str] = KINDS) -> Group
     """
     sites = system.sites
     found = [np.arange(sites)] if not {"translations", "point-group"} & set(kinds) else permutations_of(system)
-    moved = _shifts(system.extent)
+    moved = _shifts(system.extent) if system.periodic else [np.arange(sites)]  # two open rows trade places by a mirror
     keys = {row.tobytes() for row in moved}
     shifts = [row for row in found if row.tobytes() in keys]
     if "point-group" not in kinds:
@@ -203,7 +203,8 @@ def _shifts(extent: tuple[int, ...]) -> list[np.ndarray]:
 def _kept_shifts(system: LatticeSystem) -> list[np.ndarray]:
     from wavefoundry.problems.symmetry import broken_by
 
-    return [row for row in _shifts(system.extent) if not broken_by(system, [row])]
+    shifts = _shifts(system.extent) if system.periodic else [np.arange(system.sites)]
+    return [row for row in shifts if not broken_by(system, [row])]
 
 
 def _states(system: LatticeSystem) -> np.ndarray | None:

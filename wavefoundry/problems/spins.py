@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import shared
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.lattices import LATTICES
 from wavefoundry.core.numerics import map_where
 from wavefoundry.core.types import Connected, Local, Psi, System
 from wavefoundry.core.words import assigned
@@ -49,9 +50,20 @@ class LatticeSystem(System):
         known = isinstance(self.couplings, np.ndarray | jax.Array) and not isinstance(self.couplings, Tracer)
         if not known or self.couplings.ndim != 1:  # in compiled code, or a family
             return f"{self.model}, {self.sites} sites"
-        size = " x ".join(map(str, self.extent))
         edges = ("periodic" if self.periodic else "open") + ("" if self.uniform else ", local couplings")
-        return f"{self.model}, {self.geometry or 'lattice'} {size}, {edges}, {assigned(self.values)}"
+        return f"{self.model}, {self.geometry or 'lattice'} {self._edges}, {edges}, {assigned(self.values)}"
+
+    @property
+    def _edges(self) -> str:
+        """Edges as they are given, in cells where the lattice is a built-in one."""
+        cells = LATTICES[self.geometry].cells(self.extent) if self.geometry in LATTICES else self.extent
+        return " x ".join(map(str, cells))
+
+    @property
+    def size(self) -> str:
+        """How large it is, in words: ``4 x 4 sites``, ``2 x 2 cells of kagome``."""
+        several = self.geometry in LATTICES and LATTICES[self.geometry].basis > 1
+        return f"{self._edges} cells of {self.geometry}" if several else f"{self._edges} sites"
 
     @property
     def sites(self) -> int:

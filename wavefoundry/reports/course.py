@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wavefoundry.reports import view
 from wavefoundry.reports.content import Table
-from wavefoundry.reports.lines import crossing_words
+from wavefoundry.reports.lines import crossing_words, crossings
 from wavefoundry.reports.tables import format_number, format_value_error
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def base_words(summary: DiagramSummary) -> str:
     places = [view.label(base.couplings, names) for base in summary.bases]
     parts = [f"{count} from {place}" for count, place in zip(counts, places, strict=True)]
     said = f"Every point is adapted from the base that gives the lower energy: {', '.join(parts)}."
-    crossed = [crossing_words(one) for one in summary.crossings or []]
+    crossed = [crossing_words(one) for one in crossings(summary)]
     return said + (f" The energies of two bases cross at {'; '.join(crossed)}." if crossed else "")
 
 

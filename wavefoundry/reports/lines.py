@@ -87,7 +87,8 @@ def diagram_line(summary: DiagramSummary) -> str:
     # A refused energy is no result, so it does not stand for the accuracy of a run that has others.
     usable = [point for point in points if verdicts.word(point) != "refused"] or points
     errors = [abs(error) for point in usable if (error := _finite(point.relative_error)) is not None]
-    worst = f", largest relative error {format_number(max(errors))}" if errors else ""
+    others = " of the others" if len(usable) < len(points) else ""
+    worst = f", largest relative error{others} {format_number(max(errors))}" if errors else ""
     count = f"{len(points)} point{'s' * (len(points) != 1)}"
     base = "" if summary.pretrain is None else verdicts.word(summary.pretrain)
     beside = f"; the pre-trained state is {base}" if base in verdicts.STYLES else ""
@@ -233,8 +234,13 @@ def round_numbers(event: Event) -> str:
 
 def pretrain_lines(summary: DiagramSummary) -> list[str]:
     """What every pre-training reached, where the bases cross, and where the transition is."""
-    crossed = [f"crossing of two bases at {crossing_words(one)}" for one in summary.crossings or []]
+    crossed = [f"crossing of two bases at {crossing_words(one)}" for one in crossings(summary)]
     return [*map(_pretrain_line, view.bases(summary)), *crossed, *filter(None, [transition.line(summary)])]
+
+
+def crossings(summary: DiagramSummary) -> list[Crossing]:
+    """Where energies of two bases cross, unless both give the same state there."""
+    return [one for one in summary.crossings or [] if one.fidelity is None]
 
 
 def crossing_words(crossing: Crossing) -> str:

@@ -24,6 +24,10 @@ class Crossing(Record):
     error: Number = Field(description="of `value`")
     between: list[Couplings] = Field(description="couplings of both points")
     bases: list[int] = Field(description="their numbers")
+    fidelity: Number | None = Field(
+        None,
+        description="of the states at both points, where it is so high that the base changes and the state does not",
+    )
 
 
 class Curve(Record):
@@ -194,7 +198,7 @@ class DiagramSummary(Summary):
     crossings: list[Crossing] | None = Field(
         None,
         description="there: where the best base changes between neighbours. `coupling` (its name), `value`, `error`, "
-        "`between` (couplings of both points), `bases` (their numbers)",
+        "`between` (couplings of both points), `bases` (their numbers), `fidelity` where both give one state",
     )
     baselines: Baselines | None = Field(
         None,

@@ -9,7 +9,6 @@ from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.core.words import assigned
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.task import Output
 
@@ -29,8 +28,11 @@ def taken(path: str, system: LatticeSystem) -> Output:
     arrays, meta = read_model(path, WHERE, "lattice")
     record = meta.get("record", {})
     if (at := record.get("couplings", {})) != system.values:
-        what = f"{path} was trained at {assigned(at) or 'unknown couplings'}, not at {assigned(system.values)}"
-        raise InputError(what, where=WHERE, fix=f"at = {{ {assigned(at)} }}")
+        other = [name for name, value in system.values.items() if at.get(name) != value]
+        there, here = ({name: known[name] for name in other if name in known} for known in (at, system.values))
+        there, here = (", ".join(f"{name} = {value!r}" for name, value in one.items()) for one in (there, here))
+        what = f"{path} was trained at {there or 'unknown couplings'}, not at {here}"
+        raise InputError(what, where=WHERE, fix=f"at = {{ {there} }}" if there else "another model")
     rule = () if system.sublattice is None else np.asarray(system.sublattice, np.uint8)
     if not np.array_equal(arrays.get("sign_rule", ()), rule):
         raise InputError(f"{path} was trained with another sign rule", where=WHERE, fix="system.marshall")

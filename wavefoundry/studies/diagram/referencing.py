@@ -68,6 +68,11 @@ def check_file(
     values = settings_of(table, system, measured).values
     if values is None:
         return
+    columns = {name for row, _, _ in values.rows for name in row}
+    varied = [name for name in system.names if len({point.get(name) for point in points}) > 1]
+    if missing := [name for name in varied if name not in columns]:
+        what = f"{table.file} has no column '{missing[0]}', which varies from point to point"
+        raise InputError(what, where="reference.file, line 1", fix=f"a column for each of {', '.join(varied)}")
     rows = [given.lookup(values, system.at(**point).values, table.exact) for point in points]
     if all(row.energy is None for row in rows):
         why = rows[0].why or ""
@@ -224,7 +229,9 @@ def known_from(found: Mapping[str, Found], system: LatticeSystem) -> Known:
     """What a record is held against, from the values of all methods."""
     method, zero = best(found), lattices.zero_of(system)
     exact = [one for one in found.values() if one.energy is not None and one.kind == "exact"]
-    known = next((one.observables for one in exact if one.observables), {})
+    known: dict[str, float] = {}
+    for one in exact:
+        known = dict(one.observables) | known
     reference = None if method is None else found[method].reference(zero)
     why = reasons(found) if method is None else None
     near: dict[str, tuple[float, str]] = {}

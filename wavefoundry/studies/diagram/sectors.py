@@ -73,7 +73,7 @@ def sector_of(
         InputError: there is nothing to project on, or the network cannot be in the sector asked for.
     """
     found = sectors_of(base.wavefunction, base.system, adapt.symmetry)
-    require_images(len(found.images), adapt.symmetry)
+    require_images(len(found.images), found.group, adapt.symmetry)
     asked = adapt.sector if isinstance(adapt.sector, int) else None
     if asked is not None:
         place_of(found, asked)
@@ -345,7 +345,8 @@ def described(found: Sectors, place: int, extent: tuple[int, ...]) -> dict[str, 
 
     words: dict[str, Any] = {}
     momentum = []
-    for axis, edge in enumerate(extent):
+    periodic = int(group.shifts.sum()) > 1
+    for axis, edge in enumerate(extent if periodic else ()):
         steps = [character(shift(extent, axis, step)) for step in range(1, edge)]
         momentum += [float(np.round(np.angle(one) / np.pi, 6)) for one in steps if one is not None][:1]
     if momentum:
@@ -354,10 +355,11 @@ def described(found: Sectors, place: int, extent: tuple[int, ...]) -> dict[str, 
     found_of = {"spin_flip": character(np.arange(sites), True)}
     if int(np.prod(extent)) == sites:
         place_at = np.arange(sites).reshape(extent)
-        back = np.roll(np.flip(place_at, 0), 1, 0)  # r -> -r
-        square = len(extent) == 2 and extent[0] == extent[1]
-        found_of |= {
-            "rotation": character(back.T.reshape(-1)) if square else None,
-            "mirror": character(back.reshape(-1)),
-        }
+        # about a site, r -> -r; of open edges about the middle
+        about = [np.roll(np.flip(place_at, 0), 1, 0), np.flip(place_at, 0)][: 1 if periodic else 2]
+        for back in reversed(about):
+            if "mirror" not in found_of or found_of["mirror"] is None:
+                found_of["mirror"] = character(back.reshape(-1))
+            if len(extent) == 2 and extent[0] == extent[1] and found_of.get("rotation") is None:
+                found_of["rotation"] = character(back.T.reshape(-1))
     return words | {name: int(np.round(one.real)) for name, one in found_of.items() if one is not None}

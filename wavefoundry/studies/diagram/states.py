@@ -115,7 +115,7 @@ class LatticeState(Shown):
             x: one configuration (sites,), or many (n, sites); spins +-1.
 
         Returns:
-            A complex number for one configuration, (n,) for many.
+            A complex number for one configuration, (n,) for many; -inf outside the Hilbert space (a fixed S_z).
 
         Raises:
             InputError: another number of sites, or values that are no spins.
@@ -123,6 +123,8 @@ class LatticeState(Shown):
         xs = self._checked(x)
         many = xs if xs.ndim == 2 else xs[None]
         found = np.asarray(_log_psi(self.wavefunction, self.system, many, self._chunk))
+        if self.system.hilbert.constrained:
+            found = np.where(np.asarray(self.system.hilbert.constraint(many)), found, -np.inf)
         return found if xs.ndim == 2 else found[0]
 
     def sample(self, n: int, *, seed: int = 0) -> np.ndarray:
@@ -183,7 +185,8 @@ class LatticeState(Shown):
         """Expectation value of a Hermitian NetKet operator on the same Hilbert space; its elements may be complex.
 
         Args:
-            operator: a Jax operator, or one that NetKet can convert. samples: of |psi|^2. seed: of the chains.
+            operator: a Jax operator, or one that NetKet can convert, or a system of ``wf.lattice``, whose Hamiltonian
+                is taken. samples: of |psi|^2. seed: of the chains.
 
         Returns:
             Mean, error bar, and the verdict an observable of this state deserves.
@@ -191,7 +194,7 @@ class LatticeState(Shown):
         Raises:
             InputError: another Hilbert space, not Hermitian, or no operator.
         """
-        local_of = self._local_values(operator)
+        local_of = self._local_values(operator.operator() if isinstance(operator, LatticeSystem) else operator)
         chains, per_chain = self._shape(samples, "expect: samples")
         xs = self._chains(chains, per_chain, seed_of(seed, "expect: seed"))
         local = np.asarray(local_of(xs)).reshape(chains, per_chain)

@@ -70,11 +70,16 @@ class Suggestion:
         return f"Suggestion: {self}"
 
     def __str__(self) -> str:
-        names = list(self.at[0])
-        table = ", ".join(f"{name} = [{', '.join(f'{p[name]:g}' for p in self.at)}]" for name in names)
-        if len(self.at) == 1:
-            table = assigned(self.at[0])
-        return "\n".join([f"at = {{ {table} }}", f"from {self.system}", *self.reasons])
+        values = {name: list(dict.fromkeys(p[name] for p in self.at)) for name in self.at[0]}
+        cells = {name: ", ".join(f"{value:g}" for value in several) for name, several in values.items()}
+        table = ", ".join(f"{n} = [{cells[n]}]" if len(values[n]) > 1 else f"{n} = {cells[n]}" for n in values)
+        lines = [f"at = {{ {table} }}"]
+        if math.prod(map(len, values.values())) != len(self.at):  # lists in a study file are a grid
+            lines = [f"at = {{ {assigned(place)} }}" for place in self.at]
+            lines.append(
+                f"{len(self.at)} places that are no grid: a study file for each, or wf.map([base, ...], points)"
+            )
+        return "\n".join([*lines, f"from {self.system}", *self.reasons])
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -264,8 +269,7 @@ def _reasons(
 
 
 def _words(system: LatticeSystem) -> str:
-    edges = " x ".join(map(str, system.extent))
-    return f"{system.model} on {edges} sites ({'periodic' if system.periodic else 'open'})"
+    return f"{system.model} on {system.size} ({'periodic' if system.periodic else 'open'})"
 
 
 def _values(name: Any, given: Any, where: str) -> list[float]:

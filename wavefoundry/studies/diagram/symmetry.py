@@ -86,7 +86,7 @@ def symmetrised(wavefunction: Wavefunction, system: LatticeSystem, wanted: Symme
     if wanted.form == "features":
         return averaged(wavefunction, _invariant(wavefunction, system, wanted.parts))
     found = sectors_of(wavefunction, system, wanted.parts)
-    require_images(len(found.images), wanted.parts)
+    require_images(len(found.images), found.group, wanted.parts)
     number = int(found.numbers[0]) if wanted.sector is None else wanted.sector
     return projected(wavefunction, found.projection(place_of(found, number)))
 
@@ -111,12 +111,19 @@ def _invariant(wavefunction: Wavefunction, system: LatticeSystem, parts: Sequenc
     kept = np.flatnonzero(sign_ratio(group, rule, system) != 0)
     group = Group(group.permutations[kept], group.flips[kept], group.shifts[kept])
     images = right_cosets(group, _own(wavefunction, system, group))
-    require_images(len(images), parts)
+    require_images(len(images), group, parts)
     return Images(group.permutations[images], group.flips[images])
 
 
-def require_images(images: int, parts: Sequence[str]) -> None:
-    """Refuse a symmetry that the network has already: one image is the configuration itself."""
+def require_images(images: int, group: Group, parts: Sequence[str]) -> None:
+    """Refuse a symmetry that is none, or that the network has already: one image is the configuration itself."""
+    if len(group) < 2:
+        raise InputError(
+            f"the Hamiltonian has no symmetry of {', '.join(parts)}",
+            where="symmetry",
+            why="every term counts, also those whose coupling is zero here; open edges and fields break some",
+            fix="leave the key out, or name symmetries that it has",
+        )
     if images < 2:
         raise InputError(
             "there is no symmetry that the network does not have already",

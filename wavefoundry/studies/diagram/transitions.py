@@ -71,11 +71,15 @@ def transitions_of(scan: Scan, summary: Record, overlaps: Sequence[Record] | Non
     if scan.coupling is None:
         nothing = Found(None, None, scan.why)
         return {"transition": None, "transitions": [_row(scan, method, nothing) for method in METHODS[1:]]}
-    rows = Methods(scan, summary["system"]["sites"], overlaps).rows(summary.get("crossings") or [])
+    methods, crossings = Methods(scan, summary["system"]["sites"], overlaps), summary.get("crossings") or []
+    rows = methods.rows(crossings)
     rows.sort(key=lambda row: METHODS.index(row["method"]))
     best = next((row for row in rows if row["verdict"] == "seen"), None)
     names = ("coupling", "value", "error", "method")
-    return {"transition": None if best is None else {name: best[name] for name in names}, "transitions": rows}
+    found = {"transition": None if best is None else {name: best[name] for name in names}, "transitions": rows}
+    if crossings:
+        found["crossings"] = [one | {"fidelity": methods.same(one)} for one in crossings]
+    return found
 
 
 class Methods:
@@ -110,15 +114,21 @@ class Methods:
         rows += [self._crossing(), self._fidelity(), self._curvature()]
         return [*rows, *self._order()]
 
-    def _of_bases(self, one: Record) -> dict[str, Any]:
-        """A change of the best base; of two bases that give the same state it is no crossing."""
+    def same(self, one: Record) -> float | None:
+        """Fidelity of the neighbours that take different bases, where it says that both give the same state."""
+        if one["coupling"] != self.scan.coupling or self.fidelities is None or self.errors is None:
+            return None
         low, high = (end[self.scan.coupling] for end in one["between"])
         i = int(np.searchsorted(self.scan.x, (low + high) / 2)) - 1
-        if self.fidelities is not None and self.errors is not None and 0 <= i < len(self.fidelities):
-            value = float(self.fidelities[i])
-            if value + 3 * float(self.errors[i]) >= HALF:
-                why = f"the best base changes, the state does not: fidelity {value:.3g} of the neighbours"
-                return _row(self.scan, "bases", Found(None, None, why))
+        if not 0 <= i < len(self.fidelities) or self.fidelities[i] + 3 * self.errors[i] < HALF:
+            return None
+        return float(self.fidelities[i])
+
+    def _of_bases(self, one: Record) -> dict[str, Any]:
+        """A change of the best base; of two bases that give the same state it is no crossing."""
+        if (value := self.same(one)) is not None:
+            why = f"the best base changes, the state does not: fidelity {value:.3g} of the neighbours"
+            return _row(self.scan, "bases", Found(None, None, why))
         return _row(self.scan, "bases", Found(one["value"], one["error"], "energies of two bases cross"))
 
     def _crossing(self) -> dict[str, Any]:
