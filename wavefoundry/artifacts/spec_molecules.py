@@ -88,6 +88,8 @@ class ElectronsTable(Table):
         default=None, ge=0, le=8, description="terms of the Jastrow factor for an electron close to a nucleus; 0: none"
     )
 
+    cusp: bool | None = Field(default=None, description="exact cusp where an electron meets a nucleus")
+
     def options(self) -> dict[str, Any]:
         """The sizes that the study sets itself."""
         given = self.model_dump(exclude_none=True, exclude={"preset", "precision"})

@@ -60,11 +60,19 @@ class PairFeatures(NamedTuple):
     weight_nuclei: Float[Array, "n atoms"] | None
 
 
-def pair_features(x: Array, positions: Array, listed: Pairs, *, smooth: bool, reach: float) -> PairFeatures:
+def rounded(r2: Array, charges: Float[Array, " atoms"]) -> Array:
+    """sqrt(r^2 + 1 / Z^2): the distance to a nucleus without its kink there, from squares (..., atoms)."""
+    return jnp.sqrt(r2 + charges**-2)
+
+
+def pair_features(
+    x: Array, positions: Array, listed: Pairs, *, smooth: bool, reach: float, charges: Array | None = None
+) -> PairFeatures:
     """Pair features of one configuration.
 
     Args:
         x: (n, 3) electrons. positions: (atoms, 3) nuclei. listed: pairs of electrons.
+        charges: (atoms,) of the nuclei where features are smooth there too, see ``rounded``; else None.
         smooth: log(1 + r^2) between electrons (no kink where two electrons meet, so that the cusp is left to the
             Jastrow factor alone) and log(1 + r), d log(1 + r) / r to nuclei. Otherwise plain distances and differences,
             as in arXiv 2303.09949.
@@ -76,8 +84,9 @@ def pair_features(x: Array, positions: Array, listed: Pairs, *, smooth: bool, re
     between = x[listed.i] - x[listed.j]
     r2 = jnp.sum(between**2, axis=-1)
     if smooth:
-        scale = jnp.log1p(r_nuclei) / r_nuclei
-        nuclei = jnp.concatenate([scale * r_nuclei, scale * to_nuclei], axis=-1)
+        far = r_nuclei if charges is None else rounded(r2_nuclei, charges)[..., None]
+        scale = jnp.log1p(far) / far
+        nuclei = jnp.concatenate([scale * far, scale * to_nuclei], axis=-1)
         electrons = jnp.log1p(r2)[..., None]
     else:
         itself = jnp.asarray(listed.i == listed.j, x.dtype)
@@ -128,6 +137,7 @@ class Embedding(eqx.Module):
     layers: tuple[Layer, ...]
     small: bool = eqx.field(static=True)
     reach: float = eqx.field(static=True)
+    cusp: bool = eqx.field(static=True, default=False)
 
     @classmethod
     def create(cls, key: PRNGKeyArray, shape: Shape, dtype: jnp.dtype) -> Embedding:
@@ -151,7 +161,7 @@ class Embedding(eqx.Module):
             updates = (None,) * 3 if last else (dense(e_in, pair), dense(e_in, pair), dense(q_in, pair))
             layers.append(Layer(*messages, *updates))
             h_in, e_in, q_in = width, pair, pair
-        return cls(table, lift, tuple(layers), small=shape.small, reach=shape.reach)
+        return cls(table, lift, tuple(layers), small=shape.small, reach=shape.reach, cusp=shape.cusp)
 
     def __call__(
         self, x: Float[Array, "n 3"], n_up: int, positions: Float[Array, "atoms 3"], charges: Float[Array, " atoms"]
@@ -159,7 +169,8 @@ class Embedding(eqx.Module):
         """Embedding of every electron of one configuration."""
         n = x.shape[0]
         listed = Pairs.of(n, n_up, symmetric=self.small)
-        first = pair_features(x, positions, listed, smooth=self.small, reach=self.reach)
+        round_at = charges if self.cusp else None
+        first = pair_features(x, positions, listed, smooth=self.small, reach=self.reach, charges=round_at)
         g, q = first.electrons, first.nuclei
         if self.lift is not None:
             g, q = jnp.tanh(self.lift[0](g)), jnp.tanh(self.lift[1](q))

@@ -15,7 +15,8 @@ class Shape:
     hidden: widths of the orbital network, exponents: of the network of the envelope exponents. jastrow: width of the
     Jastrow network; 0: neither it nor the electron-electron cusp. messages: orbital network exchanges messages between
     atoms first. reach: of pairs of particles in the embedding, bohr. nuclear: terms of the Jastrow factor for
-    electrons near a nucleus, with weights for every element.
+    electrons near a nucleus, with weights for every element. cusp: that of electrons and nuclei is exact: everything
+    else is smooth at nuclei, see ``electron_wavefunction.kinks``.
     """
 
     symbols: tuple[str, ...]
@@ -33,6 +34,7 @@ class Shape:
     messages: int
     reach: float = math.inf
     nuclear: int = 0
+    cusp: bool = False
 
     @property
     def descriptor(self) -> int:

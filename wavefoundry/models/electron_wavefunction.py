@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Psi
-from wavefoundry.models.electron_embedding import Embedding
+from wavefoundry.models.electron_embedding import Embedding, rounded
 from wavefoundry.models.electron_orbitals import CHARGES, MLP, Orbitals
 from wavefoundry.models.electron_shape import PRESETS, Shape
 
@@ -83,6 +83,14 @@ def near_nuclei(
     return jnp.sum(mine * jnp.exp(-rates * r[:, :, None]))
 
 
+def kinks(r: Float[Array, "n atoms"], charges: Float[Array, " atoms"]) -> Float[Array, " n"]:
+    """Sum over nuclei of exp(-Z r) for every electron: with slopes -Z at the nuclei, as the factor of psi has to be.
+
+    Times exp(-Z (sqrt(r^2 + 1 / Z^2) - 1 / Z)) it is exp(-Z r) to second order, and far away.
+    """
+    return jnp.sum(jnp.exp(-charges * r), axis=-1)
+
+
 def cusp(x: Float[Array, "n 3"], n_up: int, reach: Float[Array, "2"]) -> Float[Array, ""]:
     """-1/4 sum_same A^2 / (A + r) - 1/2 sum_opposite A^2 / (A + r): slopes 1/4 and 1/2 where two electrons meet."""
     i, j = np.triu_indices(x.shape[0], 1)
@@ -126,17 +134,22 @@ class ElectronWavefunction(eqx.Module):
         """Orbital matrices, rows: electrons, columns: orbitals, spin up first; embedding; distances to the nuclei."""
         n_up = bound.n_up
         h = self.embedding(x, n_up, bound.positions, bound.charges)
-        r = jnp.sqrt(jnp.sum((x[:, None] - bound.positions) ** 2, axis=-1))
+        r2 = jnp.sum((x[:, None] - bound.positions) ** 2, axis=-1)
+        r, factor = jnp.sqrt(r2), jnp.ones((), x.dtype)
+        reach = r
+        if self.embedding.cusp:
+            reach = rounded(r2, bound.charges) - 1 / bound.charges
+            factor = jnp.exp(kinks(r, bound.charges))[:, None]
         rows = []
         for electron, part in enumerate((slice(0, n_up), slice(n_up, None))):
             blocks = []
             for spin in (0, 1):
                 t = 0 if spin == electron else 1
                 f, a = bound.features[spin][:, :, t], bound.exponents[spin][:, :, t]
-                envelope = jnp.exp(-a * r[part][:, :, None, None])
+                envelope = jnp.exp(-a * reach[part][:, :, None, None])
                 blocks.append(jnp.einsum("akdw,iw,iakd->dik", f, h[part], envelope))
             rows.append(jnp.concatenate(blocks, axis=-1))
-        return jnp.concatenate(rows, axis=1), h, r
+        return factor * jnp.concatenate(rows, axis=1), h, r
 
     def amplitude(self, bound: Bound, x: Float[Array, "n 3"]) -> Float[Array, "2"]:
         """(log |psi|, phase)."""
@@ -196,6 +209,9 @@ def resolve(preset: str, fields: dict[str, Any]) -> Shape:
     if shape.nuclear and not shape.jastrow:
         what = f"nuclear = {shape.nuclear} belongs to a Jastrow factor, and jastrow = 0 leaves that out"
         raise InputError(what, where="wavefunction.nuclear", fix="jastrow = 32, or nuclear = 0")
+    if shape.cusp and not shape.small:
+        what = "cusp = true is of the small variant: the published one has kinks of its own at nuclei"
+        raise InputError(what, where="wavefunction.cusp", fix='preset = "small", or cusp = false')
     for symbol in shape.symbols:
         if symbol not in CHARGES or CHARGES[symbol] > shape.elements:
             raise InputError(

@@ -118,3 +118,4 @@ class ElectronsOptions(TypedDict, total=False):
     messages: int
     reach: float
     nuclear: int
+    cusp: bool
