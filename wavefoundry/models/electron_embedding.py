@@ -60,9 +60,9 @@ class PairFeatures(NamedTuple):
     weight_nuclei: Float[Array, "n atoms"] | None
 
 
-def rounded(r2: Array, charges: Float[Array, " atoms"]) -> Array:
-    """sqrt(r^2 + 1 / Z^2): the distance to a nucleus without its kink there, from squares (..., atoms)."""
-    return jnp.sqrt(r2 + charges**-2)
+def rounded(r: Float[Array, "n atoms"], charges: Float[Array, " atoms"]) -> Float[Array, "n atoms"]:
+    """r + exp(-Z r) / Z: the distance to a nucleus without its kink there, and far away as it is."""
+    return r + jnp.exp(-charges * r) / charges
 
 
 def pair_features(
@@ -84,7 +84,7 @@ def pair_features(
     between = x[listed.i] - x[listed.j]
     r2 = jnp.sum(between**2, axis=-1)
     if smooth:
-        far = r_nuclei if charges is None else rounded(r2_nuclei, charges)[..., None]
+        far = r_nuclei if charges is None else rounded(r_nuclei[..., 0], charges)[..., None]
         scale = jnp.log1p(far) / far
         nuclei = jnp.concatenate([scale * far, scale * to_nuclei], axis=-1)
         electrons = jnp.log1p(r2)[..., None]

@@ -84,9 +84,9 @@ def near_nuclei(
 
 
 def kinks(r: Float[Array, "n atoms"], charges: Float[Array, " atoms"]) -> Float[Array, " n"]:
-    """Sum over nuclei of exp(-Z r) for every electron: with slopes -Z at the nuclei, as the factor of psi has to be.
+    """Sum over nuclei of exp(-Z r) for every electron: with slopes -Z at the nuclei, as log psi has to have.
 
-    Times exp(-Z (sqrt(r^2 + 1 / Z^2) - 1 / Z)) it is exp(-Z r) to second order, and far away.
+    Its exponential times an envelope exp(-Z (r + (exp(-Z r) - 1) / Z)), smooth at the nucleus, is exp(1 - Z r).
     """
     return jnp.sum(jnp.exp(-charges * r), axis=-1)
 
@@ -138,7 +138,7 @@ class ElectronWavefunction(eqx.Module):
         r, factor = jnp.sqrt(r2), jnp.ones((), x.dtype)
         reach = r
         if self.embedding.cusp:
-            reach = rounded(r2, bound.charges) - 1 / bound.charges
+            reach = rounded(r, bound.charges) - 1 / bound.charges
             factor = jnp.exp(kinks(r, bound.charges))[:, None]
         rows = []
         for electron, part in enumerate((slice(0, n_up), slice(n_up, None))):
