@@ -15,7 +15,8 @@ from wavefoundry import models
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.tree import count
 from wavefoundry.engine import laplacian
-from wavefoundry.models.electron_wavefunction import cusp, near_nuclei
+from wavefoundry.models.electron_embedding import rounded
+from wavefoundry.models.electron_wavefunction import cusp, kinks, near_nuclei
 from wavefoundry.problems.electrons import ElectronSystem, electron_system
 from wavefoundry.problems.hartree_fock import SYMBOLS, hartree_fock
 
@@ -48,6 +49,7 @@ def open_shell() -> ElectronSystem:
 VARIANTS = {
     "small": {},
     "dense": {"reach": float("inf"), "nuclear": 3},
+    "cusp": {"cusp": True},
     "messages": {"messages": 2, "symbols": ("H", "Li", "B")},
     "paper": {
         "preset": "paper",
@@ -120,6 +122,27 @@ def test_an_atom_without_coefficients_gives_nothing_to_an_orbital(lih):
     features, _ = psi.orbitals[0](c, without.positions, without.charges)
     assert float(jnp.max(jnp.abs(features[1, 0]))) == 0.0
     assert float(jnp.max(jnp.abs(features[0, 0]))) > 0.0
+
+
+@pytest.mark.parametrize("nucleus", [0, 1])
+def test_with_the_cusp_local_energies_stay_finite_at_nuclei(lih, nucleus):
+    """As 1 / r they grow where the slope is wrong; a network with random weights has a wrong one."""
+    rest = lih.init(jax.random.key(5))[1:]
+
+    def energies(psi):
+        at = [lih.positions[nucleus] + r * jnp.array([0.6, 0.0, 0.8]) for r in (1e-3, 1e-4)]
+        return [float(local_energy(psi, lih, jnp.concatenate([x[None], rest]))) for x in at]
+
+    near, nearer = energies(generic(cusp=True))
+    assert abs(nearer - near) < 1.0
+    near, nearer = energies(generic())
+    assert abs(nearer) > 5 * abs(near) > 50
+
+
+def test_a_hydrogenic_core_is_an_envelope_of_the_smooth_distance():
+    r, charges = jnp.linspace(1e-3, 3.0, 50)[:, None], jnp.array([8.0])
+    smooth = rounded(r, charges) - 1 / charges
+    np.testing.assert_allclose(kinks(r, charges) - (charges * smooth)[:, 0], 1 - 8 * r[:, 0], atol=1e-12)
 
 
 def test_slopes_of_the_cusp_where_two_electrons_meet():
@@ -246,6 +269,8 @@ def test_wrong_descriptions_are_refused():
         models.electrons(widht=3).build(jax.random.key(0))
     with pytest.raises(InputError, match="no descriptors"):
         models.electrons(symbols=("H", "Xe")).build(jax.random.key(0))
+    with pytest.raises(InputError, match="of the small variant"):
+        models.electrons("paper", cusp=True).build(jax.random.key(0))
     for description in (models.electrons(nuclear=3, jastrow=0), models.electrons("paper", nuclear=3)):
         with pytest.raises(InputError, match="belongs to a Jastrow factor"):
             description.build(jax.random.key(0))

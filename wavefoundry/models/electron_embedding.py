@@ -18,6 +18,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from wavefoundry.models.electron_shape import Shape
 from wavefoundry.models.layers import Dense, xavier
 
+CORE = 0.2
+"""Distance (bohr) of two electrons within a core."""
 TINY = 1e-30
 """Added to squared distances from nuclei: an electron at a nucleus has an amplitude, too."""
 
@@ -61,7 +63,7 @@ class PairFeatures(NamedTuple):
 
 
 def rounded(r: Float[Array, "n atoms"], charges: Float[Array, " atoms"]) -> Float[Array, "n atoms"]:
-    """r + exp(-Z r) / Z: the distance to a nucleus without its kink there, and far away as it is."""
+    """R + exp(-Z r) / Z: the distance to a nucleus without its kink there, and far away as it is."""
     return r + jnp.exp(-charges * r) / charges
 
 
@@ -88,6 +90,10 @@ def pair_features(
         scale = jnp.log1p(far) / far
         nuclei = jnp.concatenate([scale * far, scale * to_nuclei], axis=-1)
         electrons = jnp.log1p(r2)[..., None]
+        if charges is not None:
+            inside = 1 / (1 + charges**2 * r2_nuclei)
+            nuclei = jnp.concatenate([nuclei, inside[..., None]], axis=-1)
+            electrons = jnp.concatenate([electrons, 1 / (1 + r2[..., None] / CORE**2)], axis=-1)
     else:
         itself = jnp.asarray(listed.i == listed.j, x.dtype)
         r = jnp.sqrt(r2 + itself) * (1 - itself)
@@ -150,6 +156,8 @@ class Embedding(eqx.Module):
         pair, width, conv = shape.pair, shape.width, shape.convolution
         table = xavier(next(keys), (shape.elements, pair), dtype)
         e_in, q_in, h_in = (1, 4, 1) if shape.small else (4, 4, 1)
+        if shape.cusp:
+            e_in, q_in = e_in + 1, q_in + 1
         lift = None
         if shape.small:
             lift, e_in, q_in = (dense(e_in, pair), dense(q_in, pair)), pair, pair
