@@ -267,7 +267,7 @@ def test_the_job_script(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     ("options", "where"),
     [
         (["--workers", "0"], "--workers"),
-        (["--seeds", "0"], "--set"),
+        (["--seeds", "0"], "--seeds"),
         (["--slurm", "cores=4"], "--slurm"),
         (["--dry-run"], "--dry-run"),
         (["--scheduler", "slurm", "--dry-run", "--slurm", "coers=4"], "--slurm"),
