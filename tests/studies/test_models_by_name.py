@@ -122,7 +122,10 @@ def test_mistakes_with_models(run: tuple[Path, dict[str, Any]], own: Path, tmp_p
     ("changes", "words"),
     [
         (["pretrain.steps=0"], "no steps from random weights"),
-        (["pretrain.steps=0", 'pretrain.warm_start="RUN"', "pretrain.at={ h = 0.9 }"], "trained at J = 1, h = 1"),
+        (
+            ["pretrain.steps=0", 'pretrain.warm_start="RUN"', "pretrain.at={ h = 0.9 }"],
+            "trained at h = 1, not at h = 0.9",
+        ),
         (["pretrain.steps=0", 'pretrain.warm_start="RUN"', "wavefunction.width=16"], "size|shape"),
         (['pretrain.warm_start=["RUN", "RUN"]'], "names 2 models"),
         (["pretrain.steps=0", 'pretrain.warm_start="RUN"', 'baselines=["scratch"]'], "need a pre-training"),

@@ -162,7 +162,7 @@ def test_files_and_commands(run, capsys):
     page = (folder / "run" / "report.html").read_text()
     assert "<svg" in page and "One neural wavefunction" in page
     table = (folder / "run" / "molecules.csv").read_text()
-    assert table.count("\n") == 4 and table.startswith("name,method,energy,")
+    assert table.count("\n") == 4 and table.startswith("name,formula,") and "exact_energy" not in table
 
 
 def without_costs(summary: dict) -> dict:

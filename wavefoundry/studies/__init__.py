@@ -165,10 +165,11 @@ def _tables(summary: dict[str, Any]) -> dict[str, str]:
         from wavefoundry.reports.emulation_tables import cases_csv, parsed
 
         return {"cases.csv": cases_csv(parsed(summary))}
-    from wavefoundry.reports.tables import write_csv
+    from wavefoundry.reports.tables import csv_text, flatten, write_csv
 
     if summary["kind"] == "molecules":
         from wavefoundry.reports.molecules_lines import numbers
 
-        return {"molecules.csv": write_csv([numbers(record) for record in summary["molecules"]])}
+        rows = [flatten(numbers(record)) for record in summary["molecules"]]
+        return {"molecules.csv": csv_text(list(dict.fromkeys(name for row in rows for name in row)), rows)}
     return {f"{name}.csv": write_csv(summary[name]) for name in ("points", "rounds") if name in summary}
