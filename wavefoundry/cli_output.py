@@ -44,7 +44,6 @@ def read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
     notes = list(directory.warnings)
     if summary is not None:
         return summary, notes
-    points = {event.get("index"): event for event in events if event.get("event") == "point"}
     last = events[-1] if events else None
     unfinished = {"kind": _kind(directory.spec_text), "status": "unfinished", "last_event": last}
     if unfinished["kind"] == "tickets":
@@ -52,6 +51,7 @@ def read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
         return unfinished | {"rounds": list(rounds.values())}, notes
     if unfinished["kind"] == "molecules":
         return unfinished | {"molecules": [event for event in events if event.get("event") == "molecule"]}, notes
+    points = {event.get("index"): event for event in events if event.get("event") == "point"}
     return unfinished | {"kind": "diagram", "points": list(points.values())}, notes
 
 

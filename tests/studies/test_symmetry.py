@@ -242,28 +242,7 @@ def test_a_symmetry_that_is_none_is_told_from_one_that_is_built_in(parts: list[s
     assert len(group) == (1 if words else 4)
 
 
-def test_a_stored_model_serves_twice_in_two_sectors():
-    text = """
-kind = "diagram"
-[system]
-model = "j1j2"
-lattice = { kind = "chain", size = 20 }
-[pretrain]
-at = { J2 = [0.4, 0.4] }
-steps = 0
-warm_start = ["zoo:j1j2-chain-20", "zoo:j1j2-chain-20"]
-[adapt]
-points = { J2 = [0.5] }
-symmetry = ["translations"]
-sector = [0, 5]
-"""
-    assert len(spec.loads(text).of_bases()) == 2
-    with pytest.raises(InputError, match="named twice"):
-        spec.loads(text.replace("steps = 0", "steps = 5"))
-
-
-def test_sectors_in_a_study_are_one_for_every_base():
-    text = """
+TWO_BASES = """
 kind = "diagram"
 [system]
 model = "j1j2"
@@ -276,9 +255,20 @@ points = { J2 = [0.4] }
 symmetry = ["translations"]
 sector = [0, "auto"]
 """
-    assert [one.adapt.sector for one in spec.loads(text).of_bases()] == [0, "auto"]
+
+
+def test_a_stored_model_serves_twice_in_two_sectors():
+    stored = 'pretrain.warm_start=["zoo:j1j2-chain-20", "zoo:j1j2-chain-20"]'
+    twice = ["system.lattice.size=20", "pretrain.at={ J2 = [0.4, 0.4] }", "adapt.sector=[0, 5]", stored]
+    assert len(spec.loads(TWO_BASES, overrides=[*twice, "pretrain.steps=0"]).of_bases()) == 2
+    with pytest.raises(InputError, match="named twice"):
+        spec.loads(TWO_BASES, overrides=[*twice, "pretrain.steps=5"])
+
+
+def test_sectors_in_a_study_are_one_for_every_base():
+    assert [one.adapt.sector for one in spec.loads(TWO_BASES).of_bases()] == [0, "auto"]
     with pytest.raises(InputError, match="sector names 1 sectors"):
-        spec.loads(text.replace('[0, "auto"]', "[0]"))
+        spec.loads(TWO_BASES.replace('[0, "auto"]', "[0]"))
 
 
 CROSSING = (

@@ -28,6 +28,11 @@ def _named(value: Any, keys: tuple[str, ...]) -> Iterator[str]:
             yield from _named(one, keys)
 
 
+def starts(spec: Any) -> list[str]:
+    """Models that a study starts from."""
+    return list(_named(spec.model_dump(mode="json"), ("warm_start",)))
+
+
 def sums(spec: Any) -> dict[str, str]:
     """SHA-256 of every file that a study reads, by its path as it is written there."""
     paths = {text: from_home(text) for text in _named(spec.model_dump(mode="json"), READ)}

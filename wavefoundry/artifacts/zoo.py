@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from wavefoundry._version import __version__
 from wavefoundry.artifacts import files, hub, spec
 from wavefoundry.artifacts.bundles import is_bundle, read_bundle, write_bundle
+from wavefoundry.artifacts.inputs import starts
 from wavefoundry.artifacts.layout import ARTIFACTS, SPEC
 from wavefoundry.artifacts.manifest import MANIFEST
 from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, STUDY, find, imported, is_named, names
@@ -133,9 +134,8 @@ def card(one: Entry, seconds: float | None, molecules: Sequence[dict[str, Any]] 
 
 def _start(study: Any) -> str:
     """What it began with, where that was a trained model: its cost comes on top."""
-    table = getattr(study, "pretrain", None) or getattr(study, "train", None)
-    start = getattr(table, "warm_start", None)
-    return "" if start is None else f", begun with {', '.join(start) if isinstance(start, list) else start}"
+    begun = starts(study)
+    return f", begun with {', '.join(begun)}" if begun else ""
 
 
 def _verb(one: Entry) -> str:

@@ -63,7 +63,7 @@ class PairFeatures(NamedTuple):
 
 
 def rounded(r: Float[Array, "n atoms"], charges: Float[Array, " atoms"]) -> Float[Array, "n atoms"]:
-    """R + exp(-Z r) / Z: the distance to a nucleus without its kink there, and far away as it is."""
+    """Distances to nuclei without their kinks there, and far away as they are: r + exp(-Z r) / Z."""
     return r + jnp.exp(-charges * r) / charges
 
 

@@ -134,12 +134,8 @@ class ElectronWavefunction(eqx.Module):
         """Orbital matrices, rows: electrons, columns: orbitals, spin up first; embedding; distances to the nuclei."""
         n_up = bound.n_up
         h = self.embedding(x, n_up, bound.positions, bound.charges)
-        r2 = jnp.sum((x[:, None] - bound.positions) ** 2, axis=-1)
-        r, factor = jnp.sqrt(r2), jnp.ones((), x.dtype)
-        reach = r
-        if self.embedding.cusp:
-            reach = rounded(r, bound.charges) - 1 / bound.charges
-            factor = jnp.exp(kinks(r, bound.charges))[:, None]
+        r = jnp.sqrt(jnp.sum((x[:, None] - bound.positions) ** 2, axis=-1))
+        reach = rounded(r, bound.charges) - 1 / bound.charges if self.embedding.cusp else r
         rows = []
         for electron, part in enumerate((slice(0, n_up), slice(n_up, None))):
             blocks = []
@@ -149,7 +145,10 @@ class ElectronWavefunction(eqx.Module):
                 envelope = jnp.exp(-a * reach[part][:, :, None, None])
                 blocks.append(jnp.einsum("akdw,iw,iakd->dik", f, h[part], envelope))
             rows.append(jnp.concatenate(blocks, axis=-1))
-        return factor * jnp.concatenate(rows, axis=1), h, r
+        phi = jnp.concatenate(rows, axis=1)
+        if self.embedding.cusp:
+            phi = jnp.exp(kinks(r, bound.charges))[:, None] * phi
+        return phi, h, r
 
     def amplitude(self, bound: Bound, x: Float[Array, "n 3"]) -> Float[Array, "2"]:
         """(log |psi|, phase)."""

@@ -58,13 +58,11 @@ class Chemistry:
         """The most accurate of them, if it can be relied on."""
         if self.doubt is not None:
             return None
-        if self.apart:
-            value = self.fci if self.fci is not None else self.ccsd_t
-            return Reference(value or 0.0, "method", f"separated atoms, below {self.basis}", self.uncertainty)
         corrected = self.complete and None not in (self.fci, self.ccsd_t) and self.fci != self.ccsd_t
         for value, name in ((self.fci, "CCSD(T)+FCI" if corrected else "FCI"), (self.ccsd_t, "CCSD(T)")):
             if value is not None:
-                return Reference(value, "method", f"{name}/{self.basis}", self.uncertainty, self.complete)
+                source = f"separated atoms, below {self.basis}" if self.apart else f"{name}/{self.basis}"
+                return Reference(value, "method", source, self.uncertainty, self.complete)
         return Reference(self.hf, "method", f"HF/{self.basis}", self.uncertainty, complete=False)
 
 
@@ -189,11 +187,10 @@ def _capped(molecule: Molecule, found: Chemistry) -> Chemistry:
     apart, best = separated_atoms(molecule), found.best()
     if apart is None or best is None or best.value <= apart:
         return found
+    highest = apart + max(best.uncertainty, 1e-3 * molecule.atoms)
     if not best.complete:  # above the atoms by what the basis lacks: held against the atoms in that basis
-        above = best.value > sum(_of_atom(symbol, found.basis) for symbol in molecule.symbols) + LOOSE * molecule.atoms
-    else:
-        above = best.value > apart + max(best.uncertainty, 1e-3 * molecule.atoms)
-    if above:
+        highest = sum(_of_atom(symbol, found.basis) for symbol in molecule.symbols) + LOOSE * molecule.atoms
+    if best.value > highest:
         return dataclasses.replace(found, doubt="the calculation ends above the energy of the separated atoms")
     if not best.complete:
         return found

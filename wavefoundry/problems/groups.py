@@ -7,7 +7,6 @@ found on any lattice, also on a user's own, and never where a term breaks them.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -65,8 +64,7 @@ def symmetry_group(system: LatticeSystem, kinds: Sequence[str] = KINDS) -> Group
     """
     sites = system.sites
     found = [np.arange(sites)] if not {"translations", "point-group"} & set(kinds) else permutations_of(system)
-    moved = _shifts(system.extent) if system.periodic else [np.arange(sites)]  # two open rows trade places by a mirror
-    keys = {row.tobytes() for row in moved}
+    keys = {row.tobytes() for row in _shifts(system)}
     shifts = [row for row in found if row.tobytes() in keys]
     if "point-group" not in kinds:
         found = shifts
@@ -191,11 +189,11 @@ def _closure(generators: list[np.ndarray], sites: int) -> list[np.ndarray]:
     return list(found.values())
 
 
-def _shifts(extent: tuple[int, ...]) -> list[np.ndarray]:
-    """All translations of a periodic lattice by whole sites, the identity included."""
-    rows = [np.arange(math.prod(extent))]
-    for axis, edge in enumerate(extent):
-        steps = [shift(extent, axis, step) for step in range(edge)]
+def _shifts(system: LatticeSystem) -> list[np.ndarray]:
+    """All translations by whole sites, the identity first; it alone where edges are open: a mirror swaps two rows."""
+    rows = [np.arange(system.sites)]
+    for axis, edge in enumerate(system.extent if system.periodic else ()):
+        steps = [shift(system.extent, axis, step) for step in range(edge)]
         rows = [row if step is None else row[step] for row in rows for step in steps]
     return rows
 
@@ -203,8 +201,7 @@ def _shifts(extent: tuple[int, ...]) -> list[np.ndarray]:
 def _kept_shifts(system: LatticeSystem) -> list[np.ndarray]:
     from wavefoundry.problems.symmetry import broken_by
 
-    shifts = _shifts(system.extent) if system.periodic else [np.arange(system.sites)]
-    return [row for row in shifts if not broken_by(system, [row])]
+    return [row for row in _shifts(system) if not broken_by(system, [row])]
 
 
 def _states(system: LatticeSystem) -> np.ndarray | None:

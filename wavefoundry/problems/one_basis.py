@@ -54,17 +54,16 @@ def solved(
     molecule: Molecule, basis: Any, methods: Sequence[str] | set[str], limit: float, careful: bool = True
 ) -> Solved:
     """Everything in one basis; FCI up to ``limit`` determinants, of two electrons up to ``PAIR_LIMIT`` functions."""
-    size = described(molecule, basis).nao_nr()
-    exact = molecule.electrons == 2 and size <= PAIR_LIMIT and bool({"ccsd(t)", "fci"} & set(methods))
-    field, doubt = mean_field(molecule, basis, (careful and molecule.electrons > 1) or exact)
-    hf = float(field.e_tot)
+    pair = molecule.electrons == 2 and bool({"ccsd(t)", "fci"} & set(methods))
+    field, doubt = mean_field(molecule, basis, (careful and molecule.electrons > 1) or pair)
+    hf, size = float(field.e_tot), field.mol.nao_nr()
     if molecule.electrons == 1:
         return Solved(hf, fci=hf)
-    space = float(math.comb(size, molecule.n_up)) * math.comb(size, molecule.n_down)
-    fci = _fci(field, molecule) if "fci" in methods and space <= limit and not exact else None
-    if exact:
+    if pair and size <= PAIR_LIMIT:
         fci = _pair_fci(field, molecule, size)
         return Solved(hf, fci, 0.0, fci, None if fci is not None else "FCI does not converge")
+    space = float(math.comb(size, molecule.n_up)) * math.comb(size, molecule.n_down)
+    fci = _fci(field, molecule) if "fci" in methods and space <= limit else None
     if "ccsd(t)" not in methods or size > CC_LIMIT:
         return Solved(hf, None, 0.0, fci, doubt)
     value, triples, diagnostic = _ccsd_t(field)

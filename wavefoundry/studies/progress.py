@@ -246,15 +246,15 @@ class Pace:
 
     def __init__(self) -> None:
         self._done, self._begin = 0.0, _without_compiling()
-        self._first, self._rate = True, 0.0
+        self._rate = 0.0
 
     def left(self, done: float, rest: float) -> float:
         """Seconds left; done: work since this was made, rest: what is to come, in the same units."""
         now = _without_compiling()
         if done > self._done:
             self._rate = max(0.0, now - self._begin) / (done - self._done)
-        if self._first:
-            self._first, self._done, self._begin = False, done, now
+        if not self._done:
+            self._done, self._begin = done, now
         return self._rate * rest
 
 

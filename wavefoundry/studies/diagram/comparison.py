@@ -164,11 +164,9 @@ def _words(
     said += f" (V-scores: {_number(ratio)} times theirs, median); " if math.isfinite(ratio) else "; "
     said += f"a point costs {_number(cost['point'])} CPU s against {_number(theirs['point'])}"
     said += f", with its share of the start {_number(cost['amortised'])} against {_number(theirs['amortised'])}"
-    if other["kind"] == "scratch" and equal:
-        known = [one for one in equal if one["ratio"] is not None]
-        ratios, short = [one["ratio"] for one in known], sum(one["at_least"] for one in equal)
-    else:
-        known, ratios, short = [], [], 0
+    rows = equal or [] if other["kind"] == "scratch" else []
+    known, short = [one for one in rows if one["ratio"] is not None], sum(one["at_least"] for one in rows)
+    ratios = [one["ratio"] for one in known]
     if ratios and short == len(ratios):
         said += "; training from scratch reaches the same energy at none of the points"
     elif ratios:

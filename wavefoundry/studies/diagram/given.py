@@ -29,10 +29,9 @@ def taken(path: str, system: LatticeSystem) -> Output:
     record = meta.get("record", {})
     if (at := record.get("couplings", {})) != system.values:
         other = [name for name, value in system.values.items() if at.get(name) != value]
-        there, here = ({name: known[name] for name in other if name in known} for known in (at, system.values))
         there, here = (
-            ", ".join(f"{name} = {repr(value).removesuffix('.0')}" for name, value in one.items())
-            for one in (there, here)
+            ", ".join(f"{name} = {repr(known[name]).removesuffix('.0')}" for name in other if name in known)
+            for known in (at, system.values)
         )
         what = f"{path} was trained at {there or 'unknown couplings'}, not at {here}"
         raise InputError(what, where=WHERE, fix=f"at = {{ {there} }}" if there else "another model")

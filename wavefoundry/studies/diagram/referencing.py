@@ -17,6 +17,7 @@ from wavefoundry.problems.references import given, lattices
 from wavefoundry.problems.references.found import METHODS, Found, best, failed, reasons
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.records import Known
+from wavefoundry.studies.diagram.transitions import varied
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.task import Output, Outputs, Task
 
@@ -69,10 +70,10 @@ def check_file(
     if values is None:
         return
     columns = {name for row, _, _ in values.rows for name in row}
-    varied = [name for name in system.names if len({point.get(name) for point in points}) > 1]
-    if missing := [name for name in varied if name not in columns]:
+    names = varied(points)
+    if missing := [name for name in names if name not in columns]:
         what = f"{table.file} has no column '{missing[0]}', which varies from point to point"
-        raise InputError(what, where="reference.file, line 1", fix=f"a column for each of {', '.join(varied)}")
+        raise InputError(what, where="reference.file, line 1", fix=f"a column for each of {', '.join(names)}")
     rows = [given.lookup(values, system.at(**point).values, table.exact) for point in points]
     if all(row.energy is None for row in rows):
         why = rows[0].why or ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -343,6 +343,9 @@ def described(found: Sectors, place: int, extent: tuple[int, ...]) -> dict[str, 
         g = None if permutation is None else where.get((np.asarray(permutation, kind).tobytes(), flip))
         return None if g is None else complex(row[g])
 
+    def first(permutations: Iterable[np.ndarray]) -> complex | None:
+        return next((one for p in permutations if (one := character(p.reshape(-1))) is not None), None)
+
     words: dict[str, Any] = {}
     momentum = []
     periodic = int(group.shifts.sum()) > 1
@@ -356,10 +359,9 @@ def described(found: Sectors, place: int, extent: tuple[int, ...]) -> dict[str, 
     if int(np.prod(extent)) == sites:
         place_at = np.arange(sites).reshape(extent)
         # about a site, r -> -r; of open edges about the middle
-        about = [np.roll(np.flip(place_at, 0), 1, 0), np.flip(place_at, 0)][: 1 if periodic else 2]
-        for back in reversed(about):
-            if "mirror" not in found_of or found_of["mirror"] is None:
-                found_of["mirror"] = character(back.reshape(-1))
-            if len(extent) == 2 and extent[0] == extent[1] and found_of.get("rotation") is None:
-                found_of["rotation"] = character(back.T.reshape(-1))
+        middle = np.flip(place_at, 0)
+        backs = [np.roll(middle, 1, 0)] if periodic else [middle, np.roll(middle, 1, 0)]
+        found_of["mirror"] = first(back for back in backs)
+        if len(extent) == 2 and extent[0] == extent[1]:
+            found_of["rotation"] = first(back.T for back in backs)
     return words | {name: int(np.round(one.real)) for name, one in found_of.items() if one is not None}
