@@ -132,6 +132,22 @@ def test_networks_without_a_tunable_head(model: Any, tmp_path: Any):
         wf.map(base, {"h": [1.0]})
 
 
+@pytest.mark.parametrize(
+    ("system", "settings"),
+    [
+        (wf.lattice.build("ising", "honeycomb", (2, 2)), {}),
+        (wf.lattice.build("ising", "kagome", (2, 2), periodic=False), {"conditioned": True}),
+        (wf.lattice.build("ising", "square", (2, 4), periodic=False), {"patch": (2, 1)}),
+    ],
+)
+def test_patches_of_any_shape_are_saved_and_loaded(system: Any, settings: dict[str, Any], tmp_path: Any):
+    base = wf.pretrain(system, wf.models.vit(width=4, layers=1, heads=1, **settings), steps=1, walkers=8)
+    again = wf.load(base.save(tmp_path / "base"), system)
+    assert again.model == base.model
+    x = np.asarray(base.base.x)[0]
+    assert again.wavefunction(system, x).log == base.wavefunction(system, x).log
+
+
 @dataclasses.dataclass(frozen=True)
 class Own:
     """A network class of the user's own, made of ours."""

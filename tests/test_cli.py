@@ -325,12 +325,26 @@ def test_inspect_shows_how_far_an_unfinished_run_has_come(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("kind", "noun"), [("molecules", "0 molecules"), ("tickets", "no round"), ("diagram", "0 points")]
+    ("kind", "noun"),
+    [("molecules", "0 molecules"), ("tickets", "no round"), ("diagram", "0 points"), ("emulation", "no student")],
 )
 def test_a_run_that_has_only_begun_is_told_in_words_of_its_kind(tmp_path, capsys, kind, noun):
     RunDirectory.create(tmp_path / "run", dumps(loads(template(kind)))).close()
     assert main(["inspect", str(tmp_path / "run")]) == 0
     assert f"unfinished: {noun}" in capsys.readouterr().out
+
+
+def test_the_seeds_of_an_unfinished_study_say_how_far_they_have_come(tmp_path, capsys):
+    text = dumps(loads(template("diagram")))
+    RunDirectory.create(tmp_path / "run", text).close()
+    with RunDirectory.create(tmp_path / "run" / "seeds" / "7", text) as directory:
+        directory.log({"event": "point", **POINT, "index": 0, "count": 21})
+        directory.log({"event": "step", "phase": "pretrain", "step": 7, "steps": 300, "energy": -40.0})
+    assert main(["inspect", str(tmp_path / "run")]) == 0
+    shown = capsys.readouterr().out
+    assert "unfinished: 1 seed begun" in shown and "seed 7: unfinished: 1 point" in shown and "7/300" in shown
+    assert main(["inspect", str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["seeds"]["7"]["points"][0]["energy"] == POINT["energy"]
 
 
 def test_results_copied_elsewhere_can_be_read(study, stub, tmp_path, capsys):

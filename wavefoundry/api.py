@@ -235,7 +235,7 @@ def map(  # noqa: A001 - wf.map is the name users know this step by
             why="its log psi is the sum of all features",
             fix='method="full", or a transformer: wf.models.vit()',
         )
-    rivals = None if baselines is None else api_rivals.table_for(baselines, bases[0], list(table.points))
+    rivals = None if baselines is None else api_rivals.table_for(baselines, bases[0], grid(table.points))
     keep_programs()
     references = _references([one.system for one in bases], grid(table.points), reference, judged)
     return _mapped(bases, _Asked(table, judged, rivals, how), references, progress)

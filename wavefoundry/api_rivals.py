@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable
@@ -24,11 +24,11 @@ from wavefoundry.studies.progress import Context
 from wavefoundry.studies.task import Output
 
 
-def table_for(baselines: Any, base: Any, names: Sequence[str]) -> BaselinesTable:
+def table_for(baselines: Any, base: Any, points: list[dict[str, float]]) -> BaselinesTable:
     """Which rivals are asked for: a list of kinds, or ``kinds``, ``seeds`` and ``deep``.
 
     Args:
-        base: ``Pretrained``. names: couplings that vary.
+        base: ``Pretrained``. points: couplings of the map.
 
     Raises:
         InputError: unknown kinds or keys, or a base whose network cannot be trained anew.
@@ -40,9 +40,14 @@ def table_for(baselines: Any, base: Any, names: Sequence[str]) -> BaselinesTable
     table = checked(BaselinesTable, where, given)
     if base.model is None:
         raise InputError("a state of NetKet has no network to start anew", where=where, fix="wf.pretrain(system)")
-    for problem in problems(table, list(names), tunable(base.wavefunction)):
+    for problem in problems(table, _at(base, points[0]), points, tunable(base.wavefunction)):
         raise InputError(problem.what, where=f"{where}: {problem.path[-1]}", why=problem.why, fix=problem.fix)
     return table
+
+
+def _at(base: Any, names: Iterable[str]) -> list[dict[str, float]]:
+    """Where a base was pre-trained, told by some of the couplings."""
+    return [{name: base.system.at(**point).values[name] for name in names} for point in grid(base.settings.at)]
 
 
 def comparison(
@@ -64,7 +69,7 @@ def comparison(
     """
     adapt, evaluate, table = tables
     system, settings = base.system, base.settings
-    at = [{name: system.at(**point).values[name] for name in adapt.points} for point in grid(settings.at)]
+    at = _at(base, adapt.points)
 
     def network(seed: int) -> Wavefunction:
         return build(base.model, system, settings.model_copy(update={"seed": seed}))

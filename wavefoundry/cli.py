@@ -201,7 +201,6 @@ def run(  # noqa: PLR0913 - one for each option
     own = [f"run.{key}={value}" for key, value in (("seeds", seeds), ("devices", devices)) if value is not None]
     spec = studies_file.load(study, [*(changes or ()), *own], preset)
     crew = Crew.of(workers, scheduler, slurm or ())
-    crew.check(spec.run.seeds)
     if dry_run:
         return typer.echo(job_script(crew), nl=False)
     folder = out or from_home(spec.output.dir or Path("runs") / (study.stem or "study"))

@@ -30,12 +30,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, an
 @app.command("list")
 def list_models(json: Json = False) -> None:
     """List all models with their verdicts."""
-    rows = [zoo.entry(name).row() for name in named.names()]
+    rows = [zoo.listed(name) for name in named.names()]
     if json:
         echo_json(rows)
         return
     width = max((len(row["name"]) for row in rows), default=4)
     for row in rows:
+        if "unusable" in row:
+            typer.echo(f"{row['name']:<{width}}  unusable: {row['unusable']}")
+            continue
         energy = "" if row["energy_per_site"] is None else f"  E/site {row['energy_per_site']:.6f}"
         where = "" if row["shipped"] else "  (imported)"
         typer.echo(f"{row['name']:<{width}}  {row['title']}{energy}  {row['verdict'] or ''}{where}")

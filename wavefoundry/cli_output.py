@@ -34,6 +34,7 @@ def folder_of(text: str) -> Path:
 def read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Summary of a run, or what can be said about one that has none yet, and warnings."""
     from wavefoundry.artifacts.results import is_copy, read_results
+    from wavefoundry.artifacts.seal import nested
     from wavefoundry.artifacts.store import RunDirectory
 
     if is_copy(path) and (summary := read_results(path)) is not None:
@@ -46,11 +47,16 @@ def read_run(path: Path) -> tuple[dict[str, Any], list[str]]:
         return summary, notes
     last = events[-1] if events else None
     unfinished = {"kind": _kind(directory.spec_text), "status": "unfinished", "last_event": last}
+    if seeds := nested(path):
+        each = {seed.name: read_run(seed)[0] for seed in seeds}
+        return {**unfinished, "kind": "seeds", "of": unfinished["kind"], "seeds": each}, notes
     if unfinished["kind"] == "tickets":
         rounds = {event.get("round"): event for event in events if event.get("event") == "ticket"}
         return unfinished | {"rounds": list(rounds.values())}, notes
     if unfinished["kind"] == "molecules":
         return unfinished | {"molecules": [event for event in events if event.get("event") == "molecule"]}, notes
+    if unfinished["kind"] == "emulation":
+        return unfinished | {"students": []}, notes
     points = {event.get("index"): event for event in events if event.get("event") == "point"}
     return unfinished | {"kind": "diagram", "points": list(points.values())}, notes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def test_out_and_in_again(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert [row.name for row in zoo.entries()] == named.names() and "chain" in named.names()
     capsys.readouterr()
     assert main(["models", "show", "chain"]) == 0 and one.checksum in capsys.readouterr().out
+
+
+def test_a_list_goes_on_past_what_is_damaged(folder: Path, capsys: pytest.CaptureFixture[str]):
+    """A damaged model is named with the reason, the others are listed; a folder whose name no model has is none."""
+    mine = zoo.take(folder).folder
+    shutil.copytree(mine, mine.parent / "My Model")
+    data = bytearray((mine / "model" / "arrays.safetensors").read_bytes())
+    data[-1] ^= 1
+    (mine / "model" / "arrays.safetensors").write_bytes(bytes(data))
+    assert main(["models", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert "ising-chain-24 " in shown and "My Model" not in shown
+    assert "SHA-256" in next(line for line in shown.splitlines() if line.startswith("chain "))
+    assert main(["models", "list", "--json"]) == 0
+    assert "SHA-256" in next(row for row in json.loads(capsys.readouterr().out) if row["name"] == "chain")["unusable"]
 
 
 def test_complex_weights_survive(tmp_path: Path):

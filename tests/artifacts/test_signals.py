@@ -1,5 +1,6 @@
 """A stop on request: a flag first, the door second."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wavefoundry.artifacts.signals import NOTICE, STOPPING, interrupts
+from wavefoundry.artifacts.signals import NOTICE, STOPPING, interrupts, undisturbed
 
 WAITS = """
 import os, signal, sys
@@ -103,3 +104,14 @@ def test_nothing_happens_outside_the_main_thread():
     thread.start()
     thread.join()
     assert seen == [(None, before)]
+
+
+def test_libraries_do_not_take_signals_over(tmp_path, monkeypatch):
+    """One that wants Ctrl-C for itself while it is imported: the handler that was there stays."""
+    (tmp_path / "grabs_signals.py").write_text("import signal\nsignal.signal(signal.SIGINT, lambda *_: None)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with interrupts():
+        mine = signal.getsignal(signal.SIGINT)
+        with undisturbed():
+            importlib.import_module("grabs_signals")
+        assert signal.getsignal(signal.SIGINT) == mine

@@ -53,7 +53,7 @@ def refused(text: str, *overrides: str, preset: str | None = None) -> InputError
         (MINIMAL, "system.lattice", "{kind='chain', size=[6, 6]}", "{kind='square', size=[6, 6]}"),
         (J1J2, "system.lattice.size", "21", "22"),
         (J1J2, "system.lattice.size", "4", "6"),
-        (J1J2, "system.lattice", "{kind='square', size=[4, 3]}", "{kind='square', size=[4, 5]}"),
+        (J1J2, "system.lattice", "{kind='square', size=[4, 2]}", "{kind='square', size=[4, 3]}"),
         (J1J2, "system.marshall", "1", "true"),
         (MINIMAL, "system.marshall", "true", "false"),
         (MINIMAL, "wavefunction.patch", "5", "6"),
@@ -84,7 +84,23 @@ def test_rules_have_an_edge(text, key, bad, good):
 def test_open_edges_of_an_antiferromagnet_may_be_odd():
     lattice = "system.lattice={kind='square', size=[3, 4], periodic=%s}"
     loads(J1J2, overrides=[lattice % "false", "system.marshall=true"])
-    assert "too short" in str(refused(J1J2, lattice % "true"))
+    assert "two sublattices" in str(refused(J1J2, lattice % "true", "system.marshall=true"))
+
+
+@pytest.mark.parametrize(
+    ("model", "lattice", "fix"),
+    [
+        ("ising", "kind='honeycomb', size=[1, 4]", "size = [2, 4]"),
+        ("j1j2", "kind='honeycomb', size=[2, 2]", "size = [3, 3]"),
+        ("j1j2", "kind='triangular', size=[3, 4]", "size = [4, 4]"),
+        ("j1j2", "kind='chain', size=2, periodic=false", "size = [4]"),
+    ],
+)
+def test_lattices_on_which_bonds_coincide_or_are_missing(model, lattice, fix):
+    """Refused for that reason alone; an open one with all its bonds is taken, however short an edge."""
+    found = str(refused(MINIMAL, f"system.model={model}", f"system.lattice={{{lattice}}}", "adapt.points={}"))
+    assert "are too small a" in found and fix in found, found
+    loads(MINIMAL, overrides=["system.lattice={kind='kagome', size=[1, 2], periodic=false}"])
 
 
 def test_a_hamiltonian_that_vanishes_is_no_system():
@@ -192,3 +208,11 @@ def test_reading_reports_what_is_wrong_with_the_file_itself(tmp_path):
 
 def test_a_preset_must_exist():
     assert "did you mean 'paper'" in str(refused(MINIMAL, preset="papers"))
+
+
+@pytest.mark.parametrize("where", ["baselines.deep={h=1.0}", "adapt.points.h=[1.0]"])
+def test_deep_is_elsewhere(where):
+    """A pre-training far from the transition cannot be the pre-training at it, named or found."""
+    deep = 'baselines.kinds=["deep"]'
+    assert "would pre-train where the study does" in str(refused(MINIMAL, deep, where))
+    loads(MINIMAL, overrides=[deep])

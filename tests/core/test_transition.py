@@ -195,3 +195,12 @@ def test_orthogonal_states_have_no_fidelity():
     found = fidelity(samples(one, two, 0), -samples(two, one, 1))
     truth = float((one @ two) ** 2)
     assert abs(found.value - truth) < 4 * found.error and found.error < 0.05
+
+
+@pytest.mark.parametrize("last", [0.198, 0.06])
+def test_one_noisy_value_does_not_hide_a_maximum(last: float):
+    """Slopes of the order parameter of an open honeycomb: the lowest has the largest bar, others lie far below."""
+    x = np.arange(0.375, 2, 0.25)
+    value = np.array([0.286, 0.429, 0.691, 0.711, 0.495, 0.224, -0.019])
+    found = peak(Curve(x, value, drawn(value, np.array([0.027, 0.056, 0.065, 0.061, 0.060, 0.058, last]), 0)))
+    assert found.value == pytest.approx(1.04, abs=0.1) and found.why.startswith("a maximum")

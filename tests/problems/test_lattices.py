@@ -1,6 +1,7 @@
 """Built-in lattices and models: bonds against NetKet's graphs, energies against operators built from these graphs."""
 
 import itertools
+import warnings
 from typing import Any
 
 import netket as nk
@@ -11,7 +12,7 @@ import wavefoundry as wf
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.lattices import LATTICES
-from wavefoundry.problems import exact, observables
+from wavefoundry.problems import exact, lattice, observables
 from wavefoundry.problems.spins import sign_free
 
 NEIGHBOURS = {"chain": (2, 2), "square": (4, 4), "triangular": (6, 6), "honeycomb": (3, 6), "kagome": (4, 4)}
@@ -139,3 +140,14 @@ def test_every_model_names_its_terms():
     for model in MODELS.values():
         assert {term.coupling for term in model.terms} == set(model.couplings)
         assert model.unit in model.couplings and set(model.lattices) <= set(LATTICES)
+
+
+def test_bonds_that_coincide_are_told_of():
+    """Round three rows second neighbours of a triangular lattice meet: 24 pairs instead of 36."""
+    with pytest.warns(UserWarning, match="each pair counts once; size = \\[4, 4\\]"):
+        small = lattice.build("j1j2", "triangular", (3, 4), J2=0.3)
+    assert len(LATTICES["triangular"].bonds((3, 4), True, 2)) == 24 and small.sites == 12
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lattice.build("j1j2", "triangular", (4, 4), J2=0.3)
+        lattice.build("j1j2", "triangular", (3, 4), periodic=False)

@@ -24,6 +24,7 @@ def test_numbers_and_their_names():
     """Finite numbers alone; a diagram can be drawn over its couplings; words and flags are no numbers."""
     assert scalars(STEP) == (3, {"pretrain/energy": -1.5})
     assert scalars(POINT) == (1, {"point/energy": -8.0, "point/couplings/h": 0.5})
+    assert scalars(STEP | {"of": "seed 2"}) == (3, {"seed 2/pretrain/energy": -1.5}), "seeds are told apart"
     assert scalars({"event": "phase", "text": "x"}) is None
     assert scalars({"event": "step", "energy": 1.0}) is None, "a step without a number"
 
@@ -118,6 +119,12 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     for wanted, words in (("tensorbord", "did you mean"), ("wandb", "not installed"), ("jsonl", "no name")):
         with pytest.raises(InputError, match=words), opened([wanted], "run", pytest.fail):
             pass
+    (tmp_path / "file").touch()
+    for wanted, words in (([f"jsonl:{tmp_path / 'new'}", "wandb"], "not installed"), (["tensorboard:file"], "opened")):
+        pytest.importorskip("tensorboardX")
+        with pytest.raises(InputError, match=words), opened(wanted, "run", pytest.fail):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "nothing is left behind"
     study = tmp_path / "study.toml"
     study.write_text('kind = "diagram"\n[system]\nmodel = "ising"\nlattice = { kind = "chain", size = 8 }\n'
                      '[pretrain]\nat = { h = 1.0 }\n[adapt]\npoints = { h = [0.9] }\n')  # fmt: skip

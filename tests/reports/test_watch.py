@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from wavefoundry.artifacts.lock import Lock
 from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError
-from wavefoundry.reports.watch import MOST, PAGE, Follower, curves, diagram, server, state
+from wavefoundry.reports.followed import UNDER_WAY, Followed, Follower
+from wavefoundry.reports.watch import MOST, PAGE, curves, diagram, server, state
 
 
 def point(index: int, h: float, word: str = "trusted") -> dict[str, Any]:
@@ -28,11 +30,17 @@ def step(number: int, energy: float = -1.0) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(tmp_path: Path) -> Iterator[Path]:
     """A run directory that is under way."""
     (tmp_path / "run.json").write_text("{}")
     write(tmp_path, [step(1), step(2, -2.0)])
-    return tmp_path
+    lock = Lock(tmp_path)
+    yield tmp_path
+    lock.release()
+
+
+def shown(follower: Follower) -> dict[str, Any]:
+    return state("run", follower.look())
 
 
 def write(folder: Path, events: list[dict[str, Any]], mode: str = "w") -> None:
@@ -43,20 +51,62 @@ def write(folder: Path, events: list[dict[str, Any]], mode: str = "w") -> None:
 def test_a_run_is_followed(run: Path):
     """Lines that come, a torn line that is not there yet, and a log that was cut back by a resumed run."""
     follower = Follower(run)
-    first = follower.state()
+    first = shown(follower)
     assert first["status"] == "under way" and first["curves"] == [{"name": "pretrain", "x": [1, 2], "y": [-1.0, -2.0]}]
     write(run, [point(0, 1.0), point(1, 0.5, "refused")], "a")
     with open(run / "log.jsonl", "a") as stream:
         stream.write('{"event": "point", "ind')
-    second = follower.state()
+    second = shown(follower)
     assert [row["h"] for row in second["rows"]] == ["1", "0.5"] and second["counted"] == "1 trusted, 1 refused"
     with open(run / "log.jsonl", "a") as stream:
         stream.write('ex": 2, "couplings": {"J": 1.0, "h": 2.0}}\n')
-    assert len(follower.state()["rows"]) == 3
+    assert len(shown(follower)["rows"]) == 3
     write(run, [step(1)])
-    assert follower.state()["rows"] == [] and follower.state()["left"]
+    assert shown(follower)["rows"] == [] and shown(follower)["left"]
     (run / "summary.json").write_text('{"status": "complete"}')
-    assert follower.state()["status"] == "complete" and not follower.state()["left"]
+    assert shown(follower)["status"] == "complete" and not shown(follower)["left"]
+
+
+def test_another_log_is_read_anew_however_long_it_is(run: Path):
+    """A run that was started over between two looks: nothing of the one before is shown."""
+    follower = Follower(run)
+    write(run, [point(0, 1.0), point(1, 0.5)], "a")
+    assert len(shown(follower)["rows"]) == 2
+    write(run, [step(k, -3.0) for k in range(1, 50)] + [point(0, 0.7)])
+    found = shown(follower)
+    assert [row["h"] for row in found["rows"]] == ["0.7"] and set(found["curves"][0]["y"]) == {-3.0}
+
+
+def test_a_run_that_nobody_makes_is_not_under_way(tmp_path: Path):
+    (tmp_path / "run.json").write_text("{}")
+    write(tmp_path, [step(1)])
+    assert shown(Follower(tmp_path))["status"] == "stopped" and not shown(Follower(tmp_path))["left"]
+
+
+def test_the_seeds_of_a_study_are_shown_apart(run: Path):
+    """A run over seeds says little itself; the curves and points are those of its seeds."""
+    for seed, h in ((0, 1.0), (1, 0.5)):
+        (folder := run / "seeds" / str(seed)).mkdir(parents=True)
+        (folder / "run.json").write_text("{}")
+        write(folder, [step(1), step(2), point(0, h), {"event": "warning", "text": "slow"}])
+    (run / "seeds" / "0" / "summary.json").write_text('{"status": "complete"}')
+    lock = Lock(run / "seeds" / "1")
+    found = shown(Follower(run))
+    lock.release()
+    assert [row["run"] for row in found["rows"]] == ["seed 0", "seed 1"] and found["columns"][0] == "run"
+    assert [curve["name"] for curve in found["curves"]] == ["pretrain", "seed 0: pretrain", "seed 1: pretrain"]
+    assert [one["x"] for one in found["diagram"]["points"]] == [0.5, 1.0] and found["counted"] == "2 trusted"
+    assert found["now"].startswith("seed 1: ") and found["warnings"][-1] == "seed 1: slow"
+
+
+@pytest.mark.parametrize(
+    "line", ["[1]", '{"event": "point", "couplings": [1], "index": [1]}', '{"event": "ticket", "round": {}}', "{"]
+)
+def test_lines_that_are_no_events_are_left_out(line: str, run: Path):
+    with open(run / "log.jsonl", "a") as stream:
+        stream.write(line + "\n")
+    write(run, [point(0, 1.0)], "a")
+    assert len(shown(Follower(run))["rows"]) == 1
 
 
 def test_energies_are_per_site_and_in_order():
@@ -79,7 +129,7 @@ def test_long_curves_are_thinned_and_steps_done_twice_count_once():
 def test_other_kinds_of_study_have_a_table():
     known = {"event": "ticket", "energy": -1.0, "energy_error": 0.0, "verdict": "trusted"}
     rounds = [{**known, "round": k, "n": n, "rho": n / 9, "density": n / 9} for k, n in enumerate((9, 4))]
-    found = state("run", rounds, "under way")
+    found = state("run", [Followed("", rounds, UNDER_WAY)])
     assert [row["weights"] for row in found["rows"]] == ["9", "4"] and "weights" in found["columns"]
 
 

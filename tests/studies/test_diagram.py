@@ -64,7 +64,7 @@ FULL, ZERO = "adapt.method=full", "adapt.method=zero-shot"
 # Everything the result promises by name, whatever the method
 SUMMARY = ["schema", "kind", "status", "system", "pretrain", "points", "cost", "versions"]
 PRETRAIN = ["couplings", "steps", "energy", "energy_error", "v_score", "cost"]
-COST = ["cpu_seconds", "wall_seconds", "compile_seconds", "compilations", "saved_seconds"]
+COST = ["cpu_seconds", "wall_seconds", "compile_seconds", "compilations", "saved_seconds", "tracing_seconds"]
 POINT = [
     "couplings",
     "method",

@@ -254,13 +254,20 @@ def test_workers_give_the_same_numbers(disturbed: str, tmp_path: Path, monkeypat
 def test_the_job_script(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     study = tmp_path / "study.toml"
     study.write_text(STUDY)
-    settings = ["cores=4", 'memory="8GB"', 'walltime="04:00:00"', 'interface="lo"', 'queue="gpu"']
+    settings = [
+        "cores=4",
+        'memory="8GB"',
+        'worker_extra_args=["--local-directory", "/scratch"]',
+        'walltime="04:00:00"',
+        'interface="lo"',
+        'queue="gpu"',
+    ]
     options = [part for setting in settings for part in ("--slurm", setting)]
     assert main(["run", str(study), "--scheduler", "slurm", *options, "--dry-run"]) == 0
     script = capsys.readouterr().out
     for line in ("#SBATCH -J wavefoundry", "#SBATCH -p gpu", "#SBATCH --cpus-per-task=4", "#SBATCH -t 04:00:00"):
         assert line in script
-    assert "--nthreads 1" in script  # one task at a time
+    assert "--nthreads 1 --local-directory /scratch" in script  # one task at a time
 
 
 @pytest.mark.parametrize(
@@ -272,6 +279,13 @@ def test_the_job_script(capsys: pytest.CaptureFixture[str], tmp_path: Path):
         (["--dry-run"], "--dry-run"),
         (["--scheduler", "slurm", "--dry-run", "--slurm", "coers=4"], "--slurm"),
         (["--scheduler", "slurm", "--dry-run", "--slurm", "cores=1"], "--slurm"),
+        (["--scheduler", "slurm", "--dry-run", "--slurm", "cores"], "--slurm"),
+        (["--scheduler", "slurm", "--dry-run", "--slurm", "cores=-2"], "--slurm cores"),
+        (["--scheduler", "slurm", "--dry-run", "--slurm", "cores=2.5"], "--slurm cores"),
+        (["--scheduler", "slurm", "--dry-run", "--slurm", "memory=16"], "--slurm memory"),
+        (["--scheduler", "slurm", "--dry-run", "--slurm", "processes=4"], "--slurm processes"),
+        (["--scheduler", "slurm", "--dry-run", "--slurm", "job_name=my job"], "--slurm job_name"),
+        (["--scheduler", "slurm", "--dry-run", "--slurm", 'worker_extra_args=["--nthreads", "2"]'], "--slurm worker"),
         (["--scheduler", "nonsense"], "--scheduler"),
     ],
 )

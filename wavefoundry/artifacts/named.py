@@ -27,7 +27,7 @@ def imported() -> Path:
 def names() -> list[str]:
     """All models, imported ones last."""
     roots = [root for root in (SHIPPED, imported()) if root.is_dir()]
-    found = [sorted(path.name for path in root.iterdir() if _holds(path)) for root in roots]
+    found = [sorted(one.name for one in root.iterdir() if NAME.fullmatch(one.name) and _holds(one)) for root in roots]
     return list(dict.fromkeys(name for one in found for name in one))
 
 

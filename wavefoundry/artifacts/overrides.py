@@ -13,17 +13,17 @@ LONGEST_KEY = 200
 """Characters of a key path."""
 
 
-def parsed(item: str) -> tuple[tuple[str, ...], Any]:
-    """Key path and value of ``"table.key=value"``; InputError where the text is no such thing."""
+def parsed(item: str, option: str = "--set", example: str = "pretrain.steps=100") -> tuple[tuple[str, ...], Any]:
+    """Key path and value of ``"table.key=value"``, as ``option`` got it; InputError where the text is no such thing."""
     key, equals, value = item.partition("=")
     if len(key) > LONGEST_KEY:
-        raise InputError(f"the key of --set {short(item)} is too long", where="--set", why=f"at most {LONGEST_KEY}")
+        raise InputError(f"the key of {option} {short(item)} is too long", where=option, why=f"at most {LONGEST_KEY}")
     path = split_key(key)
     if not equals or path is None:
         raise InputError(
-            f"--set {short(item)} is not of the form table.key=value",
-            where="--set",
-            fix="--set pretrain.steps=100, for example",
+            f"{option} {short(item)} is not of the form {'table.key' if option == '--set' else 'key'}=value",
+            where=option,
+            fix=f"{option} {example}, for example",
         )
     return path, parse_value(value.strip())
 

@@ -80,6 +80,18 @@ class Stop:
 
 
 @contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Load somebody else's library: handlers of signals that it installs for itself are taken back."""
+    before = {signum: signal.getsignal(signum) for signum in STOPPING}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            if handler is not None and signal.getsignal(signum) is not handler:
+                signal.signal(signum, handler)
+
+
+@contextlib.contextmanager
 def interrupts() -> Iterator[Stop]:
     """Collect SIGINT, SIGTERM and SIGUSR1 in a flag while the body runs; look at it between steps.
 

@@ -61,9 +61,16 @@ def climbing(adapt: AdaptTable) -> Iterator[Problem]:
             yield Problem(("adapt", key), f"method {adapt.method} has no {key}", why, 'method = "auto"')
 
 
-def rivals(table: BaselinesTable, couplings: list[str], tunable: bool) -> Iterator[Problem]:
-    """Rules of [baselines]. ``couplings``: names of those that vary. ``tunable``: whether the network has a head."""
-    path = ("baselines", "kinds")
+def rivals(
+    table: BaselinesTable, at: list[dict[str, float]], points: list[dict[str, float]], tunable: bool
+) -> Iterator[Problem]:
+    """Rules of [baselines].
+
+    Args:
+        table: to be checked. at, points: couplings of the pre-training and of the diagram. tunable: whether the network
+            has a head.
+    """
+    path, couplings = ("baselines", "kinds"), list(at[0])
     if twice := [kind for kind in table.kinds if table.kinds.count(kind) > 1]:
         yield Problem(path, f"{twice[0]} is named twice")
     heads = [kind for kind in table.kinds if kind in ("random-backbone", "deep") or "foundation" in kind]
@@ -75,6 +82,10 @@ def rivals(table: BaselinesTable, couplings: list[str], tunable: bool) -> Iterat
         yield Problem(("baselines", "deep"), "deep does not name the couplings of pretrain.at", "", fix)
     if table.deep is not None and "deep" not in table.kinds:
         yield Problem(("baselines", "deep"), "deep is not among the kinds", "", 'kinds = ["deep", ...]')
+    elif "deep" in table.kinds and all(one in at for one in ([table.deep] if table.deep else points)):
+        what, why = "deep would pre-train where the study does", "it is a pre-training far away from that"
+        fix = f"deep = {{ {', '.join(f'{name} = ...' for name in couplings)} }}"
+        yield Problem(("baselines", "deep"), what, why, fix)
 
 
 def _shape(system: SystemTable) -> Iterator[Problem]:
@@ -111,19 +122,14 @@ def _sizes(system: SystemTable) -> Iterator[Problem]:
             f"{system.model} needs an even number of sites, not {system.sites}",
             "the ground state has total magnetisation 0",
         )
-    smallest, why = model.least_edge(lattice.lattice, lattice.periodic)
-    if min(lattice.cells) < smallest:
-        unit = "sites" if lattice.lattice.basis == 1 else "cells"
-        yield Problem(
-            path,
-            f"an edge of {min(lattice.cells)} is too short for {system.model}",
-            why,
-            f"at least {smallest} {unit} along each edge",
-        )
+    if why := model.too_small(system.place):
+        size = " x ".join(map(str, lattice.cells))
+        what = f"{size} cells are too small a {model.home or lattice.lattice.title} for {system.model}"
+        yield Problem(path, what, why, f"size = {list(model.enough(system.place))}")
     if "exponent" in system.model_fields_set and system.exponent != 3.0 and not model.ranged:
         ranged = ", ".join(name for name, other in MODELS.items() if other.ranged)
         yield Problem(("system", "exponent"), f"{system.model} has no exponent", f"it belongs to {ranged}")
-    if min(lattice.cells) >= smallest:
+    if not why:
         yield from _local(system)
 
 

@@ -120,7 +120,8 @@ class DiagramSpec(Table):
         found = problems(self.system, self.wavefunction, self.pretrain, self.adapt, self.evaluate)
         found = [*found, *reference_problems(self.reference, self.evaluate)]
         if self.baselines is not None and not found:
-            found = list(rivals(self.baselines, list(self.pretrain.at), self.wavefunction.network.tunable))
+            tunable = self.wavefunction.network.tunable
+            found = list(rivals(self.baselines, self.at_list(), self.points_list(), tunable))
         found = [*found, *self._starts()]
         if found:
             raise PydanticCustomError("together", "keys do not fit together", {"problems": found})

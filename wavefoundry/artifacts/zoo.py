@@ -20,8 +20,8 @@ from wavefoundry.artifacts.layout import ARTIFACTS, SPEC
 from wavefoundry.artifacts.manifest import MANIFEST
 from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, STUDY, find, imported, is_named, names
 from wavefoundry.artifacts.results import read_results
-from wavefoundry.artifacts.seal import is_run_folder, require_intact
-from wavefoundry.core.errors import InputError
+from wavefoundry.artifacts.seal import is_run_folder, nested, require_intact
+from wavefoundry.core.errors import InputError, WavefoundryError
 from wavefoundry.core.expect import path_of
 from wavefoundry.core.reading import is_there
 from wavefoundry.core.words import assigned
@@ -75,6 +75,14 @@ def entry(name: str) -> Entry:
     """
     folder = find(name)
     return read(folder, folder.parent == SHIPPED)
+
+
+def listed(name: str) -> dict[str, Any]:
+    """The row of a model in a list; of one that cannot be used its name and ``unusable``: why."""
+    try:
+        return entry(name).row()
+    except WavefoundryError as error:
+        return {"name": name, "unusable": str(error).splitlines()[0]}
 
 
 def read(folder: Path, shipped: bool = False) -> Entry:
@@ -233,7 +241,8 @@ def export(
 def _of_run(folder: Path, name: str, base: str) -> tuple[Entry, float | None, list[dict[str, Any]]]:
     """A model of a run, the CPU seconds of its training where they are known, and records of molecules."""
     if not is_run_folder(folder) or not is_bundle(folder / ARTIFACTS / base):
-        fix = "the directory of a finished run"
+        seeds = [run for run in nested(folder) if is_bundle(run / ARTIFACTS / base)]
+        fix = f"that of one of its seeds, {seeds[0]}" if seeds else "the directory of a finished run"
         raise InputError(f"{folder} holds no model '{base}'", where="models export", fix=fix)
     require_intact(folder)
     if (summary := read_results(folder)) is None:

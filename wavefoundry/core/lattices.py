@@ -40,6 +40,11 @@ class Lattice:
     triangles: tuple[tuple[tuple[int, tuple[int, ...]], ...], ...] = ()
 
     @property
+    def title(self) -> str:
+        """In words."""
+        return self.name if self.name == "chain" else f"{self.name} lattice"
+
+    @property
     def bipartite(self) -> bool:
         """Whether nearest neighbours lie on two sublattices, as far as the edges allow."""
         return self.colours == 2
@@ -54,17 +59,25 @@ class Lattice:
 
     def bonds(self, cells: Sequence[int], periodic: bool, shell: int = 1) -> list[tuple[int, int]]:
         """Pairs of sites that are ``shell``-th neighbours, each counted once, however often the edges lead to it."""
-        found = set()
+        # round an edge of one or two cells a bond may lead back
+        return sorted({pair for pair in self._steps(cells, periodic, shell) if pair[0] != pair[1]})
+
+    def coincide(self, cells: Sequence[int], periodic: bool, shells: int) -> bool:
+        """Whether some bonds up to a shell lead to the same pair of sites, or back to one."""
+        every = [pair for shell in range(1, shells + 1) for pair in self._steps(cells, periodic, shell)]
+        return len(set(every)) < len(every) or any(a == b for a, b in every)
+
+    def _steps(self, cells: Sequence[int], periodic: bool, shell: int) -> list[tuple[int, int]]:
+        """Where the bonds of every cell lead."""
+        found = []
         for cell in itertools.product(*map(range, cells)):
             for start, end, step in self.shells[shell - 1]:
                 other = [place + shift for place, shift in zip(cell, step, strict=True)]
                 inside = [place % edge for place, edge in zip(other, cells, strict=True)]
-                if not periodic and inside != other:
-                    continue
-                a, b = self._site(cell, start, cells), self._site(inside, end, cells)
-                if a != b:  # round an edge of one or two cells a bond may lead back
-                    found.add((min(a, b), max(a, b)))
-        return sorted(found)
+                if periodic or inside == other:
+                    a, b = self._site(cell, start, cells), self._site(inside, end, cells)
+                    found.append((min(a, b), max(a, b)))
+        return found
 
     def _site(self, cell: Sequence[int], member: int, cells: Sequence[int]) -> int:
         index = 0

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import time
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -59,21 +60,29 @@ def folder() -> Path | None:
     return own_folder("XDG_CACHE_HOME", ".cache") / "wavefoundry" / "jax"
 
 
-def keep_programs() -> None:
+def keep_programs() -> str:
     """Keep the compiled programs of this process from now on, and use those of earlier ones.
 
-    A cache the user has given to JAX stays as it is. Nothing happens where the folder cannot be written.
+    A cache the user has given to JAX stays as it is.
+
+    Returns:
+        Why none are kept where they should be, as a warning says it too; else an empty text.
     """
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
-        return
+        return ""
     place = folder()
     if place is None:
-        return
-    with contextlib.suppress(OSError):
+        return ""
+    try:
         place.mkdir(parents=True, exist_ok=True)
         tidy(place)
-        jax.config.update("jax_compilation_cache_dir", str(place))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", QUICK)
+    except OSError as error:
+        why = f"compiled programs cannot be kept in {place}: {error.strerror or error} ({VARIABLE} names the folder)"
+        warnings.warn(why, stacklevel=2)
+        return why
+    jax.config.update("jax_compilation_cache_dir", str(place))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", QUICK)
+    return ""
 
 
 def tidy(place: Path, largest: int = LARGEST) -> None:

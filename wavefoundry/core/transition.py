@@ -89,11 +89,11 @@ def peak(curve: Curve) -> Found:
     Its error bar: where it is within the error bars of the values, and how far parabolas through three and through five
     values differ.
     """
-    x, y = curve.x, curve.value
+    x = curve.x
     if len(x) < FEWEST:
         return Found(None, None, f"too few points: {len(x)} values of the curve, {FEWEST} are needed")
-    k, lowest = highest(curve), int((y + curve.error).argmin())
-    if _fall(curve, k, [lowest]) <= 1:
+    k = highest(curve)
+    if _fall(curve, k, range(len(x))) <= 1:
         return Found(None, None, "flat within its error bars")
     if k in (0, len(x) - 1):
         return Found(None, None, f"its largest value is at the end of the range, at {x[k]:.6g}")

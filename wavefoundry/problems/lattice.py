@@ -6,6 +6,7 @@ Spins are +-1 (int8). Ising: Pauli matrices. Exchange between spins: spin operat
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -222,6 +223,8 @@ def build(
             the CSV file with them: sites (in either order), then the factor; places that are not listed keep 1.
         couplings: by their names in the model; missing ones have their defaults.
 
+    Warns where a periodic lattice is so small that bonds coincide: it then has fewer than its kind.
+
     Raises:
         InputError: unknown names, an odd number of sites for Sz = 0, a sign rule without two sublattices, or local
             couplings where there are none.
@@ -236,6 +239,9 @@ def build(
     edges = edges_of(given if isinstance(given, list | tuple) else (given,) * kind.axes, "lattice: size")
     where = Place(kind, edges, periodic)
     _check_place(entry, where)
+    if periodic and (why := entry.too_small(where)):
+        what = f"{' x '.join(map(str, edges))} cells are a small {kind.title}: {why}, and each pair counts once"
+        warnings.warn(f"{what}; size = {list(entry.enough(where))} has all its bonds", stacklevel=2)
     values = _values(entry, couplings)
     local = local_of(local_couplings, "local_couplings")
     check_local(entry, where, local, "local_couplings")
@@ -283,10 +289,10 @@ def _check_place(entry: Model, where: Place) -> None:
         raise InputError(
             f"the {entry.title} lives on a {only} lattice", where=entry.name, fix=f"periodic={not periodic}"
         )
-    if entry.least is not None and min(edges) < entry.least[0]:
-        size, (least, why) = " x ".join(map(str, edges)), entry.least
-        what = f"a {size} {entry.home or lattice.name} is too small"
-        raise InputError(what, where=entry.name, why=why, fix=str([least] * lattice.axes))
+    if entry.least is not None and (why := entry.too_small(where)):
+        size = " x ".join(map(str, edges))
+        what = f"{size} cells are too small a {entry.home or lattice.title} for {entry.name}"
+        raise InputError(what, where="lattice: size", why=why, fix=f"size = {list(entry.enough(where))}")
 
 
 def _values(entry: Model, couplings: dict[str, float]) -> dict[str, float]:

@@ -42,7 +42,7 @@ def _cells(one: Compared) -> list[str]:
     below = " (below)" if one.difference < 0 else ""
     known = f"{one.energy:.8f}" if not one.error > 0 else format_value_error(one.energy, one.error)
     own = format_number(one.error) if one.error > 0 else "0"
-    return [one.kind, known, own, f"{format_number(one.difference)}{below}", seconds, how(one)]
+    return [one.kind, known, own, f"{format_number(abs(one.difference))}{below}", seconds, how(one)]
 
 
 def how(one: Compared) -> str:

@@ -115,7 +115,7 @@ def point_table(summary: DiagramSummary, rows: list[Row], names: tuple[str, ...]
             format_value_error(row.energy.value, row.energy.error),
             NOT_AVAILABLE if math.isnan(row.energy.exact) else f"{row.energy.exact:.7f}",
             *([NOT_AVAILABLE if math.isnan(row.energy.exact) else row.reference] if sources else []),
-            format_number(row.relative_error),
+            format_number(abs(row.relative_error)),
             NOT_AVAILABLE if math.isnan(row.z) else f"{round(row.z, 1) + 0.0:.1f}",
             _score(row.v_score),
             *([_score(row.v_score_plain)] if plain else []),

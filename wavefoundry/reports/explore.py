@@ -115,7 +115,7 @@ def _cells(row: Row, unit: str) -> list[tuple[str, str, str]]:
     exact = NOT_AVAILABLE if math.isnan(energy.exact) else f"{energy.exact:.6f}"
     found = [
         (f"energy per site{f' / {unit}' if unit else ''}", format_value_error(energy.value, energy.error), exact),
-        ("relative error", format_number(row.relative_error), ""),
+        ("relative error", format_number(abs(row.relative_error)), ""),
         ("V-score", format_number(row.v_score.value), ""),
     ]
     for name, entry in row.observables.items():

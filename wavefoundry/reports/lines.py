@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Event = Mapping[str, Any]
 HEADS = ("E/site", "rel. error", "against", "V-score", "R-hat", "accept", "ESS", "verdict", "flags")
 """Columns of the diagram's table, after those of the couplings."""
+OF = "of"
+"""Field of an event that says which run of a study over seeds it comes from, as ``seed 3``."""
 EXACT = "exact"
 SHORT = {"dmrg": "DMRG", "ed": "ED"}
 """Methods of a reference as the table names them."""
@@ -30,6 +32,11 @@ SPARE = ("accept", "R-hat", "ESS", "against", "V-score", "rel. error", "E/site")
 
 def event_line(event: Event) -> str:
     """An event as one line of text; empty for events that need none."""
+    line = _line(event)
+    return f"{event[OF]}, {line}" if line and event.get(OF) else line
+
+
+def _line(event: Event) -> str:
     kind = event.get("event")
     if kind == "phase":
         return f"{event.get('phase', '')}: {event.get('text', '')}"
@@ -269,6 +276,8 @@ def cost_line(summary: Event) -> str:
         for key, name in (("cpu_seconds", "CPU"), ("wall_seconds", "wall"), ("compile_seconds", "compiling"))
         if (text := duration(cost.get(key)))
     ]
+    if (tracing := cost.get("tracing_seconds") or 0.0) >= 1 and (text := duration(tracing)):
+        texts.append(f"{text} tracing")
     if isinstance(cost.get("compilations"), int):
         texts.append(f"{cost['compilations']} compilations")
     if (saved := cost.get("saved_seconds") or 0.0) >= 1 and (text := duration(saved)):

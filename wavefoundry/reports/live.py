@@ -65,6 +65,8 @@ def final_table(summary: Event) -> RenderableType:
     Returns:
         Something a rich ``Console`` prints.
     """
+    if summary.get("status") == "unfinished" and summary.get("kind") in ("emulation", "seeds"):
+        return Text("\n".join(_so_far(summary)), style="bold")
     if summary.get("kind") == "emulation":
         return _emulation_table(summary)
     if summary.get("kind") == "seeds":
@@ -90,6 +92,20 @@ def final_table(summary: Event) -> RenderableType:
         parts.append(Text(f"not to be trusted: {', '.join(doubted[:5])}{more}", style="yellow"))
     parts.append(Text(lines.diagram_line(found), style="bold"))
     return Group(*parts)
+
+
+def _so_far(summary: Event) -> list[str]:
+    """How far a study without a table of its own has come: one over seeds, or one that ends with its students."""
+    if summary["kind"] == "emulation":
+        return ["unfinished: no student has been judged"]
+    count = len(summary["seeds"])
+    found = [f"unfinished: {count} seed{'s' * (count != 1)} begun"]
+    for name, one in summary["seeds"].items():
+        unjudged = one.get("status") == "unfinished" and one.get("kind") == "emulation"
+        said = _so_far(one)[0] if unjudged else lines.final_line(one)
+        last = lines.event_line(one.get("last_event") or {})
+        found.append(f"seed {name}: {said}" + (f"; last: {last}" if last else ""))
+    return found
 
 
 def _seeds_table(summary: Event) -> RenderableType:
@@ -162,7 +178,7 @@ class Screen:
         self._step: Event = {}
         self._round: Event = {}
         self._rows: dict[Any, dict[str, str]] = {}
-        self._count = 0
+        self._count, self._run = 0, None
         self._left: float | None = None
         self._spinner = Spinner("line")
 
@@ -187,17 +203,22 @@ class Screen:
             self._text = lines.event_line(event)
         elif kind == "point":
             # A point that went back for more work comes again under its index and replaces its row.
-            self._rows[event.get("index", len(self._rows))] = lines.point_cells(event)
+            self._keep(event, event.get("index", len(self._rows)), lines.point_cells(event))
             self._count, self._left, self._round = event.get("count") or 0, event.get("seconds_left"), {}
         elif kind == "ticket":
             from wavefoundry.reports import tickets_lines
 
-            self._rows[event.get("round")] = tickets_lines.event_cells(event)
+            self._keep(event, event.get("round"), tickets_lines.event_cells(event))
         elif kind == "molecule":
             from wavefoundry.reports import molecules_lines
 
-            self._rows[event.get("index")] = molecules_lines.event_cells(event)
+            self._keep(event, event.get("index"), molecules_lines.event_cells(event))
         self._ended_by(kind)
+
+    def _keep(self, event: Event, number: Any, cells: dict[str, str]) -> None:
+        """A row of the table, with the seed it comes from; the same number once more replaces it."""
+        self._run = event.get(lines.OF)
+        self._rows[self._run, number] = ({"run": str(self._run)} if self._run else {}) | cells
 
     def _ended_by(self, kind: Any) -> None:
         """What is over once such an event has come."""
@@ -213,7 +234,8 @@ class Screen:
             self._spinner.update(text=Text(f" compiling {self._compiling} ...", style="cyan"))
             parts.append(self._spinner)
         if self._step:
-            parts.append(Text(f"  {lines.step_numbers(self._step)}"))
+            of = f"{self._step[lines.OF]}: " if self._step.get(lines.OF) else ""
+            parts.append(Text(f"  {of}{lines.step_numbers(self._step)}"))
         if self._part:
             parts.append(Text(f"  {self._part}"))
         if self._round:
@@ -232,7 +254,8 @@ class Screen:
         cells: list[RenderableType] = [
             Text(f"{self._phase}: {self._text}" if self._text else self._phase, style="bold")
         ]
-        done, total = (len(self._rows), self._count) if self._count else (0, 0)
+        mine = sum(run == self._run for run, _ in self._rows)
+        done, total = (mine, self._count) if self._count else (0, 0)
         if self._step:
             done, total = self._step.get("step") or 0, self._step.get("steps") or 0
         if total:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
+from wavefoundry.artifacts.signals import undisturbed
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import from_home
 from wavefoundry.core.values import known, plain
 from wavefoundry.core.words import near
-from wavefoundry.reports.lines import Event
+from wavefoundry.reports.lines import OF, Event
 
 COUNTED = {"step": "step", "point": "index", "ticket": "round", "molecule": "index", "round": "round"}
 """Events that hold numbers, and the field that counts them."""
@@ -44,7 +45,7 @@ class Scalars(NamedTuple):
 
 
 def scalars(event: Event) -> Scalars | None:
-    """The numbers of an event, named ``pretrain/energy`` or ``point/v_score``; None where it has none.
+    """The numbers of an event, named ``pretrain/energy`` or ``seed 3/point/v_score``; None where it has none.
 
     Couplings of a point are among them, so that a diagram can be drawn over them.
     """
@@ -57,6 +58,7 @@ def scalars(event: Event) -> Scalars | None:
     group = str(event.get("phase", kind)) if kind == "step" else kind
     flat = {key: value for key, value in event.items() if key not in (*LEFT_OUT, COUNTED[kind])}
     flat |= {f"couplings/{key}": value for key, value in (event.get("couplings") or {}).items()}
+    group = f"{event[OF]}/{group}" if event.get(OF) else group
     found = {f"{group}/{key}": float(value) for key, value in flat.items() if known(value)}
     return Scalars(int(count), found) if found else None
 
@@ -117,6 +119,7 @@ class Lines:
         if not target:
             raise InputError("the file has no name", where="--log-to", fix="--log-to jsonl:FILE")
         path = from_home(target)
+        self._path, self._new = path, not path.exists()
         try:
             if path.is_file():
                 with open(path, encoding="utf-8", errors="replace") as file:
@@ -134,9 +137,11 @@ class Lines:
     def close(self) -> None:
         """End it."""
         self._file.close()
+        if self._new and not self._path.stat().st_size:
+            self._path.unlink()
 
 
-SINKS: dict[str, Callable[[str, str], Sink]] = {
+SINKS: dict[str, type[Any]] = {
     "tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow, "jsonl": Lines,
 }  # fmt: skip
 """By the name before the colon of ``--log-to NAME:TARGET``."""
@@ -156,7 +161,8 @@ def _require_lines(first: str, target: str) -> None:
 
 def _module(module: str, name: str) -> Any:
     try:
-        return import_module(module)
+        with undisturbed():
+            return import_module(module)
     except ImportError as error:
         fix = f"pip install {module}"
         raise InputError(f"{name} is not installed", where="--log-to", why=str(error), fix=fix) from None
@@ -181,7 +187,7 @@ def opened(wanted: Sequence[str], name: str, warn: Callable[[str], None]) -> Ite
         open_sinks: dict[str, Sink] = {}
         for text in wanted:
             kind, _, target = text.partition(":")
-            open_sinks[text] = SINKS[kind](target, name)
+            open_sinks[text] = _opened(text, SINKS[kind], target, name)
             ends.callback(_closed, text, open_sinks, warn)
 
         def take(event: Event) -> None:
@@ -194,6 +200,16 @@ def opened(wanted: Sequence[str], name: str, warn: Callable[[str], None]) -> Ite
                     warn(f"{text} takes no more events: {error}")
 
         yield take
+
+
+def _opened(text: str, kind: type[Any], target: str, name: str) -> Sink:
+    try:
+        return kind(target, name)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a service or a file system says
+        why = " ".join(str(error).split())[:300]
+        raise InputError(f"{text} cannot be opened", where="--log-to", why=why) from None
 
 
 @contextlib.contextmanager

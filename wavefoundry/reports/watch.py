@@ -8,125 +8,94 @@ from __future__ import annotations
 import errno
 import json
 import math
-import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
-from wavefoundry.artifacts import files
-from wavefoundry.artifacts.layout import SUMMARY
-from wavefoundry.artifacts.seal import is_run_folder
-from wavefoundry.core.errors import InputError, WavefoundryError
+from wavefoundry.core.errors import InputError
 from wavefoundry.core.values import known, plain
 from wavefoundry.reports import lines, verdicts
+from wavefoundry.reports.followed import ROWS, UNDER_WAY, Followed, Follower
 
-LOG = "log.jsonl"
 ADDRESS = "127.0.0.1"
 MOST = 400
 """Points of a curve that are sent; of more, every n-th."""
-SAID = 14
-"""Lines of the log that are shown."""
+SAID, RECENT = 14, 200
+"""Lines of the log that are shown, and events among which they are looked for."""
+SEED = "run"
+"""Column of the seed that something comes from."""
 VALUES = ("energy", "loss")
 """What a step may report, the first of them that is a number."""
 PAGE = Path(__file__).parent / "templates" / "watch.html"
 
 
-class Follower:
-    """The events of a run that is under way; what was appended since the last look is read, no more.
+def state(name: str, runs: Sequence[Followed]) -> dict[str, Any]:
+    """What the page shows of a run, as JSON values.
 
     Args:
-        folder: run directory.
-
-    Raises:
-        InputError: there is no run.
+        name: of its directory. runs: itself, and those of its seeds.
     """
-
-    def __init__(self, folder: Path):
-        if not is_run_folder(folder):
-            fix = "a directory that 'wavefoundry run' writes to"
-            raise InputError(f"there is no run in {folder}", where="watch", fix=fix)
-        self.folder, self.events = folder, list[dict[str, Any]]()
-        self._read, self._lock = 0, Lock()
-
-    def state(self) -> dict[str, Any]:
-        """What the page shows, as JSON values."""
-        with self._lock:
-            self._look()
-            return state(self.folder.resolve().name, self.events, self._status())
-
-    def _look(self) -> None:
-        path = self.folder / LOG
-        if not os.path.lexists(path):
-            return
-        with os.fdopen(files.open_plain(path), "rb") as stream, files.storage("read", path):
-            if os.fstat(stream.fileno()).st_size < self._read:  # cut back by a run that goes on from a checkpoint
-                self.events, self._read = [], 0
-            stream.seek(self._read)
-            data = stream.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read += len(whole)
-        self.events += _decoded(whole, path)
-
-    def _status(self) -> str:
-        """How the run has ended; it is read for that alone, the numbers are those of the log."""
-        path = self.folder / SUMMARY
-        if not path.is_file():
-            return "under way"
-        try:
-            found = files.decode_json(files.read_plain(path), path)
-        except WavefoundryError:
-            return "being written"
-        return str(found.get("status", "ended")) if isinstance(found, dict) else "damaged"
-
-
-def _decoded(data: bytes, path: Path) -> Iterator[dict[str, Any]]:
-    for line in data.splitlines():
-        try:
-            event = files.decode_json(line, path)
-        except WavefoundryError:  # a torn line is no reason to stop looking
-            continue
-        if isinstance(event, dict):
-            yield event
-
-
-def state(name: str, events: list[dict[str, Any]], status: str) -> dict[str, Any]:
-    """What the page shows of a run.
-
-    Args:
-        name: of its directory. events: of its log. status: how it ended, or "under way".
-    """
-    points = {event.get("index"): event for event in events if event.get("event") == "point"}
-    rows, recent = _rows(events), events[-200:]
-    seen = [text for event in recent if (text := lines.event_line(event))]
-    doing = [text for event in recent if event.get("event") != "warning" and (text := lines.event_line(event))]
-    left = next((e["seconds_left"] for e in reversed(events) if known(e.get("seconds_left"))), None)
+    whole = runs[0]
+    points = [event for run in runs for event in _last(run.events, "point", "index")]
+    rows = [({SEED: run.name} if run.name else {}) | row for run in runs for row in _rows(run.events)]
+    warnings = [_said(run.name, event.get("text")) for run in runs for event in run.events if _is(event, "warning")]
+    busy = [run for run in runs[1:] if run.status == UNDER_WAY] or [whole]
+    left = next((e["seconds_left"] for e in reversed(whole.events) if known(e.get("seconds_left"))), None)
     return {
         "name": name,
-        "status": status,
-        "now": doing[-1] if doing else "nothing has been reported yet",
-        "left": lines.time_left(left) if status == "under way" else "",
-        "curves": curves(events),
-        "diagram": diagram(list(points.values())),
+        "status": whole.status,
+        "now": "; ".join(filter(None, map(_now, busy))) or "nothing has been reported yet",
+        "left": lines.time_left(left) if whole.status == UNDER_WAY else "",
+        "curves": [curve for run in runs for curve in curves(run.events, run.name)],
+        "diagram": diagram(points),
         "columns": list(dict.fromkeys(key for row in rows for key, cell in row.items() if cell not in ("", "n/a"))),
         "rows": rows,
-        "counted": verdicts.counted(points.values()) if points else "",
-        "warnings": [str(event.get("text", "")) for event in events if event.get("event") == "warning"][-5:],
-        "log": seen[-SAID:],
+        "counted": verdicts.counted(points) if points else "",
+        "warnings": warnings[-5:],
+        "log": [text for run in (whole, *(run for run in busy if run is not whole)) for text in _lines(run)][-SAID:],
     }
 
 
-def curves(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Energy or loss against the step, one curve for every phase; of a step done twice the later value."""
+def _said(name: str, text: Any) -> str:
+    """A line, with the seed it comes from."""
+    return f"{name}: {text}" if name and text else str(text or "")
+
+
+def _is(event: dict[str, Any], kind: str) -> bool:
+    return event.get("event") == kind
+
+
+def _now(run: Followed) -> str:
+    """The newest line of a run that is no warning."""
+    told = (lines.event_line(event) for event in reversed(run.events[-RECENT:]) if not _is(event, "warning"))
+    return _said(run.name, next(filter(None, told), ""))
+
+
+def _lines(run: Followed) -> list[str]:
+    """The last lines of a run."""
+    return [_said(run.name, text) for event in run.events[-RECENT:] if (text := lines.event_line(event))]
+
+
+def _last(events: Sequence[dict[str, Any]], kind: str, key: str) -> list[dict[str, Any]]:
+    """Events of a kind, of those with the same number the last."""
+    return list({event.get(key): event for event in events if _is(event, kind)}.values())
+
+
+def curves(events: Sequence[dict[str, Any]], name: str = "") -> list[dict[str, Any]]:
+    """Energy or loss against the step, one curve for every phase; of a step done twice the later value.
+
+    Args:
+        events: of a run. name: of its seed, which the names of the curves begin with.
+    """
     found: dict[str, dict[float, float]] = {}
     for event in events:
-        if event.get("event") != "step" or not known(event.get("step")):
+        if not _is(event, "step") or not known(event.get("step")):
             continue
         value = next((event[key] for key in VALUES if known(event.get(key))), None)
         if value is not None:
             found.setdefault(str(event.get("phase", "steps")), {})[event["step"]] = float(value)
-    return [_curve(phase, steps) for phase, steps in found.items() if len(steps) > 1]
+    return [_curve(_said(name, phase), steps) for phase, steps in found.items() if len(steps) > 1]
 
 
 def _curve(phase: str, steps: dict[float, float]) -> dict[str, Any]:
@@ -156,17 +125,12 @@ def diagram(points: list[dict[str, Any]]) -> dict[str, Any] | None:
     return {"axis": varied[0], "points": sorted(found, key=lambda point: point["x"])}
 
 
-def _rows(events: list[dict[str, Any]]) -> list[dict[str, str]]:
+def _rows(events: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """The table of what is done, by the kind of study."""
-    from wavefoundry.reports import molecules_lines, tickets_lines
-
-    kinds = {"point": ("index", lines.point_cells), "ticket": ("round", tickets_lines.event_cells)}
-    kinds["molecule"] = ("index", molecules_lines.event_cells)
     found: dict[tuple[str, Any], dict[str, str]] = {}
     for event in events:
-        kind = str(event.get("event"))
-        if kind in kinds:
-            key, cells = kinds[kind]
+        if (row := ROWS.get(kind := str(event.get("event")))) is not None:
+            key, cells = row
             found[kind, event.get(key)] = cells(event)
     return list(found.values())
 
@@ -180,7 +144,7 @@ def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
     Raises:
         InputError: no run, or a port that is taken.
     """
-    follower = Follower(folder)
+    follower, name = Follower(folder), folder.resolve().name
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -190,7 +154,7 @@ def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
             elif self.path == "/":
                 self._answer(PAGE.read_bytes(), "text/html; charset=utf-8")
             elif self.path == "/state.json":
-                self._answer(json.dumps(plain(follower.state())).encode(), "application/json")
+                self._answer(json.dumps(plain(state(name, follower.look()))).encode(), "application/json")
             else:
                 self.send_error(404)
 

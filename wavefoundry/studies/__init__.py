@@ -95,7 +95,7 @@ def perform(
     from wavefoundry.studies import hosts
     from wavefoundry.studies.progress import WHOLE, Context
 
-    keep_programs()
+    unkept = keep_programs()
     with used(devices_of(spec)), hosts.peers():
         hosts.require_one_run(spec, devices_of(spec), client)
         kind = import_module(KINDS[spec.kind])
@@ -124,6 +124,8 @@ def perform(
                 directory.truncate_log(newest)
                 earlier = None if newest is None else Cost(**newest.get(WHOLE, {}))
             context = Context(emit, directory, requested, earlier, stored)
+            if unkept:
+                context.warn(unkept)
             summary = _done(spec, kind, context, directory.path, directory.spec_text, client)
             for text in directory.warnings:
                 context.warn(text)

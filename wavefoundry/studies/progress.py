@@ -245,12 +245,12 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._done, self._begin = 0.0, _without_compiling()
+        self._done, self._begin = 0.0, METER.now().running_seconds
         self._rate = 0.0
 
     def left(self, done: float, rest: float) -> float:
         """Seconds left; done: work since this was made, rest: what is to come, in the same units."""
-        now = _without_compiling()
+        now = METER.now().running_seconds
         if done > self._done:
             self._rate = max(0.0, now - self._begin) / (done - self._done)
         if not self._done:
@@ -258,17 +258,10 @@ class Pace:
         return self._rate * rest
 
 
-def _without_compiling() -> float:
-    """Wall-clock seconds, less those of compiling."""
-    now = METER.now()
-    return now.wall_seconds - now.compile_seconds
-
-
 class Clock:
     """Guesses the time left of a whole run: that of the task under way, and of the others by their shares."""
 
     def __init__(self) -> None:
-        self._compiled = 0.0  # seconds that went into compiling when the task began
         self._begin: float | None = None
         self._seconds = self._shares = 0.0  # of the tasks that this session has finished
         self._current = self._later = 0.0
@@ -279,14 +272,12 @@ class Clock:
         Args:
             waiting: all tasks that are not done, with it or without.
         """
-        now = METER.now()
-        self._begin, self._compiled, self._current = now.wall_seconds, now.compile_seconds, task.share
+        self._begin, self._current = METER.now().running_seconds, task.share
         others = sum(other.share + other.ahead for other in waiting if other.name != task.name)
         self._later = others + task.ahead
 
     def _elapsed(self) -> float:
-        now = METER.now()
-        return max(0.0, now.wall_seconds - (self._begin or 0.0) - (now.compile_seconds - self._compiled))
+        return max(0.0, METER.now().running_seconds - (self._begin or 0.0))
 
     def end(self) -> None:
         """The task has ended."""

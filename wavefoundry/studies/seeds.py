@@ -15,7 +15,7 @@ from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.spec_seeds import of_seed, seeds
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.verdict import ORDER
-from wavefoundry.reports.lines import named
+from wavefoundry.reports.lines import OF, named
 from wavefoundry.studies.progress import Context, Pace
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.workers import STOPPED, Outcome, SeedRun, error_of, fan_out, is_failure, take
@@ -81,9 +81,10 @@ def _one_by_one(tasks: Sequence[SeedRun], context: Context) -> Iterator[tuple[in
         # seconds of the runs after this one, once one has been made
         after = pace.left(index, len(tasks) - index - 1) if index else None
 
-        def emit(event: dict[str, Any], after: float | None = after) -> None:
+        def emit(event: dict[str, Any], after: float | None = after, name: str = task.name) -> None:
             left = event.get("seconds_left")
-            context.show(event | {"seconds_left": None if left is None or after is None else left + after})
+            left = None if left is None or after is None else left + after
+            context.show(event | {"seconds_left": left, OF: name})
 
         context.say("seeds", f"run {index + 1} of {len(tasks)}")
         yield index, take(task, context.stopped_by, emit)

@@ -7,18 +7,21 @@ repeated, and a worker that dies costs no more than what its run had not saved.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from wavefoundry.artifacts.overrides import parsed
 from wavefoundry.core import errors
 from wavefoundry.core.errors import InputError, Interrupted, PhysicsError, WavefoundryError
+from wavefoundry.reports.followed import Log
+from wavefoundry.reports.lines import OF
+from wavefoundry.studies.slurm import slurm_cluster
 
 if TYPE_CHECKING:
     from wavefoundry.studies.progress import Context, Emit
@@ -67,17 +70,8 @@ class Crew(NamedTuple):
             raise InputError(f"--workers {workers} is not possible", where="--workers", why="1 to 1000 workers")
         if slurm and scheduler != "slurm":
             raise InputError("--slurm goes with --scheduler slurm", where="--slurm", fix="--scheduler slurm")
-        return cls(workers, scheduler, {".".join(key): value for key, value in map(parsed, slurm)})
-
-    def check(self, seeds: int) -> None:
-        """Refuse processes that have nothing to do.
-
-        Raises:
-            InputError: several for the one seed of a study.
-        """
-        if self.workers > 1 and self.scheduler is None and seeds == 1:
-            why, fix = "processes share the seeds of a study, and it has one", "--seeds N, or without --workers"
-            raise InputError(f"--workers {self.workers} has nothing to share", where="--workers", why=why, fix=fix)
+        settings = {".".join(key): value for key, value in (parsed(item, "--slurm", "cores=8") for item in slurm)}
+        return cls(workers, scheduler, settings)
 
     @property
     def alone(self) -> bool:
@@ -181,11 +175,12 @@ def fan_out(tasks: Sequence[SeedRun], client: Any, context: Context) -> Iterator
     jobs, numbers = Dispatch(client, context), {task.name: number for number, task in enumerate(tasks)}
     for task in tasks:
         jobs.submit(task.name, _take, task)
-    heard = dict.fromkeys(numbers, "")
+    logs = {task.name: Relay(task, context) for task in tasks}
     while jobs.running:
         for name in sorted(jobs.running):
-            heard[name] = _relay(tasks[numbers[name]], heard[name], context)
+            logs[name].look()
         for name, outcome in jobs.ended():
+            logs[name].look()
             yield numbers[name], outcome
 
 
@@ -203,17 +198,26 @@ def _stop(token: str, signum: int) -> None:
     STOPS[token] = signum
 
 
-def _relay(task: SeedRun, before: str, context: Context) -> str:
-    """Show the newest event of a run of another process; returns its line, to tell the next one from it."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        with open(Path(task.folder) / "log.jsonl", "rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - 8192))
-            line = log.read().decode("utf-8", "replace").splitlines()[-1]
-        event = json.loads(line)
-        if line != before and event.get("event") == "step":
-            context.show(event | {"phase": f"{task.name}, {event.get('phase', '')}"})
-        return line
-    return before
+class Relay:
+    """Shows the events of a run of another process: all of them, as if it were made here.
+
+    Args:
+        task: the run; what its log holds already has been shown. context: shows them.
+    """
+
+    def __init__(self, task: SeedRun, context: Context):
+        self._name, self._log, self._context = task.name, Log(Path(task.folder)), context
+        self._log.look()
+        self._shown = len(self._log.events)
+
+    def look(self) -> None:
+        """Show what is new."""
+        with contextlib.suppress(WavefoundryError):
+            self._log.look()
+        self._shown = min(self._shown, len(self._log.events))  # cut back by a run that goes on from a checkpoint
+        for event in self._log.events[self._shown :]:
+            self._context.show(event | {OF: self._name})
+        self._shown = len(self._log.events)
 
 
 @contextlib.contextmanager
@@ -253,35 +257,6 @@ def client_of(crew: Crew) -> Iterator[Any]:
         yield client
 
 
-def slurm_cluster(settings: Mapping[str, Any]) -> Any:
-    """Slurm through dask-jobqueue: every job is one worker; nothing is submitted before it is scaled.
-
-    Args:
-        settings: arguments of ``dask_jobqueue.SLURMCluster``; what is missing comes from dask's own configuration.
-
-    Raises:
-        InputError: dask-jobqueue is not installed, or refuses the settings.
-    """
-    _require_dask()
-    from dask_jobqueue.slurm import SLURMCluster
-
-    try:
-        # one task at a time, with all cores of the job
-        fixed = {
-            "processes": 1,
-            "worker_extra_args": ["--nthreads", "1"],
-            "scheduler_options": {"dashboard_address": None},
-        }
-        return SLURMCluster(**{"job_name": "wavefoundry", **settings, **fixed})
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            "these settings of Slurm cannot be used",
-            where="--slurm",
-            why=" ".join(str(error).split())[:300],
-            fix='--slurm cores=4 --slurm memory="8GB" --slurm walltime="04:00:00" --slurm queue="NAME"',
-        ) from None
-
-
 def job_script(crew: Crew) -> str:
     """What would be handed to Slurm.
 
@@ -290,20 +265,18 @@ def job_script(crew: Crew) -> str:
     """
     if crew.scheduler != "slurm":
         raise InputError("--dry-run prints a job script of Slurm", where="--dry-run", fix="--scheduler slurm")
+    _require_dask()
     with slurm_cluster(crew.slurm) as cluster:
         return cluster.job_script()
 
 
 def _require_dask() -> None:
-    try:
-        import dask_jobqueue  # noqa: F401
-        import distributed  # noqa: F401
-    except ImportError:
+    if find_spec("distributed") is None or find_spec("dask_jobqueue") is None:
         raise InputError(
             "workers need dask.distributed and dask-jobqueue",
             where="--workers, --scheduler",
             fix="pip install dask distributed dask-jobqueue (the extra 'cluster' of this package)",
-        ) from None
+        )
 
 
 def _placed(workers: int) -> Any:

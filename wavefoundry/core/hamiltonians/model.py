@@ -141,13 +141,22 @@ class Model:
         """Whether the Marshall sign rule makes sense: an antiferromagnet on two sublattices."""
         return self.sector and lattice.bipartite and lattice.ordered(cells, periodic)
 
-    def least_edge(self, lattice: Lattice, periodic: bool) -> tuple[int, str]:
-        """Fewest cells along an edge, and why: on fewer, neighbours would coincide."""
+    def too_small(self, where: Place) -> str:
+        """Why a lattice has too few cells along an edge, or an empty text."""
+        lattice, cells, periodic = where
         if self.least is not None:
-            return self.least
-        if not periodic:
-            return 4 if (self.shells(), lattice.name) == (2, "chain") else 2, "there is no second neighbour"
-        why = "a smaller periodic lattice counts bonds twice"
-        if self.ranged or lattice.basis > 1:
-            return 3 if lattice.axes == 1 else 2, why
-        return {0: 1, 1: 3, 2: 6 if lattice.axes == 1 else 4}[self.shells()], why
+            return self.least[1] if min(cells) < self.least[0] else ""
+        if periodic and lattice.coincide(cells, True, self.shells()):
+            return "round an edge so short different bonds lead to the same two sites"
+        empty = [n for n in range(1, self.shells() + 1) if not lattice.bonds(cells, periodic, n)]
+        return f"there is no {('nearest', 'second')[empty[0] - 1]} neighbour" if empty else ""
+
+    def enough(self, where: Place) -> tuple[int, ...]:
+        """The smallest edges that do, none shorter than those of a place."""
+        shortest = min(where.cells)
+        for least in range(shortest, shortest + 9):
+            cells = tuple(max(edge, least) for edge in where.cells)
+            odd = self.sector and self.spins * where.lattice.basis * math.prod(cells) % 2
+            if not odd and not self.too_small(where._replace(cells=cells)):
+                return cells
+        raise RuntimeError(f"no lattice is large enough for {self.name}")

@@ -29,6 +29,9 @@ class Cost(Record):
     saved_seconds: Number = Field(
         None, description="of compiling that programs kept from earlier runs made unnecessary"
     )
+    tracing_seconds: Number = Field(
+        None, description="wall time before that of XLA, in which JAX traced and translated programs"
+    )
 
 
 class Answers(Record):

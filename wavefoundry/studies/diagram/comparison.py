@@ -25,12 +25,13 @@ Record = Mapping[str, Any]
 
 
 def seconds(cost: Record) -> float:
-    """CPU seconds without compiling, which every process pays once for all points.
+    """CPU seconds without those in which programs were made, which every process pays once for all points.
 
-    Compiling is counted in wall seconds; where other work has its share of the cores these hold less of ours.
+    These are counted in wall seconds; where other work has its share of the cores they hold less of ours.
     """
     share = min(1.0, cost["cpu_seconds"] / max(cost["wall_seconds"], 1e-9))
-    return max(0.0, cost["cpu_seconds"] - share * cost["compile_seconds"])
+    building = cost["compile_seconds"] + (cost.get("tracing_seconds") or 0.0)
+    return max(0.0, cost["cpu_seconds"] - share * building)
 
 
 def compared(

@@ -28,6 +28,7 @@ from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.verdict import WORDS
 from wavefoundry.engine.vmc import Options
 from wavefoundry.models import SymmetricSpec
+from wavefoundry.models.described import described as described_as
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import EnumeratedSystem, enumerate_states
 from wavefoundry.problems.gauge import SignRule, with_rule
@@ -337,7 +338,8 @@ def base_meta(model: Any, table: PretrainTable, record: dict[str, Any]) -> dict[
 def model_of(meta: dict[str, Any]) -> Any:
     """The description in what ``base_meta`` made, also before it named networks and their symmetry."""
     name, fields = meta.get("network", "vit"), dict(meta["model"])
-    model = NETWORKS[name].described()(**({"symmetry": "translations"} | fields if name == "vit" else fields))
+    # JSON knows lists alone where a description has tuples
+    model = described_as(NETWORKS[name].described(), {"symmetry": "translations"} | fields if name == "vit" else fields)
     made = meta.get("symmetric")
     return model if made is None else models.symmetric(model, **made)
 

@@ -20,6 +20,7 @@ from wavefoundry.artifacts.spec_tables import grid
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect, number_of, plain_of
 from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.core.hamiltonians.model import Place
 from wavefoundry.core.lattices import LATTICES
 from wavefoundry.core.words import assigned
 from wavefoundry.problems import exact, lattice
@@ -153,11 +154,12 @@ def smaller(system: LatticeSystem, exponent: float = 3.0) -> LatticeSystem:
             why=f"at most {SMALL}; a system of your own, or with local couplings, cannot be made smaller",
             fix="the same family of Hamiltonians on fewer sites",
         )
-    cells, least = kind.cells(system.extent), model.least_edge(kind, system.periodic)[0]
+    cells = kind.cells(system.extent)
     fitting = [
         edges
-        for edges in itertools.product(range(least, SMALL + 1), repeat=kind.axes)
-        if kind.basis * math.prod(edges) <= (SMALL if kind.axes > 1 else CHAIN)
+        for edges in itertools.product(range(1, SMALL + 1), repeat=kind.axes)
+        if 2 <= kind.basis * math.prod(edges) <= (SMALL if kind.axes > 1 else CHAIN)
+        and not model.too_small(Place(kind, edges, system.periodic))
         and not (model.sector and kind.basis * math.prod(edges) % 2)
         and kind.ordered(edges, system.periodic) >= kind.ordered(cells, system.periodic)
     ]
@@ -248,7 +250,8 @@ def _reasons(
         said.append(f"{assigned(points[base])} is the base of {len(covered)} points ({ranges})")
     said.append(f"no ground state lies more than {found.excess:.2g} (relative) below the nearest base as it is")
     if number + 1 < len(tables):
-        said.append(f"a further base would lower that to {tables[number + 1].excess:.2g}")
+        now, then = (f"{one.excess:.2g}" for one in (found, tables[number + 1]))
+        said.append(f"a further base would {'not lower that' if now == then else f'lower that to {then}'}")
     if number:
         said.append(f"with one base less it would be {tables[number - 1].excess:.2g}")
     for one in (one for one in chi if one["overlap"] < CROSSED):

@@ -58,8 +58,7 @@ class Trainings:
         index, begin, first = len(self._fits), METER.now(), 0
 
         def report(now: FitState) -> None:
-            spent = METER.now() - begin
-            pace = (spent.wall_seconds - spent.compile_seconds) / (now.done - first)
+            pace = (METER.now() - begin).running_seconds / (now.done - first)
             numbers = {"energy": now.energies[-1], "energy_per_site": now.energies[-1] / trainer.sites}
             left = {"seconds_left": max(0.0, pace) * (steps - now.done)}
             self.progress.emit({"event": "step", "phase": phase, "step": now.done, "steps": steps} | numbers | left)
