@@ -138,6 +138,8 @@ def judge(doubts: Iterable[Doubt], confirmed: str | None = None, unknown: str | 
     reasons = [doubt.why for doubt in sorted(doubts, key=lambda d: not d.refuses)]
     if answers["ground"] == "unknown":
         reasons.append(unknown or "no independent value says whether this is the ground state")
+    elif confirmed and word == "trusted":  # what it outweighs comes after it
+        reasons = [confirmed, *(f"outweighed by that: {why}" for why in reasons)]
     elif confirmed:
         reasons.append(confirmed)
     flags = tuple(dict.fromkeys(doubt.flag for doubt in doubts))
