@@ -27,6 +27,9 @@ import _common
 import numpy as np
 from _common import say, table
 
+# isort: split
+from wavefoundry.studies.diagram import comparison
+
 SITES, ALPHA = 64, 512
 """Of the network whose state is saved: 16 MiB."""
 OURS = "wavefoundry"
@@ -186,8 +189,8 @@ def beside(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def processor(out: Path) -> float:
-    """CPU seconds that a run says it has cost, all its sessions together."""
-    return json.loads((out / "summary.json").read_text())["cost"]["cpu_seconds"]
+    """CPU seconds that a run says it has cost, all its sessions together, but for programs that each of them makes."""
+    return comparison.seconds(json.loads((out / "summary.json").read_text())["cost"])
 
 
 def of_kind(kind: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
