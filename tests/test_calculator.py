@@ -131,7 +131,18 @@ def test_charge_and_spin_are_part_of_the_atoms(model: Any, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"method": "full"}, "no method"), ({"samples": 10}, "samples"), ({"stps": 3}, "stps"), ({"steps": -1}, "steps")],
+    [
+        ({"method": "full"}, "no method"),
+        ({"samples": 10}, "samples"),
+        ({"stps": 3}, "stps"),
+        ({"steps": -1}, "steps"),
+        ({"molecules": [{"compound": "H2"}]}, "no molecules"),
+        ({"scratch": True}, "no scratch"),
+        ({"unit": "bohr"}, "no unit"),
+        ({"walkers": 64}, "for tuning"),
+        ({"steps": 5, "layers": ["nothing*"]}, "nothing"),
+        ({"evaluate": 3}, "evaluate"),
+    ],
 )
 def test_settings_are_checked_at_once(model: Any, settings: dict[str, Any], words: str):
     with pytest.raises(InputError, match=words):

@@ -21,6 +21,7 @@ from wavefoundry.core.expect import expect, table_of
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.models import ElectronsSpec
 from wavefoundry.reports import cards
+from wavefoundry.reports.molecules_lines import weights_of
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.execute import execute
 from wavefoundry.studies.molecules import stored
@@ -272,7 +273,8 @@ class MoleculeMap(Shown):
         """Energies and their errors in other units, beside the reference and the verdict; one row per molecule.
 
         Args:
-            unit: of all energies. relative: to the lowest energy of the same method and formula, errors combined.
+            unit: of all energies. relative: to the lowest energy of the same formula by the same method, errors
+                combined; what a model was trained on and what it was not count as one method.
 
         Raises:
             InputError: an unknown unit.
@@ -283,7 +285,7 @@ class MoleculeMap(Shown):
             raise InputError(f"unknown unit {unit!r}", where="energies: unit", fix=f"one of {', '.join(UNITS)}")
         rows, lowest = [], _lowest(self.molecules) if relative else {}
         for record in self.molecules:
-            zero = lowest.get((record["formula"], record["method"]))
+            zero = lowest.get((record["formula"], weights_of(record["method"])))
             known = (record["reference"] or {}).get("value")
             start = None if zero is None else (zero["reference"] or {}).get("value")
             value, error = record["energy"], record["energy_error"]
@@ -332,7 +334,7 @@ def _lowest(records: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, An
     """The record of the lowest energy of every formula and method."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for record in records:
-        key = record["formula"], record["method"]
+        key = record["formula"], weights_of(record["method"])
         if record["energy"] is not None and (key not in found or record["energy"] < found[key]["energy"]):
             found[key] = record
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -336,7 +337,8 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
             raise InputError(f"{run} is no study of tickets", where="collapse", fix='runs of kind = "tickets"')
     for index, one in enumerate(summaries):
         if one in summaries[:index]:
-            raise InputError(f"{runs[index]} is given twice", where="collapse", fix="every run once")
+            run = runs[index] if isinstance(runs[index], str | os.PathLike) else f"result {index + 1}"
+            raise InputError(f"{run} is given twice", where="collapse", fix="every run once")
     found = tickets_collapse.collapse([typed(TicketsSummary, summary) for summary in summaries])
     return Collapse(summaries=summaries, transition=_seeds(summaries), **found)
 

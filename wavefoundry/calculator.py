@@ -10,6 +10,7 @@ from wavefoundry.api_molecules import MoleculeModel, map_molecules, molecules, s
 from wavefoundry.artifacts.given_molecules import entry_from
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.expect import count_of, expect
+from wavefoundry.core.words import near
 
 try:
     from ase.calculators.calculator import Calculator as AseCalculator
@@ -21,6 +22,24 @@ except ImportError as error:
     ) from None
 
 
+TUNING = ("walkers", "learning_rate", "norm", "diagonal_shift", "decay", "layers")
+"""Settings that say how weights are tuned."""
+
+
+def _check(settings: dict[str, Any], steps: int) -> None:
+    """Refuse settings of a calculator that are none: the atoms are ASE's, and so is what is asked of them."""
+    for name, value in settings.items():
+        where = f"wf.Calculator: {name}"
+        if name == "evaluate":
+            expect(value, (dict,), "table of settings", where=where, fix='evaluate={"moves": 20}')
+        elif name not in TUNING:
+            fix = "steps = 0: zero-shot; steps > 0: all weights are tuned" if name == "method" else ""
+            why = f"it takes {', '.join(TUNING)} and evaluate"
+            raise InputError(f"a calculator has no {name}", where=where, why=why, fix=fix or near(name, TUNING))
+        elif not steps:
+            raise InputError(f"{name} is for tuning", where=where, why="steps = 0 tunes nothing", fix="steps=20")
+
+
 class Calculator(AseCalculator):
     """Energies, forces and dipoles of a trained model, in the units of ASE (eV, angstrom).
 
@@ -29,7 +48,8 @@ class Calculator(AseCalculator):
     Args:
         model: from ``wf.pretrain`` or ``wf.load``. steps: of tuning all weights at every geometry, from the last one's;
             0: the model as it is. samples: of every evaluation.
-        settings: keys of the ``[adapt]`` table, beside ``method``, which ``steps`` says.
+        settings: how it is tuned, keys of the ``[adapt]`` table: ``walkers``, ``learning_rate``, ``norm``,
+            ``diagonal_shift``, ``decay``, ``layers``; and ``evaluate``, keys of that table.
 
     ``results`` also holds ``energy_error`` and ``forces_error`` (standard errors), ``verdict`` and ``record``, the
     whole record in atomic units. Forces are noisy: a relaxation comes to rest where they are within a few error bars of
@@ -47,17 +67,17 @@ class Calculator(AseCalculator):
         super().__init__()
         steps = count_of(steps, "number of steps", where="wf.Calculator: steps")
         self.model, self.steps, self.samples, self.settings = model, steps, samples, settings
-        if "method" in settings:
-            fix = "steps = 0: zero-shot; steps > 0: all weights are tuned"
-            raise InputError("a calculator has no method", where="wf.Calculator: method", fix=fix)
+        _check(settings, steps)
         spec_of_map(model, model.trained_on[:1], **self._asked(()), where="wf.Calculator")
 
     def _asked(self, properties: Any, tuned: bool = False) -> dict[str, Any]:
         """Arguments of the evaluation; ``tuned``: the weights are those of this geometry already."""
         tune = self.steps and not tuned
-        evaluate = {"samples": self.samples, "forces": "forces" in properties, "dipole": "dipole" in properties}
+        tuning = {name: value for name, value in self.settings.items() if name in TUNING and tune}
+        evaluate = {"samples": self.samples, **self.settings.get("evaluate", {})}
+        evaluate |= {"forces": "forces" in properties, "dipole": "dipole" in properties}
         method = {"method": "full", "steps": self.steps} if tune else {"method": "zero-shot"}
-        return {"evaluate": evaluate, "reference": {"basis": "none"}, **method, **self.settings}
+        return {"evaluate": evaluate, "reference": {"basis": "none"}, **method, **tuning}
 
     def check_state(self, atoms: Any, tol: float = 1e-15) -> list[str]:
         """What has changed, charge and spin in ``atoms.info`` included, which ASE does not look at."""

@@ -1,12 +1,15 @@
 """Reference energies: found by geometry, and computed by PySCF as other programs compute them."""
 
+import itertools
 import math
+from typing import Any
 
 import pytest
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.geometries import chain, compound
 from wavefoundry.core.molecule import Molecule
+from wavefoundry.problems import one_basis
 from wavefoundry.problems.chemistry import (
     Chemistry,
     _capped,
@@ -217,3 +220,23 @@ def test_completeness_is_data_and_not_a_name():
     named, complete = Chemistry("my CBS", -1.1, **both).best(), Chemistry("limit", -1.1, **both, complete=True).best()
     assert named is not None and complete is not None
     assert (named.complete, complete.complete) == (False, True)
+
+
+def test_basis_sets_of_anions_are_put_together():
+    """Core correlation and diffuse functions, which PySCF has apart: as many functions as both add to cc-pVXZ."""
+    gto = pytest.importorskip("pyscf").gto
+
+    def size(symbol: str, basis: Any) -> int:
+        return gto.M(atom=f"{symbol} 0 0 0", basis={symbol: basis}, spin=None).nao_nr()
+
+    for symbol, zeta in itertools.product(("B", "F"), "DT"):
+        core, plain, diffuse = (size(symbol, f"{kind}V{zeta}Z") for kind in ("cc-pC", "cc-p", "aug-cc-p"))
+        assert size(symbol, one_basis._shells(symbol, f"aug-cc-pCV{zeta}Z")) == core + diffuse - plain
+
+
+@pytest.mark.slow
+def test_anions_that_are_bound_and_not():
+    """Li- at the basis limit (literature: -7.5006 Ha); H2- falls apart, whatever a basis says."""
+    bound, _ = reference_for(Molecule.from_atoms("Li 0 0 0", "bohr", charge=-1))
+    assert bound is not None and abs(bound.value + 7.5006) < 4e-4
+    assert reference_for(Molecule.from_atoms("H 0 0 0; H 0 0 1.4", "bohr", charge=-1))[0] is None

@@ -92,7 +92,8 @@ def read_model(path: str | os.PathLike[str], where: str, *wanted: str) -> tuple[
         fix = "the directory of a finished run, one of its artifacts, or a folder that .save() wrote"
         if seeds:
             why, fix = f"it is a study over {len(seeds)} seeds, each a run of its own", str(seeds[0])
-        fix = str(models[0]) if models else fix
+        readable = [one for one in models if kind_of(read_bundle(one)[1]) in wanted]
+        fix = str(next(iter(readable or models), fix))
         raise InputError(f"there is no saved model in {path}", where=where, why=why, fix=fix)
     arrays, meta = read_bundle(folder)
     if (found := kind_of(meta)) not in wanted:

@@ -45,6 +45,15 @@ class Cost(NamedTuple):
         """Wall seconds without those in which programs were made."""
         return self.wall_seconds - self.building_seconds
 
+    @property
+    def running_cpu(self) -> float:
+        """CPU seconds without those in which programs were made, which a process pays once for all that is alike.
+
+        These are counted in wall seconds; where other work has its share of the cores they hold less of ours.
+        """
+        share = min(1.0, self.cpu_seconds / max(self.wall_seconds, 1e-9))
+        return max(0.0, self.cpu_seconds - share * self.building_seconds)
+
     def share(self, parts: int) -> Cost:
         """An equal part of it."""
         return Cost(*(one // parts if isinstance(one, int) else one / parts for one in self))  # type: ignore[arg-type]

@@ -105,6 +105,8 @@ def bootstrap(x: np.ndarray, y: np.ndarray, seed: int, repetitions: int = 200, l
             drawn.append([*again.boundaries, *again.slopes])
     tail = 50 * (1 - level)
     low, high = np.percentile(drawn, [tail, 100 - tail], axis=0) if drawn else (np.full(5, np.nan),) * 2
+    mine = np.array([*found.boundaries, *found.slopes])
+    low, high = np.fmin(low, mine), np.fmax(high, mine)  # few points drawn again may all lie on one side of the fit
     intervals = [[float(a), float(b)] for a, b in zip(low, high, strict=True)]
     return {
         "boundaries": list(found.boundaries),

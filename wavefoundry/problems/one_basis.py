@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ MULTIREFERENCE, CONTAMINATED = 0.04, 0.1
 """T1 diagnostic, and excess of S^2, from which on coupled cluster of one determinant is not relied on."""
 LOOSE = 1e-4
 """How far (Ha) Hartree-Fock may lie below its limit before functions that reach far out are needed."""
+_AUGMENTED_CORE = re.compile(r"aug-cc-pcv([dtq5])z", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +45,25 @@ def described(molecule: Molecule, basis: Any) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an unknown basis PySCF advertises another package before it fails
-            return gto.M(atom=molecule.text(), basis=basis, dump_input=False, parse_arg=False, **options)
+            named = basis if isinstance(basis, dict) else dict.fromkeys(molecule.symbols, basis)
+            shells = {symbol: _shells(symbol, name) for symbol, name in named.items()}
+            return gto.M(atom=molecule.text(), basis=shells, dump_input=False, parse_arg=False, **options)
     except (KeyError, RuntimeError, ValueError) as error:
         why = f"PySCF: {' '.join(str(error).split())[:120]}"
         fix = "a basis of PySCF, as cc-pVTZ, or auto"
         raise InputError(f"basis {str(basis)[:40]} cannot be used", where="reference.basis", why=why, fix=fix) from None
+
+
+def _shells(symbol: str, name: Any) -> Any:
+    """A basis of one element; PySCF lacks those for core correlation with diffuse functions: both together."""
+    found = _AUGMENTED_CORE.fullmatch(str(name))
+    if found is None:
+        return name
+    from pyscf import gto
+
+    size = found[1].upper()
+    core, plain, diffuse = (gto.basis.load(f"{kind}V{size}Z", symbol) for kind in ("cc-pC", "cc-p", "aug-cc-p"))
+    return core + [shell for shell in diffuse if shell not in plain]
 
 
 def solved(
@@ -96,12 +112,21 @@ def mean_field(molecule: Molecule, basis: Any, careful: bool) -> tuple[Any, str 
         raise InputError(f"basis {str(basis)[:40]} cannot be used", where="reference.basis", why=why) from None
     if not field.converged:
         raise PhysicsError(f"Hartree-Fock of {molecule.name} in {basis} does not converge: there is no reference")
+    if molecule.charge < 0 and careful and max(e[n > 0].max() for e, n in _by_spin(field) if n.any()) > 0:
+        what = f"the extra electron of {molecule.name} is not bound: in {basis} its orbital lies above zero"
+        raise PhysicsError(f"{what}, where the basis holds it and nothing else does")
     if molecule.spin and doubt is None and careful:
         half = molecule.spin / 2
         excess = float(field.spin_square()[0]) - half * (half + 1)
         if excess > CONTAMINATED:
             doubt = f"Hartree-Fock mixes spins (S^2 too large by {excess:.2f}): CCSD(T) is not reliable"
     return field, doubt
+
+
+def _by_spin(field: Any) -> list[tuple[Any, Any]]:
+    """Energies and occupations of the orbitals, of each spin where they differ."""
+    energies, occupied = field.mo_energy, field.mo_occ
+    return [(energies, occupied)] if energies.ndim == 1 else list(zip(energies, occupied, strict=True))
 
 
 def _stable(field: Any) -> tuple[Any, str | None]:

@@ -75,10 +75,10 @@ def _references(axes: Axes, records: list[Molecule], lengths: np.ndarray) -> Non
     found = [(x, one.reference) for x, one in zip(lengths, records, strict=True) if one.reference is not None]
     x, values = np.array([x for x, _ in found]), np.array([reference.value for _, reference in found])
     if len(found) >= 5:
-        from scipy.interpolate import PchipInterpolator
+        from scipy.interpolate import CubicSpline  # one that is monotone between points would miss the minimum
 
         fine = np.linspace(x[0], x[-1], 200)
-        axes.plot(fine, PchipInterpolator(x, values)(fine), color=COLOURS["ink"], lw=1, zorder=1)
+        axes.plot(fine, CubicSpline(x, values)(fine), color=COLOURS["ink"], lw=1, zorder=1)
     elif found:
         axes.plot(x, values, color=COLOURS["ink"], lw=1, zorder=1)
     if found:

@@ -15,7 +15,7 @@ from wavefoundry.core.values import known, number
 from wavefoundry.reports import content, molecules_lines, page
 from wavefoundry.reports import molecules_figures as figures
 from wavefoundry.reports.content import Table
-from wavefoundry.reports.molecules_lines import GOOD, word
+from wavefoundry.reports.molecules_lines import GOOD, weights_of, word
 from wavefoundry.reports.page import Picture
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
@@ -63,6 +63,7 @@ def context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "pictures": _pictures(found),
         "molecules": molecule_table(energies),
         "energies": energy_table(energies),
+        "forces": forces_table(energies),
         "methods": methods_table(found),
         "constants": constants_table(found),
         "relative": relative_table(energies),
@@ -173,7 +174,7 @@ def molecule_table(molecules: list[Molecule]) -> Table:
 def energy_table(molecules: list[Molecule]) -> Table | None:
     """What else is known about every molecule."""
     head = ["molecule", "method", "electrons", "HF", "CCSD(T)", "FCI", "basis", "correlation", "V-score", "dipole (D)",
-            "atomisation (Ha)", "-V/T"]  # fmt: skip
+            "atomisation (Ha)", "-V/T", "S²", "S(S + 1)"]  # fmt: skip
     body = []
     for record in molecules:
         seen, share = record.observables, record.correlation_share
@@ -186,9 +187,25 @@ def energy_table(molecules: list[Molecule]) -> Table | None:
                 _measured(seen.dipole),
                 _measured(record.atomisation),
                 format_number(seen.virial and seen.virial.value, 4),
+                _measured(seen.spin),
+                format_number(seen.spin and seen.spin.pure, 3),
             ]
         )  # fmt: skip
     return _table(head, body, molecules) if body else None
+
+
+def forces_table(molecules: list[Molecule]) -> Table | None:
+    """Forces on all atoms, where they were asked for; why not, where they have no error bar."""
+    body, rows = [], []
+    for record in molecules:
+        found = record.observables.forces
+        if found is None or found.value is None or found.error is None:
+            continue
+        for index, (force, error) in enumerate(zip(found.value, found.error, strict=True)):
+            parts = [format_value_error(number(f), number(e)) for f, e in zip(force, error, strict=True)]
+            body.append([record.name, record.method, f"{record.geometry[index][0]} {index + 1}", *parts, found.verdict])
+            rows.append(record)
+    return _table(["molecule", "method", "atom", "x", "y", "z", "verdict"], body, rows) if body else None
 
 
 def _chemistry(found: ChemistryOf | None) -> list[str]:
@@ -237,18 +254,23 @@ def constants_table(summary: MoleculesSummary) -> Table | None:
 
 
 def relative_table(molecules: list[Molecule]) -> Table | None:
-    """Energies relative to the lowest of each scan, beside those of the reference."""
+    """Energies relative to the lowest of each scan by the same weights, beside those of the reference."""
     body = []
-    for name, members in scans(molecules).items():
-        lowest = min(members, key=lambda record: number(record.energy))
-        for record in members:
-            value = 1000 * (number(record.energy) - number(lowest.energy))
-            error = 1000 * math.hypot(record.energy_error or 0.0, lowest.energy_error or 0.0)
-            shown = "0" if record is lowest else format_value_error(value, error)
-            there, floor = record.reference, lowest.reference
-            expected = NOT_AVAILABLE if there is None or floor is None else f"{1000 * (there.value - floor.value):.2f}"
-            body.append([name, f"{length_of(record):.4g}", record.method, shown, expected])
+    for name, every in scans(molecules).items():
+        for weights in dict.fromkeys(weights_of(record.method) for record in every):
+            members = [record for record in every if weights_of(record.method) == weights]
+            lowest = min(members, key=lambda record: number(record.energy))
+            body += [_relative(name, record, lowest) for record in members if len(members) > 1]
     return _table(["molecule", "length", "method", "relative energy (mHa)", "reference (mHa)"], body) if body else None
+
+
+def _relative(name: str, record: Molecule, lowest: Molecule) -> list[str]:
+    value = 1000 * (number(record.energy) - number(lowest.energy))
+    error = 1000 * math.hypot(record.energy_error or 0.0, lowest.energy_error or 0.0)
+    there, floor = record.reference, lowest.reference
+    expected = NOT_AVAILABLE if there is None or floor is None else f"{1000 * (there.value - floor.value):.2f}"
+    shown = "0" if record is lowest else format_value_error(value, error)
+    return [name, f"{length_of(record):.4g}", record.method, shown, expected]
 
 
 def transfer_table(entries: list[Transfer]) -> Table | None:

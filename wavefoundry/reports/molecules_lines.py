@@ -84,6 +84,11 @@ def reasons(records: Iterable[Molecule], most: int = 4) -> list[str]:
     return shown + ([f"and {len(bad) - most} more that are doubtful or refused"] if len(bad) > most else [])
 
 
+def weights_of(method: str) -> str:
+    """What energies are compared within: a model as it is has the same weights for all molecules, trained on or not."""
+    return "the model" if method in ("trained", "zero-shot") else method
+
+
 def numbers(record: Mapping[str, Any]) -> dict[str, Any]:
     """All of a record that a table for other programs has room for: no geometry, no lists, nothing of lattices."""
     found = {"name": record["name"]}

@@ -192,7 +192,7 @@ def transfer_figure(records: list[Transferred]) -> Figure | None:
     for k, (mask, n) in enumerate(groups):
         found = [record for record in records if (record.mask, record.n) == (mask, n)]
         x, error = [r.couplings[names[0]] for r in found], np.abs(column(r.relative_error for r in found))
-        style = {"ls": ":" if mask == "random" else "-", "marker": MARKERS[k % 5], "ms": 4}
+        style = {"ls": ":" if mask == "random" else "-", "marker": MARKERS[(k + k // 5) % 5], "ms": 4}
         axes.plot(x, error, color=COLOURS[SERIES[k % 5]], label=f"{mask}, {n}", **style)
     shared_legend(figure, [axes])
     return figure

@@ -320,9 +320,15 @@ def worst_flag(found: list[Row]) -> str:
 
 
 def unit(summary: DiagramSummary) -> str:
-    """The energy unit as a coupling's name, ``J`` or ``J1``; empty when the Hamiltonian is the user's own."""
+    """The energy unit as a coupling's name, ``J`` or ``J1``.
+
+    Empty when the Hamiltonian is the user's own, and where that coupling is not 1 everywhere: energies are those of H.
+    """
     model = summary.system and MODELS.get(summary.system.model)
-    return model.unit if model else ""
+    records = [*([] if summary.pretrain is None else [summary.pretrain]), *summary.points]
+    if not model or any(record.couplings.get(model.unit, 1.0) != 1.0 for record in records):
+        return ""
+    return model.unit
 
 
 def label(couplings: dict[str, float], names: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wavefoundry.core.meter import Cost
 from wavefoundry.core.words import assigned
 
 TRANSITION = "transition"
@@ -25,13 +26,8 @@ Record = Mapping[str, Any]
 
 
 def seconds(cost: Record) -> float:
-    """CPU seconds without those in which programs were made, which every process pays once for all points.
-
-    These are counted in wall seconds; where other work has its share of the cores they hold less of ours.
-    """
-    share = min(1.0, cost["cpu_seconds"] / max(cost["wall_seconds"], 1e-9))
-    building = cost["compile_seconds"] + (cost.get("tracing_seconds") or 0.0)
-    return max(0.0, cost["cpu_seconds"] - share * building)
+    """CPU seconds of a stored cost without the making of programs, see ``Cost.running_cpu``."""
+    return Cost(**{name: cost.get(name) or 0 for name in Cost._fields}).running_cpu
 
 
 def compared(

@@ -69,8 +69,9 @@ def reached(curve: Curve, goal: float) -> int | None:
     from scipy.optimize import isotonic_regression
 
     energy, weights = curve.energy[:, 0], _weights(curve, 0)
-    if len(energy) <= WINDOW or not np.all(np.isfinite(energy)):
+    if not len(energy) or not np.all(np.isfinite(energy)):
         return None
-    falling = isotonic_regression(energy, weights=weights, increasing=False).x[: -WINDOW // 2]
+    counted = len(energy) - min(len(energy), WINDOW) // 2
+    falling = isotonic_regression(energy, weights=weights, increasing=False).x[:counted]
     below = np.flatnonzero(falling <= goal)
     return int(curve.steps[below[0]]) if len(below) else None

@@ -27,6 +27,8 @@ from wavefoundry.studies.molecules.verdict import NOT_FINITE, Evidence, Rest, he
 Known = tuple[Reference | None, Chemistry | None]
 """What a molecule is compared with, and what quantum chemistry says about it."""
 MILLI = 1000.0
+MOST_CORRELATION = 0.06
+"""Of an electron (Ha): what is more is an error of the basis."""
 _POINTS = 60
 
 
@@ -104,7 +106,7 @@ def record_of(
         "heaviest_chain": heaviest_chain(energies),
         "error_mha": None if value is None else MILLI * (estimate.mean - value),
         "error_mha_error": MILLI * estimate.error,
-        "correlation_share": _share(estimate.mean, reference, chemistry),
+        "correlation_share": _share(estimate.mean, reference, chemistry, molecule.electrons),
         "atomisation": _atomisation(molecule, estimate),
         "observables": observed(observables, verdict),
         "symmetry": as_record(copies),
@@ -148,9 +150,11 @@ def _nothing() -> dict[str, Any]:
     return dict.fromkeys(names) | {"observables": {}} | NOT_FINITE.fields()
 
 
-def _share(energy: float, reference: Reference | None, chemistry: Chemistry | None) -> float | None:
+def _share(energy: float, reference: Reference | None, chemistry: Chemistry | None, electrons: int) -> float | None:
     """Part of the correlation energy that is recovered, where the Hartree-Fock limit is known well enough."""
-    if reference is None or chemistry is None or chemistry.hf <= reference.value + 1e-4:
+    if electrons < 2 or reference is None or chemistry is None or chemistry.doubt:
+        return None
+    if not 1e-4 < chemistry.hf - reference.value < MOST_CORRELATION * electrons:
         return None
     return (energy - chemistry.hf) / (reference.value - chemistry.hf)
 

@@ -85,9 +85,10 @@ METHODS = ("zero-shot", *TRAININGS)
 def methods_of(done: Outputs, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What every way to the molecules of [adapt] gave and cost, one entry for each.
 
-    CPU seconds are those of trainings, without the final samples; ``cpu_seconds_with_base`` takes a share of the base.
+    CPU seconds are those of trainings, without compiling and the final samples; ``cpu_seconds_with_base`` takes a share
+    of the base.
     """
-    base = done[BASE].cost.cpu_seconds if BASE in done else 0.0
+    base = done[BASE].cost.running_cpu if BASE in done else 0.0
     entries = []
     for method in METHODS:
         # before a tuning, zero-shot energies are no records of their own
@@ -96,7 +97,7 @@ def methods_of(done: Outputs, found: list[dict[str, Any]]) -> list[dict[str, Any
         if not records:
             continue
         task, number = TRAININGS.get(method), len(records)
-        spent = sum(done[name].cost.cpu_seconds for name in done if task and name.startswith(f"{task}/")) / number
+        spent = sum(done[name].cost.running_cpu for name in done if task and name.startswith(f"{task}/")) / number
         errors = [record["error_mha"] for record in records if record.get("error_mha") is not None]
         entries.append(
             {
