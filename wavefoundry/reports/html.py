@@ -174,6 +174,13 @@ CAPTIONS = {
 }
 
 
+MAPS = {
+    "observables": "Order parameters over the diagram.",
+    "quality": "V-score and split R-hat of the fresh samples of every point.",
+}
+"""What is said of maps over two couplings instead: there are no lines, bars or fillings in them."""
+
+
 MARKED = ("diagram", "terms", "quality")
 """Pictures whose points are marked by the verdict of their energy."""
 
@@ -198,7 +205,9 @@ def pictures(summary: DiagramSummary, log: list[dict[str, Any]]) -> dict[str, Pi
         "transition": transition.transition_figure(summary),
     }
     captions = {"diagram": _diagram_caption(summary, rows), **CAPTIONS}
-    shapes = judgement.marks(rows)
+    flat = len(view.axes(summary, rows)) == 2
+    captions |= MAPS if flat else {}
+    shapes = judgement.marks(rows, flat)
     for name in MARKED if shapes else ():
         captions[name] = f"{captions[name]} {shapes}"
     found = page.pictures(drawn, captions)

@@ -225,8 +225,12 @@ def _held(entry: view.Estimate) -> str:
     return NOT_AVAILABLE if math.isnan(entry.near) else f"{entry.near:.5f} ({entry.source})"
 
 
-def marks(rows: list[Row]) -> str:
-    """What the marks of a picture mean, in a sentence; empty when all points are trusted."""
+def marks(rows: list[Row], flat: bool = False) -> str:
+    """What the marks of a picture mean, in a sentence; empty when all points are trusted.
+
+    Args:
+        rows: the points. flat: the picture is a map, where trusted points have no mark.
+    """
     shapes = {
         "trusted": "filled: trusted",
         "upper bound": "half filled: upper bound",
@@ -237,6 +241,9 @@ def marks(rows: list[Row]) -> str:
     found = {row.mark for row in rows}
     if found <= {"trusted"}:
         return ""
+    if flat:
+        shapes["trusted"] = "no mark: trusted"
+        shapes["refused"] = "crossed: refused, and beyond the ends of the colours"
     sentence = "; ".join(text for word, text in shapes.items() if word in found)
     return f"{sentence[0].upper()}{sentence[1:]}."
 

@@ -123,7 +123,9 @@ def _run_record(number: int, one: dict[str, Any] | None, found: Sequence[Quantit
         return {"seed": number, "folder": f"{SEEDS}/{number}", **lost, "cost": None}
     words = [quantity.verdict for quantity in found]
     verdicts = {word: words.count(word) for word in ORDER if word in words}
-    kept = {"status": one["status"], "verdict": worst(words), "verdicts": verdicts, "reasons": []}
+    bad = [quantity.name for quantity in found if quantity.verdict == "refused"]
+    reasons = [f"refused: {', '.join(bad[:3])}" + f" and {len(bad) - 3} more" * (len(bad) > 3)] if bad else []
+    kept = {"status": one["status"], "verdict": worst(words), "verdicts": verdicts, "reasons": reasons}
     return {"seed": number, "folder": f"{SEEDS}/{number}", **kept, "cost": one["cost"]}
 
 
