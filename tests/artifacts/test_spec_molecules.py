@@ -199,3 +199,12 @@ def test_reading_a_study_imports_no_array_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_network_of_a_model_stays_that_of_the_model():
+    """Left out beside warm_start it is the model's, in the study that a run keeps as well; named, it is what was said."""
+    text = 'kind = "molecules"\n[train]\nwarm_start = "zoo:molecules-small"\nsteps = 0\n[adapt]\nmolecules = [{ compound = "H2" }]\n'
+    kept = loads(dumps(loads(text)))
+    assert kept == loads(text) and not kept.wavefunction.model_fields_set
+    named = loads(dumps(loads(text + "[wavefunction]\nwidth = 8\n")))
+    assert named.wavefunction.width == 8 and "width" in named.wavefunction.model_fields_set

@@ -207,13 +207,15 @@ def _checked(model: type[Any], data: dict[str, Any], where: Callable[[tuple], st
 def dumps(spec: Any) -> str:
     """Write a study as TOML with every default spelled out, so that it means the same in later releases.
 
+    Tables that follow from something else where they are left out (``implied``) stay out.
+
     Args:
         spec: the study.
 
     Returns:
         Text with ``loads(dumps(spec)) == spec``.
     """
-    return tomli_w.dumps(spec.model_dump(mode="python", exclude_none=True))
+    return tomli_w.dumps(spec.model_dump(mode="python", exclude_none=True, exclude=getattr(spec, "implied", None)))
 
 
 def changed(first: Any, second: Any) -> list[str]:

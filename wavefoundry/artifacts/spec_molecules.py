@@ -178,6 +178,12 @@ class MoleculesSpec(Table):
     output: MoleculesOutput = Field(default=MoleculesOutput(), description="where results go")
     run: SampledRunTable = Field(default=SampledRunTable(), description="the study as a whole")
 
+    @property
+    def implied(self) -> set[str]:
+        """Tables that are those of the model it starts from, where they are left out."""
+        left_out = self.train.warm_start is not None and not self.wavefunction.model_fields_set
+        return {"wavefunction"} if left_out else set()
+
     def training(self) -> list[Named]:
         """Molecules to train on."""
         return spec_geometry.expand(self.train.molecules, self.train.unit)
