@@ -202,8 +202,16 @@ def test_reading_a_study_imports_no_array_library():
 
 
 def test_the_network_of_a_model_stays_that_of_the_model():
-    """Left out beside warm_start it is the model's, in the study that a run keeps as well; named, it is what was said."""
-    text = 'kind = "molecules"\n[train]\nwarm_start = "zoo:molecules-small"\nsteps = 0\n[adapt]\nmolecules = [{ compound = "H2" }]\n'
+    """Left out beside warm_start it is the model's, also in the study a run keeps; named, it is what was said."""
+    text = """
+kind = "molecules"
+[train]
+warm_start = "zoo:molecules-small"
+steps = 0
+[adapt]
+molecules = [{ compound = "H2" }]
+"""
+    loads, dumps = study_file.loads, study_file.dumps
     kept = loads(dumps(loads(text)))
     assert kept == loads(text) and not kept.wavefunction.model_fields_set
     named = loads(dumps(loads(text + "[wavefunction]\nwidth = 8\n")))
