@@ -16,7 +16,7 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.tree import count
 from wavefoundry.engine import laplacian
 from wavefoundry.models.electron_embedding import rounded
-from wavefoundry.models.electron_wavefunction import cusp, kinks, near_nuclei
+from wavefoundry.models.electron_wavefunction import cusp, kinks, near_nuclei, regular
 from wavefoundry.problems.electrons import ElectronSystem, electron_system
 from wavefoundry.problems.hartree_fock import SYMBOLS, hartree_fock
 
@@ -275,3 +275,12 @@ def test_wrong_descriptions_are_refused():
         with pytest.raises(InputError, match="belongs to a Jastrow factor"):
             description.build(jax.random.key(0))
     assert dataclasses.asdict(models.electrons(width=3))["options"] == (("width", 3),)
+
+
+def test_determinants_that_are_singular_to_rounding_are_left_out():
+    """Beside a regular one a singular one has no derivatives: 0 times infinity would make those of the sum NaN."""
+    close = jnp.array([[1.0, 1.0], [1.0, 1.0 + 1e-8]], jnp.float32)  # equal rows in single precision
+    phi = jnp.stack([jnp.eye(2, dtype=jnp.float32), jnp.ones((2, 2), jnp.float32), close])
+    assert regular(phi).tolist() == [True, False, False]
+    assert regular(1e-30 * phi[:1]).tolist() == [True], "small is not singular"
+    assert regular(phi[1:2]).tolist() == [False]

@@ -16,13 +16,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Psi
 from wavefoundry.models.electron_embedding import Embedding, rounded
 from wavefoundry.models.electron_orbitals import CHARGES, MLP, Orbitals
 from wavefoundry.models.electron_shape import PRESETS, Shape
+
+FAINT = -1e30
+"""Logarithm of a determinant that is left out."""
 
 
 class Nuclei(Protocol):
@@ -69,6 +72,12 @@ class Jastrow(eqx.Module):
         """Logarithm of the factor: one number. r: distances of electrons and nuclei."""
         value = cusp(x, bound.n_up, jnp.exp(self.log_range)) + jnp.sum(self.network(h))
         return value if self.nuclear is None else value + near_nuclei(self.nuclear, r, bound.charges)
+
+
+def regular(phi: Float[Array, "d n n"]) -> Bool[Array, " d"]:
+    """Determinants that are not singular to rounding; the others have no derivatives, and would spoil the sum's."""
+    log = jnp.linalg.slogdet(phi)[1]
+    return log > jnp.max(jnp.where(jnp.isfinite(log), log, FAINT)) + jnp.log(jnp.finfo(phi.dtype).eps)
 
 
 def near_nuclei(
@@ -154,7 +163,9 @@ class ElectronWavefunction(eqx.Module):
         """(log |psi|, phase)."""
         x = x.astype(self.dtype)
         phi, h, r = self.matrices(bound, x)
-        sign, log = jnp.linalg.slogdet(phi)
+        there = regular(jax.lax.stop_gradient(phi))
+        sign, log = jnp.linalg.slogdet(jnp.where(there[:, None, None], phi, jnp.eye(phi.shape[-1], dtype=phi.dtype)))
+        log = jnp.where(there, log, FAINT)
         largest = jax.lax.stop_gradient(jnp.max(log))
         largest = jnp.where(jnp.isfinite(largest), largest, 0.0)
         total = jnp.sum(sign * jnp.exp(log - largest))
