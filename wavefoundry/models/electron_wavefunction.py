@@ -75,9 +75,12 @@ class Jastrow(eqx.Module):
 
 
 def regular(phi: Float[Array, "d n n"]) -> Bool[Array, " d"]:
-    """Determinants that are not singular to rounding; the others have no derivatives, and would spoil the sum's."""
-    log = jnp.linalg.slogdet(phi)[1]
-    return log > jnp.max(jnp.where(jnp.isfinite(log), log, FAINT)) + jnp.log(jnp.finfo(phi.dtype).eps)
+    """Determinants that are not singular to rounding; the others have no derivatives, and would spoil the sum's.
+
+    What is NaN stays: that weights have exploded must not go unnoticed.
+    """
+    log = jnp.maximum(jnp.linalg.slogdet(phi)[1], FAINT * 2)
+    return ~(log < jnp.maximum(jnp.max(log), FAINT) + jnp.log(jnp.finfo(phi.dtype).eps))
 
 
 def near_nuclei(
