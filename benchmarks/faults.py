@@ -28,7 +28,7 @@ import numpy as np
 from _common import say, table
 
 # isort: split
-from wavefoundry.studies.diagram import comparison
+from wavefoundry.core.meter import Cost
 
 SITES, ALPHA = 64, 512
 """Of the network whose state is saved: 16 MiB."""
@@ -190,7 +190,7 @@ def beside(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def processor(out: Path) -> float:
     """CPU seconds that a run says it has cost, all its sessions together, but for programs that each of them makes."""
-    return comparison.seconds(json.loads((out / "summary.json").read_text())["cost"])
+    return Cost.of(json.loads((out / "summary.json").read_text())["cost"]).running_cpu
 
 
 def of_kind(kind: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -122,14 +122,12 @@ def _sizes(system: SystemTable) -> Iterator[Problem]:
             f"{system.model} needs an even number of sites, not {system.sites}",
             "the ground state has total magnetisation 0",
         )
-    if why := model.too_small(system.place):
-        size = " x ".join(map(str, lattice.cells))
-        what = f"{size} cells are too small a {model.home or lattice.lattice.title} for {system.model}"
-        yield Problem(path, what, why, f"size = {list(model.enough(system.place))}")
+    if (small := model.too_small(system.place)) is not None:
+        yield small._replace(path=path)
     if "exponent" in system.model_fields_set and system.exponent != 3.0 and not model.ranged:
         ranged = ", ".join(name for name, other in MODELS.items() if other.ranged)
         yield Problem(("system", "exponent"), f"{system.model} has no exponent", f"it belongs to {ranged}")
-    if not why:
+    if small is None:
         yield from _local(system)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 import jax
 
@@ -28,6 +29,11 @@ class Cost(NamedTuple):
     compilations: int = 0
     saved_seconds: float = 0.0
     tracing_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """That of a record: what is not there, in those of earlier releases, is nothing; other fields are left out."""
+        return cls(**{name: record.get(name) or 0 for name in cls._fields})
 
     def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
         return Cost(*(a + b for a, b in zip(self, other, strict=True)))  # type: ignore[arg-type]

@@ -239,9 +239,6 @@ def build(
     edges = edges_of(given if isinstance(given, list | tuple) else (given,) * kind.axes, "lattice: size")
     where = Place(kind, edges, periodic)
     _check_place(entry, where)
-    if periodic and (why := entry.too_small(where)):
-        what = f"{' x '.join(map(str, edges))} cells are a small {kind.title}: {why}, and each pair counts once"
-        warnings.warn(f"{what}; size = {list(entry.enough(where))} has all its bonds", stacklevel=2)
     values = _values(entry, couplings)
     local = local_of(local_couplings, "local_couplings")
     check_local(entry, where, local, "local_couplings")
@@ -289,10 +286,11 @@ def _check_place(entry: Model, where: Place) -> None:
         raise InputError(
             f"the {entry.title} lives on a {only} lattice", where=entry.name, fix=f"periodic={not periodic}"
         )
-    if entry.least is not None and (why := entry.too_small(where)):
-        size = " x ".join(map(str, edges))
-        what = f"{size} cells are too small a {entry.home or lattice.title} for {entry.name}"
-        raise InputError(what, where="lattice: size", why=why, fix=f"size = {list(entry.enough(where))}")
+    small = entry.too_small(where)
+    if small is not None and entry.least is not None:
+        raise InputError(small.what, where="lattice: size", why=small.why, fix=small.fix)
+    if small is not None and periodic:
+        warnings.warn(f"{small.what}: {small.why}, and each pair counts once; {small.fix}", stacklevel=3)
 
 
 def _values(entry: Model, couplings: dict[str, float]) -> dict[str, float]:

@@ -71,6 +71,12 @@ def _line(event: Event) -> str:
 
 def final_line(summary: Event) -> str:
     """One line that says how a run ended: ``complete: 21 points, 18 trusted, 3 upper bound, ...``."""
+    begun = summary.get("status") == "unfinished"  # without what their records need
+    if begun and summary.get("kind") == "emulation":
+        return "unfinished: no student has been judged"
+    if begun and summary.get("kind") == "seeds":
+        count = len(summary["seeds"])
+        return f"unfinished: {count} seed{'s' * (count != 1)} begun"
     if summary.get("kind") == "emulation":
         return emulation_tables.final_line(emulation_tables.parsed(summary))
     if summary.get("kind") == "seeds":

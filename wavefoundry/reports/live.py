@@ -66,7 +66,8 @@ def final_table(summary: Event) -> RenderableType:
         Something a rich ``Console`` prints.
     """
     if summary.get("status") == "unfinished" and summary.get("kind") in ("emulation", "seeds"):
-        return Text("\n".join(_so_far(summary)), style="bold")
+        each = (f"seed {name}: {_so_far(one)}" for name, one in summary.get("seeds", {}).items())
+        return Text("\n".join([lines.final_line(summary), *each]), style="bold")
     if summary.get("kind") == "emulation":
         return _emulation_table(summary)
     if summary.get("kind") == "seeds":
@@ -94,18 +95,10 @@ def final_table(summary: Event) -> RenderableType:
     return Group(*parts)
 
 
-def _so_far(summary: Event) -> list[str]:
-    """How far a study without a table of its own has come: one over seeds, or one that ends with its students."""
-    if summary["kind"] == "emulation":
-        return ["unfinished: no student has been judged"]
-    count = len(summary["seeds"])
-    found = [f"unfinished: {count} seed{'s' * (count != 1)} begun"]
-    for name, one in summary["seeds"].items():
-        unjudged = one.get("status") == "unfinished" and one.get("kind") == "emulation"
-        said = _so_far(one)[0] if unjudged else lines.final_line(one)
-        last = lines.event_line(one.get("last_event") or {})
-        found.append(f"seed {name}: {said}" + (f"; last: {last}" if last else ""))
-    return found
+def _so_far(summary: Event) -> str:
+    """How far one of several runs has come."""
+    last = lines.event_line(summary.get("last_event") or {})
+    return lines.final_line(summary) + (f"; last: {last}" if last else "")
 
 
 def _seeds_table(summary: Event) -> RenderableType:

@@ -195,7 +195,7 @@ def energy_table(molecules: list[Molecule]) -> Table | None:
 
 
 def forces_table(molecules: list[Molecule]) -> Table | None:
-    """Forces on all atoms, where they were asked for; why not, where they have no error bar."""
+    """Forces on all atoms, where they were asked for and have error bars."""
     body, rows = [], []
     for record in molecules:
         found = record.observables.forces

@@ -37,8 +37,9 @@ def state(name: str, runs: Sequence[Followed]) -> dict[str, Any]:
         name: of its directory. runs: itself, and those of its seeds.
     """
     whole = runs[0]
-    points = [event for run in runs for event in _last(run.events, "point", "index")]
-    rows = [({SEED: run.name} if run.name else {}) | row for run in runs for row in _rows(run.events)]
+    parts = [(run.name, event) for run in runs for event in _parts(run.events)]
+    points = [event for _, event in parts if _is(event, "point")]
+    rows = [({SEED: name} if name else {}) | ROWS[event["event"]][1](event) for name, event in parts]
     warnings = [_said(run.name, event.get("text")) for run in runs for event in run.events if _is(event, "warning")]
     busy = [run for run in runs[1:] if run.status == UNDER_WAY] or [whole]
     left = next((e["seconds_left"] for e in reversed(whole.events) if known(e.get("seconds_left"))), None)
@@ -77,9 +78,10 @@ def _lines(run: Followed) -> list[str]:
     return [_said(run.name, text) for event in run.events[-RECENT:] if (text := lines.event_line(event))]
 
 
-def _last(events: Sequence[dict[str, Any]], kind: str, key: str) -> list[dict[str, Any]]:
-    """Events of a kind, of those with the same number the last."""
-    return list({event.get(key): event for event in events if _is(event, kind)}.values())
+def _parts(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is done, by the kind of study; of what was done twice under a number the last."""
+    done = [event for event in events if event.get("event") in ROWS]
+    return list({(event["event"], event.get(ROWS[event["event"]][0])): event for event in done}.values())
 
 
 def curves(events: Sequence[dict[str, Any]], name: str = "") -> list[dict[str, Any]]:
@@ -123,16 +125,6 @@ def diagram(points: list[dict[str, Any]]) -> dict[str, Any] | None:
             "exact": exact * per_site if known(exact) and per_site is not None else None,
         })  # fmt: skip
     return {"axis": varied[0], "points": sorted(found, key=lambda point: point["x"])}
-
-
-def _rows(events: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """The table of what is done, by the kind of study."""
-    found: dict[tuple[str, Any], dict[str, str]] = {}
-    for event in events:
-        if (row := ROWS.get(kind := str(event.get("event")))) is not None:
-            key, cells = row
-            found[kind, event.get(key)] = cells(event)
-    return list(found.values())
 
 
 def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:

@@ -100,7 +100,7 @@ def summary_of(
     runs = [_run_record(*one) for one in zip(numbers, found, numbers_of, whys, strict=True)]
     finished = [one for one in found if one is not None]
     states = {record["status"] for record in runs}
-    costs = [Cost(**one["cost"]) for one in finished]
+    costs = [Cost.of(one["cost"]) for one in finished]
     return {
         "schema": SCHEMA,
         "kind": "seeds",

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from wavefoundry.core.expect import Problem
 from wavefoundry.core.lattices import LATTICES, Lattice, plain
 
 Values = Mapping[str, float]
@@ -141,8 +142,16 @@ class Model:
         """Whether the Marshall sign rule makes sense: an antiferromagnet on two sublattices."""
         return self.sector and lattice.bipartite and lattice.ordered(cells, periodic)
 
-    def too_small(self, where: Place) -> str:
-        """Why a lattice has too few cells along an edge, or an empty text."""
+    def too_small(self, where: Place) -> Problem | None:
+        """What is wrong with a lattice that has too few cells along an edge."""
+        if not (why := self.lacks(where)):
+            return None
+        size = " x ".join(map(str, where.cells))
+        what = f"{size} cells are too small a {self.home or where.lattice.title} for {self.name}"
+        return Problem(("lattice", "size"), what, why, f"size = {list(self.enough(where))}")
+
+    def lacks(self, where: Place) -> str:
+        """What is missing on a lattice with too few cells along an edge, or an empty text."""
         lattice, cells, periodic = where
         if self.least is not None:
             return self.least[1] if min(cells) < self.least[0] else ""
@@ -157,6 +166,6 @@ class Model:
         for least in range(shortest, shortest + 9):
             cells = tuple(max(edge, least) for edge in where.cells)
             odd = self.sector and self.spins * where.lattice.basis * math.prod(cells) % 2
-            if not odd and not self.too_small(where._replace(cells=cells)):
+            if not odd and not self.lacks(where._replace(cells=cells)):
                 return cells
         raise RuntimeError(f"no lattice is large enough for {self.name}")

@@ -27,7 +27,7 @@ Record = Mapping[str, Any]
 
 def seconds(cost: Record) -> float:
     """CPU seconds of a stored cost without the making of programs, see ``Cost.running_cpu``."""
-    return Cost(**{name: cost.get(name) or 0 for name in Cost._fields}).running_cpu
+    return Cost.of(cost).running_cpu
 
 
 def compared(

@@ -83,7 +83,7 @@ class Learned:
         """That of the study with ``features``; what they cost is part of the cost of the adaptation."""
         summary, found = self.plan.summary(done, context), [done[name] for name in self._names()]
         along = [done[ALONG]] if self._along else []
-        cost = Cost(**{name: value for name, value in summary["adapt_cost"].items() if name in Cost._fields})
+        cost = Cost.of(summary["adapt_cost"])
         whole = sum((one.cost for one in [*found, *along]), cost).to_dict()
         summary |= {"cost": whole, "adapt_cost": whole, NAME: [one.record for one in found]}
         return summary | {ALONG.replace("-", "_"): one.record["points"] for one in along}

@@ -116,7 +116,7 @@ class Overlapped:
         found["points"] = [judged(record, known.get(index)) for index, record in enumerate(summary["points"])]
         if overlaps is None:
             return summary | found
-        cost = Cost(**{name: value for name, value in summary["adapt_cost"].items() if name in Cost._fields})
+        cost = Cost.of(summary["adapt_cost"])
         whole = (cost + overlaps.cost).to_dict()
         return summary | {"cost": whole, "adapt_cost": whole, "overlaps_cost": overlaps.cost.to_dict()} | found
 

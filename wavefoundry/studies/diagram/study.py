@@ -21,7 +21,7 @@ from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.hamiltonians import convention
-from wavefoundry.core.lattices import plain
+from wavefoundry.core.lattices import LATTICES, plain
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.types import Wavefunction
@@ -371,7 +371,7 @@ def summary_of(
             "periodic": system.periodic,
             "couplings": list(system.names),
             "lattice": {
-                "kind": f"{kind} lattice" if (kind := system.geometry or plain(system.extent)) != "chain" else kind,
+                "kind": LATTICES[system.geometry or plain(system.extent)].title,
                 "size": list(system.extent),
                 "periodic": system.periodic,
             },

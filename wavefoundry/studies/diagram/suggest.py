@@ -159,7 +159,7 @@ def smaller(system: LatticeSystem, exponent: float = 3.0) -> LatticeSystem:
         edges
         for edges in itertools.product(range(1, SMALL + 1), repeat=kind.axes)
         if 2 <= kind.basis * math.prod(edges) <= (SMALL if kind.axes > 1 else CHAIN)
-        and not model.too_small(Place(kind, edges, system.periodic))
+        and not model.lacks(Place(kind, edges, system.periodic))
         and not (model.sector and kind.basis * math.prod(edges) % 2)
         and kind.ordered(edges, system.periodic) >= kind.ordered(cells, system.periodic)
     ]
