@@ -25,7 +25,7 @@ from wavefoundry.reports.molecules_lines import weights_of
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.execute import execute
 from wavefoundry.studies.molecules import stored
-from wavefoundry.studies.molecules.study import MoleculesStudy
+from wavefoundry.studies.molecules.study import MoleculesStudy, check
 from wavefoundry.studies.molecules.tasks import BASE
 from wavefoundry.studies.molecules.training import prepare
 from wavefoundry.studies.molecules.verdict import Rest
@@ -160,6 +160,7 @@ def pretrain(
     kinds = (ElectronsSpec, type(None))
     expect(model, kinds, "network for molecules", where="wf.pretrain: model", fix="wf.models.electrons()")
     spec = spec_of({"train": {"molecules": rows, **settings}}, model or ElectronsSpec(), "wf.pretrain")
+    check(spec)
     with _view(progress) as emit:
         context = Context(emit)
         study, work = MoleculesStudy(spec, context), Progress(context, BASE)
@@ -191,6 +192,7 @@ def map_molecules(
         InputError: a setting is unknown or out of bounds.
     """
     spec = spec_of_map(base, systems, method, evaluate=evaluate, reference=reference, **settings)
+    check(spec, base.wavefunction)
     log: list[dict[str, Any]] = []
     with _view(progress) as emit:
         context = Context(lambda event: (log.append(event), emit(event))[0])

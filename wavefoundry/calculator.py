@@ -11,6 +11,7 @@ from wavefoundry.artifacts.given_molecules import entry_from
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.core.expect import count_of, expect
 from wavefoundry.core.words import near
+from wavefoundry.studies.molecules.study import check
 
 try:
     from ase.calculators.calculator import Calculator as AseCalculator
@@ -68,7 +69,7 @@ class Calculator(AseCalculator):
         steps = count_of(steps, "number of steps", where="wf.Calculator: steps")
         self.model, self.steps, self.samples, self.settings = model, steps, samples, settings
         _check(settings, steps)
-        spec_of_map(model, model.trained_on[:1], **self._asked(()), where="wf.Calculator")
+        check(spec_of_map(model, model.trained_on[:1], **self._asked(()), where="wf.Calculator"), model.wavefunction)
 
     def _asked(self, properties: Any, tuned: bool = False) -> dict[str, Any]:
         """Arguments of the evaluation; ``tuned``: the weights are those of this geometry already."""

@@ -37,15 +37,18 @@ _TRAININGS = {"scratched": "scratch", "chained": "chain"}
 """The training that a record without the base belongs to."""
 
 
-def check(spec: MoleculesSpec) -> None:
+def check(spec: MoleculesSpec, wavefunction: Any = None) -> None:
     """Find out that a study cannot be done before anything is written: Hartree-Fock of all its molecules.
+
+    ``wavefunction``: a trained one the study starts from; then nothing has to be known of what it was trained on.
 
     Raises:
         InputError: a molecule without a converged solution, an unknown basis, a start that does not fit, or samples
             that do not fit into memory.
     """
     spec = resolved(spec)
-    for named, table in ((spec.training(), "train"), (spec.targets(), "adapt")):
+    trained = [] if wavefunction is not None else [(spec.training(), "train")]
+    for named, table in [*trained, (spec.targets(), "adapt")]:
         try:
             prepare(named, spec.train)
         except InputError as error:
@@ -56,7 +59,8 @@ def check(spec: MoleculesSpec) -> None:
     if spec.reference.basis != "none":
         for one in (named for named in (*spec.training(), *spec.targets()) if named.reference is None):
             require_basis(one.molecule, spec.reference.basis)
-    selection(eqx.partition(first_network(spec), eqx.is_array)[0], spec.adapt.layers)
+    network = first_network(spec) if wavefunction is None else wavefunction
+    selection(eqx.partition(network, eqx.is_array)[0], spec.adapt.layers)
 
 
 def build(spec: MoleculesSpec, context: Context) -> MoleculesStudy:
