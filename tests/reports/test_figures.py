@@ -367,3 +367,14 @@ def test_words_of_a_level_do_not_squeeze_a_frame_that_it_is_not_in():
     level(axes, 4.5e-4, "seen")
     style.to_svg(figure, "levels")
     assert [text.get_text() for text in axes.texts] == ["seen"] and axes.get_position().height > 0.5
+
+
+def test_texts_are_as_wide_as_they_were_laid_out_in_any_font():
+    figure, axes = style.styled(style.new_figure)()
+    axes[0].set_title("energy & <error> ± bar")
+    texts = re.findall(r"<text style=[^>]*>[^<]*</text>", style.to_svg(figure, "one"))
+    widths = {text.split(">")[1].split("<")[0]: re.findall(r'textLength="([\d.]+)"', text) for text in texts}
+    # three digits and a point of STIX: half an em each, and a quarter
+    assert float(widths["0.2"][0]) == pytest.approx(10.5 * (0.5 + 0.25 + 0.5), rel=0.01)
+    assert float(widths["energy &amp; &lt;error&gt; ± bar"][0]) > 80
+    assert all(len(found) == 1 for found in widths.values())

@@ -61,9 +61,9 @@ def curve_figure(records: list[Molecule], name: str) -> Figure:
             bars = column(r.energy_error for r in chosen)
             above.errorbar(x, column(r.energy for r in chosen), bars, label=NAMES[method], **look)
             below.errorbar(x, column(r.error_mha for r in chosen), column(r.error_mha_error for r in chosen), **look)
-    _doubts(below, records)
     below.axhspan(-CHEMICAL, CHEMICAL, color=COLOURS["sky"], alpha=0.15, lw=0)
     below.axhline(0, color=COLOURS["ink"], lw=0.8)
+    _doubts(below, records)
     above.set(ylabel="energy (Ha)", title=literal(name))
     below.set(xlabel="length (bohr)", ylabel="$E - E_{\\mathrm{ref}}$ (mHa)")
     above.legend(loc="best")
@@ -88,13 +88,15 @@ def _references(axes: Axes, records: list[Molecule], lengths: np.ndarray) -> Non
 
 
 def _doubts(axes: Axes, records: list[Molecule]) -> None:
-    """Flags at the points that are not to be trusted."""
+    """Flags at the points that are not to be trusted, written towards the middle of the panel."""
+    middle = sum(axes.get_ylim()) / 2
     for record in records:
         if word(record) not in GOOD and known(record.error_mha):
             text = " ".join(record.flags or [word(record)])
-            style = {"fontsize": 7.5, "color": COLOURS["red"], "rotation": 90, "ha": "center", "va": "bottom"}
+            style = {"fontsize": 7.5, "color": COLOURS["red"], "rotation": 90, "ha": "center"}
             place = (length_of(record), number(record.error_mha))
-            axes.annotate(text, place, (0, 6), textcoords="offset points", **style)
+            va, off = ("bottom", 6) if place[1] < middle else ("top", -6)
+            axes.annotate(text, place, (0, off), textcoords="offset points", va=va, **style)
 
 
 @styled

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable
 from functools import wraps
+from html import unescape
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ SERIES = ("blue", "green", "purple", "amber", "sky")
 MARKERS = ("o", "s", "D", "^", "v")
 COLOUR_MAP = "viridis"
 FONTS = "STIXGeneral, 'STIX Two Text', 'Times New Roman', Tinos, 'Liberation Serif', serif"
-"""Of text in SVG, which is placed by the widths of the first: all of them are about as wide."""
+"""Of text in SVG, which is placed and stretched by the widths of the first: all of them are about as wide."""
 LONGEST_NAME = 28
 
 STYLE: dict[str, Any] = {
@@ -159,6 +160,7 @@ def to_svg(figure: Figure, name: str) -> str:
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'xlink:href="#', f'href="#{name}-', svg).replace("xlink:href=", "href=")
     svg = svg.replace("url(#", f"url(#{name}-")
+    svg = re.sub(r'<text style="([^"]*)"([^>]*)>([^<]+)</text>', _as_wide, svg)
     svg = svg.replace("font-family: 'STIXGeneral'", f"font-family: {FONTS}")
     # A hundredth of a point is finer than any screen, and halves the size of the page.
     svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
@@ -167,6 +169,21 @@ def to_svg(figure: Figure, name: str) -> str:
     # The page decides the size; the viewBox keeps the proportions.
     opening, rest = svg.split(">", 1)
     return re.sub(r'\s(width|height)="[^"]*"', "", opening) + ">" + rest
+
+
+def _as_wide(text: re.Match[str]) -> str:
+    """A text as wide as the figure was laid out for, whatever font shows it."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    look = dict(part.split(": ", 1) for part in text[1].split("; "))
+    font = FontProperties(
+        family="STIXGeneral", size=float(look["font-size"].removesuffix("px")),
+        style=look.get("font-style", "normal"), weight=look.get("font-weight", "normal"),
+    )  # fmt: skip
+    width, _, _ = text_to_path.get_text_width_height_descent(unescape(text[3]).strip(), font, ismath=False)
+    length = f'textLength="{width:.2f}" lengthAdjust="spacingAndGlyphs"'
+    return f'<text style="{text[1]}"{text[2]} {length}>{text[3]}</text>'
 
 
 @styled
