@@ -163,6 +163,9 @@ def test_names_occur_once():
 
 def test_charge_and_spin_of_compounds():
     """A charged one has the lowest spin by default; a set has no charge of its own."""
+    assert wf.molecules("H2O", unit="angstrom") == wf.molecules(compound="H2O")
+    with pytest.raises(InputError, match='compound = "H2O"'):
+        wf.molecules({"atoms": "H2O"})
     (ion,) = wf.molecules(compound="H2O", charge=1)
     assert (ion.charge, ion.spin) == (1, 1)
     for key in ("charge", "spin"):

@@ -10,6 +10,7 @@ from wavefoundry.artifacts import spec_geometry
 from wavefoundry.artifacts.given_molecules import entry_from
 from wavefoundry.artifacts.spec_geometry import MoleculeTable, Named
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
+from wavefoundry.core.compounds import COMPOUNDS
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import plain_of
 from wavefoundry.core.molecule import Molecule
@@ -45,7 +46,8 @@ def _entry(source: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(source, Path) or (isinstance(source, str) and source.strip().lower().endswith(FILES)):
         return {"xyz": str(source)} | dict(settings)
     if isinstance(source, str):
-        return {"atoms": source} | dict(settings)
+        known = source.strip()
+        return {"compound" if known in COMPOUNDS else "atoms": known} | dict(settings)
     what = f"{type(source).__name__} names no molecule"
     raise InputError(what, where="wf.molecules", fix='atoms as "Li 0 0 0; H 0 0 3.015", or the path of an XYZ file')
 

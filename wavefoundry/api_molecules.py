@@ -46,8 +46,9 @@ def molecules(
     """Molecules by any of the ways a study file knows.
 
     Args:
-        sources: atoms (``"Li 0 0 0; H 0 0 3.015"``), paths of XYZ files (``"more/*.xyz"``), molecules, tables as in a
-            study file (``{"chain": 4, "spacing": 1.8}``), ``ase.Atoms`` or ``pyscf.gto.Mole``; lists of these.
+        sources: atoms (``"Li 0 0 0; H 0 0 3.015"``), compounds (``"H2O"``), paths of XYZ files (``"more/*.xyz"``),
+            molecules, tables as in a study file (``{"chain": 4, "spacing": 1.8}``), ``ase.Atoms`` or
+            ``pyscf.gto.Mole``; lists of these.
         unit: of positions and lengths; XYZ files and ASE are in Angstrom, molecules of PySCF know their unit.
         settings: keys for all sources: ``scan``, ``charge``, ``spin``, ``distort``, ``seed``, ... Without a source they
             name the molecules themselves: ``wf.molecules(chain=4, spacing=[1.6, 1.8])``.

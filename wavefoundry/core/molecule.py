@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from wavefoundry.core.compounds import COMPOUNDS
 from wavefoundry.core.elements import ELEMENTS, Point, element, number, position, short
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.xyz import read_frames
@@ -239,7 +240,8 @@ def _atom(line: str, where: str) -> tuple[str, Point]:
     parts = line.replace(",", " ").split()
     if len(parts) < 4:
         why = "an atom is an element and three numbers"
-        raise InputError(f"{short(line)} is not an atom", where=where, why=why, fix='for example "H 0 0 1.4"')
+        fix = f'compound = "{parts[0]}"' if parts and parts[0] in COMPOUNDS else 'for example "H 0 0 1.4"'
+        raise InputError(f"{short(line)} is not an atom", where=where, why=why, fix=fix)
     symbol = element(parts[0], where)
     if len(parts) > 4 and re.search(r"\d,\d", line):
         why = "a comma stands between numbers, a point inside them"
