@@ -150,10 +150,8 @@ def test_continuous_transitions_are_no_jumps():
         assert not jumps(exact.levels(), exact.fidelities, np.zeros(len(exact.x) - 1)) and not jumps(exact.levels())
 
 
-@pytest.mark.parametrize("sites", [16, 64, 128])
-def test_long_chains_from_the_closed_form(sites: int):
-    """Exact curves of the Ising chain on coarse scans: no jump, maxima near h = 1, nearer with more sites."""
-    x = np.arange(0.63, 1.4, 0.1)
+def free_fermions(sites: int, x: np.ndarray) -> tuple[Levels, np.ndarray]:
+    """Exact levels and overlaps of the Ising chain."""
     k = (2 * np.arange(sites // 2) + 1) * np.pi / sites
     angles = [np.arctan2(np.sin(k), h - np.cos(k)) for h in x]
     overlaps = np.array([np.prod(np.cos((a - b) / 2) ** 2) for a, b in zip(angles, angles[1:], strict=False)])
@@ -161,8 +159,20 @@ def test_long_chains_from_the_closed_form(sites: int):
     energy = np.array([-2 * np.sum(e) for e in modes])
     slope = np.array([-2 * np.sum((h - np.cos(k)) / e) for h, e in zip(x, modes, strict=True)])
     zero = np.zeros(len(x))
-    assert not jumps(Levels(x, energy, zero, slope, zero), overlaps, zero[1:])
-    for curve in (susceptibility(x, overlaps, zero[1:], zero, 0), slopes(x, -slope, drawn(-slope, zero, 0))):
+    return Levels(x, energy, zero, slope, zero), overlaps
+
+
+@pytest.mark.parametrize("sites", [16, 64, 128])
+def test_long_chains_from_the_closed_form(sites: int):
+    """Exact curves of the Ising chain on coarse scans: no jump, maxima near h = 1, nearer with more sites."""
+    x = np.arange(0.63, 1.4, 0.1)
+    levels, overlaps = free_fermions(sites, x)
+    zero = np.zeros(len(x))
+    assert not jumps(levels, overlaps, zero[1:])
+    for curve in (
+        susceptibility(x, overlaps, zero[1:], zero, 0),
+        slopes(x, -levels.slope, drawn(-levels.slope, zero, 0)),
+    ):
         found = peak(curve)
         assert found.value is not None and abs(found.value - 1) < 0.03 + 0.5 / sites
 
@@ -204,3 +214,38 @@ def test_one_noisy_value_does_not_hide_a_maximum(last: float):
     value = np.array([0.286, 0.429, 0.691, 0.711, 0.495, 0.224, -0.019])
     found = peak(Curve(x, value, drawn(value, np.array([0.027, 0.056, 0.065, 0.061, 0.060, 0.058, last]), 0)))
     assert found.value == pytest.approx(1.04, abs=0.1) and found.why.startswith("a maximum")
+
+
+def test_a_pair_without_overlap_at_the_end_of_a_scan_is_a_jump():
+    """The chain of 8 has a crossing at one half; here in the last interval, or the first."""
+    for x in ([0.1, 0.2, 0.3, 0.4, 0.6], [0.45, 0.52, 0.54, 0.56, 0.58]):
+        exact = chain(8, np.array(x))
+        zero = np.zeros(len(x) - 1)
+        (found,) = jumps(exact.levels(), exact.fidelities, zero)
+        value, error = crossing(exact.levels(), found, [found])
+        assert x[found] in (0.4, 0.45) and abs(value - 0.5) < 2 * error
+
+
+@pytest.mark.parametrize("sites", [16, 64, 128])
+@pytest.mark.parametrize("last", [0.9, 1.0, 1.1])
+def test_a_continuous_transition_at_the_end_of_a_scan_is_no_jump(sites: int, last: float):
+    x = np.array([last - 0.4, last - 0.3, last - 0.2, last - 0.1, last])
+    exact = free_fermions(sites, x)
+    assert not jumps(exact[0], exact[1], np.zeros(len(x) - 1))
+
+
+def test_a_maximum_between_uneven_points_has_a_bar_of_the_wider_gap():
+    """The state at the crossing itself is a mixture of both sides: what it seems to be a maximum of is at one half."""
+    exact = chain(8, np.array([0.3, 0.4, 0.45, 0.499, 0.501, 0.8]))
+    mixed = (exact.vectors[3] + exact.vectors[4] * np.sign(exact.vectors[3] @ exact.vectors[4] or 1)) / np.sqrt(2)
+    states = np.array([*exact.vectors[:3], mixed, exact.vectors[5]])
+    x, overlaps = np.array([0.3, 0.4, 0.45, 0.5, 0.8]), np.sum(states[1:] * states[:-1], axis=1) ** 2
+    zero = np.zeros(len(x))
+    found = peak(susceptibility(x, overlaps, zero[1:], zero, 0))
+    assert found.value is None or (found.error and abs(found.value - 0.5) < found.error < 0.15)
+
+
+def test_a_curve_that_is_no_number_has_no_maximum():
+    x = np.linspace(0.5, 1.5, 6)
+    found = peak(Curve(x, np.full(6, np.nan), np.full((1000, 6), np.nan)))
+    assert found.value is None and "no numbers" in found.why

@@ -90,6 +90,8 @@ def peak(curve: Curve) -> Found:
     values differ.
     """
     x = curve.x
+    if not np.all(np.isfinite(curve.value)):
+        return Found(None, None, "the curve has values that are no numbers")
     if len(x) < FEWEST:
         return Found(None, None, f"too few points: {len(x)} values of the curve, {FEWEST} are needed")
     k = highest(curve)
@@ -108,7 +110,7 @@ def peak(curve: Curve) -> Found:
     three, five = (_vertices(curve, k, width) for width in (1, 2))
     if five is None:
         assert three is not None
-        model = float(min(x[k] - x[k - 1], x[k + 1] - x[k])) / 4
+        model = float(max(x[k] - x[k - 1], x[k + 1] - x[k])) / 4
         return _located(three, model, curve, k)
     assert three is not None
     apart = abs(three[0] - five[0])
@@ -183,7 +185,7 @@ def jumps(levels: Levels, fidelities: np.ndarray | None = None, errors: np.ndarr
     """Intervals between neighbours in which the state jumps, the largest jump of the slope first.
 
     Without fidelities: where dE/dc falls faster by far than on either side, beyond error bars. With them: where
-    neighbours hardly overlap as well.
+    neighbours hardly overlap as well, and pairs that strain beyond all beside them, those at the ends included.
     """
     x = levels.x
     curve = slopes(x, -levels.slope, drawn(-levels.slope, levels.slope_error, 1))
@@ -191,18 +193,23 @@ def jumps(levels: Levels, fidelities: np.ndarray | None = None, errors: np.ndarr
     found = [i for i in range(1, len(y) - 1) if _steeper(y, draws, i)]
     if fidelities is not None and errors is not None:
         above = fidelities + 3 * errors
-        strain = -np.log(np.clip(above, 1e-300, 1.0)) / np.diff(x) ** 2
-        least = -np.log(np.clip(fidelities - 3 * errors, 1e-300, 1.0)) / np.diff(x) ** 2
         found = [i for i in found if above[i] < HALF]
-        regular = [i for i in range(len(y)) if above[i] >= SMALL]
-        for i in set(range(len(y))) - set(regular):
-            beside = [
-                max((j for j in regular if j < i), default=None),
-                min((j for j in regular if j > i), default=None),
-            ]
-            if all(j is not None and strain[i] > APART * least[j] for j in beside):
-                found.append(i)
-    return sorted(set(found), key=lambda i: -y[i])
+        regular = above >= SMALL
+        found += [i for i in np.flatnonzero(~regular) if _strained(x, fidelities, errors, int(i), regular)]
+    return sorted({int(i) for i in found}, key=lambda i: -y[i])
+
+
+def _strained(x: np.ndarray, fidelities: np.ndarray, errors: np.ndarray, i: int, regular: np.ndarray) -> bool:
+    """Whether neighbours of interval i differ beyond what a smooth change of the state makes of the next pairs.
+
+    -ln F / dc^2 is compared with that of the nearest regular pair on either side, beyond error bars; without any no.
+    """
+    low, high = (np.clip(fidelities + sign * 3 * errors, 1e-300, 1.0) for sign in (-1, 1))
+    strain = -np.log(high[i]) / (x[i + 1] - x[i]) ** 2
+    others = [int(j) for j in np.flatnonzero(regular) if j != i]
+    beside = [max((j for j in others if j < i), default=None), min((j for j in others if j > i), default=None)]
+    most = [-np.log(low[j]) / (x[j + 1] - x[j]) ** 2 for j in beside if j is not None]
+    return bool(most) and bool(strain > APART * max(most))
 
 
 def _steeper(y: np.ndarray, draws: np.ndarray, i: int) -> bool:
@@ -217,7 +224,7 @@ def crossing(levels: Levels, i: int, among: Sequence[int]) -> tuple[float, float
 
     Each is continued from the point at its end of the interval, with the slope there and how the slope changes towards
     the next point (unless that interval is a jump too). The error: that of energies and slopes, and what the change of
-    the slopes contributes.
+    the slopes contributes; where that is not known on both sides, a crossing anywhere in the interval.
 
     Args:
         among: all intervals with a jump.
@@ -226,17 +233,17 @@ def crossing(levels: Levels, i: int, among: Sequence[int]) -> tuple[float, float
     e = np.vstack([levels.energy, drawn(levels.energy, levels.energy_error, 2)])[:, [i, i + 1]]
     g = np.vstack([levels.slope, drawn(levels.slope, levels.slope_error, 3)])
     bend = [
-        (g[:, j + 1] - g[:, j]) / (x[j + 1] - x[j]) if 0 <= j < len(x) - 1 and j not in among else np.zeros(len(g))
+        (g[:, j + 1] - g[:, j]) / (x[j + 1] - x[j]) if 0 <= j < len(x) - 1 and j not in among else None
         for j in (i - 1, i + 1)
     ]
     grid = np.linspace(0.0, width, 201)[:, None]
 
-    def at(order: float) -> np.ndarray:
-        left = e[:, 0] + g[:, i] * grid + order / 2 * bend[0] * grid**2
-        right = e[:, 1] - g[:, i + 1] * (width - grid) + order / 2 * bend[1] * (width - grid) ** 2
+    def at(bends: Sequence[np.ndarray | None]) -> np.ndarray:
+        before, after = (0.0 if one is None else one for one in bends)
+        left = e[:, 0] + g[:, i] * grid + before / 2 * grid**2
+        right = e[:, 1] - g[:, i + 1] * (width - grid) + after / 2 * (width - grid) ** 2
         return x[i] + grid[np.abs(left - right).argmin(axis=0), 0]
 
-    curved, straight = at(1.0), at(0.0)
-    known = 1 if all(np.any(one) for one in bend) else 2  # of a bend that is not known, as much as of the other
-    error = math.hypot(float(curved.std()), known * float(abs(curved[0] - straight[0])), width / 200)
-    return float(curved[0]), min(error, width)
+    place, known = at(bend), all(one is not None for one in bend)
+    model = abs(float(place[0] - at((None, None))[0])) if known else width / math.sqrt(12)
+    return float(place[0]), math.hypot(float(place.std()), model, width / 200)

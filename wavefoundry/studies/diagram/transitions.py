@@ -32,13 +32,17 @@ finite-size shift is small."""
 
 
 class Scan(NamedTuple):
-    """A line of points along one coupling: its name, the values, numbers of the records; or why there is none."""
+    """A line of points along one coupling: its name, the values, numbers of the records; or why there is none.
+
+    refused: values of the coupling that are left out, their numbers being refused.
+    """
 
     coupling: str | None
     x: np.ndarray
     points: list[int]
     records: list[Record]
     why: str = ""
+    refused: tuple[float, ...] = ()
 
 
 def varied(points: Sequence[Mapping[str, float]]) -> list[str]:
@@ -58,7 +62,8 @@ def scan_of(records: Sequence[Record]) -> Scan:
             found.setdefault(record["couplings"][names[0]], index)
     places = sorted(found)
     points = [found[place] for place in places]
-    return Scan(names[0], np.array(places), points, [records[index] for index in points])
+    refused = tuple(sorted({record["couplings"][names[0]] for record in records} - set(places)))
+    return Scan(names[0], np.array(places), points, [records[index] for index in points], refused=refused)
 
 
 def transitions_of(scan: Scan, summary: Record, overlaps: Sequence[Record] | None) -> dict[str, Any]:
@@ -115,7 +120,7 @@ class Methods:
         return [*rows, *self._order()]
 
     def same(self, one: Record) -> float | None:
-        """Fidelity of the neighbours that take different bases, where it says that both give the same state."""
+        """Fidelity of the neighbours that take different bases, where it does not tell their states apart."""
         if one["coupling"] != self.scan.coupling or self.fidelities is None or self.errors is None:
             return None
         low, high = (end[self.scan.coupling] for end in one["between"])
@@ -125,9 +130,9 @@ class Methods:
         return float(self.fidelities[i])
 
     def _of_bases(self, one: Record) -> dict[str, Any]:
-        """A change of the best base; of two bases that give the same state it is no crossing."""
+        """A change of the best base; where the states are about the same it is no crossing."""
         if (value := self.same(one)) is not None:
-            why = f"the best base changes, the state does not: fidelity {value:.3g} of the neighbours"
+            why = f"the best base changes, the state too little for a crossing: fidelity {value:.3g} of the neighbours"
             return _row(self.scan, "bases", Found(None, None, why))
         return _row(self.scan, "bases", Found(one["value"], one["error"], "energies of two bases cross"))
 
@@ -173,37 +178,49 @@ class Methods:
         names = [name for name in self.scan.records[0]["observables"]] if self.scan.records else []
         second = next((name for name in names if name == "m2" or name.endswith("_m2")), None)
         if second is None:
-            nothing = Found(None, None, "the records hold no order parameter")
+            why = "the records hold no order parameter" if self.scan.records else "no usable points"
+            nothing = Found(None, None, why)
             return [_row(self.scan, method, nothing) for method in ("order-parameter", "binder")]
         fourth = second.removesuffix("m2") + "m4"
         m2, e2 = self._observable(second)
         m4, e4 = self._observable(fourth)
         d2, d4 = drawn(m2, e2, 6), drawn(m4, e4, 7)
-        found = []
-        for method, value, draws, quantity in (
-            ("order-parameter", m2, d2, f"slope of {second}"),
-            (
-                "binder",
-                1 - m4 / (3 * m2**2),
-                1 - d4 / (3 * d2**2),
-                f"slope of the Binder ratio 1 - {fourth} / (3 {second}^2)",
-            ),
-        ):
-            sign = -1.0 if value[0] > value[-1] else 1.0
-            curve = slopes(self.scan.x, sign * value, sign * draws)
-            found.append(_row(self.scan, method, self._peak(curve), curve, f"{quantity}, its sign left out"))
-        return found
+        found = [self._steepest("order-parameter", m2, d2, f"slope of {second}")]
+        if not np.all(m2 > 0):
+            why = "no Binder ratio where the order parameter vanishes by symmetry"
+            return [*found, _row(self.scan, "binder", Found(None, None, why))]
+        quantity = f"slope of the Binder ratio 1 - {fourth} / (3 {second}^2)"
+        return [*found, self._steepest("binder", 1 - m4 / (3 * m2**2), 1 - d4 / (3 * d2**2), quantity)]
+
+    def _steepest(self, method: str, value: np.ndarray, draws: np.ndarray, quantity: str) -> dict[str, Any]:
+        sign = -1.0 if value[0] > value[-1] else 1.0
+        curve = slopes(self.scan.x, sign * value, sign * draws)
+        return _row(self.scan, method, self._peak(curve), curve, f"{quantity}, its sign left out")
 
     def _observable(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         rows = [record["observables"][name] for record in self.scan.records]
         return np.array([row["value"] for row in rows]), np.array([_bar(row) for row in rows])
 
     def _peak(self, curve: Curve) -> Found:
-        """The maximum of a curve, unless it is where the state jumps."""
+        """The maximum of a curve of intervals, unless it is where the state jumps; it may lie anywhere in a gap.
+
+        A gap is an interval of the maximum or beside it from which refused points are left out.
+        """
         found = peak(curve)
-        if found.value is not None and highest(curve) in self.jumps:
-            return Found(None, None, f"no maximum but a jump at {curve.x[highest(curve)]:.6g}: see crossing")
-        return found
+        if found.value is None or found.error is None:
+            return found
+        k, x = highest(curve), self.scan.x
+        if k in self.jumps:
+            return Found(None, None, f"no maximum but a jump at {curve.x[k]:.6g}: see crossing")
+        gaps = [(a, b) for a, b in zip(x[k - 1 : k + 2], x[k : k + 3], strict=True) if self._left_out(a, b)]
+        if not gaps:
+            return found
+        low, high = max(gaps, key=lambda gap: gap[1] - gap[0])
+        why = f"{found.why}; points between {low:.6g} and {high:.6g} are refused"
+        return Found(found.value, math.hypot(found.error, (high - low) / math.sqrt(12)), why)
+
+    def _left_out(self, low: float, high: float) -> bool:
+        return any(low < place < high for place in self.scan.refused)
 
 
 def _infidelity(record: Record) -> float:
@@ -218,9 +235,11 @@ def _bar(entry: Record) -> float:
 
 
 def _row(scan: Scan, method: str, found: Found, curve: Curve | None = None, quantity: str = "") -> dict[str, Any]:
-    seen = "not seen" if found.value is None else "seen"
+    seen, why = ("not seen" if found.value is None else "seen"), found.why
+    if scan.refused and found.value is None:
+        why += f"; {len(scan.refused)} refused point{'s are' if len(scan.refused) > 1 else ' is'} left out"
     row: dict[str, Any] = {"coupling": scan.coupling, "value": found.value, "error": found.error, "method": method}
-    row |= {"verdict": seen, "why": found.why, "curve": None}
+    row |= {"verdict": seen, "why": why, "curve": None}
     if curve is not None and len(curve.x):
         points = {"x": curve.x.tolist(), "value": curve.value.tolist(), "error": curve.error.tolist()}
         row["curve"] = {"quantity": quantity, **points}
