@@ -104,6 +104,9 @@ def test_energies_and_forces_are_those_of_a_map(model: Any):
     assert abs(energy - record["energy"] * Hartree) < 5 * bars, "five standard errors: one in a million"
     assert forces[0, 2] > 3 * results["forces_error"][0, 2] > 0 and forces[1, 2] == pytest.approx(-forces[0, 2])
     assert results["verdict"] in ("upper bound", "doubtful", "trusted")
+    assert atoms.get_potential_energy(force_consistent=True) == energy
+    assert not np.any(forces[:, :2]) and not np.any(results["forces_error"][:, :2]), "none but along the bond"
+    assert results["record"]["observables"]["forces"]["heaviest"] > 0, "of the second call, in the record of the first"
 
 
 def test_charge_and_spin_are_part_of_the_atoms(model: Any, monkeypatch: pytest.MonkeyPatch):

@@ -11,7 +11,9 @@ from wavefoundry.artifacts.spec_checks import climbing, sectors
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import expect, number_of, plain_of
+from wavefoundry.core.hamiltonians import MODELS
 from wavefoundry.core.molecule import Molecule
+from wavefoundry.core.networks import NETWORKS
 from wavefoundry.core.words import assigned, near
 from wavefoundry.models import ElectronsSpec, EmulatorSpec, SymmetricSpec
 from wavefoundry.problems.spins import LatticeSystem
@@ -59,13 +61,18 @@ def optimisation_of(settings: Mapping[str, Any], where: str) -> tuple[dict[str, 
     return how, rest
 
 
-def check_network(model: Any, where: str, *, symmetric: bool = False) -> None:
-    """Refuse what describes no network for a lattice; symmetric: those made of images count."""
-    if symmetric and isinstance(model, SymmetricSpec):
-        return
+def check_network(model: Any, system: LatticeSystem, where: str) -> None:
+    """Refuse what describes no network for a lattice, or one that needs rows of spins where there are none."""
+    model = model.model if isinstance(model, SymmetricSpec) else model
     if isinstance(model, ElectronsSpec | EmulatorSpec | type) or not hasattr(model, "build"):
         name = model.__name__ if isinstance(model, type) else type(model).__name__
         raise InputError(f"{name} is no network for a lattice", where=where, fix="wf.models.dense(), wf.models.vit()")
+    entry = MODELS.get(system.model)
+    network = next((one for one in NETWORKS.values() if type(model) is one.described()), None)
+    if entry is not None and network is not None and network.rows and not entry.rows:
+        what = f"{type(model).__name__} is not for the {entry.title}"
+        why = f"the spins of a {entry.home} are no row of sites, as windows and patches need"
+        raise InputError(what, where=where, why=why, fix="wf.models.dense()")
 
 
 def points_at(at: Any) -> list[dict[str, float]]:
@@ -87,6 +94,12 @@ def points_at(at: Any) -> list[dict[str, float]]:
                 f"{several} has several values at one point" if several else "points do not name the same couplings",
                 where="wf.pretrain: at",
                 fix='at=[{"h": 0.9}, {"h": 1.1}], for example',
+            )
+        if listed.count(point) > 1:
+            raise InputError(
+                f"{dict(point)} is named twice",
+                where="wf.pretrain: at",
+                why="every system is trained with the same weight",
             )
     return [dict(point) for point in listed]
 

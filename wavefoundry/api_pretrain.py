@@ -214,7 +214,7 @@ def pretrain(
         check_molecules(system)
         return api_molecules.pretrain(system, model, progress=progress, **settings)
     model = ViTSpec() if model is None else model
-    check_network(model, "wf.pretrain: model", symmetric=True)
+    check_network(model, system, "wf.pretrain: model")
     for name, fix in (("warm_start", "use wf.load and wf.map"), ("together", "wf.map([base, other], points)")):
         if name in settings:
             raise InputError(f"{name} belongs to study files", where="wf.pretrain", fix=fix)
@@ -253,6 +253,7 @@ def _trained(
     training = dataclasses.replace(training, options=training.options._replace(**how))
     base = diagram_study.pretrain(wavefunction, system, points, training, table, doing)
     record = measured_base(base, table, chunk) | {"cost": doing.cost().to_dict(), "steps": table.steps}
+    record |= diagram_study.together(points)
     return Pretrained(base, model, table, record)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -140,15 +141,17 @@ def prune(
         sizes = [" x ".join(map(str, one.extent)) for one in (system, source.system)]
         what = f"this system is {sizes[0]}, the model was trained on {sizes[1]}"
         raise InputError(what, where="wf.prune: system", fix="a system of that size, or a network: wf.models.vit()")
-    check_network(model, "wf.prune", symmetric=True)
+    check_network(model, system, "wf.prune")
     keep_programs()
     keys: dict[str, Any] = {"fraction": fraction, "steps": steps} | settings
     reference = keys.pop("reference", None)
     training = table_of(train, "wf.prune: train", 'train={"steps": 300}')
     spec = _spec(keys, training, reference, model, system)
     free = _sign_free(system)
-    if weights is None:
-        model = fitted(model, system, free).model
+    own, note, harmful = fitted(model, system, free)
+    if harmful:
+        warnings.warn(str(note), stacklevel=2)
+    model = own if weights is None else model
 
     def build(key: jax.Array) -> Wavefunction:
         return build_network(model, key, system, free)

@@ -48,7 +48,7 @@ class Calculator(AseCalculator):
 
     Args:
         model: from ``wf.pretrain`` or ``wf.load``. steps: of tuning all weights at every geometry, from the last one's;
-            0: the model as it is. samples: of every evaluation.
+            0: the model as it is. samples: of every evaluation. atoms: that are to have this calculator.
         settings: how it is tuned, keys of the ``[adapt]`` table: ``walkers``, ``learning_rate``, ``norm``,
             ``diagonal_shift``, ``decay``, ``layers``; and ``evaluate``, keys of that table.
 
@@ -61,11 +61,13 @@ class Calculator(AseCalculator):
             not be used, with the reasons.
     """
 
-    implemented_properties: list[str] = ["energy", "forces", "dipole"]
+    implemented_properties: list[str] = ["energy", "free_energy", "forces", "dipole"]
 
-    def __init__(self, model: MoleculeModel, *, steps: int = 0, samples: int = 4096, **settings: Any):
+    def __init__(
+        self, model: MoleculeModel, *, steps: int = 0, samples: int = 4096, atoms: Any = None, **settings: Any
+    ):
         expect(model, (MoleculeModel,), "model of molecules", where="wf.Calculator: model", fix="wf.load(path)")
-        super().__init__()
+        super().__init__(atoms=atoms)
         steps = count_of(steps, "number of steps", where="wf.Calculator: steps")
         self.model, self.steps, self.samples, self.settings = model, steps, samples, settings
         _check(settings, steps)
@@ -75,7 +77,8 @@ class Calculator(AseCalculator):
         """Arguments of the evaluation; ``tuned``: the weights are those of this geometry already."""
         tune = self.steps and not tuned
         tuning = {name: value for name, value in self.settings.items() if name in TUNING and tune}
-        evaluate = {"samples": self.samples, **self.settings.get("evaluate", {})}
+        chains = min(256, max(32, self.samples // 4)) if isinstance(self.samples, int) else 256
+        evaluate = {"samples": self.samples, "chains": chains, **self.settings.get("evaluate", {})}
         evaluate |= {"forces": "forces" in properties, "dipole": "dipole" in properties}
         method = {"method": "full", "steps": self.steps} if tune else {"method": "zero-shot"}
         return {"evaluate": evaluate, "reference": {"basis": "none"}, **method, **tuning}
@@ -102,6 +105,7 @@ class Calculator(AseCalculator):
             self.model = found.models[record["name"]]
         self.results = {
             "energy": record["energy"] * Hartree,
+            "free_energy": record["energy"] * Hartree,
             "energy_error": record["energy_error"] * Hartree,
             "verdict": record["verdict"],
             "record": record,
@@ -114,4 +118,7 @@ class Calculator(AseCalculator):
             self.results["forces_error"] = np.array(seen["forces"]["error"]) * Hartree / Bohr
         if "dipole" in properties:
             self.results["dipole"] = np.array(seen["dipole"]["vector"]) * Debye
-        self.results |= known
+        if known:
+            observables = {name: one for name, one in known["record"]["observables"].items() if one is not None}
+            record = known["record"] | {"observables": seen | observables}
+            self.results |= known | {"record": record}

@@ -9,7 +9,7 @@ from scipy.stats import ortho_group
 from wavefoundry.core.compounds import COMPOUNDS
 from wavefoundry.core.geometries import chain, compound
 from wavefoundry.core.molecule import Molecule
-from wavefoundry.problems.frames import allowed, placed, principal, symmetries
+from wavefoundry.problems.frames import allowed, allowed_forces, placed, principal, symmetries
 
 SQUARE = Molecule.from_atoms("H 1 1 0; H 1 -1 0; H -1 1 0; H -1 -1 0", name="square")
 TETRAHEDRON = Molecule.from_atoms("H 1 1 1; H 1 -1 -1; H -1 1 -1; H -1 -1 1", name="tetrahedron")
@@ -78,3 +78,32 @@ def test_frames_go_along_with_a_scan():
         for one, two in zip(found, found[1:], strict=False):
             apart = np.linalg.norm(one[:, None] - two, axis=-1)
             assert apart.min(axis=1).max() < 0.25
+
+
+@pytest.mark.parametrize(
+    ("positions", "charges", "free"),
+    [
+        ([(0, 0, 0)], [2], 0),  # an atom
+        ([(0, 0, 0), (0.02, 0, 1.4)], [1, 1], 1),  # along the bond, wherever that points
+        ([(0, 0, 0), (0, 0, 2.5), (0, 0, -2.5)], [4, 1, 1], 1),  # both bonds alike
+        ([(0, 0, 0), (0, 0, 2.5), (0, 0, -2.6)], [4, 1, 1], 2),
+        ([(0, 0.02, 0), (0, 0, 2.5), (0, 0, -2.5)], [4, 1, 1], 2),  # bent: stretching and bending
+        ([(0, 0, 0), (1.4, 1.1, 0), (-1.4, 1.1, 0)], [8, 1, 1], 2),
+        ([(0, 0, 0), (1.4, 1.1, 0), (-1.4, 1.2, 0)], [8, 1, 1], 3),
+    ],
+)
+def test_forces_that_symmetry_allows(positions, charges, free):
+    """As many as totally symmetric vibrations: slopes of an energy of distances pass unchanged."""
+    x, z = np.array(positions, float), np.array(charges, float)
+    p = allowed_forces(z, x)
+    assert np.trace(p) == pytest.approx(free, abs=1e-9) and np.allclose(p @ p, p) and np.allclose(p, p.T)
+
+    def energy(flat):
+        r = flat.reshape(-1, 3)
+        return sum(
+            z[i] * z[j] * np.exp(-np.linalg.norm(r[i] - r[j]) / 3) for i in range(len(z)) for j in range(i + 1, len(z))
+        )
+
+    steps = 1e-5 * np.eye(x.size)
+    force = np.array([energy(x.ravel() - step) - energy(x.ravel() + step) for step in steps]) / 2e-5
+    assert np.allclose(p @ force, force, atol=1e-8)

@@ -9,7 +9,8 @@ import pytest
 from tests.oracles import dense_matrix
 from wavefoundry.core.errors import InputError
 from wavefoundry.problems import exact, lattice, observables
-from wavefoundry.problems.observables import exact_values, reference_of
+from wavefoundry.problems.ising_chain import ising_chain
+from wavefoundry.problems.observables import diagonalised, exact_values, reference_of
 
 BUILD: Any = nk.operator.PauliStringsJax
 
@@ -169,3 +170,16 @@ def test_gaps_of_the_frustrated_chain(J2: float):
     if J2 == 0.6:
         gap = exact.ground_space(lattice.j1j2_chain(12, J2=0.6).operator()).gap
         assert gap == pytest.approx(0.0197506440, abs=1e-6)
+
+
+@pytest.mark.parametrize("h", [0.0, 1e-3, 0.5])
+@pytest.mark.parametrize("J", [1.0, -1.0])
+def test_the_closed_form_knows_no_entropy_of_degenerate_ground_states(h: float, J: float):
+    """Its gap is that of the matrix, and what it knows is what Lanczos finds all ground states to share."""
+    system = lattice.build("ising", "chain", (8,), J=J, h=h)
+    levels = np.linalg.eigvalsh(dense_matrix(system.operator()))
+    assert ising_chain(8, h, J).gap == pytest.approx(levels[1] - levels[0], abs=1e-10)
+    known = reference_of(system, ["renyi-2", "magnetisation"])[1]
+    shared = diagonalised(system, 0.0, ["renyi-2", "magnetisation"])[1]
+    assert ("renyi2" in known) == ("renyi2" in shared) == (h == 0.5)
+    assert known["m2"] == pytest.approx(shared["m2"], abs=1e-8)

@@ -309,6 +309,17 @@ def test_rollouts_that_leave_the_trained_range_say_so():
         student.rollout(single(30, 2, 60, 0, 7).state(BOX), flat, 2)
 
 
+@pytest.mark.parametrize("name", ["zoo:emulator-gru", "zoo:emulator-unitary"])
+def test_rollouts_scale_with_the_state(name):
+    """The equation is linear; what a student of no such form has not seen is scaled before and after."""
+    student = wf.load_student(name)
+    psi, barrier = single(30, 2, 4, 0, 7).state(BOX), np.where(np.abs(BOX.x - 50) < 1, 3.0, 0.0)
+    frames = student.rollout(np.stack([psi, 30 * psi, 0.03 * psi]), barrier, 8)
+    assert np.allclose(frames[1], 30 * frames[0], rtol=0, atol=3e-4)
+    assert np.allclose(frames[2], 0.03 * frames[0], rtol=0, atol=3e-7)
+    assert np.allclose(frames[0], student.rollout(psi, barrier, 8), rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

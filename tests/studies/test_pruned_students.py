@@ -32,6 +32,7 @@ def test_the_smallest_weights_go_and_no_others(student: wf.Student):
     left = sum(int(np.sum(np.abs(array) >= limit)) for array in before.values())
     assert sparse.survivors == left < student.survivors == student.parameters == sparse.parameters
     assert f"{left} of {student.parameters} weights" in repr(sparse)
+    assert sparse.record == {"pruned": {"below": limit, "share": None, "layers": []}, "start": student.record}
 
 
 def test_a_share_is_counted_over_all_chosen_layers_and_pruning_again_goes_on(student: wf.Student):
@@ -52,6 +53,7 @@ def test_training_leaves_the_zeros_and_lowers_the_loss(student: wf.Student, data
     sparse = student.pruned(share=0.7, layers=["*.kernel"])
     tuned = wf.distill(data, start=sparse, steps=600, batch=32, learning_rate=3e-3)
     assert tuned.survivors == sparse.survivors and tuned.model == student.model
+    assert tuned.record["start"] == sparse.record and "pruned" not in tuned.record
     moved = 0
     for name, array in weights_of(tuned.emulator).items():
         kept = np.asarray(sparse.mask.get(name, np.ones(array.shape, bool)))

@@ -327,3 +327,11 @@ def test_the_tasks_of_one_run_are_shared_out(disturbed: str, tmp_path: Path):
     run_study(spec, tmp_path / "alone")
     assert results(folder) == results(tmp_path / "alone")
     assert RunDirectory.open(folder).verify() == []
+
+
+def test_points_that_read_alike_are_all_compared():
+    """A value asked for twice gives two records, and none of them stands for the other."""
+    first, second = Quantity("h = 1: energy", -1.0, 0.001, "refused"), Quantity("h = 1: energy", -2.0, 0.001, "trusted")
+    rows = compare([[first, second], [first, second._replace(value=-2.1)]])
+    assert [row["name"] for row in rows] == ["h = 1: energy", "h = 1: energy (2)"]
+    assert rows[0]["values"] == [-1.0, -1.0] and rows[1]["values"] == [-2.0, -2.1] and rows[0]["verdict"] == "refused"

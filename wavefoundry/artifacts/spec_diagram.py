@@ -109,8 +109,8 @@ class DiagramSpec(Table):
             yield Problem(("adapt", "sector"), what, why, "one number, or a list with one for each base")
         if steps == 0 and start is None:
             yield Problem(("pretrain", "steps"), "no steps from random weights", "", 'warm_start = "runs/other", too')
-        if steps == 0 and bases == 1 and len(self.at_list()) > 1:
-            yield Problem(("pretrain", "steps"), "a model that exists is taken at one coupling", "", "one value in at")
+        if any(self.at_list().count(at) > 1 for at in self.at_list()):
+            yield Problem(("pretrain", "at"), "a value is named twice", "every system is trained with the same weight")
         if steps == 0 and self.baselines is not None:
             why = "rivals are trained as long as the pre-training"
             yield Problem(("baselines",), "baselines need a pre-training of some steps", why, "steps = 300")

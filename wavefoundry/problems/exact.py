@@ -30,6 +30,7 @@ def __dir__() -> list[str]:
 
 
 MAX_STATES = 2**20  # 20 spins: about 0.4 GB of matrix elements
+CLOSE = 1e-8  # of the largest row sum: energies this near each other are one level
 _DENSE = 32  # below this size the Lanczos iteration is not worth its set-up
 _BLOCK = 2**14  # states whose matrix elements are computed at a time
 _TABLE = 2**24  # numbers of configurations up to which a table says where each stands
@@ -103,7 +104,7 @@ def ground_space(operator: DiscreteOperator, most: int = 8) -> GroundSpace:
     """The lowest eigenvalue with all its eigenvectors, and the gap above, of a space that is ``listable``.
 
     One Lanczos run cannot see that a level is degenerate; further ones, in which what was found is lifted out of the
-    way, can. States closer than 1e-8 of the largest row sum of the operator count as degenerate.
+    way, can. States closer than ``CLOSE`` of the largest row sum of the operator count as degenerate.
 
     Args:
         operator: any NetKet discrete operator. most: ground states looked for.
@@ -112,7 +113,7 @@ def ground_space(operator: DiscreteOperator, most: int = 8) -> GroundSpace:
         InputError, PhysicsError: as for ``ground_state``.
     """
     matrix = _Matrix(operator)
-    close = 1e-8 * matrix.scale
+    close = CLOSE * matrix.scale
     if matrix.diagonal is not None:
         levels = np.sort(np.unique(matrix.diagonal))
         found = np.flatnonzero(matrix.diagonal <= levels[0] + close)

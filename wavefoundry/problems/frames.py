@@ -126,48 +126,53 @@ def _outermost(charges: np.ndarray, centred: np.ndarray, axis: np.ndarray | None
     away = centred if axis is None else centred - np.outer(centred @ axis, axis)
     length = np.linalg.norm(away, axis=1)
     if length.max() < SAME:  # all on the axis: every direction is like every other
-        axis = np.asarray(axis)
-        away = np.cross(axis, np.eye(3)[np.argmin(np.abs(axis))])
-        return [away / np.linalg.norm(away)]
+        return [_across(np.asarray(axis))]
     far = length > length.max() - SAME
     far &= charges == charges[far].max()
     return [vector / np.linalg.norm(vector) for vector in away[far]]
 
 
-def symmetries(charges: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def _across(axis: np.ndarray) -> np.ndarray:
+    """A unit vector perpendicular to an axis."""
+    away = np.cross(axis, np.eye(3)[np.argmin(np.abs(axis))])
+    return away / np.linalg.norm(away)
+
+
+def symmetries(charges: np.ndarray, positions: np.ndarray, same: float = SAME) -> np.ndarray:
     """Orthogonal matrices (operations, 3, 3) about the charge centre that map a molecule on itself.
 
-    Of atoms and linear molecules, which have infinitely many, enough of them that vectors are averaged right.
+    Atoms need to agree within ``same`` (bohr). Of atoms and linear molecules, which have infinitely many, enough of
+    them that vectors are averaged right.
     """
     charges = np.asarray(charges, float)
     centred = positions - charges @ positions / charges.sum()
     length = np.linalg.norm(centred, axis=1)
     first = int(np.argmax(length))
-    if length[first] < SAME:
+    if length[first] < same:
         return np.array(_FLIPS)
     axis = centred[first] / length[first]
     away = np.linalg.norm(centred - np.outer(centred @ axis, axis), axis=1)
     second = int(np.argmax(away))
-    if away[second] < SAME:
-        x = _outermost(charges, centred, axis)[0]
+    if away[second] < same:
+        x = _across(axis)
         basis = _axes(axis, x, 2)
         found = [basis.T @ flip @ basis for flip in _FLIPS]
     else:
-        found = _mappings(charges, centred, first, second)
-    return np.array([g for g in found if _maps(charges, centred, g)])
+        found = _mappings(charges, centred, first, second, same)
+    return np.array([g for g in found if _images(charges, centred, g, same) is not None])
 
 
-def _mappings(charges: np.ndarray, centred: np.ndarray, first: int, second: int) -> list[np.ndarray]:
+def _mappings(charges: np.ndarray, centred: np.ndarray, first: int, second: int, same: float) -> list[np.ndarray]:
     """Operations that take two atoms to two others of their elements at the same distances."""
     lengths = np.linalg.norm(centred, axis=1)
     start, found = _triad(centred[first], centred[second]), []
     partners = [
-        [k for k in range(len(charges)) if charges[k] == charges[one] and abs(lengths[k] - lengths[one]) < SAME]
+        [k for k in range(len(charges)) if charges[k] == charges[one] and abs(lengths[k] - lengths[one]) < same]
         for one in (first, second)
     ]
     distance = np.linalg.norm(centred[first] - centred[second])
     for a, b in itertools.product(*partners):
-        if abs(np.linalg.norm(centred[a] - centred[b]) - distance) < SAME:
+        if abs(np.linalg.norm(centred[a] - centred[b]) - distance) < same:
             end = _triad(centred[a], centred[b])
             found += [end.T @ np.diag((1.0, 1.0, sign)) @ start for sign in (1.0, -1.0)]
     return found
@@ -181,12 +186,12 @@ def _triad(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.stack([x, y, np.cross(x, y)])
 
 
-def _maps(charges: np.ndarray, centred: np.ndarray, g: np.ndarray) -> bool:
-    """Whether an operation takes every atom to one of its element."""
+def _images(charges: np.ndarray, centred: np.ndarray, g: np.ndarray, same: float) -> np.ndarray | None:
+    """The atom of its element that an operation takes every atom to, or None where it does not."""
     moved = centred @ g.T
     apart = np.linalg.norm(moved[:, None] - centred, axis=-1)
     apart[charges[:, None] != charges] = np.inf
-    return bool(np.all(apart.min(axis=1) < 2 * SAME))
+    return apart.argmin(axis=1) if np.all(apart.min(axis=1) < 2 * same) else None
 
 
 def allowed(charges: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -195,3 +200,24 @@ def allowed(charges: np.ndarray, positions: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh((mean + mean.T) / 2)  # 0 and 1, but for operations that hold within SAME
     kept = vectors[:, values > 0.5]
     return np.round(kept @ kept.T, 12) + 0.0
+
+
+def allowed_forces(charges: np.ndarray, positions: np.ndarray, same: float = 0.2 * SAME) -> np.ndarray:
+    """Projection (3 atoms, 3 atoms) on the forces on nuclei that a molecule can have, row by row of its atoms.
+
+    Their sum and their torque vanish, as energies depend on neither place nor orientation, and symmetric copies of the
+    molecule have the same. ``same`` is small, as displaced atoms are what forces are asked for.
+    """
+    charges, atoms = np.asarray(charges, float), len(charges)
+    centred = positions - charges @ positions / charges.sum()
+    rigid = [np.tile(axis, (atoms, 1)) for axis in np.eye(3)] + [np.cross(axis, centred) for axis in np.eye(3)]
+    motions, weights, _ = np.linalg.svd(np.reshape(rigid, (6, -1)).T, full_matrices=False)
+    motions = motions[:, weights > 1e-6 * weights[0]]
+    mean = np.zeros((atoms, 3, atoms, 3))
+    operations = symmetries(charges, positions, same)
+    for g in operations:
+        images = _images(charges, centred, g, same)
+        assert images is not None
+        mean[np.arange(atoms), :, images] += g.T / len(operations)
+    symmetric = mean.reshape(3 * atoms, 3 * atoms)
+    return symmetric - symmetric @ motions @ motions.T

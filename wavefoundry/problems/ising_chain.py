@@ -14,7 +14,7 @@ class IsingChain(NamedTuple):
     """Ground state of the periodic transverse-field Ising chain: total energy, then means per site or bond.
 
     ``correlation[r]`` is <sz_0 sz_r> for r = 0..n // 2, ``m2`` is <((1/n) sum_i sz_i)^2>, ``renyi2`` is
-    -log Tr rho^2 of n // 2 neighbouring sites.
+    -log Tr rho^2 of n // 2 neighbouring sites, ``gap`` the energy of the lowest state of the other parity above it.
     """
 
     energy: float
@@ -23,6 +23,7 @@ class IsingChain(NamedTuple):
     m2: float
     correlation: np.ndarray
     renyi2: float
+    gap: float
 
 
 def ising_chain(n: int, h: float, J: float = 1.0) -> IsingChain:
@@ -64,7 +65,15 @@ def ising_chain(n: int, h: float, J: float = 1.0) -> IsingChain:
         m2=float(multiplicity @ correlation) / n,
         correlation=correlation,
         renyi2=_block_entropy(toeplitz),
+        gap=_gap(n, field, coupling, eps),
     )
+
+
+def _gap(n: int, field: float, coupling: float, eps: np.ndarray) -> float:
+    """Of the lowest state of odd parity, whose momenta are even multiples of pi / n and whose mode at 0 is filled."""
+    k = 2 * np.arange(1, n) * np.pi / n
+    others = np.sqrt((coupling - field) ** 2 + 4.0 * coupling * field * np.sin(k / 2.0) ** 2)
+    return max(0.0, float(eps.sum() - others.sum() - (coupling - field)))
 
 
 def _block_entropy(toeplitz: np.ndarray) -> float:

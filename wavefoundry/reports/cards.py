@@ -81,8 +81,12 @@ def state(record: Record, system: str) -> Card:
     from wavefoundry.core.records import typed
     from wavefoundry.core.records.point import Point
 
-    found = typed(Point, record)
+    found, together = typed(Point, record), record.get("trained_together") or []
     facts = [
+        (
+            "trained together",
+            "; ".join(assigned(one) for one in together) + (", numbers of the first" if together else ""),
+        ),
         ("energy", energy_words(found, couplings=False) or "none"),
         ("relative error", _known(found.relative_error)),
         ("V-score", _known(found.v_score)),
@@ -100,6 +104,7 @@ def judgement(cases: list[dict[str, Any]], overview: Record) -> Card:
         ("correlation", correlation(overview.get("corr_mean"))),
         ("worst case", worst),
         ("mean absolute error", number(overview.get("mae"))),
+        ("verdicts", verdicts.counted(cases)),
     ]
     rows = [
         {

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from wavefoundry.reports import verdicts
 from wavefoundry.reports.tables import NOT_AVAILABLE, csv_text, format_number
 
 if TYPE_CHECKING:
@@ -113,9 +114,10 @@ def final_line(summary: EmulationSummary) -> str:
     if found is None:
         return f"{summary.status}: {summary.why or 'no student was trained'}"
     best, over = found
-    count = sum(student.overview is not None for student in summary.students)
+    students = [student for student in summary.students if student.overview is not None]
+    count = f"{len(students)} student{'s' * (len(students) != 1)}, {verdicts.counted(students)}"
     return (
-        f"{summary.status}: {count} student{'s' * (count != 1)}, best {best.name} with correlation "
+        f"{summary.status}: {count}; best {best.name} with correlation "
         f"{correlation(over.corr_mean)} (worst case {correlation(over.corr_worst)}), MAE {number(over.mae)}"
         + (f"; {summary.why}" if summary.why else "")
     )

@@ -271,6 +271,9 @@ def _pretrain_line(record: Pretrained) -> str:
     said = verdicts.word(record)
     judged = f", {said}" if said else ""
     cause = f": {verdicts.against(record)}" if said in verdicts.STYLES else ""
+    if record.trained_together:
+        others = ", ".join(named(one) for one in record.trained_together[1:])
+        where += f" (trained together with {others}, which are not measured here)"
     return f"pre-training at {where}: E {energy}, V-score {v_score}, {steps} steps{judged}{cause}"
 
 

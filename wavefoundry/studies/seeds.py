@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -173,9 +174,19 @@ def compare(found: Sequence[Sequence[Quantity]]) -> list[dict[str, Any]]:
     Args:
         found: quantities of every seed; empty for a seed without a result.
     """
-    names = dict.fromkeys(quantity.name for run in found for quantity in run)
-    by_name = [{quantity.name: quantity for quantity in run} for run in found]
+    by_name = [_named(run) for run in found]
+    names = dict.fromkeys(name for run in by_name for name in run)
     return [_row(name, [run.get(name) for run in by_name]) for name in names]
+
+
+def _named(run: Sequence[Quantity]) -> dict[str, Quantity]:
+    """Quantities by name; of points that are asked for twice, or read alike, the second is called so."""
+    found: dict[str, Quantity] = {}
+    times: Counter[str] = Counter()
+    for quantity in run:
+        times[quantity.name] += 1
+        found[quantity.name + (f" ({times[quantity.name]})" if times[quantity.name] > 1 else "")] = quantity
+    return found
 
 
 def _row(name: str, each: Sequence[Quantity | None]) -> dict[str, Any]:

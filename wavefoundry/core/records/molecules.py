@@ -78,6 +78,7 @@ class Forces(Observed):
     error: list[list[Number]] | None = Field(None, description="standard errors")
     unit: str | None = Field(None, description='`"Ha/bohr"`')
     heaviest: Number = Field(None, description="largest share of one sample in an error bar")
+    broken: Broken | None = Field(None, description="how large what symmetry forbids was in the state")
 
 
 class Observables(Record):
@@ -99,7 +100,7 @@ class Observables(Record):
     forces: Forces | None = Field(
         None,
         description="Ha/bohr for every atom: `value`, `error`, `unit`; `heaviest`, the largest share of one sample in "
-        "an error bar",
+        "an error bar; what symmetry forbids, a sum and a torque included, is taken out: `broken`, as for the dipole",
     )
 
 

@@ -52,7 +52,7 @@ def _require_start(spec: DiagramSpec) -> None:
     system, path = build_system(spec).system, str(spec.pretrain.warm_start)
     warm_start(build_wavefunction(spec, system, empty_network), path)
     if spec.pretrain.steps == 0:
-        taken(path, system)
+        taken(path, system, spec.at_list())
 
 
 def _require_sector(spec: DiagramSpec) -> None:

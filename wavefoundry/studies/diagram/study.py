@@ -182,14 +182,15 @@ class DiagramStudy:
     def perform(self, name: str, done: Outputs, progress: Progress) -> Output:
         """Do one of them."""
         if name == PRETRAIN and self.spec.pretrain.steps == 0:
-            return taken(str(self.spec.pretrain.warm_start), self.system)
+            return taken(str(self.spec.pretrain.warm_start), self.system, self.spec.at_list())
         if name == PRETRAIN:
             training = training_of(
                 self.spec.pretrain, self.system.extent, self.chunk, self.spec.output.checkpoint_every
             )
             base = pretrain(self.first, self.system, self.spec.at_list(), training, self.spec.pretrain, progress)
             rest = None if base.convergence is None else base.convergence.stored()
-            return Output({"rest": rest}, base_arrays(base) | snapshot_arrays(base.snapshots))
+            record = {"rest": rest} | together(self.spec.at_list())
+            return Output(record, base_arrays(base) | snapshot_arrays(base.snapshots))
         if name == BASE:
             progress.compiling("the sampler, the feature pool and head tuning")
             base, spec = self.trained(done), self.spec
@@ -198,6 +199,7 @@ class DiagramStudy:
                 if self._projects
                 else self.adaptation(done).mapper.measure_base()
             )
+            record |= together(done[PRETRAIN].record.get("trained_together") or [])
             meta = base_meta(self.described.model, spec.pretrain, record)
             if self._projects:
                 record["symmetry"] = sector_of(base, spec.adapt, spec.points_list(), self.near)
@@ -258,9 +260,12 @@ class DiagramStudy:
 
     def pretrained(self, done: Outputs) -> dict[str, Any]:
         """The record of the pre-training."""
-        spec = self.spec
-        found = done[BASE].record | {"steps": spec.pretrain.steps, "cost": done[PRETRAIN].cost.to_dict()}
-        return found | ({"trained_together": spec.at_list()} if len(spec.at_list()) > 1 else {})
+        return done[BASE].record | {"steps": self.spec.pretrain.steps, "cost": done[PRETRAIN].cost.to_dict()}
+
+
+def together(at: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """What the record of a pre-training says of several systems that were trained together; it is that of the first."""
+    return {"trained_together": [dict(one) for one in at]} if len(at) > 1 else {}
 
 
 def make_mapper(

@@ -269,7 +269,7 @@ def built_in_of(student: Student) -> list[str]:
 def words(student: Student, report: dict[str, Any]) -> list[str]:
     """The findings as sentences. A symmetry is claimed only where its ratio to the one-step error is below 0.1."""
     found, ratios = report["residuals"], report["ratios"]
-    title = f"The {student.model.kind} student ({student.parameters} weights)"
+    title = f"The {student.model.kind} student ({student.weights})"
     sentences = [f"{title} predicts one frame with a relative error of {found['one_step']:.2g}."]
     if report["built_in"]:
         held = ", ".join(TITLES[name] for name in report["built_in"])

@@ -14,7 +14,7 @@ from wavefoundry.problems.landscapes import Item
 from wavefoundry.problems.schrodinger import energy_of
 from wavefoundry.studies.emulation.grading import grade, range_record
 from wavefoundry.studies.emulation.passing import Passage, extent_of, passage
-from wavefoundry.studies.emulation.student import Student, dtype_of, predict
+from wavefoundry.studies.emulation.student import Student, dtype_of
 from wavefoundry.studies.emulation.truth import LEAD, Reference
 
 
@@ -75,7 +75,7 @@ def roll(student: Student, truth: Reference, piece: Piece = at_once) -> np.ndarr
     if student.history == 1:  # the initial state is known in double precision
         first = truth.states[:, None]
     first = first.astype(dtype_of(student.emulator))
-    return predict(student.emulator, first, truth.fields, truth.grid, count, renormalise, piece)
+    return student.ahead(first, truth.fields, truth.grid, count, renormalise, piece)
 
 
 def evaluate(

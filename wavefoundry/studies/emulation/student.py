@@ -48,7 +48,8 @@ class Student(Shown):
 
     ``scope`` says what it was trained on: lowest and highest potential, roughness by octaves of the wave number,
     momentum that holds all but 1e-4 of the probability, number of runs (``studies.scope``). ``record`` says how: steps,
-    losses, cost. ``mask``: of a pruned student, which weights are left, by name.
+    losses, cost; ``start``: that of the student it was made from, by more training or as ``pruned`` says. ``mask``: of
+    a pruned student, which weights are left, by name.
     """
 
     emulator: Emulator
@@ -66,8 +67,7 @@ class Student(Shown):
             ("grid", f"{grid.n} points over {grid.length:g}, a frame every {self.frame_step:g}"),
             ("trained on", "" if runs is None else f"{runs} runs"),
         ]
-        left = f"{self.survivors} of " if self.mask else ""
-        return Card(f"Student: {self.model.kind}, {left}{self.parameters} weights", facts)
+        return Card(f"Student: {self.model.kind}, {self.weights}", facts)
 
     @property
     def parameters(self) -> int:
@@ -78,6 +78,11 @@ class Student(Shown):
     def survivors(self) -> int:
         """Number of weights that pruning has left; all of them in a dense student."""
         return self.parameters - sum(int(np.sum(~np.asarray(kept))) for kept in self.mask.values())
+
+    @property
+    def weights(self) -> str:
+        """How many weights there are, and are left, in words."""
+        return f"{self.survivors} of {self.parameters} weights" if self.mask else f"{self.parameters} weights"
 
     def pruned(self, *, below: float | None = None, share: float | None = None, layers: Sequence[str] = ()) -> Student:
         """The student with its smallest weights set to zero.
@@ -94,7 +99,8 @@ class Student(Shown):
             InputError: neither or both of ``below`` and ``share``, a pattern without a match, or nothing left.
         """
         mask = smaller(self.emulator, self.mask, below, share, layers)
-        return dataclasses.replace(self, emulator=masked(self.emulator, mask), mask=mask)
+        record = {"pruned": {"below": below, "share": share, "layers": list(layers)}, "start": self.record}
+        return dataclasses.replace(self, emulator=masked(self.emulator, mask), mask=mask, record=record)
 
     @property
     def history(self) -> int:
@@ -133,9 +139,29 @@ class Student(Shown):
         first = self._first_frames(states, fields, frames, grid)
         wanted = frames + 1 - first.shape[1]
         flag = dict(self.model.options).get("renormalise", False) if renormalise is None else renormalise
-        rest = predict(self.emulator, first, fields, grid, max(0, wanted), bool(flag))
+        rest = self.ahead(first, fields, grid, max(0, wanted), bool(flag))
         out = np.concatenate([first, rest], axis=1)[:, : frames + 1]
         return out[0] if single else out
+
+    def ahead(
+        self, first: np.ndarray, fields: np.ndarray, grid: Grid, count: int, renormalise: bool = False,
+        piece: Piece = at_once,
+    ) -> np.ndarray:  # fmt: skip
+        """Frames after the given ones, arguments and result as of ``predict``, of states of any norm.
+
+        The equation is linear. A student whose form does not say so has seen states of norm 1 alone, and sees all so.
+        """
+        sizes = np.sqrt(grid.norm(first[:, 0]))
+        if self._scales or np.all(np.abs(sizes - 1) < 1e-6):
+            return predict(self.emulator, first, fields, grid, count, renormalise, piece)
+        sizes = sizes[(..., *[None] * (first.ndim - 1))].astype(first.real.dtype)
+        return sizes * predict(self.emulator, first / sizes, fields, grid, count, renormalise, piece)
+
+    @property
+    def _scales(self) -> bool:
+        """Whether a factor before the state is one before the prediction, by construction."""
+        by_design = EMULATORS[self.model.kind].by_design
+        return "amplitude" in by_design or bool(dict(self.model.options).get("amplitude"))
 
     def doubts(self, states: np.ndarray, fields: np.ndarray, grid: Grid) -> list[Doubt]:
         """What takes a roll-out out of the range the student was trained in.

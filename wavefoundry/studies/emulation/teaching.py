@@ -123,7 +123,8 @@ def distill(
         data = _frames(curriculum, cache_dir, context)
         begin = None if start is None else Start(start.emulator, start.mask)
         student = distill_on(data, model, plan, Progress(context), name=model.kind, start=begin)
-        return dataclasses.replace(student, laplacian=data.laplacian)
+        record = student.record if start is None else student.record | {"start": start.record}
+        return dataclasses.replace(student, laplacian=data.laplacian, record=record)
 
 
 def _started(start: Student, curriculum: Curriculum | Trajectories, model: EmulatorSpec | None) -> EmulatorSpec:

@@ -224,17 +224,20 @@ def _dipole(molecule: Molecule, each: np.ndarray) -> dict[str, Any]:
     means = np.where(np.abs(means) < 1e-12, 0.0, means)
     length = float(np.linalg.norm(means))
     along = mean_and_error(whole @ (means / length))[1] if length else float(np.linalg.norm(errors))
-    rest = whole @ (np.eye(3) - allowed)
-    parts = [mean_and_error(rest[..., k]) for k in range(3)]
-    broken = {
+    return {
+        "value": length, "error": along, "vector": means.tolist(), "vector_error": errors, "unit": "D",
+        "forbidden": not np.any(allowed), "broken": _broken(whole @ (np.eye(3) - allowed)),
+    }  # fmt: skip
+
+
+def _broken(each: np.ndarray) -> dict[str, Any]:
+    """What symmetry forbids and the state has nevertheless; samples (chains, samples, components)."""
+    parts = [mean_and_error(each[..., k]) for k in range(each.shape[-1])]
+    return {
         "value": float(np.linalg.norm([mean for mean, _ in parts])),
         "error": float(np.linalg.norm([error for _, error in parts])),
         "z": max((abs(mean) / error for mean, error in parts if error > 1e-9), default=0.0),
     }
-    return {
-        "value": length, "error": along, "vector": means.tolist(), "vector_error": errors, "unit": "D",
-        "forbidden": not np.any(allowed), "broken": broken,
-    }  # fmt: skip
 
 
 def _density(molecule: Molecule, line: LineDensity) -> dict[str, Any]:
@@ -259,13 +262,20 @@ def _spin(molecule: Molecule, each: np.ndarray) -> dict[str, Any]:
 def _forces(molecule: Molecule, each: np.ndarray) -> dict[str, Any]:
     """Force on every nucleus in Ha/bohr, with error bars.
 
-    heaviest: largest share of a single sample in an error bar; near 1 the error bar hangs on that sample.
+    What the symmetry of the molecule forbids, a sum and a torque included, is taken out of every sample as in
+    ``_dipole``. heaviest: largest share of a single sample in an error bar; near 1 the error bar hangs on that sample.
     """
+    allowed = frames.allowed_forces(np.asarray(molecule.charges), np.asarray(molecule.positions, float))
+    whole = np.asarray(each).reshape(*each.shape[:2], -1)
+    broken, each = _broken(whole @ (np.eye(len(allowed)) - allowed)), (whole @ allowed.T).reshape(each.shape)
     pairs = [[mean_and_error(each[:, :, atom, k]) for k in range(3)] for atom in range(molecule.atoms)]
     value, error = np.moveaxis(np.array(pairs, float), -1, 0)
     largest = np.max(np.abs(each - value), axis=(0, 1)) / (each.shape[0] * each.shape[1])
     heaviest = float(np.max(largest / np.maximum(error, 1e-12)))
-    return {"value": value.tolist(), "error": error.tolist(), "unit": "Ha/bohr", "heaviest": heaviest}
+    value, error = (np.where(np.abs(numbers) < 1e-12, 0.0, numbers) for numbers in (value, error))
+    return {
+        "value": value.tolist(), "error": error.tolist(), "unit": "Ha/bohr", "heaviest": heaviest, "broken": broken,
+    }  # fmt: skip
 
 
 _RECORDS = {"dipole": _dipole, "density": _density, "spin": _spin, "forces": _forces}

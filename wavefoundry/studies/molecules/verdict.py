@@ -250,7 +250,9 @@ def observed(observables: dict[str, Any], energy: Verdict) -> dict[str, Any]:
         if value is None:
             found[name] = record
             continue
-        if not isinstance(value, float) or not isinstance(error, float):
+        if name == "forces":
+            word, why = _forces(record, energy)
+        elif not isinstance(value, float) or not isinstance(error, float):
             word, why = observable_verdict(0.0, 0.0, None, None, energy)
         elif name == "spin":
             word, why = _exactly(value, error, record["pure"], 0.05, "that of a pure spin state", energy)
@@ -271,6 +273,15 @@ def _dipole(record: dict[str, Any], energy: Verdict) -> tuple[str, str]:
     if record["forbidden"]:
         return _exactly(record["value"], record["error"], 0.0, 0.05, "zero, as symmetry demands", energy)
     return observable_verdict(record["value"], record["error"], None, broken["value"], energy)
+
+
+def _forces(record: dict[str, Any], energy: Verdict) -> tuple[str, str]:
+    """Verdict on forces: large ones that symmetry forbids say that those it allows are off as well."""
+    broken = record["broken"]
+    if broken["z"] > 4 and broken["value"] > 0.02 and energy.word not in ("refused", "doubtful"):
+        why = f"the state has forces of {broken['value']:.2g} Ha/bohr where symmetry allows none"
+        return "doubtful", f"{why} ({broken['z']:.0f} error bars)"
+    return observable_verdict(0.0, 0.0, None, None, energy)
 
 
 def _exactly(value: float, error: float, exact: float, tolerance: float, what: str, energy: Verdict) -> tuple[str, str]:
