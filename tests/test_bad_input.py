@@ -97,8 +97,11 @@ IN_THE_FILE = {
     "full sum of 36 sites": ("at = {", 'sampling = "full-sum"\nat = {', "pretrain.sampling", "at most 262144"),
     "frustration without spins": ('"ising"', '"j1j2"', "pretrain.at.h", "J1, J2"),
     "weights from nowhere": ("at = {", 'warm_start = "no"\nat = {', "pretrain.warm_start", "no such file"),
+    "a model of no name": ("at = {", 'warm_start = "zoo:no"\nat = {', "line 8, key pretrain.warm_start", "no model"),
+    "one value for two ends": ("[0.8, 1.2]", "{ start = 0.8, stop = 1.2, num = 1 }", "adapt.points.h", "num >= 2"),
+    "more sites than numbers hold": ("size = 36", "size = 100000000000", "system.lattice.size", "4096 sites"),
     "not TOML": ("at = {", "at = [", "line 8", "not TOML"),
-    "a key twice": ("at = {", "at = { h = 2.0 }\nat = {", "line 9", "not TOML"),
+    "a key twice": ("at = {", "at = { h = 2.0 }\nat = {", "line 9", "second time"),
     "text without quotes": ('"head"', "head", "line 11", "quotes"),
 }  # fmt: skip
 

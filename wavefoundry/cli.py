@@ -204,7 +204,10 @@ def run(  # noqa: PLR0913 - one for each option
     if dry_run:
         return typer.echo(job_script(crew), nl=False)
     folder = out or from_home(spec.output.dir or Path("runs") / (study.stem or "study"))
-    _execute(spec, Mode(folder, resume, overwrite, json, quiet, crew, hosts, tuple(log_to or ())))
+    try:
+        _execute(spec, Mode(folder, resume, overwrite, json, quiet, crew, hosts, tuple(log_to or ())))
+    except InputError as error:
+        raise studies_file.located(error, study, [*(changes or ()), *own]) from None
 
 
 @app.command()

@@ -14,6 +14,7 @@ from wavefoundry.artifacts.spec import (
     dumps,
     from_dict,
     loads,
+    located,
     require_same,
     template,
 )
@@ -70,7 +71,7 @@ def test_a_short_study_gets_every_default():
         ("{ h = [1, 2] }", [1.0, 2.0]),
         ("{ h = { start = 0.5, stop = 1.5, num = 21 } }", np.linspace(0.5, 1.5, 21)),
         ("{ h = { start = 2, stop = 1, num = 3 } }", [2.0, 1.5, 1.0]),
-        ("{ h = { start = 0.3, stop = 9.0, num = 1 } }", [0.3]),
+        ("{ h = { start = 0.3, stop = 0.3, num = 1 } }", [0.3]),
     ],
 )
 def test_points_can_be_a_value_a_list_or_a_range(points, expected):
@@ -286,3 +287,16 @@ def test_a_run_is_only_resumed_under_the_same_study():
     with pytest.raises(InputError, match=r"pretrain\.walkers") as caught:
         require_same(loads(MINIMAL, overrides=["pretrain.walkers=64"]), dumps(spec), "runs/a")
     assert "runs/a" in str(caught.value) and caught.value.exit_code == 2
+
+
+def test_errors_that_name_keys_alone_get_the_file_and_the_line(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text('kind = "diagram"\n[adapt]\nmethod = "head"\nsector = 9\n')
+    error = InputError("no such sector", where="adapt.sector", why="there are two", fix="0 or 1")
+    found = located(error, path)
+    assert (found.what, found.why, found.fix) == (error.what, error.why, error.fix)
+    assert found.where == f"{path}, line 4, key adapt.sector"
+    both = located(InputError("too many", where="adapt.samples, adapt.sector"), path, ["adapt.samples=8"])
+    assert both.where == f"--set, on top of {path}, keys adapt.samples, adapt.sector"
+    for where in ("--out", "", "wf.Calculator", "study.toml, line 3, key adapt.method"):
+        assert located(InputError("no", where=where), path).where == where

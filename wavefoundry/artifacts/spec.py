@@ -100,7 +100,10 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
     given = getattr(getattr(spec, table, None), "warm_start", None)
     for start in given if isinstance(given, list) else [given] if given is not None else []:
         if is_named(start):
-            find(start)
+            try:
+                find(start)
+            except InputError as error:
+                raise error.at(f"{where((table, 'warm_start'))}, key {table}.warm_start") from None
         elif not (is_there(from_home(start)) and from_home(start).exists()):
             raise InputError(
                 f"{table}.warm_start: no such file or directory: {short(start, 200)}",
@@ -112,6 +115,16 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
     if isinstance(spec, MoleculesSpec):
         return self_contained(spec, lambda key: where(key) if where.set_here(key) else str(path))
     return spec
+
+
+def located(error: InputError, path: str | Path, overrides: Sequence[str] = ()) -> InputError:
+    """An error that names keys of a study file alone, with the file and the line of the first of them."""
+    keys, tables = error.where.split(", "), {name for kind in KINDS.values() for name in kind.model_fields}
+    if not all(re.fullmatch(r"\w+(\.\w+)+", key) and key.split(".")[0] in tables for key in keys):
+        return error
+    changed = [key for key, _ in map(overrides_of.parsed, overrides)]
+    place = overrides_of.Places(_read(Path(path)), str(path), changed)(tuple(keys[0].split(".")))
+    return error.at(f"{place}, key{'s' * (len(keys) > 1)} {error.where}")
 
 
 def _with_local(spec: Any, where: Callable[[tuple], str]) -> Any:
@@ -285,10 +298,12 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     except RecursionError:
         raise _nested(source) from None
     except ValueError as error:
-        message = short_line(str(error))
+        message, rows = short_line(str(error)), text.splitlines()
         line = re.search(r"\(at line (\d+), column \d+\)", message)
         where = f"{source}, line {line[1]}" if line else source
         why = message.replace(f" {line[0]}", "") if line else message
+        if line and "overwrite" in message:  # which key is not in the message
+            why += f": {short(rows[int(line[1]) - 1].strip())} stands there a second time"
         fix = 'texts need quotes: key = "text"' if "Invalid value" in message else ""
         raise InputError("this is not TOML", where=where, why=why, fix=fix) from None
 

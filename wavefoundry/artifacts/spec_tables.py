@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from wavefoundry.core.expect import MOST_SITES
 from wavefoundry.core.hamiltonians import MODELS, Model, Place, turned
 from wavefoundry.core.keys import PATH
 from wavefoundry.core.lattices import LATTICES, Lattice
@@ -117,10 +118,10 @@ def named(table: Mapping[str, Any]) -> PlainValidator:
 
 def _size(value: Any) -> int | list[int]:
     edges = value if isinstance(value, list) else [value]
-    if not all(type(edge) is int and abs(edge) <= 10**9 for edge in edges) or len(edges) not in (1, 2):
-        raise PydanticCustomError(
-            "choice", "must be {rule}", {"rule": "a whole number or [rows, columns]", "words": []}
-        )
+    whole = all(type(edge) is int for edge in edges) and len(edges) in (1, 2)
+    if not whole or max(map(abs, edges)) > 10**9:
+        rule = "a whole number or [rows, columns]" + f", {MOST_SITES} sites at most" * whole
+        raise PydanticCustomError("choice", "must be {rule}", {"rule": rule, "words": []})
     return value
 
 
@@ -134,6 +135,14 @@ class Range(Table):
     start: Coupling = Field(description="first value")
     stop: Coupling = Field(description="last value")
     num: int = Field(ge=1, le=10_000, description="number of values")
+
+    @model_validator(mode="after")
+    def _both_ends(self) -> Range:
+        if self.num == 1 and self.start != self.stop:
+            raise PydanticCustomError(
+                "choice", "must be {rule}", {"rule": "at least two values from start to stop, num >= 2", "words": []}
+            )
+        return self
 
     def values(self) -> list[float]:
         """The values, rounded to 12 digits so that a value typed by hand is the same point."""

@@ -44,6 +44,10 @@ class InputError(WavefoundryError):
         for other in self.also:  # notes are shown with a traceback and by the command line, the text stays short
             self.add_note(f"  also:  {other}")
 
+    def at(self, where: str) -> InputError:
+        """The same with another place."""
+        return InputError(self.what, where=where, why=self.why, fix=self.fix, also=self.also)
+
 
 class PhysicsError(WavefoundryError):
     """A number cannot be trusted and cannot be repaired: non-finite energies, walkers that never mix."""

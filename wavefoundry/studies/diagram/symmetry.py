@@ -98,7 +98,7 @@ def place_of(found: Sectors, number: int) -> int:
         return int(places[0])
     raise InputError(
         f"the network cannot be in sector {number}",
-        where="sector",
+        where="adapt.sector",
         why="there is no such sector, or the network is invariant by construction under shifts that change sign there",
         fix=f"one of {', '.join(map(str, sorted(found.numbers)))}, or a larger patch",
     )
