@@ -169,6 +169,7 @@ def test_three_points_are_three_records(edges: wf.Pretrained):
         assert [point["couplings"]["h"] for point in found.points] == [0.5, 0.5, 0.6]
 
 
+TORIC = wf.lattice.build("toric", "square", (2, 2))
 REFUSED = {
     "an operator": (lambda: wf.pretrain(BUILD(nk.hilbert.Spin(0.5, 4), ["XXII"], [1.0])), "from_netket"),
     "a number": (lambda: wf.pretrain(3), "wf.lattice"),  # type: ignore[call-overload]
@@ -178,6 +179,9 @@ REFUSED = {
     "at as a table": (lambda: wf.pretrain(wf.lattice.ising_chain(4), MODEL, at={"h": [1.0, 2.0]}), "list of points"),
     "at as a number": (lambda: wf.pretrain(wf.lattice.ising_chain(4), MODEL, at=1.0), "list of points"),
     "at of texts": (lambda: wf.pretrain(wf.lattice.ising_chain(4), MODEL, at=[{"h": "x"}]), "not a coupling"),
+    "at twice": (lambda: wf.pretrain(wf.lattice.ising_chain(4), MODEL, at=[{"h": 0.7}, {"h": 0.7}]), "named twice"),
+    "patches of a torus": (lambda: wf.pretrain(TORIC, wf.models.vit(patch=1)), "ViTSpec is not for the toric code"),
+    "windows of a torus": (lambda: wf.pretrain(TORIC, wf.models.symmetric(wf.models.conv())), "no row of sites"),
     "nothing left": (lambda: wf.pretrain(wf.lattice.ising_chain(4, h=0.0, J=0.0), MODEL), "vanishes"),
 }
 

@@ -290,13 +290,25 @@ def test_frustrated_chain_over_a_grid(tmp_path: Path):
         assert set(point["terms"]) == {"J1", "J2"} and "staggered_m2" in point["observables"]
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 def test_several_systems_are_trained_together(tmp_path: Path):
     """A conditioned network pre-trained at two fields at once."""
     spec = study("pretrain.at={h = [0.9, 1.1]}", "wavefunction.conditioned=true", ZERO, "adapt.points={h = [1.0]}")
     summary = run_study(spec, tmp_path / "out")
     assert summary["pretrain"]["trained_together"] == [{"h": 0.9}, {"h": 1.1}]
     assert summary["pretrain"]["couplings"]["h"] == 0.9 and summary["status"] == "complete"
+    assert "h = 1.1" in str(wf.load(tmp_path / "out")), "a loaded model knows them"
+
+    def again(at: str) -> Any:
+        start = (f'pretrain.warm_start="{tmp_path}/out"', "pretrain.steps=0", f"pretrain.at={at}")
+        return study(*start, "wavefunction.conditioned=true", ZERO, "adapt.points={h = [1.0]}")
+
+    for at in ("{h = [0.9, 1.1]}", "{h = 0.9}"):
+        found = run_study(again(at), tmp_path / at)
+        assert found["pretrain"]["trained_together"] == [{"h": 0.9}, {"h": 1.1}]
+        assert found["pretrain"]["energy"] == pytest.approx(summary["pretrain"]["energy"], abs=0.1)
+    with pytest.raises(InputError, match=r"trained at h = 0.9 and h = 1.1, not at h = 1.1"):
+        run_study(again("{h = 1.1}"), tmp_path / "other")
 
 
 @pytest.mark.integration
