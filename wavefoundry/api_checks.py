@@ -69,9 +69,8 @@ def check_network(model: Any, system: LatticeSystem, where: str) -> None:
         raise InputError(f"{name} is no network for a lattice", where=where, fix="wf.models.dense(), wf.models.vit()")
     entry = MODELS.get(system.model)
     network = next((one for one in NETWORKS.values() if type(model) is one.described()), None)
-    if entry is not None and network is not None and network.rows and not entry.rows:
+    if entry is not None and network is not None and (why := network.misfit(entry)):
         what = f"{type(model).__name__} is not for the {entry.title}"
-        why = f"the spins of a {entry.home} are no row of sites, as windows and patches need"
         raise InputError(what, where=where, why=why, fix="wf.models.dense()")
 
 

@@ -260,9 +260,8 @@ def sectors(adapt: AdaptTable) -> Iterator[Problem]:
 
 def fits(table: WavefunctionTable, system: SystemTable) -> Iterator[Problem]:
     """Networks that do not fit the lattice, by the rules of their entry."""
-    if table.network.rows and not system.entry.rows:
+    if why := table.network.misfit(system.entry):
         what = f"kind = '{table.kind}' is not for the {system.entry.title}"
-        why = f"the spins of a {system.entry.home} are no row of sites, as windows and patches need"
         known = [name for name, network in NETWORKS.items() if not network.rows]
         yield Problem(("wavefunction", "kind"), what, why, f'kind = "{known[0]}"')
         return

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import Problem
+from wavefoundry.core.hamiltonians import Model
 from wavefoundry.core.keys import Key, key
 from wavefoundry.core.plugins import Registry
 from wavefoundry.core.shapes import auto_patch
@@ -64,6 +65,12 @@ class Network:
     tunable: bool = False
     rows: bool = True
     positions: bool = False
+
+    def misfit(self, model: Model) -> str:
+        """Why it is not for a model, whatever its size; empty where it is."""
+        if model.rows or not self.rows:
+            return ""
+        return f"the spins of a {model.home} are no row of sites, as windows and patches need"
 
     def described(self) -> type:
         """The class of its descriptions."""

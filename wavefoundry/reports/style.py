@@ -176,7 +176,7 @@ def _as_wide(text: re.Match[str]) -> str:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    look = dict(part.split(": ", 1) for part in text[1].split("; "))
+    look: dict[str, Any] = dict(part.split(": ", 1) for part in text[1].split("; "))
     font = FontProperties(
         family="STIXGeneral", size=float(look["font-size"].removesuffix("px")),
         style=look.get("font-style", "normal"), weight=look.get("font-weight", "normal"),

@@ -154,7 +154,7 @@ class Student(Shown):
         sizes = np.sqrt(grid.norm(first[:, 0]))
         if self._scales or np.all(np.abs(sizes - 1) < 1e-6):
             return predict(self.emulator, first, fields, grid, count, renormalise, piece)
-        sizes = sizes[(..., *[None] * (first.ndim - 1))].astype(first.real.dtype)
+        sizes = sizes[(..., *[None] * (first.ndim - 1))].astype(np.real(first).dtype)
         return sizes * predict(self.emulator, first / sizes, fields, grid, count, renormalise, piece)
 
     @property
