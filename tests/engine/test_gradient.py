@@ -12,10 +12,11 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from wavefoundry.core import tree
-from wavefoundry.core.types import Batch
+from wavefoundry.core.types import Batch, Wavefunction
 from wavefoundry.engine.gradient import centred_rows, log_jacobian, natural_gradient, select
 from wavefoundry.engine.sampling import full_sum
 from wavefoundry.engine.vmc import Options, local_energies, variational
+from wavefoundry.models.projection import Amplitude
 from wavefoundry.problems import exact, lattice
 from wavefoundry.problems.enumerated import enumerate_states
 
@@ -276,3 +277,40 @@ def test_full_sum_force_is_the_slope_of_the_exact_energy(network: Any, dense: An
         ahead, behind = float(energy(flat + step)), float(energy(flat - step))
         np.testing.assert_allclose(slope @ direction, (ahead - behind) / 2e-4, rtol=1e-5, atol=1e-7)
     assert np.linalg.norm(slope) > 0.1
+
+
+class ComplexUnits(eqx.Module):
+    """log psi = sum log cosh(W x + a) with complex weights, or with two real ones for each."""
+
+    weights: tuple[Any, ...]
+
+    def __call__(self, condition: Any, x: Any) -> Any:
+        if len(self.weights) == 4:
+            w, a = self.weights[0] + 1j * self.weights[1], self.weights[2] + 1j * self.weights[3]
+        else:
+            w, a = self.weights
+        y = jnp.sum(jnp.log(jnp.cosh(w @ x + a)))
+        return jnp.stack([jnp.real(y), jnp.imag(y)])
+
+
+def test_complex_weights_are_trained_as_two_real_ones(chain: lattice.LatticeSystem):
+    """Ten steps of natural gradient by the full sum: the same weights and energies, which fall."""
+    draws = jax.random.normal(jax.random.key(3), (4, 6, chain.sites))
+    w, a = 0.3 * (draws[0] + 1j * draws[1]), 0.3 * (draws[2, :, 0] + 1j * draws[3, :, 0])
+    listed = enumerate_states(chain)
+    family, found = listed.family([{}]), []
+    for weights in ((w, a), (w.real, w.imag, a.real, a.imag)):
+        network = Wavefunction(ComplexUnits(weights), Amplitude(False), ())
+        params, static = eqx.partition(network, eqx.is_array)
+        process = variational(static, tree.all_weights(params), Options(moves=1, chunk=16), listed=True)
+        run, energies = process.init(jax.random.key(0), params, family, 1), []
+        for _ in range(10):
+            run, info = jax.jit(process.step)(run, family, jnp.array(0.1), jnp.array(SHIFT))
+            energies.append(float(info.energy[0].real))
+        trained = run.params.backbone.weights
+        found.append(
+            (energies, trained if len(trained) == 2 else (trained[0] + 1j * trained[1], trained[2] + 1j * trained[3]))
+        )
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-9)
+    np.testing.assert_allclose(found[0][1][0], found[1][1][0], atol=1e-8)
+    assert found[0][0][-1] < found[0][0][0] - 0.1 and float(jnp.abs(jnp.imag(found[0][1][0] - w)).max()) > 1e-3

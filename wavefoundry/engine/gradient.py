@@ -32,7 +32,8 @@ class Direction(NamedTuple):
 class Selection(NamedTuple):
     """The trained weights of a wavefunction: whole leaves, or single entries of leaves.
 
-    ``split`` gives them as a list of flat pieces, ``join`` puts such a list back.
+    ``split`` gives them as a list of flat pieces, ``join`` puts such a list back. Pieces are real: of complex weights
+    the real parts, then the imaginary ones.
     """
 
     split: Callable[[PyTree], list[Array]]
@@ -67,12 +68,17 @@ def select(trainable: PyTree) -> Selection:
 
     def split(params: PyTree) -> list[Array]:
         leaves, found, _ = parts(params)
-        return [leaves[i].reshape(-1) if index is None else leaves[i].reshape(-1)[index] for i, index in found]
+        flat = (leaves[i].reshape(-1) if index is None else leaves[i].reshape(-1)[index] for i, index in found)
+        return [jnp.concatenate([one.real, one.imag]) if jnp.iscomplexobj(one) else one for one in flat]
 
     def join(params: PyTree, pieces: list[Array]) -> PyTree:
         leaves, found, structure = parts(params)
         for (i, index), piece in zip(found, pieces, strict=True):
-            old, piece = leaves[i], piece.astype(leaves[i].dtype)
+            old = leaves[i]
+            if jnp.iscomplexobj(old):
+                real, imaginary = jnp.split(piece, 2)
+                piece = real + 1j * imaginary
+            piece = piece.astype(old.dtype)
             leaves[i] = (piece if index is None else old.reshape(-1).at[index].set(piece)).reshape(old.shape)
         return jax.tree.unflatten(structure, leaves)
 
