@@ -171,6 +171,8 @@ def test_charge_and_spin_of_compounds():
     for key in ("charge", "spin"):
         with pytest.raises(InputError, match=f"{key} means nothing beside set"):
             wf.molecules(set="compounds-3", **{key: 1})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"R\*\*2 is no length of a scan"):
+        wf.molecules("H 0 0 0; H 0 0 R**2", scan=[1.4])
     with pytest.raises(InputError, match="divided by zero"):
         wf.molecules("H 0 0 0; H 0 0 R/0", scan=[1.0, 2.0])
 

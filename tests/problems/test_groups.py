@@ -101,6 +101,22 @@ def test_momenta_of_a_ring_are_complex():
     assert sorted(np.round(np.angle(row[1]) / (np.pi / 3)).astype(int) % 6 for row in rows) == list(range(6))
 
 
+@pytest.mark.parametrize("sites", [5, 6])
+def test_dimensions_are_ranks_of_projectors(sites: int):
+    """Traces of the sums over dense permutation matrices, one sector of the hexagon being empty."""
+    system = wf.lattice.build("xxz", "chain", (6,), Jz=0.5) if sites == 6 else wf.lattice.ising_chain(5)
+    group = groups.symmetry_group(
+        system, ["translations", "point-group", "spin-flip"] if sites == 6 else ["translations"]
+    )
+    rows, states = groups.characters(group), exact.basis(system.hilbert).astype(int)
+    place = {tuple(state): k for k, state in enumerate(states.tolist())}
+    moved = np.array([[place[tuple(image)] for image in group(state).tolist()] for state in states])
+    traces = (moved == np.arange(len(states))[:, None]).sum(axis=0)
+    found = groups.dimensions(group, rows, system)
+    np.testing.assert_allclose(found, np.real(rows.conj() @ traces) / len(group), atol=1e-9)
+    assert found.sum() <= len(states) and (found.min() == 0) == (sites == 6)
+
+
 def test_images_commute_with_the_hamiltonian(square: tuple[Any, groups.Group]):
     """H P = P H for the permutation matrices of all configurations, for elements drawn at random."""
     system, group = square

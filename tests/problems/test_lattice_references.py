@@ -344,3 +344,22 @@ def test_what_was_found_when_time_is_up_counts(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(apart, "_feed", feed)
     ended = apart.run(job, 1.0, lambda: False, lambda text: None)
     assert ended.found is not None and ended.found["energy"] <= -1.0 and ended.found["kind"] == "upper bound"
+
+
+def test_files_of_references_with_comments_and_gaps(tmp_path: Path):
+    """Comments and empty lines are passed over, and lines are counted with them; a point needs all its couplings."""
+    file = tmp_path / "ref.csv"
+    file.write_text("# of my thesis\n\nenergy,h,energy_error\n-10.0,0.5,\n# and\n-10.25,1.0,0.01\n")
+    found = given.read(str(file), ["J", "h"], [], 1.0)
+    assert [(row["h"], energy, error) for row, energy, error in found.rows] == [(0.5, -10.0, None), (1.0, -10.25, 0.01)]
+    for text, where, what in (
+        ("energy,h\n-10.0,\n", "line 2, column 'h'", "'' is no number"),
+        ("# mine\n\nenergy,h\n\n-1.0,x\n", "line 5, column 'h'", "'x' is no number"),
+        ("h;energy\n0.5;-1\n", "line 1", "semicolons between its columns"),
+        ("h\tenergy\n0.5\t-1\n", "line 1", "tabs between its columns"),
+        ("h,energy\n0.5,-1\n\n0.5,-2\n", "line 4", "twice"),
+    ):
+        file.write_text(text)
+        with pytest.raises(InputError) as caught:
+            given.read(str(file), ["J", "h"], [], 1.0)
+        assert where in caught.value.where and what in caught.value.what

@@ -175,6 +175,16 @@ def test_entropies_of_known_states():
     assert known["renyi2"] == pytest.approx(-np.log(np.trace(rho @ rho)), abs=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("extent", "region"),
+    [((3, 4), [0, 1, 4, 5, 8, 9]), ((4, 3), [0, 1, 2, 3, 4, 5]), ((1, 4), [0, 1]), ((3, 3), [0, 1, 2])],
+)
+def test_half_of_a_lattice_is_half_of_its_sites_where_there_is_one(extent: tuple[int, int], region: list[int]):
+    system = lattice.ising(extent, h=1.0, periodic=False)
+    (one,) = measures_of(system, ["renyi-2"])
+    assert np.flatnonzero(one.region).tolist() == region
+
+
 @pytest.mark.parametrize("marshall", [True, False])
 def test_local_values_of_operators(marshall: bool):
     """Real and imaginary elements, with and without a sign rule: the dense product O psi over psi, in any chunks."""
@@ -201,7 +211,7 @@ def test_what_has_no_meaning_is_refused():
         ("chirality", ("j1j2", "square", (4, 4), True), "no triangles"),
         ("dimer", ("xxz", "kagome", (2, 6), True), "kagome"),
         ("dimer", ("xxz", "triangular", (3, 6), True), "even"),
-        ("renyi-2", ("ising", "square", (1, 4), False), "no half"),
+        ("renyi-2", ("ising", "square", (1, 1), False), "no half"),
         ("spin-structure-factor", ("ising", "chain", (8,), True), "exchange"),
         ("dimer", ("custom", "chain", (8,), True), "exchange"),
     ):

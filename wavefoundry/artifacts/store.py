@@ -351,6 +351,8 @@ class RunDirectory:
         self.warnings += write_seal(self.path)
         if os.path.lexists(self.path / TASKS):
             self._discard(self.path / TASKS)
+        with contextlib.suppress(OSError):  # not empty, or not there
+            (self.path / CHECKPOINTS).rmdir()
 
     def verify(self) -> list[str]:
         """Check every file that has a known sum.

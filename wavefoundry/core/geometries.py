@@ -55,6 +55,10 @@ def scan(text: str, lengths: Sequence[float], unit: Unit = "bohr", *, name: str 
     words = re.split(r"[;,\s]+", text)
     if not any(_LENGTH.fullmatch(word) for word in words):
         fix = 'R stands for the length: "Li 0 0 0; H 0 0 R"'
+        odd = next((word for word in words if re.search(r"(?<![A-Za-z])R(?![A-Za-z])", word)), None)
+        if odd is not None:
+            why, fix = "a length is R, a number times R, over a number, plus a number", "0.5*R, R/2, -R or R+1.2"
+            raise InputError(f"{odd} is no length of a scan", where=where, why=why, fix=fix)
         raise InputError("there is no R in the atoms of a scan", where=where, why="nothing would vary", fix=fix)
     found, bohr = [], 1.0 if unit == "bohr" else BOHR_PER_ANGSTROM
     if any(float(match[3]) == 0 for word in words if (match := _LENGTH.fullmatch(word)) and match[3]):

@@ -65,7 +65,7 @@ def _chirality(place: Place) -> str:
 
 
 def _halves(place: Place) -> str:
-    return "a single row has no half" if place[2][0] < 2 else ""
+    return "a single site has no half" if max(place[2]) < 2 else ""
 
 
 OBSERVABLES: dict[str, Observable] = {

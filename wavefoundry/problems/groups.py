@@ -13,14 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Complex, Int
 
+from wavefoundry.problems import exact
 from wavefoundry.problems.spins import LatticeSystem
-from wavefoundry.problems.strings import Strings, strings_of
+from wavefoundry.problems.strings import Strings, count_states, strings_of
 from wavefoundry.problems.symmetry import shift
 
 KINDS = ("translations", "point-group", "spin-flip")
 """Parts of a group that can be asked for."""
 MOST = 8192
 """Elements up to which a group is listed."""
+
+
+FEW = 2**14
+"""Configurations up to which those of a sector are counted."""
 
 
 class Group(NamedTuple):
@@ -123,6 +128,27 @@ def characters(group: Group) -> Complex[np.ndarray, "sectors G"]:
             leaders.append(g)
     quotient = coset[table[np.ix_(leaders, leaders)]]
     return np.array([row[coset] for row in _abelian_characters(quotient)])
+
+
+def dimensions(
+    group: Group, sectors: Complex[np.ndarray, "sectors G"], system: LatticeSystem
+) -> Int[np.ndarray, " sectors"] | None:
+    """Number of states in every sector: mean over g of chi(g)* times the configurations that g leaves alone.
+
+    None where there are too many configurations to be looked at; no sector is empty then.
+
+    Args:
+        sectors: from ``characters``.
+    """
+    if not exact.listable(system.hilbert) or count_states(system.hilbert) > FEW:
+        return None
+    states = exact.basis(system.hilbert).astype(np.int8)
+    signs = np.where(group.flips, -1, 1).astype(np.int8)
+    kept = [
+        np.count_nonzero(np.all(states[:, row] * sign == states, axis=1))
+        for row, sign in zip(group.permutations, signs, strict=True)
+    ]
+    return np.rint(np.real(np.conj(sectors) @ np.array(kept)) / len(group)).astype(int)
 
 
 def sign_ratio(

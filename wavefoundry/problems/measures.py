@@ -163,9 +163,14 @@ def chiral(sites: int, trio: Sequence[int]) -> Strings:
 
 
 def renyi(system: LatticeSystem) -> list[Measure]:
-    """Of the first half of the sites: half of a chain, half of the rows (the smaller one, if odd)."""
+    """Of the first half of the sites: half of a chain, of the rows, or of the columns where the rows are odd.
+
+    Where both are odd there is no half by straight cuts, and the smaller part along the longer edge is taken.
+    """
     half = np.zeros(system.extent, bool)
-    half[: system.extent[0] // 2] = True
+    even = (axis for axis, edge in enumerate(system.extent) if edge % 2 == 0)
+    axis = next(even, int(np.argmax(system.extent)))
+    half[(slice(None),) * axis + (slice(system.extent[axis] // 2),)] = True
     return [Swap(["renyi2"], half.reshape(-1))]
 
 

@@ -42,16 +42,18 @@ def read(path: str, couplings: Sequence[str], observables: Sequence[str], scale:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text", where=WHERE, why="a CSV file in UTF-8 is needed") from None
-    lines = [line for line in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in line)]
+    reader = csv.reader(io.StringIO(text))
+    lines = [(reader.line_num, line) for line in reader if "".join(line).strip() and not line[0].startswith("#")]
     if len(lines) < 2:
         raise InputError(
             f"{path} has no rows", where=WHERE, fix=f"a header, {_example(couplings)}, and one row a point"
         )
-    header = [name.strip() for name in lines[0]]
-    _check_header(path, header, couplings, observables)
-    rows = [_row(path, number, header, line, scale) for number, line in enumerate(lines[1:], start=2)]
+    (first, names), *entries = lines
+    header = [name.strip() for name in names]
+    _check_header(path, first, header, couplings, observables)
+    rows = [_row(path, number, header, line, scale, couplings) for number, line in entries]
     seen: dict[tuple[float, ...], int] = {}
-    for number, (row, _, _) in enumerate(rows, start=2):
+    for (number, _), (row, _, _) in zip(entries, rows, strict=True):
         place = tuple(row[name] for name in header if name in couplings)
         if place in seen:
             at = assigned({name: row[name] for name in header if name in couplings})
@@ -65,33 +67,38 @@ def _example(couplings: Sequence[str]) -> str:
     return f"'{','.join([*couplings[-1:], ENERGY, ERROR])}'"
 
 
-def _check_header(path: str, header: list[str], couplings: Sequence[str], observables: Sequence[str]) -> None:
-    known = [*couplings, ENERGY, ERROR, *observables]
+def _check_header(
+    path: str, line: int, header: list[str], couplings: Sequence[str], observables: Sequence[str]
+) -> None:
+    known, where = [*couplings, ENERGY, ERROR, *observables], f"{WHERE}, line {line}"
+    if len(header) == 1 and (apart := next((mark for mark in ";\t" if mark in header[0]), None)):
+        what = f"{path} has {'tabs' if apart == chr(9) else 'semicolons'} between its columns"
+        raise InputError(what, where=where, fix="commas")
     for name in header:
         if name not in known:
             raise InputError(
                 f"{path} has an unknown column '{name}'",
-                where=f"{WHERE}, line 1",
+                where=where,
                 why=f"columns are couplings ({', '.join(couplings)}), {ENERGY}, {ERROR}, and observables "
                 f"({', '.join(observables[:3])}, ...)",
                 fix=near(name, known),
             )
         if header.count(name) > 1:
-            raise InputError(f"{path} has the column '{name}' twice", where=f"{WHERE}, line 1")
+            raise InputError(f"{path} has the column '{name}' twice", where=where)
     if ENERGY not in header or not set(header) & set(couplings):
         what = f"column '{ENERGY}'" if ENERGY not in header else "column of a coupling"
         fix = f"a header such as {_example(couplings)}"
-        raise InputError(f"{path} has no {what}", where=f"{WHERE}, line 1", fix=fix)
+        raise InputError(f"{path} has no {what}", where=where, fix=fix)
 
 
-def _row(path: str, number: int, header: list[str], line: list[str], scale: float) -> Row:
+def _row(path: str, number: int, header: list[str], line: list[str], scale: float, couplings: Sequence[str]) -> Row:
     if len(line) != len(header):
         why = f"{len(line)} entries, the header has {len(header)}"
         raise InputError(f"{path} has a row of another length", where=f"{WHERE}, line {number}", why=why)
     values: dict[str, float] = {}
     optional = header.index(ENERGY)
     for place, (name, cell) in enumerate(zip(header, line, strict=True)):
-        if not cell.strip() and place > optional:
+        if not cell.strip() and place > optional and name not in couplings:
             continue
         try:
             values[name] = float(cell)

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from wavefoundry.artifacts.spec_adapt import AdaptTable
+from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.core.words import assigned
 from wavefoundry.models.projection import projected
@@ -44,6 +45,8 @@ FIRST, MOST = 256, 512
 neighbours cost, and trying two sectors costs no more."""
 LEAST = 0.02
 """Weight of a sector in a state from which on it is a candidate."""
+NOTHING = 1e-3
+"""Weight of all sectors together below which the state is in none of them."""
 BARS = 2.0
 """Sectors whose energies differ by fewer error bars cannot be told apart."""
 MEMORY = 512
@@ -70,7 +73,8 @@ def sector_of(
         from the lowest one, which comes first.
 
     Raises:
-        InputError: there is nothing to project on, or the network cannot be in the sector asked for.
+        InputError: there is nothing to project on, or the network cannot be in the sector asked for. PhysicsError:
+            the state is in none of them.
     """
     found = sectors_of(base.wavefunction, base.system, adapt.symmetry)
     require_images(len(found.images), found.group, adapt.symmetry)
@@ -82,9 +86,9 @@ def sector_of(
     ]
     deciding = [] if asked is not None else [0, *(k + 1 for k in (range(len(points)) if near is None else near))]
     seen = _looked_at(base, found, [couplings[k] for k in deciding])
-    orders = [[int(found.numbers[c]) for c in lowest(seen, one)] for one in couplings]
-    if asked is not None:
-        orders = [[asked] for _ in orders]
+    if asked is None:
+        _require_weight(seen, adapt.symmetry)
+    orders = [[asked] if asked is not None else [int(found.numbers[c]) for c in lowest(seen, one)] for one in couplings]
     return {
         "parts": list(adapt.symmetry),
         "images": len(found.images),
@@ -92,6 +96,18 @@ def sector_of(
         "candidates": _candidates(base.system, found, seen),
         "points": orders[1:],
     }
+
+
+def _require_weight(seen: SectorSamples, parts: Sequence[str]) -> None:
+    """Refuse to project a state that is in none of the sectors: ground states then are degenerate, as +-k are."""
+    total = float(np.sum(seen.weight[np.isfinite(seen.weight)]))
+    if total < NOTHING:
+        raise PhysicsError(
+            f"the pre-trained state lies in no sector of {', '.join(parts)} that has one dimension: "
+            f"they hold {total:.1%} of it\n"
+            "  why:   states of other sectors are degenerate, as those of momentum k and -k are\n"
+            "  fix:   fewer parts in adapt.symmetry, or a sector of your choice"
+        )
 
 
 def _looked_at(base: Base, found: Sectors, couplings: Sequence[np.ndarray]) -> SectorSamples:
@@ -122,8 +138,9 @@ def lowest(seen: SectorSamples, couplings: Float[np.ndarray, " terms"]) -> list[
 
 
 def _heavy(seen: SectorSamples) -> list[int]:
-    """Sectors that weigh something in the state."""
-    return np.flatnonzero((seen.weight >= LEAST) & np.isfinite(seen.terms).all(axis=1)).tolist() or [0]
+    """Sectors that weigh something in the state; of many that do not the heaviest."""
+    weight = np.where(np.isfinite(seen.terms).all(axis=1), seen.weight, 0.0)
+    return np.flatnonzero(weight >= LEAST).tolist() or [int(weight.argmax())]
 
 
 def _candidates(system: LatticeSystem, found: Sectors, seen: SectorSamples) -> list[dict[str, Any]]:

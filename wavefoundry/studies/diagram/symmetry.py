@@ -15,7 +15,7 @@ from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.types import Local, Psi, Wavefunction
 from wavefoundry.models.projection import Images, averaged, projected
-from wavefoundry.problems.groups import Group, characters, right_cosets, sign_ratio, symmetry_group
+from wavefoundry.problems.groups import Group, characters, dimensions, right_cosets, sign_ratio, symmetry_group
 from wavefoundry.problems.spins import LatticeSystem
 
 SAME = 3e-5
@@ -67,6 +67,8 @@ def sectors_of(wavefunction: Wavefunction, system: LatticeSystem, parts: Sequenc
     all_of_them = characters(group)
     fixed = np.where(ratio == 0, 1, ratio)
     possible = [c for c, row in enumerate(all_of_them) if np.allclose(row[inside], fixed[inside])]
+    held = dimensions(group, all_of_them, system)
+    possible = [c for c in possible if held is None or held[c] > 0]
     # the sign rule alone makes positive states: they lie in the sector where all signs are its own
     possible.sort(key=lambda c: (not np.allclose(all_of_them[c][ratio != 0], ratio[ratio != 0]), c))
     images = right_cosets(group, inside)
@@ -99,7 +101,7 @@ def place_of(found: Sectors, number: int) -> int:
     raise InputError(
         f"the network cannot be in sector {number}",
         where="adapt.sector",
-        why="there is no such sector, or the network is invariant by construction under shifts that change sign there",
+        why="there is none, it is empty, or shifts that leave the network alone change sign there",
         fix=f"one of {', '.join(map(str, sorted(found.numbers)))}, or a larger patch",
     )
 
