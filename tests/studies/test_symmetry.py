@@ -426,3 +426,13 @@ def without_cost(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: without_cost(v) for k, v in value.items() if k != "cost"}
     return [without_cost(v) for v in value] if isinstance(value, list) else value
+
+
+def test_a_state_in_no_sector_is_not_projected():
+    """Many light sectors leave the heaviest; none at all says that the state belongs to a degenerate level."""
+    norm = np.tile([0.001, 0.012, 0.002], (64, 1))
+    seen = symmetry.SectorSamples(-norm[:, :, None], norm)
+    sectors._require_weight(seen, ["translations"])
+    assert sectors.lowest(seen, np.array([1.0])) == [1]
+    with pytest.raises(wf.PhysicsError, match="no sector of translations, spin-flip"):
+        sectors._require_weight(symmetry.SectorSamples(-norm[:, :, None], 1e-5 * norm), ["translations", "spin-flip"])
