@@ -9,6 +9,7 @@ import pytest
 
 import wavefoundry as wf
 from tests.oracles import dense_matrix
+from wavefoundry import api_tickets
 from wavefoundry.core.errors import InputError
 
 pytestmark = pytest.mark.integration
@@ -298,3 +299,17 @@ def test_small_couplings():
 def test_exponents(call: Any, words: str):
     with pytest.raises(InputError, match=words):
         call()
+
+
+def test_pruning_for_another_boundary_says_what_the_network_cannot(monkeypatch: pytest.MonkeyPatch):
+    base = wf.pretrain(wf.lattice.ising_chain(6), MODEL, steps=1, walkers=32)
+
+    class Enough(Exception):
+        pass
+
+    def setup(*arguments: Any) -> Any:
+        raise Enough
+
+    monkeypatch.setattr(api_tickets, "make_setup", setup)
+    with pytest.warns(UserWarning, match="not invariant under shifts"), pytest.raises(Enough):
+        wf.prune(base, wf.lattice.ising_chain(6, periodic=False), fraction=0.5)
