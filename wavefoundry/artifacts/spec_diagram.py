@@ -109,7 +109,7 @@ class DiagramSpec(Table):
             yield Problem(("adapt", "sector"), what, why, "one number, or a list with one for each base")
         if steps == 0 and start is None:
             yield Problem(("pretrain", "steps"), "no steps from random weights", "", 'warm_start = "runs/other", too')
-        if any(self.at_list().count(at) > 1 for at in self.at_list()):
+        if self.one_base and any(self.at_list().count(at) > 1 for at in self.at_list()):
             yield Problem(("pretrain", "at"), "a value is named twice", "every system is trained with the same weight")
         if steps == 0 and self.baselines is not None:
             why = "rivals are trained as long as the pre-training"
