@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -49,8 +50,8 @@ def scans(records: Iterable[Molecule]) -> dict[str, list[Molecule]]:
 def curves(records: Iterable[Molecule], methods: Sequence[str]) -> list[Entry]:
     """What every potential curve says, one entry for each scan and method, see docs/results.md.
 
-    Refused energies are left out. Bond length and frequency of the reference come from its energies at the same
-    lengths, fitted in the same way.
+    Refused energies are left out; of two atoms forces count as slopes where they were measured. Bond length and
+    frequency of the reference come from its energies at the same lengths, fitted in the same way.
     """
     found = []
     for name, members in scans(records).items():
@@ -64,8 +65,9 @@ def curves(records: Iterable[Molecule], methods: Sequence[str]) -> list[Entry]:
 
 def _curve(name: str, method: str, records: list[Molecule], refused: int) -> Entry:
     lengths = [length_of(record) for record in records]
+    slopes, bars = zip(*map(_slope, records), strict=True)
     fitted = spectroscopy.constants(
-        lengths, [number(r.energy) for r in records], [number(r.energy_error) for r in records]
+        lengths, [number(r.energy) for r in records], [number(r.energy_error) for r in records], slopes, bars
     )
     off = [error for record in records if not math.isnan(error := number(record.error_mha))]
     entry: Entry = {"name": name, "method": method, "points": len(records)}
@@ -85,6 +87,17 @@ def _curve(name: str, method: str, records: list[Molecule], refused: int) -> Ent
         "depth": _entry(_depth(fitted, apart), there and _depth(there, apart), "Ha"),
         "why": None,
     }
+
+
+def _slope(record: Molecule) -> tuple[float, float]:
+    """dE/dR of two atoms and its error bar, from the force along the bond; NaN where it was not measured."""
+    forces = record.observables and record.observables.forces
+    if len(record.geometry) != 2 or not forces or not forces.value or not forces.error or forces.verdict == "refused":
+        return math.nan, math.nan
+    first, second = ([number(value) for value in row[1:]] for row in record.geometry)
+    along = [(b - a) / length_of(record) for a, b in zip(first, second, strict=True)]
+    force, error = ([number(value) for value in row[1]] for row in (forces.value, forces.error))
+    return -sum(map(operator.mul, along, force)), sum(abs(a) * e for a, e in zip(along, error, strict=True))
 
 
 def _reference(record: Molecule) -> float:

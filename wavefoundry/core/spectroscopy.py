@@ -43,15 +43,32 @@ def reduced_mass(first: float, second: float) -> float:
     return a * b / (a + b)
 
 
-def constants(lengths: Sequence[float], energies: Sequence[float], errors: Sequence[float]) -> Constants | None:
+class _Points(NamedTuple):
+    """Of a curve: lengths (n,), energies and the slopes known at some of them (n + m,), error bars of these, where."""
+
+    x: np.ndarray
+    values: np.ndarray
+    bars: np.ndarray
+    sloped: np.ndarray  # (m,), places in x
+
+
+def constants(
+    lengths: Sequence[float],
+    energies: Sequence[float],
+    errors: Sequence[float],
+    slopes: Sequence[float] | None = None,
+    slope_errors: Sequence[float] | None = None,
+) -> Constants | None:
     """Minimum and curvature of a potential curve from some of its points.
 
     The energy is a polynomial in y = 1 - exp(-a (R - R_0)), which is a Morse potential where it is y^2. Its range 1 / a
     is the one that fits best, and its degree the lowest that fits the points within their errors, or else the highest
-    that the points allow. What the next lower degree gives instead counts as a further error.
+    that the points allow. What the next higher degree gives instead, or the next lower where there is none, counts as
+    a further error.
 
     Args:
         lengths: bohr. energies: Ha. errors: standard errors of these; 0: exact to a microhartree.
+        slopes: dE/dR in Ha/bohr, NaN where not known. slope_errors: standard errors of these.
 
     Returns:
         None where there are fewer than five lengths, or no minimum inside of them.
@@ -62,38 +79,58 @@ def constants(lengths: Sequence[float], energies: Sequence[float], errors: Seque
     y, bars = np.asarray(energies, float)[order], np.maximum(np.asarray(errors, float)[order], 1e-6)
     if len(x) < 5 or int(np.argmin(y)) in (0, len(x) - 1):
         return None
-    degree = _degree(x, y, bars)
-    noise = np.random.default_rng(0).normal(size=(_DRAWS, len(x))) * bars
-    found, *draws = _minima(x, np.vstack([y, y + noise]), bars, degree)
+    nothing = np.full(len(lengths), np.nan)
+    slope, slope_bars = (np.asarray(nothing if one is None else one, float)[order] for one in (slopes, slope_errors))
+    sloped = np.flatnonzero(np.isfinite(slope) & np.isfinite(slope_bars))
+    points = _Points(
+        x, np.concatenate([y, slope[sloped]]), np.concatenate([bars, np.maximum(slope_bars[sloped], 1e-6)]), sloped
+    )
+    degree, most = _degree(points), _most(points)
+    noise = np.random.default_rng(0).normal(size=(_DRAWS, len(points.values))) * points.bars
+    found, *draws = _minima(points, np.vstack([points.values, points.values + noise]), degree)
     near = [one for one in draws if one is not None]
     if found is None or len(near) < 0.9 * _DRAWS:  # the minimum is within the noise
         return None
-    lower = _minima(x, y[None], bars, degree - 1)[0] if degree > 2 else None
-    model = np.zeros(3) if lower is None else np.subtract(found, lower)
+    other = degree + 1 if degree < most else degree - 1
+    beside = _minima(points, points.values[None], other)[0] if other >= 2 else None
+    model = np.zeros(3) if beside is None else np.subtract(found, beside)
     error = np.hypot(np.std(near, axis=0), model)
     return Constants(*(Fitted(float(v), float(e)) for v, e in zip(found, error, strict=True)))
 
 
-def _degree(x: np.ndarray, y: np.ndarray, bars: np.ndarray) -> int:
-    """The lowest degree whose best fit leaves no more than the noise; at most two less than there are points."""
-    most = min(6, len(x) - 2)
-    for degree in range(2, most + 1):
-        left, free = _fits(x, y[None], bars, degree)[2][0], len(x) - degree - 1
+def _most(points: _Points) -> int:
+    """The highest degree that is fitted: at most two less than there are numbers."""
+    return min(6, len(points.values) - 2)
+
+
+def _degree(points: _Points) -> int:
+    """The lowest degree whose best fit leaves no more than the noise."""
+    for degree in range(2, _most(points) + 1):
+        left, free = _fits(points, points.values[None], degree)[2][0], len(points.values) - degree - 1
         if left <= free + 2 * (2 * free) ** 0.5:
             return degree
-    return most
+    return _most(points)
 
 
-def _fits(x: np.ndarray, y: np.ndarray, bars: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For every row of energies (N, points): the best range a (1/bohr), its polynomial, the squares it leaves."""
-    scaled, centre = y / bars, x[np.argmin(y[0])]
-    best = np.full(len(y), np.inf), np.zeros(len(y)), np.zeros((len(y), degree + 1))
+def _centre(points: _Points, rows: np.ndarray) -> float:
+    return float(points.x[np.argmin(rows[0, : len(points.x)])])
+
+
+def _fits(points: _Points, rows: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For every row of energies and slopes (N, n + m): the best range a (1/bohr), its polynomial, the squares left."""
+    scaled, centre = rows / points.bars, _centre(points, rows)
+    best = np.full(len(rows), np.inf), np.zeros(len(rows)), np.zeros((len(rows), degree + 1))
+    powers = np.arange(degree, 0, -1)
     for a in _RANGES:
-        columns = np.vander(_morse(x, a, centre), degree + 1) / bars[:, None]
+        place = _morse(points.x, a, centre)
+        at = place[points.sloped]
+        slopes = np.zeros((len(at), degree + 1))
+        slopes[:, :-1] = powers * np.vander(at, degree) * (a * (1 - at))[:, None]  # dy/dR = a (1 - y)
+        columns = np.vstack([np.vander(place, degree + 1), slopes]) / points.bars[:, None]
         coefficients = np.linalg.lstsq(columns, scaled.T, rcond=None)[0].T
         left = np.sum((coefficients @ columns.T - scaled) ** 2, axis=1)
         better = left < best[0]
-        for kept, new in zip(best, (left, np.full(len(y), a), coefficients), strict=True):
+        for kept, new in zip(best, (left, np.full(len(rows), a), coefficients), strict=True):
             kept[better] = new[better]
     return best[1], best[2], best[0]
 
@@ -102,10 +139,10 @@ def _morse(x: np.ndarray, a: float, centre: float) -> np.ndarray:
     return 1 - np.exp(-a * (x - centre))
 
 
-def _minima(x: np.ndarray, y: np.ndarray, bars: np.ndarray, degree: int) -> list[tuple[float, float, float] | None]:
-    """Length, energy and curvature at the minimum of every row of energies; None where none is between the points."""
-    centre, found = x[np.argmin(y[0])], []
-    for a, coefficients in zip(*_fits(x, y, bars, degree)[:2], strict=True):
+def _minima(points: _Points, rows: np.ndarray, degree: int) -> list[tuple[float, float, float] | None]:
+    """Length, energy and curvature at the minimum of every row; None where none is between the points."""
+    x, centre, found = points.x, _centre(points, rows), []
+    for a, coefficients in zip(*_fits(points, rows, degree)[:2], strict=True):
         energy = np.poly1d(coefficients)
         slopes = [root.real for root in energy.deriv().roots if abs(root.imag) < 1e-9]
         first, last = _morse(x[[0, -1]], a, centre)
