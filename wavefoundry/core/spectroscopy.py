@@ -63,8 +63,8 @@ def constants(
 
     The energy is a polynomial in y = 1 - exp(-a (R - R_0)), which is a Morse potential where it is y^2. Its range 1 / a
     is the one that fits best, and its degree the lowest that fits the points within their errors, or else the highest
-    that the points allow. What the next higher degree gives instead, or the next lower where there is none, counts as
-    a further error.
+    that the points allow. What the next higher degree gives instead, or the next lower where that has no minimum or
+    there is none, counts as a further error.
 
     Args:
         lengths: bohr. energies: Ha. errors: standard errors of these; 0: exact to a microhartree.
@@ -91,8 +91,8 @@ def constants(
     near = [one for one in draws if one is not None]
     if found is None or len(near) < 0.9 * _DRAWS:  # the minimum is within the noise
         return None
-    other = degree + 1 if degree < most else degree - 1
-    beside = _minima(points, points.values[None], other)[0] if other >= 2 else None
+    tried = (_minima(points, points.values[None], other)[0] for other in (degree + 1, degree - 1) if 2 <= other <= most)
+    beside = next((one for one in tried if one is not None), None)
     model = np.zeros(3) if beside is None else np.subtract(found, beside)
     error = np.hypot(np.std(near, axis=0), model)
     return Constants(*(Fitted(float(v), float(e)) for v, e in zip(found, error, strict=True)))
