@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import Problem
 from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, Molecule, element, read_xyz
 from wavefoundry.core.reading import is_there
-from wavefoundry.core.words import near
+from wavefoundry.core.words import near, told_apart
 
 SOURCES = {
     "atoms": {"unit", "scan", "length"},
@@ -82,18 +81,11 @@ def expand(entries: Sequence[MoleculeTable], unit: Literal["bohr", "angstrom"], 
         InputError: an entry stands for nothing possible.
     """
     found = [Named(molecule, entry.reference) for entry in entries for molecule in _molecules(entry, unit, files)]
-    taken = {one.molecule.name for one in found}
-    seen: set[str] = set()
-    unique = []
-    for one in found:
-        name = one.molecule.name
-        if name in seen:
-            name = next(other for k in itertools.count(2) if (other := f"{one.molecule.name} ({k})") not in taken)
-            one = dataclasses.replace(one, molecule=dataclasses.replace(one.molecule, name=name))
-            taken.add(name)
-        seen.add(name)
-        unique.append(one)
-    return unique
+    names = told_apart([one.molecule.name for one in found])
+    return [
+        dataclasses.replace(one, molecule=dataclasses.replace(one.molecule, name=name))
+        for one, name in zip(found, names, strict=True)
+    ]
 
 
 def _molecules(entry: MoleculeTable, unit: Literal["bohr", "angstrom"], files: bool) -> list[Molecule]:

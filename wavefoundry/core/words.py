@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 CUTOFF = 0.65
@@ -38,6 +39,17 @@ SYNONYMS = {
 def assigned(values: Mapping[str, float]) -> str:
     """Couplings and their values, as ``J = 1, h = 0.5``."""
     return ", ".join(f"{name} = {value:g}" for name, value in values.items())
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names that occur once: of equal ones the second is called ``name (2)``, or by the next number that is free."""
+    taken, seen, found = set(names), set(), []
+    for name in names:
+        free = (other for k in itertools.count(2) if (other := f"{name} ({k})") not in taken)
+        found.append(next(free) if name in seen else name)
+        taken.add(found[-1])
+        seen.add(found[-1])
+    return found
 
 
 def near(word: str, known: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.spec_seeds import of_seed, seeds
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.verdict import ORDER
+from wavefoundry.core.words import told_apart
 from wavefoundry.reports.lines import OF, named
 from wavefoundry.studies.progress import Context, Pace
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
@@ -169,24 +169,14 @@ def _of_record(name: str, record: dict[str, Any], exact: float | None) -> Iterat
 
 
 def compare(found: Sequence[Sequence[Quantity]]) -> list[dict[str, Any]]:
-    """What several runs say of the same quantities, in the order of their first mention.
+    """What several runs say of the same quantities, in the order of their first mention; see ``told_apart``.
 
     Args:
         found: quantities of every seed; empty for a seed without a result.
     """
-    by_name = [_named(run) for run in found]
+    by_name = [dict(zip(told_apart([one.name for one in run]), run, strict=True)) for run in found]
     names = dict.fromkeys(name for run in by_name for name in run)
     return [_row(name, [run.get(name) for run in by_name]) for name in names]
-
-
-def _named(run: Sequence[Quantity]) -> dict[str, Quantity]:
-    """Quantities by name; of points that are asked for twice, or read alike, the second is called so."""
-    found: dict[str, Quantity] = {}
-    times: Counter[str] = Counter()
-    for quantity in run:
-        times[quantity.name] += 1
-        found[quantity.name + (f" ({times[quantity.name]})" if times[quantity.name] > 1 else "")] = quantity
-    return found
 
 
 def _row(name: str, each: Sequence[Quantity | None]) -> dict[str, Any]:
