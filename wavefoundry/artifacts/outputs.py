@@ -10,10 +10,21 @@ from typing import Any
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.bundles import Arrays, read_bundle
 from wavefoundry.artifacts.layout import TASKS
-from wavefoundry.core.errors import IntegrityError, StorageError
+from wavefoundry.core.errors import InputError, IntegrityError, StorageError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """Names of what is stored; what killed writers left has others."""
+
+
+def checked_name(name: str) -> str:
+    """A name that something can be stored under.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not NAME.fullmatch(name):
+        raise InputError("this name cannot be used", where=name, why="letters, digits and _ . - are allowed")
+    return name
 
 
 def names_in(folder: Path) -> list[str]:

@@ -43,7 +43,7 @@ from wavefoundry.artifacts.layout import (
 from wavefoundry.artifacts.lock import Lock
 from wavefoundry.artifacts.log import Log
 from wavefoundry.artifacts.manifest import MANIFEST
-from wavefoundry.artifacts.outputs import NAME, read_outputs
+from wavefoundry.artifacts.outputs import NAME, checked_name, read_outputs
 from wavefoundry.artifacts.seal import (
     is_sealed,
     problems_of,
@@ -233,7 +233,7 @@ class RunDirectory:
         if step < 0:
             raise ValueError(f"step {step} is negative")
         self._folder(CHECKPOINTS)
-        kept = {"stream": _checked(name), "step": step, "log_offset": self._log.sync()}
+        kept = {"stream": checked_name(name), "step": step, "log_offset": self._log.sync()}
         write_bundle(checkpoint(self.path, name, step), arrays, {**meta, STORE_KEY: kept})
         present = steps(self.path, name)
         older = [other for other in present if other <= step]
@@ -249,7 +249,7 @@ class RunDirectory:
         Raises:
             InputError: the checkpoint was written by a newer release.
         """
-        for step in steps(self.path, _checked(name)):
+        for step in steps(self.path, checked_name(name)):
             try:
                 return step, *read_checkpoint(self.path, name, step, STORE_KEY)
             except (IntegrityError, StorageError) as error:
@@ -259,7 +259,7 @@ class RunDirectory:
     def save_output(self, name: str, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         """Save what a finished task gave; its checkpoints, which nothing needs any more, go. Errors as ``save``."""
         self._begin()
-        kept = {"task": _checked(name), "log_offset": self._log.sync()}
+        kept = {"task": checked_name(name), "log_offset": self._log.sync()}
         write_bundle(self._folder(TASKS) / name, arrays, {**meta, STORE_KEY: kept})
         for step in steps(self.path, name):
             self._discard(checkpoint(self.path, name, step))
@@ -322,7 +322,7 @@ class RunDirectory:
     def save_artifact(self, name: str, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         """Save (or replace) ``artifacts/NAME``; errors as ``save``."""
         self._begin()
-        write_bundle(self._folder(ARTIFACTS) / _checked(name), arrays, meta)
+        write_bundle(self._folder(ARTIFACTS) / checked_name(name), arrays, meta)
 
     def load_artifact(self, name: str) -> tuple[Arrays, dict[str, Any]]:
         """Arrays and description of an artifact, after checking every file.
@@ -331,7 +331,7 @@ class RunDirectory:
             IntegrityError: it is missing or damaged.
             InputError: it was written by a newer release.
         """
-        folder = self.path / ARTIFACTS / _checked(name)
+        folder = self.path / ARTIFACTS / checked_name(name)
         files.refuse_links(self.path, folder)
         return read_bundle(folder)
 
@@ -394,9 +394,3 @@ class RunDirectory:
         with files.storage("create", folder):
             folder.mkdir(exist_ok=True)
         return folder
-
-
-def _checked(name: str) -> str:
-    if not NAME.fullmatch(name):
-        raise InputError("this name cannot be used", where=name, why="letters, digits and _ . - are allowed")
-    return name
