@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.pieces import Piece, at_once
 from wavefoundry.models.emulator import Emulator
 from wavefoundry.problems.grid import Grid1D
@@ -226,7 +225,7 @@ def diagnose(student: Student, test: ProbeStates | None = None, piece: Piece = a
     test = test or probe_states(student.grid, student.frame_step)
     found = residuals(student.emulator, test, student.grid, student.frame_step)
     curve = dispersion(student, piece)
-    built_in = built_in_of(student)
+    built_in = [name for name in SYMMETRIES if name in student.built_in]
     ratios = ratios_of(found)
     learned = [name for name in SYMMETRIES if ratios[name] < LEARNED and name not in built_in]
     report = {
@@ -249,21 +248,6 @@ def ratios_of(found: dict[str, float]) -> dict[str, float]:
     """
     scaled = found | {"norm": found["norm"] / 2, "energy": found["energy_spread"]}
     return {name: scaled[name] / found["one_step"] for name in SYMMETRIES}
-
-
-def built_in_of(student: Student) -> list[str]:
-    """Symmetries that hold by construction, whatever the weights."""
-    kind, options = student.model.kind, dict(student.model.options)
-    names = list(EMULATORS[kind].by_design)
-    if not options.get("norm", True):
-        names.remove("norm")
-    if options.get("renormalise"):
-        names.append("norm")
-    given = {"gauge": "v_shift", "phase": "phase", "amplitude": "amplitude", "mirror": "mirror"}
-    names += [symmetry for option, symmetry in given.items() if options.get(option)]
-    # A sequence that reads the same backwards is its own inverse after complex conjugation.
-    names += ["time_reversal"] * bool(options.get("time_reversal") and options.get("norm", True))
-    return [name for name in SYMMETRIES if name in names]
 
 
 def words(student: Student, report: dict[str, Any]) -> list[str]:

@@ -152,16 +152,24 @@ class Student(Shown):
         The equation is linear. A student whose form does not say so has seen states of norm 1 alone, and sees all so.
         """
         sizes = np.sqrt(grid.norm(first[:, 0]))
-        if self._scales or np.all(np.abs(sizes - 1) < 1e-6):
+        if "amplitude" in self.built_in or np.all(np.abs(sizes - 1) < 1e-6):
             return predict(self.emulator, first, fields, grid, count, renormalise, piece)
         sizes = sizes[(..., *[None] * (first.ndim - 1))].astype(np.real(first).dtype)
         return sizes * predict(self.emulator, first / sizes, fields, grid, count, renormalise, piece)
 
     @property
-    def _scales(self) -> bool:
-        """Whether a factor before the state is one before the prediction, by construction."""
-        by_design = EMULATORS[self.model.kind].by_design
-        return "amplitude" in by_design or bool(dict(self.model.options).get("amplitude"))
+    def built_in(self) -> set[str]:
+        """Symmetries that hold by construction, whatever the weights; names as in ``diagnostics.SYMMETRIES``."""
+        options = dict(self.model.options)
+        names = set(EMULATORS[self.model.kind].by_design)
+        if not options.get("norm", True):
+            names.discard("norm")
+        if options.get("renormalise"):
+            names.add("norm")
+        given = {"gauge": "v_shift", "phase": "phase", "amplitude": "amplitude", "mirror": "mirror"}
+        names |= {symmetry for option, symmetry in given.items() if options.get(option)}
+        # A sequence that reads the same backwards is its own inverse after complex conjugation.
+        return names | ({"time_reversal"} if options.get("time_reversal") and options.get("norm", True) else set())
 
     def doubts(self, states: np.ndarray, fields: np.ndarray, grid: Grid) -> list[Doubt]:
         """What takes a roll-out out of the range the student was trained in.
