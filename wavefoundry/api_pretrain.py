@@ -40,7 +40,7 @@ from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.reports import cards
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.diagram import study as diagram_study
-from wavefoundry.studies.diagram.base import Base
+from wavefoundry.studies.diagram.base import Base, together
 from wavefoundry.studies.diagram.mapper import tunable
 from wavefoundry.studies.diagram.networks import build_network, empty_network, fitted
 from wavefoundry.studies.diagram.pretraining import chunk_size
@@ -253,7 +253,7 @@ def _trained(
     training = dataclasses.replace(training, options=training.options._replace(**how))
     base = diagram_study.pretrain(wavefunction, system, points, training, table, doing)
     record = measured_base(base, table, chunk) | {"cost": doing.cost().to_dict(), "steps": table.steps}
-    record |= diagram_study.together(points)
+    record |= together(points)
     return Pretrained(base, model, table, record)
 
 

@@ -12,6 +12,7 @@ from wavefoundry.core.convergence import Convergence
 from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.studies.diagram.base import together
 from wavefoundry.studies.task import Output
 
 WHERE = "pretrain.warm_start"
@@ -42,8 +43,8 @@ def taken(path: str, system: LatticeSystem, at: Sequence[Mapping[str, float]]) -
     if not np.array_equal(arrays.get("sign_rule", ()), rule):
         raise InputError(f"{path} was trained with another sign rule", where=WHERE, fix="system.marshall")
     rest = Convergence.of(record.get("convergence"))
-    together = {name: record[name] for name in ("trained_together",) if name in record}
-    return Output({"rest": None if rest is None else rest.stored()} | together, arrays)
+    known = together(record.get("trained_together") or [])
+    return Output({"rest": None if rest is None else rest.stored()} | known, arrays)
 
 
 def _listed(names: Sequence[str], couplings: Sequence[Mapping[str, float]]) -> str:

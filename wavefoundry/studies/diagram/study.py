@@ -36,7 +36,7 @@ from wavefoundry.problems.measures import momenta
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.adapting import Adapted
-from wavefoundry.studies.diagram.base import Base
+from wavefoundry.studies.diagram.base import Base, together
 from wavefoundry.studies.diagram.given import taken, warm_start
 from wavefoundry.studies.diagram.mapper import Mapper
 from wavefoundry.studies.diagram.networks import (
@@ -261,11 +261,6 @@ class DiagramStudy:
     def pretrained(self, done: Outputs) -> dict[str, Any]:
         """The record of the pre-training."""
         return done[BASE].record | {"steps": self.spec.pretrain.steps, "cost": done[PRETRAIN].cost.to_dict()}
-
-
-def together(at: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """What the record of a pre-training says of several systems that were trained together; it is that of the first."""
-    return {"trained_together": [dict(one) for one in at]} if len(at) > 1 else {}
 
 
 def make_mapper(
