@@ -69,6 +69,7 @@ class Calculator(AseCalculator):
         expect(model, (MoleculeModel,), "model of molecules", where="wf.Calculator: model", fix="wf.load(path)")
         super().__init__(atoms=atoms)
         steps = count_of(steps, "number of steps", where="wf.Calculator: steps")
+        samples = count_of(samples, "number of samples", where="wf.Calculator: samples", least=1)
         self.model, self.steps, self.samples, self.settings = model, steps, samples, settings
         _check(settings, steps)
         check(spec_of_map(model, model.trained_on[:1], **self._asked(()), where="wf.Calculator"), model.wavefunction)
@@ -77,7 +78,7 @@ class Calculator(AseCalculator):
         """Arguments of the evaluation; ``tuned``: the weights are those of this geometry already."""
         tune = self.steps and not tuned
         tuning = {name: value for name, value in self.settings.items() if name in TUNING and tune}
-        chains = min(256, max(32, self.samples // 4)) if isinstance(self.samples, int) else 256
+        chains = min(256, max(32, self.samples // 4))  # at least four samples of each
         evaluate = {"samples": self.samples, "chains": chains, **self.settings.get("evaluate", {})}
         evaluate |= {"forces": "forces" in properties, "dipole": "dipole" in properties}
         method = {"method": "full", "steps": self.steps} if tune else {"method": "zero-shot"}
