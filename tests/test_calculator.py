@@ -132,6 +132,22 @@ def test_charge_and_spin_are_part_of_the_atoms(model: Any, monkeypatch: pytest.M
     assert atoms.get_potential_energy() != first and asked[2:] == [(1, "full", 1)]
 
 
+def test_a_tuning_that_was_refused_is_begun_again(model: Any, monkeypatch: pytest.MonkeyPatch):
+    methods: list[str] = []
+
+    def refused(model: Any, systems: Any, method: str, **_: Any) -> Any:
+        methods.append(method)
+        record = {"name": "H2", "energy": -0.3, "verdict": "refused", "reasons": ["far above"]}
+        return types.SimpleNamespace(molecules=[record], models={"H2": "worse"})
+
+    monkeypatch.setattr(calculator, "map_molecules", refused)
+    atoms = ase.Atoms("H2", positions=[(0, 0, 0), (0, 0, 0.74)], calculator=wf.Calculator(model, steps=2))
+    for ask in (atoms.get_potential_energy, atoms.get_forces, atoms.get_potential_energy):
+        with pytest.raises(PhysicsError, match="must not be used"):
+            ask()
+    assert methods == ["full"] * 3 and atoms.calc.model is model, "the untuned model is no answer to a tuning"
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -157,7 +173,8 @@ def test_a_number_that_must_not_be_used_is_none(model: Any, monkeypatch: pytest.
     found = types.SimpleNamespace(molecules=[record], models={})
     monkeypatch.setattr(calculator, "map_molecules", lambda *_, **__: found)
     far = ase.Atoms("BeH2", positions=[(0, 0, 0), (0, 0, 1.3), (0, 0, -1.3)], calculator=wf.Calculator(model))
-    with pytest.raises(PhysicsError, match="BeH2 must not be used: above Hartree-Fock"):
-        far.get_potential_energy()
+    for _ in range(2):  # nor when it is asked for again
+        with pytest.raises(PhysicsError, match="BeH2 must not be used: above Hartree-Fock"):
+            far.get_potential_energy()
     with pytest.raises(InputError, match="wf.Calculator"):
         wf.Calculator("model")  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Optimisers of Optax, preconditioners and samplers of the user's own, in place of the natural gradient."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +13,7 @@ import pytest
 import wavefoundry as wf
 from tests.oracles import dense_matrix
 from wavefoundry.core import tree
+from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.engine.gradient import select
 from wavefoundry.engine.sampling import metropolis
 from wavefoundry.engine.vmc import Options, Schedule, block_of, variational
@@ -106,3 +108,105 @@ def test_what_is_refused(settings: dict[str, Any], says: str):
 def test_heads_have_no_optimiser(adam: wf.Pretrained):
     with pytest.raises(wf.InputError, match="nothing to do"):
         wf.map(adam, {"h": [1.4]}, "head", optimiser=optax.adam(1e-3))
+
+
+def fewer(wavefunction: Any, family: Any, walkers: Any, moves: int, chunk: int) -> Any:
+    return jax.tree.map(lambda a: a[:, :10] if a.ndim > 2 else a, walkers)
+
+
+def broken(*_: Any) -> Any:
+    raise RuntimeError("out of order")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"sampler": broken}, "the sampler fails: RuntimeError: out of order"),
+        ({"sampler": lambda a, b: a}, "it is called as sampler"),
+        ({"sampler": lambda *_: None}, "gives NoneType"),
+        ({"sampler": lambda *_: jnp.ones(3)}, "gives an array of shape"),
+        ({"sampler": fewer}, "in place of one of shape"),
+        ({"sampler": broken, "sampling": "full-sum"}, "nothing to do"),
+        ({"preconditioner": lambda a, b: a}, "it is called as preconditioner"),
+        ({"preconditioner": lambda rows, right, shift: 1j * rows.T @ right}, "complex numbers"),
+        ({"preconditioner": lambda rows, right, shift: rows @ rows.T}, "an array of shape"),
+        ({"preconditioner": lambda rows, right, shift: np.asarray(rows).T}, "jax.numpy in place of NumPy"),
+        ({"optimiser": optax.lbfgs()}, "a line search, cannot be used"),
+    ],
+)
+def test_what_goes_wrong_in_code_of_the_users(settings: dict[str, Any], says: str):
+    """In small systems too, which are listed where nobody brings a sampler."""
+    with pytest.raises(wf.InputError, match=says):
+        wf.pretrain(CHAIN, MODEL, **(TINY | settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"preconditioner": lambda rows, right, shift: jnp.nan * rows.T @ right}, {"optimiser": optax.sgd(float("nan"))}],
+)
+def test_a_training_that_makes_no_step_is_none(settings: dict[str, Any]):
+    with pytest.raises(wf.PhysicsError, match="were refused"):
+        wf.pretrain(CHAIN, MODEL, steps=20, walkers=32, **settings)
+
+
+class Backbone(eqx.Module):
+    weights: jax.Array
+    kind: str = eqx.field(static=True)
+
+    def __call__(self, condition: Any, x: jax.Array) -> Any:
+        z = jnp.tanh(self.weights @ x.astype(self.weights.dtype))
+        if self.kind == "random":  # the same features for the same configuration: valid, and used for random features
+            return z + 0.1 * jax.random.normal(jax.random.key(0), z.shape)
+        if self.kind == "nan":
+            return jnp.where(jnp.all(x == 1), jnp.nan, z)
+        if self.kind == "scalar":
+            return jnp.sum(z)
+        return np.tanh(np.asarray(z)) if self.kind == "numpy" else z
+
+
+class Head(eqx.Module):
+    weights: jax.Array
+    real: bool = eqx.field(static=True, default=True)
+
+    def __call__(self, z: jax.Array) -> Any:
+        return Psi(self.weights @ z, jnp.zeros(()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """A network that is not in the house, right or wrong."""
+
+    kind: str
+
+    def build(self, key: Any, extent: tuple[int, ...], *, sign_free: bool, couplings: Any = ()) -> Any:
+        if self.kind in ("nothing", "fails"):
+            return None if self.kind == "nothing" else broken()
+        head: Any = Head(jnp.ones(12 if self.kind == "wide" else 4))
+        if self.kind == "function":
+            head = jnp.sum
+        return Wavefunction(Backbone(0.1 * jax.random.normal(key, (4, *extent)), self.kind), head)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("nothing", "build gives NoneType"),
+        ("fails", "out of order"),
+        ("scalar", "the backbone gives an array of shape"),
+        ("numpy", "jax.numpy in place of NumPy"),
+        ("wide", "it is called as head"),
+        ("function", "psi = exp"),
+    ],
+)
+def test_what_goes_wrong_in_a_network_of_the_users(kind: str, says: str):
+    with pytest.raises(wf.InputError, match=says):
+        wf.pretrain(CHAIN, Own(kind), **TINY)
+
+
+def test_a_network_that_is_not_finite_is_not_blamed_on_the_rate():
+    with pytest.raises(wf.PhysicsError, match="a network that is finite"):
+        wf.pretrain(CHAIN, Own("nan"), steps=20, walkers=32)
+
+
+def test_a_network_may_draw_from_a_key_of_its_own():
+    assert np.isfinite(wf.pretrain(CHAIN, Own("random"), **TINY).energy)

@@ -89,6 +89,25 @@ def test_samples_follow_the_amplitudes_and_expectation_values_the_full_sum(diagr
     assert found.verdict in ("estimate", "doubtful", "refused") and found.why and found.samples >= 4096
 
 
+def test_samples_of_a_small_system_are_drawn_from_all_of_it():
+    """Heisenberg ring of 6 without ``total_sz``, where single flips lead nowhere: chi-square against the amplitudes."""
+    hilbert = nk.hilbert.Spin(0.5, 6)
+    strings = ["".join(a if k in (i, (i + 1) % 6) else "I" for k in range(6)) for i in range(6) for a in "XYZ"]
+    system = wf.lattice.from_netket({"J": nk.operator.PauliStringsJax(hilbert, strings, [1.0] * 18)}, {"J": 1.0})
+    state = wf.pretrain(system, wf.models.vit(patch=2, width=8, layers=1), steps=60, walkers=64).state
+    probability = np.abs(state.statevector()) ** 2
+    every = np.asarray(hilbert.all_states(), np.int8)
+    place = {row.tobytes(): i for i, row in enumerate(every)}
+    counts = np.bincount([place[row.tobytes()] for row in state.sample(4000)], minlength=len(every))
+    often = 4000 * probability > 5
+    rest = counts[~often].sum() - 4000 * probability[~often].sum()
+    chi = np.sum((counts - 4000 * probability)[often] ** 2 / (4000 * probability)[often])
+    assert often.sum() >= 18 and chi < often.sum() + 6 * np.sqrt(2 * often.sum()) and abs(rest) < 30  # 1 in 10 000
+    found = state.expect(system.operator())
+    assert abs(found.value - state.energy) < 5 * np.hypot(found.error, state.record["energy_error"]) + 1e-3
+    assert found.verdict != "refused", "the chains agree, as they did for the record"
+
+
 def test_complex_and_large_operators_are_measured_and_others_refused(diagram):
     """A current (imaginary elements), and random exchanges of all pairs, against the vector; false alarm 6e-5 each."""
     state = diagram[0].state(J2=0.3)

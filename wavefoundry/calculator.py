@@ -97,6 +97,14 @@ class Calculator(AseCalculator):
         Nothing is tuned anew, and nothing known changes, where only another property is asked for.
         """
         super().calculate(atoms, properties, system_changes)
+        try:
+            self._calculate(properties, system_changes)
+        except BaseException:
+            if system_changes:  # else ASE would take the geometry for done, and the weights for tuned
+                self.reset()
+            raise
+
+    def _calculate(self, properties: Any, system_changes: Any) -> None:
         forces, known = "forces" in properties, {} if system_changes else self.results
         found = map_molecules(self.model, molecules(self.atoms), **self._asked(properties, not system_changes))
         record = found.molecules[-1]

@@ -300,3 +300,12 @@ def test_errors_that_name_keys_alone_get_the_file_and_the_line(tmp_path):
     assert both.where == f"--set, on top of {path}, keys adapt.samples, adapt.sector"
     for where in ("--out", "", "wf.Calculator", "study.toml, line 3, key adapt.method"):
         assert located(InputError("no", where=where), path).where == where
+
+
+def test_a_name_that_may_be_of_a_plug_in_says_so():
+    """A finished run of a network of one's own is not wrong: what made it is not loaded."""
+    with pytest.raises(InputError, match=r"a name that a plug-in brings \(--plugin FILE.py\)"):
+        loads(MINIMAL, overrides=["wavefunction.kind=pairs"])
+    with pytest.raises(InputError) as caught:
+        loads(MINIMAL, overrides=["wavefunction.kind=vitt"])
+    assert "plug-in" not in str(caught.value) and "did you mean 'vit'" in str(caught.value)

@@ -316,6 +316,12 @@ def test_the_limit_of_r_hat_knows_what_r_hat_is_made_of(samples):
     assert found == 60
 
 
+def test_there_are_no_more_independent_samples_than_samples():
+    """Of four samples a chain the autocorrelation time is noise, and often below one."""
+    estimates = [energy_statistics(rng(seed).standard_normal((64, 4)) - 20.0, 16) for seed in range(40)]
+    assert min(one.tau for one in estimates) < 1.0 and max(one.ess for one in estimates) == 256
+
+
 def test_estimate_of_correlated_chains():
     x = ar1(0.9, 64, 200, rng(10)) - 20.0
     estimate = energy_statistics(x, 16)

@@ -15,10 +15,11 @@ import netket as nk
 import numpy as np
 import pytest
 
-from wavefoundry.core.errors import InputError
+from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.problems import exact, lattice, observables
 from wavefoundry.problems.references import apart, dmrg, ed, given, lattices, literature
 from wavefoundry.problems.references.found import METHODS, Found, best, failed
+from wavefoundry.problems.references.lattices import stages
 from wavefoundry.problems.references.spins import product_state, restored, spins_of, stored
 from wavefoundry.problems.spins import LatticeSystem
 
@@ -363,3 +364,12 @@ def test_files_of_references_with_comments_and_gaps(tmp_path: Path):
         with pytest.raises(InputError) as caught:
             given.read(str(file), ["J", "h"], [], 1.0)
         assert where in caught.value.where and what in caught.value.what
+
+
+def test_time_that_is_up_before_a_sweep_is_said_in_words():
+    with pytest.raises(PhysicsError, match="time was up before the first sweep"):
+        dmrg.solve(spins_of(lattice.build("j1j2", "chain", 8, J2=0.5)), (4,), 10, GIB, 1e-4, lambda text: None)
+
+
+def test_stages_are_those_asked_for():
+    assert stages(128) == (32, 64, 128) and stages(2) == (2,) and stages(6) == (4, 6) and stages([8, 40]) == (8, 40)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.oracles import dense_matrix
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.engine.sampling import init_walkers, metropolis
 from wavefoundry.models import ViTSpec
 from wavefoundry.problems import exact, lattice
@@ -224,9 +225,9 @@ def test_complex_elements_are_refused_with_a_way_out_where_there_is_one():
     hilbert = nk.hilbert.Spin(0.5, 6)
     with pytest.raises(InputError, match="complex matrix elements") as caught:
         lattice.from_netket({"a": dzyaloshinskii(hilbert, "Z")}, {"a": 1.0})
-    assert "exchange the letters Z and Y" in str(caught.value)
+    assert "exchange the letters Z and Y in all strings, and turn the sign of every X" in str(caught.value)
     lattice.from_netket({"a": dzyaloshinskii(hilbert, "Y")}, {"a": 1.0})  # as advised: D along y is real
-    with pytest.raises(InputError, match="no turn of the axes") as caught:
+    with pytest.raises(InputError, match="no exchange of the axes") as caught:
         lattice.from_netket({"a": dzyaloshinskii(hilbert, "ZX")}, {"a": 1.0})
     assert "rotate" not in str(caught.value) and "several directions" in str(caught.value)
 
@@ -280,3 +281,57 @@ def test_models_are_found_by_name_and_never_guessed():
         assert found.model == model and list(found.names) == names.split()
     with pytest.raises(InputError, match="there is no model called 'hubbard'"):
         lattice.build("hubbard", "chain", 4)
+
+
+class Fixed(eqx.Module):
+    """log psi that all but vanishes where the magnetisation is not zero: a conservation law that nobody has stated."""
+
+    def __call__(self, condition: Any, x: jax.Array) -> jax.Array:
+        return -50.0 * jnp.sum(x.astype(jnp.float64))[None] ** 2
+
+
+class Sum(eqx.Module):
+    real: bool = eqx.field(static=True, default=True)
+
+    def __call__(self, z: jax.Array) -> Psi:
+        return Psi(jnp.sum(z), jnp.zeros(()))
+
+
+def test_chains_follow_a_law_that_nobody_has_stated():
+    """Heisenberg chain of 6 without ``total_sz``: all 20 configurations of no magnetisation, equally often."""
+    system = lattice.from_netket({"J": exchange(nk.hilbert.Spin(0.5, 6), ("X", "Y", "Z"))}, {"J": 1.0})
+    assert system.groups is not None and sorted(np.asarray(system.groups).sum(axis=1)) == [2] * 6
+    family, chains = system.family([{}]), 2000
+    walkers = init_walkers(jax.random.key(1), family, chains)
+    start = jnp.asarray([1, -1] * 3, walkers.x.dtype)
+    walkers = walkers._replace(x=jnp.broadcast_to(start, walkers.x.shape))
+    state = Wavefunction(Fixed(), Sum())
+    x = np.asarray(jax.jit(metropolis, static_argnums=(3, 4))(state, family, walkers, 200, chains).x[0])
+    found, counts = np.unique(x, axis=0, return_counts=True)
+    assert len(found) == 20 and np.all(found.sum(axis=1) == 0)
+    assert np.sum((counts - chains / 20) ** 2) / (chains / 20) < 50, "chi-square, 19 degrees of freedom: 1 in 10 000"
+
+
+def test_single_flips_are_enough_where_the_hamiltonian_makes_them():
+    hilbert = nk.hilbert.Spin(0.5, 4)
+    assert lattice.from_netket({"h": flips(hilbert, 1)}, {"h": 1.0}).groups is None
+    both = lattice.from_netket({"h": flips(hilbert, 1), "p": flips(hilbert, 3)}, {"h": 1.0, "p": 0.0})
+    assert sorted(np.asarray(both.groups).sum(axis=1)) == [3, 3]
+
+
+def test_terms_that_say_nothing_are_refused():
+    hilbert = nk.hilbert.Spin(0.5, 4)
+    nothing = nk.operator.LocalOperator(hilbert)
+    with pytest.raises(InputError, match="term 'h' is zero"):
+        lattice.from_netket({"J": flips(hilbert, 2), "h": nothing}, {"J": 1.0, "h": 0.0})
+    with pytest.raises(InputError, match="is a constant"):
+        lattice.from_netket({"J": nothing + 1.0}, {"J": 1.0})
+    lattice.from_netket({"J": flips(hilbert, 2), "c": nothing + 1.0}, {"J": 1.0, "c": 0.5})  # a constant beside others
+
+
+def test_axes_that_letters_cannot_exchange():
+    """Fields along three axes: another angle makes them real, and that is what is said, not that nothing does."""
+    hilbert = nk.hilbert.Spin(0.5, 4)
+    fields = {letter: BUILD(hilbert, [on(4, {i: letter}) for i in range(4)], [1.0] * 4) for letter in "XYZ"}
+    with pytest.raises(InputError, match="axes turned by another angle"):
+        lattice.from_netket(fields, dict.fromkeys("XYZ", 1.0))

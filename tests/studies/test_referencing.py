@@ -175,6 +175,7 @@ def test_known_values_of_several_methods():
         ("method = []", "must be"),
         ("bond_dimension = 1", "whole number from 2"),
         ("bond_dimension = [32, 64.5]", "whole number from 2"),
+        ("bond_dimension = [64, 32]", "each larger than the one before"),
         ("memory_gib = 0", "memory_gib"),
         ('method = "file"', "there is no file"),
         ('file = "a.csv"\nper = "site"', "the file is not read"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator
@@ -29,8 +30,9 @@ def _method(value: Any) -> Any:
 
 def _bonds(value: Any) -> Any:
     listed = value if isinstance(value, list) else [value]
-    if not listed or len(listed) > 16 or not all(type(one) is int and 2 <= one <= 100_000 for one in listed):
-        rule = "a whole number from 2 to 100000, or a list of them"
+    whole = all(type(one) is int and 2 <= one <= 100_000 for one in listed)
+    if not listed or len(listed) > 16 or not whole or any(b <= a for a, b in pairwise(listed)):
+        rule = "a whole number from 2 to 100000, or a list of them, each larger than the one before"
         raise PydanticCustomError("choice", "must be {rule}", {"rule": rule, "words": []})
     return value
 
@@ -47,7 +49,12 @@ class ReferenceTable(Table):
         default=128,
         description="dmrg: of the last stage, which a quarter and half of it precede; or those of all stages",
     )
-    sweeps: int = Field(default=20, ge=1, le=1000, description="dmrg: most sweeps of a stage")
+    sweeps: int = Field(
+        default=20,
+        ge=1,
+        le=1000,
+        description="dmrg: most sweeps of the last stage, and one without noise; of the others half, at least two",
+    )
     memory_gib: float | None = Field(
         default=None, gt=0, le=1e5, description="ed, dmrg: memory of a calculation; half of what is free by default"
     )

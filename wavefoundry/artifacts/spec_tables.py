@@ -30,6 +30,7 @@ from wavefoundry.core.keys import PATH
 from wavefoundry.core.lattices import LATTICES, Lattice
 from wavefoundry.core.networks import Site
 from wavefoundry.core.observables import OBSERVABLES
+from wavefoundry.core.words import near
 
 
 class Table(BaseModel):
@@ -111,6 +112,8 @@ def named(table: Mapping[str, Any]) -> PlainValidator:
         if type(value) is str and value in table:
             return value
         rule = " or ".join(f"'{name}'" for name in table)
+        if type(value) is str and not near(value, table):
+            rule += ", or a name that a plug-in brings (--plugin FILE.py)"
         raise PydanticCustomError("choice", "must be {rule}", {"rule": rule, "words": list(table)})
 
     return PlainValidator(validate)

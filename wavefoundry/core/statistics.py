@@ -281,7 +281,7 @@ def energy_statistics(
         r_hat=split_r_hat(energies),
         r_hat_limit=r_hat_threshold(chains, n, r_hat_time(energies)),
         tau=tau,
-        ess=energies.size / tau,
+        ess=energies.size / max(tau, 1.0),  # of few samples a chain, noise alone can make tau smaller
         chains=chains,
         samples=energies.size,
         imag_z=z_score(imaginary, imaginary_error, mean),

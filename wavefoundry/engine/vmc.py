@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import on_devices
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.handed import alike, called
 from wavefoundry.core.programs import once
 from wavefoundry.core.types import Process, Run, System, Wavefunction
 from wavefoundry.engine.drawing import Options, Sampled, drawn, local_energies, mixed_energies, moved_on, sampled
@@ -33,6 +34,11 @@ from wavefoundry.engine.sampling import (
 
 LEAST = 0.05
 """Smallest factor that one step asks an amplitude to be multiplied by."""
+SAMPLER = "sampler(wavefunction, family, walkers, moves, chunk)"
+PRECONDITIONER = "preconditioner(rows, right, shift)"
+OPTIMISER = (
+    "optimiser.update(gradient, state, weights): one that asks for the energy as well, a line search, cannot be used"
+)
 FAR = 10.0
 """A step after which the energy lies so many error bars above the lowest one is undone."""
 
@@ -79,7 +85,10 @@ class Schedule(NamedTuple):
 
 def advance(wavefunction: Wavefunction, family: System, walkers: Walkers, options: Options) -> Walkers:
     """Walkers after the moves between two steps."""
-    return (options.sampler or metropolis)(wavefunction, family, walkers, options.moves, options.chunk)
+    if options.sampler is None:
+        return metropolis(wavefunction, family, walkers, options.moves, options.chunk)
+    found = called(options.sampler, "sampler", SAMPLER, wavefunction, family, walkers, options.moves, options.chunk)
+    return alike(found, walkers, "sampler", SAMPLER)
 
 
 def finite(residual: Array, root: Array, time: Array) -> Array:
@@ -194,12 +203,13 @@ def direction(
         return natural_gradient(rows, residual, shift, opt.update, options.momentum, options.solver), opt.chain
     wide = rows.astype(jnp.float64)
     precondition = options.preconditioner or (lambda rows, right, shift: 2.0 * rows.T @ right)
-    update, chain = precondition(wide, residual, shift), opt.chain
-    if jnp.shape(update) != vector.shape:
-        what = f"the preconditioner gives an array of shape {jnp.shape(update)}"
-        raise InputError(what, where="preconditioner", why=f"an update is one number for each of {vector.size} weights")
+    update, chain = called(precondition, "preconditioner", PRECONDITIONER, wide, residual, shift), opt.chain
+    if jnp.shape(update) != vector.shape or jnp.iscomplexobj(update):
+        kind = "complex numbers" if jnp.iscomplexobj(update) else f"an array of shape {jnp.shape(update)}"
+        why = f"an update is one real number for each of {vector.size} weights"
+        raise InputError(f"the preconditioner gives {kind}", where="preconditioner", why=why)
     if options.optimiser is not None:
-        changes, chain = options.optimiser.update(update, chain, vector)
+        changes, chain = called(options.optimiser.update, "optimiser", OPTIMISER, update, opt.chain, vector)
         update = -jnp.asarray(changes)
     change = wide @ update
     return Direction(update, shift, jnp.linalg.norm(change), change), chain
@@ -222,7 +232,8 @@ def variational(static: PyTree, trainable: PyTree, options: Options, listed: boo
 
     def init(key: PRNGKeyArray, params: PyTree, family: System, chains: int) -> Run:
         vector, zero = selection.vector(params), jnp.zeros((), int)
-        chain = None if options.optimiser is None else options.optimiser.init(vector.astype(jnp.float64))
+        wide, given = vector.astype(jnp.float64), options.optimiser
+        chain = None if given is None else called(given.init, "optimiser", "optimiser.init(weights)", wide)
         opt = Optimiser(
             jnp.zeros(vector.shape[0]), jnp.ones(()), zero,
             jnp.zeros(()), jnp.ones(()), vector, jnp.full((), jnp.inf, jnp.float64), zero, chain,

@@ -30,6 +30,7 @@ def __dir__() -> list[str]:
 
 
 MAX_STATES = 2**20  # 20 spins: about 0.4 GB of matrix elements
+LISTED = 2**14  # up to so many samples are drawn from the list of all, which costs no more than chains and misses none
 CLOSE = 1e-8  # of the largest row sum: energies this near each other are one level
 _DENSE = 32  # below this size the Lanczos iteration is not worth its set-up
 _BLOCK = 2**14  # states whose matrix elements are computed at a time

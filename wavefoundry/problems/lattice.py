@@ -34,13 +34,14 @@ from wavefoundry.core.words import near
 from wavefoundry.problems.gauge import regular_rule
 from wavefoundry.problems.lattice_checks import (
     check_couplings,
+    check_not_zero,
     check_operators,
     check_terms,
     pairs_of,
     rule_of,
     sector_states,
 )
-from wavefoundry.problems.moves import Moves, moves_of
+from wavefoundry.problems.moves import moves_of
 from wavefoundry.problems.outgoing import off_diagonal, outgoing_of, turned_by_slot
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import Strings, strings_of
@@ -113,18 +114,17 @@ def _assembled(
         )
     check_couplings(couplings)
     periodic = flag_of(periodic, "periodic", where="from_netket")
-    check_terms(terms, zero=model in MODELS)  # on one site a built-in model has no bonds
+    check_terms(terms)
     operators = tuple(_as_jax(name, operator) for name, operator in terms.items())
     hilbert = operators[0].hilbert
     check_operators(dict(zip(terms, operators, strict=True)))
+    if model not in MODELS:  # on one site a built-in model has no bonds
+        check_not_zero(dict(zip(terms, operators, strict=True)))
     shape = (hilbert.size,) if extent is None else edges_of(extent, "from_netket: extent")
     if int(np.prod(shape)) != hilbert.size:
         raise InputError(f"extent {shape} does not hold {hilbert.size} sites", where="from_netket: extent")
     near_by = LATTICES[plain(shape)].bonds(shape, periodic) if bonds is None else pairs_of(bonds, hilbert.size)
-    # without a constraint single spins are flipped
-    moves = Moves(None, None)
-    if hilbert.constrained:
-        moves = moves_of(operators, _neighbour_pairs(near_by, hilbert.size))
+    moves = moves_of(operators, _neighbour_pairs(near_by, hilbert.size))
     turned = [turned_by_slot(operator) for operator in operators]
     return LatticeSystem(
         couplings=jnp.array([float(couplings[name]) for name in terms]),

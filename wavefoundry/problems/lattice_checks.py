@@ -15,15 +15,12 @@ from wavefoundry.problems.strings import Strings, count_states, leaving, strings
 LARGEST, SMALLEST = 1e12, 1e-8
 """Bounds on the largest matrix element of a term, and on couplings (from above): beyond them float64 loses them."""
 _LISTED = 4096  # configurations: a sector up to this size is checked completely, of a larger one so many are drawn
+_THIRD = {"X": "Z", "Z": "X"}  # the letter that neither of an exchange with Y is
 _SEARCHED = 20_000  # axes tried on the way to a real basis
 
 
-def check_terms(terms: dict[str, Any], zero: bool = False) -> None:
-    """What must hold before an operator can be converted: spins 1/2, finite elements of a usable size, Hermitian.
-
-    Args:
-        terms: operators by name. zero: whether a term may have no element at all.
-    """
+def check_terms(terms: dict[str, Any]) -> None:
+    """What must hold before an operator can be converted: spins 1/2, finite elements of a usable size, Hermitian."""
     import netket as nk
 
     for name, operator in terms.items():
@@ -31,14 +28,6 @@ def check_terms(terms: dict[str, Any], zero: bool = False) -> None:
             continue
         _check_spins(name, operator.hilbert)
         _check_weights(name, operator)
-        weights = getattr(operator, "weights", None)
-        if not zero and weights is not None and not np.any(np.asarray(weights)):
-            raise InputError(
-                f"term {name!r} is zero",
-                where="from_netket",
-                why="it has no strings left; NetKet drops those of weights below 1e-8",
-                fix="choose other units, or leave the term out",
-            )
         if not operator.is_hermitian:
             raise InputError(
                 f"term {name!r} is not Hermitian",
@@ -46,6 +35,24 @@ def check_terms(terms: dict[str, Any], zero: bool = False) -> None:
                 why="energies must be real",
                 fix="add the adjoint, for instance operator + operator.H",
             )
+
+
+def check_not_zero(operators: dict[str, Any]) -> None:
+    """Every converted term must have an element, and one of them more than a constant."""
+    strings = {name: strings_of(operator) for name, operator in operators.items()}
+    acting = False
+    for name, found in strings.items():
+        if found is not None and not np.any(found.weights):
+            raise InputError(
+                f"term {name!r} is zero",
+                where="from_netket",
+                why="it has no strings; NetKet drops those of weights below 1e-8",
+                fix="choose other units, or leave the term out",
+            )
+        acting |= found is None or bool(np.any((found.flips | found.signs)[found.weights != 0]))
+    if not acting:
+        why = "all configurations have the same energy"
+        raise InputError("the Hamiltonian is a constant", where="from_netket", why=why)
 
 
 def _check_spins(name: str, hilbert: Any) -> None:
@@ -129,20 +136,24 @@ def _check_real(name: str, operator: Any, operators: dict[str, Any]) -> None:
     raise InputError(
         f"term {name!r} has complex matrix elements",
         where="from_netket",
-        why="real Hamiltonians are supported" + ("" if axes else ", and no turn of the axes of its spins makes it one"),
+        why="elements must be real" + ("" if axes else ", and no exchange of the axes of its spins makes them so"),
         fix=_turned(axes) + " (and lift the constraint)" * operator.hilbert.constrained
         if axes
-        else "none: such a Hamiltonian (for instance Dzyaloshinskii-Moriya terms along "
-        "several directions) needs complex elements, which wavefoundry does not have",
+        else "axes turned by another angle, where that helps (fields along x and y are one field between them); "
+        "for Dzyaloshinskii-Moriya terms along several directions none does: they need complex elements, which "
+        "wavefoundry does not have",
     )
 
 
 def _turned(axes: list[str]) -> str:
     """In words, how to exchange letters so that every string gets an even number of Y."""
     if len(set(axes)) == 1:
-        return f"exchange the letters {axes[0]} and Y in all strings and turn the sign of every third letter"
-    listed = "; ".join(f"{a} and Y on sites {[i for i, b in enumerate(axes) if a == b]}" for a in "XZ" if a in axes)
-    return f"exchange the letters {listed}, and turn the sign of the third letter there"
+        return f"exchange the letters {axes[0]} and Y in all strings, and turn the sign of every {_THIRD[axes[0]]}"
+    listed = "; ".join(
+        f"{a} and Y on sites {[i for i, b in enumerate(axes) if a == b]}, and turn the sign of every {_THIRD[a]} there"
+        for a in "XZ" if a in axes
+    )  # fmt: skip
+    return f"exchange the letters {listed}"
 
 
 def real_axes(parts: list[Strings]) -> list[str] | None:

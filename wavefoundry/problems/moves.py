@@ -12,6 +12,7 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.problems.lattice_checks import sector_states
 from wavefoundry.problems.strings import count_states, strings_of
 
+_LARGEST = 2**24  # spins in all groups together; beyond that single spins are flipped
 _PROVEN = 2**14  # configurations up to which it is shown that moves connect them all
 
 
@@ -25,15 +26,17 @@ class Moves(NamedTuple):
 def moves_of(operators: Sequence[Any], near: Int[np.ndarray, "pairs 2"]) -> Moves:
     """Moves that keep the constraint of the operators' space and connect all of its configurations.
 
-    Fixed magnetisation: exchanges of ``near`` pairs. Another constraint: flips of single spins, of near pairs, and of
-    whatever the Hamiltonian flips, as far as they lead to allowed configurations at all.
+    No constraint: flips of single spins, and of the groups that the Hamiltonian flips: it may conserve what nobody has
+    said, and then no flip of a single spin leads from one configuration of the state to another. Fixed magnetisation:
+    exchanges of ``near`` pairs. Another constraint: flips of single spins, of near pairs, and of whatever the
+    Hamiltonian flips, as far as they lead to allowed configurations at all.
 
     Raises:
         InputError: no such moves: some allowed configurations could never be reached.
     """
     hilbert = operators[0].hilbert
     if not hilbert.constrained:
-        return Moves(None, None)
+        return Moves(None, _flipped_together(operators))
     if type(hilbert.constraint).__name__ == "SumConstraint":
         return Moves(np.asarray(near), None)
     states = sector_states(hilbert)
@@ -60,6 +63,14 @@ def _unreachable(hilbert: Any, why: str) -> InputError:
         why=f"{why} (flips of single spins, of neighbours, and those of the Hamiltonian)",
         fix="a constraint that separates such parts, or a larger Hilbert space without it",
     )
+
+
+def _flipped_together(operators: Sequence[Any]) -> Bool[np.ndarray, "groups sites"] | None:
+    """Spins that the Hamiltonian flips together, each group once; None where it flips single ones alone."""
+    strings = [strings_of(operator) for operator in operators]
+    flips = [found.flips[found.flips.sum(axis=1) > 1] for found in strings if found is not None]
+    masks = np.unique(np.concatenate(flips), axis=0) if flips else np.zeros((0, 1), bool)
+    return masks if 0 < masks.size <= _LARGEST else None
 
 
 def _candidates(operators: Sequence[Any], states: np.ndarray, near: np.ndarray) -> list[np.ndarray]:

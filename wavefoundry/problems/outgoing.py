@@ -51,9 +51,9 @@ def turned_by_slot(operator: Any) -> Bool[np.ndarray, "slots sites"] | None:
     """
     if not isinstance(operator, nk.operator.PauliStringsJax):
         return None
-    x = operator.hilbert.random_state(jax.random.key(2), 64, dtype=jnp.int8)
-    xs, _ = operator.get_conn_padded(x)
-    return np.any(np.asarray(xs) != np.asarray(x)[:, None, :], axis=0)
+    x = np.random.default_rng(2).choice(np.array([-1, 1], np.int8), (64, operator.hilbert.size))
+    xs = jax.jit(lambda operator, x: operator.get_conn_padded(x)[0])(operator, x)
+    return np.any(np.asarray(xs) != x[:, None, :], axis=0)
 
 
 def off_diagonal(operator: Any, turned: Bool[np.ndarray, "slots sites"] | None) -> tuple[int, ...]:

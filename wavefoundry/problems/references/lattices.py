@@ -127,5 +127,5 @@ def _apart(system: LatticeSystem, method: str, settings: Settings, hooks: Hooks)
 def stages(bonds: int | Sequence[int]) -> tuple[int, ...]:
     """Bond dimensions of the stages: those given, or a quarter, half and all of one."""
     if isinstance(bonds, int):
-        return tuple(sorted({max(4, bonds // 4), max(4, bonds // 2), bonds}))
-    return tuple(sorted(set(bonds)))
+        return tuple(sorted({min(bonds, max(4, bonds // part)) for part in (4, 2, 1)}))
+    return tuple(bonds)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from wavefoundry.artifacts.spec_diagram import DiagramSpec
 from wavefoundry.core.memory import require_memory
+from wavefoundry.problems import exact
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.given import taken, warm_start
 from wavefoundry.studies.diagram.networks import empty_network
 from wavefoundry.studies.diagram.referencing import check_file
-from wavefoundry.studies.diagram.study import LISTED, build_system, build_wavefunction
+from wavefoundry.studies.diagram.study import build_system, build_wavefunction
 from wavefoundry.studies.diagram.symmetry import Symmetry, symmetrised
 from wavefoundry.studies.forecast import pool_bytes, solve_bytes
 
@@ -37,7 +38,7 @@ def check(spec: DiagramSpec) -> None:
         return
     system = build_system(spec).system
     wavefunction = build_wavefunction(spec, system)
-    if count_states(system.hilbert, 20) > LISTED:
+    if count_states(system.hilbert, 20) > exact.LISTED:
         needed = solve_bytes(wavefunction, walkers * len(spec.at_list()), spec.pretrain.solver)
         require_memory(needed, "a training step", "pretrain.walkers, wavefunction.width", "fewer walkers or weights")
     if spec.adapt.method in ("head", "auto"):

@@ -14,6 +14,7 @@ from jaxtyping import PRNGKeyArray
 from wavefoundry import models
 from wavefoundry.artifacts.spec_networks import WavefunctionTable
 from wavefoundry.artifacts.spec_tables import SystemTable
+from wavefoundry.core.handed import called, checked_network
 from wavefoundry.core.lattices import LATTICES
 from wavefoundry.core.shapes import auto_patch
 from wavefoundry.core.types import Wavefunction
@@ -84,7 +85,19 @@ def build_network(
     if isinstance(model, SymmetricSpec):
         within = build_network(model.model, key, system, sign_free, couplings)
         return symmetrised(within, system, Symmetry(model.parts, model.form, model.sector))
-    return model.build(key, system.extent, sign_free=sign_free, couplings=couplings)
+    return built(model, key, system, sign_free=sign_free, couplings=couplings)
+
+
+def built(model: Any, key: PRNGKeyArray, system: LatticeSystem, **settings: Any) -> Wavefunction:
+    """What ``build`` of a description gives; one of the user's own is looked at first.
+
+    Raises:
+        InputError: it fails, or gives no network.
+    """
+    if type(model).__module__.startswith("wavefoundry."):
+        return model.build(key, system.extent, **settings)
+    form = "build(key, extent, *, sign_free, couplings=())"
+    return checked_network(called(model.build, "model", form, key, system.extent, **settings), system)
 
 
 def empty_network(

@@ -26,6 +26,8 @@ from wavefoundry.problems.strings import strings_of
 from wavefoundry.studies.forecast import DEAF, duration
 from wavefoundry.studies.progress import Pace, Progress
 
+PATIENCE = 20
+"""So many refused steps one after the other are no accident of their samples."""
 SNAPSHOT = "snapshot/"
 """Prefix of the weights that a training keeps of its way."""
 SNAPSHOTS = (20, 4)
@@ -77,6 +79,7 @@ class Trainer:
         self._init = jax.jit(self.process.init, static_argnums=3)  # the same for the same process
         self._block = block_of(self.process)
         self._pace: float | None = None  # seconds of a step, once one has been timed
+        self._refused = 0, 0  # steps that were refused: one after the other until now, in all
 
     def of_length(self, steps: int, share: float = 1.0) -> Trainer:
         """The same programs for a training of other length, at a share of the learning rate."""
@@ -112,6 +115,7 @@ class Trainer:
         )
         limit = energy_bound(family)
         run, step = self._resumed(run, progress, phase)
+        self._refused = 0, int(run.opt.rejected)
         saved, pace, first = step, Pace(), step
         if step < training.steps and self._pace is None:
             progress.compiling("the training step")
@@ -180,7 +184,13 @@ class Trainer:
         fix = "\n  fix:   lower the learning rate, or raise the diagonal shift"
         last = np.asarray(info.energy[-1])
         if int(info.rejected[-1]) >= 10 and not np.all(np.isfinite(last)):
+            if not np.any(np.isfinite(self.energies)):  # of no step: the weights are the first ones still
+                what = "local energies are not finite, from the first step on"
+                raise PhysicsError(f"{what}\n  fix:   a network that is finite for every configuration")
             raise PhysicsError(f"local energies are not finite at step {step}, and ten reduced steps did not help{fix}")
+        if (row := self._in_a_row(info)) >= min(PATIENCE, self.training.steps):
+            what = f"the last {row} steps up to step {step} were refused: their updates are not finite"
+            raise PhysicsError(f"{what}{fix}; of an optimiser or a preconditioner of your own, look at what it gives")
         energies = np.abs(np.asarray(info.energy))
         if np.all(np.median(energies, axis=0) > 1.1 * limit):  # beyond rounding and noise
             found = float(energies[-1, 0])
@@ -188,6 +198,14 @@ class Trainer:
                 f"the training has exploded at step {step}: a mean local energy of {found:.3g}, while no energy of "
                 f"this Hamiltonian is beyond {limit:.3g}{fix}"
             )
+
+    def _in_a_row(self, info: Info) -> int:
+        """Steps that were refused one after the other until now."""
+        row, before = self._refused
+        made = np.flatnonzero(np.diff(np.asarray(info.rejected), prepend=before) <= 0)
+        row = len(info.rejected) - 1 - int(made[-1]) if len(made) else row + len(info.rejected)
+        self._refused = row, int(info.rejected[-1])
+        return row
 
     def _event(self, info: Info, step: int, phase: str) -> dict[str, Any]:
         """Numbers of one block: its mean energy and an error bar that is for display only."""
@@ -277,8 +295,8 @@ def _largest(jaxpr: Any) -> int:
     for equation in jaxpr.eqns:
         for value in equation.outvars:
             aval = value.aval
-            if hasattr(aval, "shape"):
-                size = max(size, int(np.prod(aval.shape)) * jnp.dtype(aval.dtype).itemsize)
+            if hasattr(aval, "shape"):  # keys of random numbers have a type of their own
+                size = max(size, int(np.prod(aval.shape)) * aval.dtype.itemsize)
         for parameter in equation.params.values():
             inner = getattr(parameter, "jaxpr", parameter)
             if hasattr(inner, "eqns"):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from wavefoundry.adapt.pool import Layout, Pool, contract, sample
+from wavefoundry.adapt.pool import Layout, Pool, contract, sample, sample_listed
 from wavefoundry.core.devices import mapped, on_devices
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import MOST_SAMPLES, count_of, expect, numbers_of, seed_of
@@ -28,6 +28,7 @@ from wavefoundry.problems.lattice import from_netket as system_from_netket
 from wavefoundry.problems.lattice import observable_strings
 from wavefoundry.problems.local_values import local_values, operators_of
 from wavefoundry.problems.spins import LatticeSystem
+from wavefoundry.problems.strings import count_states
 from wavefoundry.reports import cards
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.diagram.observing import Amplitude
@@ -128,7 +129,9 @@ class LatticeState(Shown):
         return found if xs.ndim == 2 else found[0]
 
     def sample(self, n: int, *, seed: int = 0) -> np.ndarray:
-        """Configurations distributed as |psi|^2 from Markov chains that start in samples of the state.
+        """Configurations distributed as |psi|^2: from the list of all where it is short, else from Markov chains.
+
+        Chains start in samples of the state.
 
         Args:
             n: how many. seed: of the chains.
@@ -151,6 +154,10 @@ class LatticeState(Shown):
     def _chains(self, chains: int, per_chain: int, seed: int) -> Array:
         """Samples chain by chain, (chains * per_chain, sites)."""
         k_start, k_run = jax.random.split(jax.random.fold_in(jax.random.key(seed), 7))
+        if count_states(self.system.hilbert, 20) <= exact.LISTED:  # nothing can be missed
+            states = jnp.asarray(exact.basis(self.system.hilbert), jnp.int8)
+            count = chains * per_chain
+            return sample_listed(self.wavefunction, self.system.family([{}]), states, k_run, count, self._chunk)
         start = jax.random.choice(k_start, self.walkers, (chains,))
         family, chunk = self.system.family([{}]), self._chunk
         guide = guide_at(self.wavefunction, family, self.walkers, self.system.extent, chunk)

@@ -99,8 +99,8 @@ def training_of(table: PretrainTable, extent: tuple[int, ...], chunk: int, check
 
 LARGEST = 1.0
 """No step changes log psi of a sample by more."""
-LISTED, FULL_SUM = 2**14, 1024
-"""Up to so many configurations "auto" lists them all, which costs no more than sampling and misses none; up to so many
+FULL_SUM = 1024
+"""Where "auto" lists all configurations, which costs no more than sampling and misses none: up to so many
 rows of the metric it takes them all in every step, so that there is no noise at all."""
 
 
@@ -109,7 +109,11 @@ def listing(
 ) -> tuple[EnumeratedSystem | None, Training]:
     """All configurations of a small system, where the settings ask for them, and a training that takes them."""
     count = count_states(system.hilbert, 20)
-    auto = table.sampling == "auto" and count <= LISTED
+    sampler = training.options.sampler
+    if sampler is not None and table.sampling == "full-sum":
+        why = "sampling is full-sum: all configurations are listed"
+        raise InputError("sampler has nothing to do", where="sampler", why=why, fix='sampling="metropolis"')
+    auto = table.sampling == "auto" and count <= exact.LISTED and sampler is None
     if not auto and table.sampling != "full-sum":
         return None, training
     all_of_them = not auto or count * (1 if wavefunction.real else 2) <= FULL_SUM
@@ -288,7 +292,7 @@ def make_mapper(
         adapt = adapt.model_copy(update={"most_steps": max(table.steps, adapt.full_steps)})
     if adapt.method == "auto" or by_sum:
         listed, full = listing(base.wavefunction, base.system, full, table)
-    small = table.sampling != "metropolis" and count_states(base.system.hilbert, 20) <= LISTED
+    small = table.sampling != "metropolis" and count_states(base.system.hilbert, 20) <= exact.LISTED
     states = jnp.asarray(exact.basis(base.system.hilbert), jnp.int8) if small else None
     return Mapper(
         base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full, states=states, listed=listed,

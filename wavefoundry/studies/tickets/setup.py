@@ -23,7 +23,7 @@ from wavefoundry.problems.enumerated import enumerate_states
 from wavefoundry.problems.observables import closed_form
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
-from wavefoundry.studies.diagram.networks import described, fitted, system_of
+from wavefoundry.studies.diagram.networks import built, described, fitted, system_of
 from wavefoundry.studies.diagram.pretraining import chunk_size
 
 PER_STEP, PER_WEIGHT = 2e-4, 1e-9
@@ -193,7 +193,7 @@ def first_network(spec: TicketsSpec, system: LatticeSystem) -> tuple[Wavefunctio
     model = fitted(describe(spec), system, spec.sign_free()).model
 
     def build(key: jax.Array) -> Wavefunction:
-        return model.build(key, system.extent, sign_free=spec.sign_free())
+        return built(model, key, system, sign_free=spec.sign_free())
 
     network = build(jax.random.fold_in(jax.random.key(spec.train.seed), 0))
     if spec.train.warm_start is not None:
