@@ -26,6 +26,7 @@ from wavefoundry.problems.strings import strings_of
 from wavefoundry.studies.forecast import DEAF, duration
 from wavefoundry.studies.progress import Pace, Progress
 
+FIX = "\n  fix:   lower the learning rate, or raise the diagonal shift"
 PATIENCE = 20
 """So many refused steps one after the other are no accident of their samples."""
 SNAPSHOT = "snapshot/"
@@ -127,6 +128,7 @@ class Trainer:
                 self.snapshots[step] = run.params
             self.energies += np.real(np.asarray(info.energy))[:, 0].tolist()
             self._check(info, step, limit)
+            self._check_made(info, step)
             left = pace.left(step - first, training.steps - step)
             progress.emit(self._event(info, step, phase) | event | {"seconds_left": left})
             if progress.due or (step < training.steps and step - saved >= training.checkpoint_every):
@@ -181,31 +183,29 @@ class Trainer:
         return Convergence(rest(self.energies, self.training.steps, rates), abs(float(np.median(last)) - e_inf))
 
     def _check(self, info: Info, step: int, limit: float) -> None:
-        fix = "\n  fix:   lower the learning rate, or raise the diagonal shift"
         last = np.asarray(info.energy[-1])
         if int(info.rejected[-1]) >= 10 and not np.all(np.isfinite(last)):
             if not np.any(np.isfinite(self.energies)):  # of no step: the weights are the first ones still
                 what = "local energies are not finite, from the first step on"
                 raise PhysicsError(f"{what}\n  fix:   a network that is finite for every configuration")
-            raise PhysicsError(f"local energies are not finite at step {step}, and ten reduced steps did not help{fix}")
-        if (row := self._in_a_row(info)) >= min(PATIENCE, self.training.steps):
-            what = f"the last {row} steps up to step {step} were refused: their updates are not finite"
-            raise PhysicsError(f"{what}{fix}; of an optimiser or a preconditioner of your own, look at what it gives")
+            raise PhysicsError(f"local energies are not finite at step {step}, and ten reduced steps did not help{FIX}")
         energies = np.abs(np.asarray(info.energy))
         if np.all(np.median(energies, axis=0) > 1.1 * limit):  # beyond rounding and noise
             found = float(energies[-1, 0])
             raise PhysicsError(
                 f"the training has exploded at step {step}: a mean local energy of {found:.3g}, while no energy of "
-                f"this Hamiltonian is beyond {limit:.3g}{fix}"
+                f"this Hamiltonian is beyond {limit:.3g}{FIX}"
             )
 
-    def _in_a_row(self, info: Info) -> int:
-        """Steps that were refused one after the other until now."""
+    def _check_made(self, info: Info, step: int) -> None:
+        """No more than ``PATIENCE`` steps may be refused one after the other."""
         row, before = self._refused
         made = np.flatnonzero(np.diff(np.asarray(info.rejected), prepend=before) <= 0)
         row = len(info.rejected) - 1 - int(made[-1]) if len(made) else row + len(info.rejected)
         self._refused = row, int(info.rejected[-1])
-        return row
+        if row >= min(PATIENCE, self.training.steps):
+            what = f"the last {row} steps up to step {step} were refused: their updates are not finite"
+            raise PhysicsError(f"{what}{FIX}; of an optimiser or a preconditioner of your own, look at what it gives")
 
     def _event(self, info: Info, step: int, phase: str) -> dict[str, Any]:
         """Numbers of one block: its mean energy and an error bar that is for display only."""
