@@ -202,9 +202,13 @@ def open_run(path: str | Path) -> Tickets:
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.bundles import read_bundle
     from wavefoundry.artifacts.results import read_results
+    from wavefoundry.artifacts.seal import nested
 
     folder = path_of(path, "wf.prune")
     stored, summary = folder / "artifacts" / "tickets", read_results(folder)
+    if seeds := nested(folder):
+        why = f"it is a study over {len(seeds)} seeds, each a run of its own"
+        raise InputError(f"there are no tickets in {path}", where="wf.prune", why=why, fix=str(seeds[0]))
     if not stored.is_dir() or summary is None:
         raise InputError(f"there are no tickets in {path}", where="wf.prune", fix="the directory of a finished run")
     arrays, meta = read_bundle(stored)
@@ -318,17 +322,21 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
     """Lay the error curves of several prunings on one another: over widths, lattice sizes, or couplings.
 
     Args:
-        runs: from ``prune``, or directories of finished runs.
+        runs: from ``prune``, or directories of finished runs; one over several seeds stands for all of its runs.
 
     Raises:
         InputError: fewer than two, one of them twice, or runs without reference energies or common sizes.
     """
     from wavefoundry.artifacts.results import read_results
+    from wavefoundry.artifacts.seal import nested
     from wavefoundry.core.records import TicketsSummary, typed
     from wavefoundry.reports import tickets_collapse
 
-    summaries = []
-    for run in runs:
+    summaries, listed = [], []
+    for run in runs:  # a study over several seeds stands for all of its runs
+        within = [] if isinstance(run, Tickets) else nested(path_of(run, "wf.collapse"))
+        listed += within or [run]
+    for run in listed:
         if isinstance(run, Tickets):
             summaries.append(run.summary)
             continue
@@ -338,12 +346,27 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
         summaries.append(found)
         if found.get("kind") != "tickets":
             raise InputError(f"{run} is no study of tickets", where="collapse", fix='runs of kind = "tickets"')
-    for index, one in enumerate(summaries):
-        if one in summaries[:index]:
-            run = runs[index] if isinstance(runs[index], str | os.PathLike) else f"result {index + 1}"
-            raise InputError(f"{run} is given twice", where="collapse", fix="every run once")
+    _check_different(listed, summaries)
     found = tickets_collapse.collapse([typed(TicketsSummary, summary) for summary in summaries])
     return Collapse(summaries=summaries, transition=_seeds(summaries), **found)
+
+
+def _check_different(runs: Sequence[Any], summaries: list[dict[str, Any]]) -> None:
+    """A pruning that is counted twice, or a copy of it, would be support for a transition that nothing supports."""
+    names = [str(run) if isinstance(run, str | os.PathLike) else f"result {k + 1}" for k, run in enumerate(runs)]
+    hunts = [_hunt(one) for one in summaries]
+    for name, hunt in zip(names[1:], hunts[1:], strict=True):
+        first = names[hunts.index(hunt)]
+        if first != name or names.count(name) > 1:
+            what = f"{name} is given twice" if first == name else f"{first} and {name} are the same pruning"
+            raise InputError(what, where="collapse", why="the second says nothing new", fix="every pruning once")
+
+
+def _hunt(summary: dict[str, Any]) -> tuple[Any, ...]:
+    """What two runs of the same pruning share: everything but what they cost."""
+    kept = ("n", "energy", "relative_error", "fidelity_dense")
+    rounds = [[one.get(name) for name in kept] for one in summary["rounds"]]
+    return summary["system"], summary.get("parameters"), rounds
 
 
 def _seeds(summaries: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -68,7 +68,7 @@ def export(
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the model.")] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where its folder goes.")] = Path(),
     base: Annotated[
-        str, typer.Option(metavar="base-N|student-NAME-I", help="Which one, of several pre-trainings or students.")
+        str, typer.Option(metavar="base-N|student-NAME|tuned-N", help="Which one, of several models of a run.")
     ] = "base",
 ) -> None:
     """Make a folder of a model in the layout of model hubs, with its card and samples, to be handed on."""

@@ -67,6 +67,8 @@ def test_a_list_goes_on_past_what_is_damaged(folder: Path, capsys: pytest.Captur
     assert "SHA-256" in next(line for line in shown.splitlines() if line.startswith("chain "))
     assert main(["models", "list", "--json"]) == 0
     assert "SHA-256" in next(row for row in json.loads(capsys.readouterr().out) if row["name"] == "chain")["unusable"]
+    with pytest.warns(UserWarning, match="chain is left out: .*SHA-256"):
+        assert "ising-chain-24" in [row.name for row in zoo.entries()]
 
 
 def test_complex_weights_survive(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -74,3 +75,8 @@ def test_command_figure_and_refusals(tmp_path, capsys):
         collapse([typed(TicketsSummary, without), typed_summary(9, 24, 60.0)])
     assert len(collapse_figure([typed_summary(9, 24, 60.0), typed_summary(16, 48, 60.0)]).axes) == 3
     assert wf.collapse(*folders).best == "n"
+    shutil.copytree(folders[0], tmp_path / "copy")
+    with pytest.raises(InputError, match="run0 and .*copy are the same pruning"):
+        wf.collapse(*folders, tmp_path / "copy")
+    with pytest.raises(InputError, match="run1 is given twice"):
+        wf.collapse(*folders, folders[1])

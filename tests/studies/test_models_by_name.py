@@ -12,7 +12,7 @@ import pytest
 
 import wavefoundry as wf
 from tests.small import ISING_8
-from wavefoundry.artifacts import named, seal, zoo
+from wavefoundry.artifacts import model_card, named, seal, zoo
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError, IntegrityError, Interrupted
@@ -52,9 +52,32 @@ def test_the_card_of_molecules_tells_errors_by_compound():
         row | {"method": "trained", "error_mha": 0.5}, row | {"method": "full", "error_mha": 99.0},
         row | {"formula": "O", "error_mha": None},
     ]  # fmt: skip
-    card = zoo.card(entry, 7200.0, records)
+    card = zoo._card(entry, 7200.0, records)
     assert "| H2 | 2 | 2.0 | -3.0 (0.2) | 1 |" in card and "| H2 * | 1 | 0.5 | 0.5 (0.2) | 1 |" in card
     assert "7200 CPU seconds" in card and "99" not in card and "| O" not in card and "V-score" not in card
+
+
+def test_the_card_of_a_tuned_model_tells_of_its_molecule_alone():
+    study = study_file.loads('kind = "molecules"\n[train]\nmolecules = [{ compound = "H2" }]\n')
+    he = {"name": "He", "method": "full", "steps": 30, "energy": -2.6, "energy_error": 0.02, "verdict": "refused"}
+    he |= {"reasons": ["above Hartree-Fock"], "error_mha": 301.0, "error_mha_error": 25.0}
+    record = model_card.of_molecules([he])
+    text = model_card.card(model_card.Named("he", "molecules", study, record, 2048, "f00d"), 98.0)
+    assert "| verdict | refused: above Hartree-Fock |" in text and "| molecule | He, full, 30 steps |" in text
+    assert "301.0 ± 25.0" in text and "98 CPU seconds" in text
+    both = model_card.of_molecules([he, he | {"name": "H2", "verdict": "trusted", "reasons": []}])
+    assert both["verdict"] == "refused" and both["name"] == "He, H2" and both["reasons"] == ["He: above Hartree-Fock"]
+
+
+def test_the_card_of_a_student_has_its_verdict():
+    study = zoo.entry("emulator-unitary").study
+    case = {"name": "a", "verdict": "trusted", "reasons": []}
+    bad = {"name": "b", "verdict": "refused", "reasons": ["norm changes by 0.92"]}
+    overview = {"corr_mean": 0.589, "corr_worst": 0.4, "worst_case": "b"}
+    found = model_card.of_student({"kind": "linear", "parameters": 72, "overview": overview, "cases": [case, bad]})
+    text = model_card.card(model_card.Named("lin", "emulation", study, found, 2048, "f00d"), 1.6)
+    assert "| verdict | refused: b: norm changes by 0.92 |" in text and "| student | linear, 72 weights |" in text
+    assert "0.5890 over 2 cases" in text and "| worst | 0.4000 (b) |" in text
 
 
 @pytest.fixture
@@ -100,6 +123,8 @@ def test_mistakes_with_models(run: tuple[Path, dict[str, Any]], own: Path, tmp_p
         zoo.export(folder, "../x", tmp_path)
     with pytest.raises(InputError, match="no model"):
         zoo.export(tmp_path, "other", tmp_path)
+    with pytest.raises(InputError, match="--base base"):
+        zoo.export(folder, "other", tmp_path, "student-unitary")
     with pytest.raises(InputError, match="is shipped with wavefoundry"):
         zoo.export(folder, "ising-chain-64", tmp_path)
     unfinished = shutil.copytree(folder, tmp_path / "unfinished")

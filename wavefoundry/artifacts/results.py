@@ -92,8 +92,8 @@ def read_model(path: str | os.PathLike[str], where: str, *wanted: str) -> tuple[
         fix = "the directory of a finished run, one of its artifacts, or a folder that .save() wrote"
         if seeds:
             why, fix = f"it is a study over {len(seeds)} seeds, each a run of its own", str(seeds[0])
-        readable = [one for one in models if kind_of(read_bundle(one)[1]) in wanted]
-        fix = str(next(iter(readable or models), fix))
+        if models:
+            fix = _advice(path, folder, models, wanted)
         raise InputError(f"there is no saved model in {path}", where=where, why=why, fix=fix)
     arrays, meta = read_bundle(folder)
     if (found := kind_of(meta)) not in wanted:
@@ -103,6 +103,15 @@ def read_model(path: str | os.PathLike[str], where: str, *wanted: str) -> tuple[
     return arrays, meta
 
 
+def _advice(path: str | os.PathLike[str], folder: Path, models: list[Path], wanted: tuple[str, ...]) -> str:
+    """What reads what a run has stored, where that is not a model of the kind that was wanted."""
+    kinds = {one: kind_of(read_bundle(one)[1]) for one in models}
+    if (fit := next((one for one, kind in kinds.items() if kind in wanted), None)) is not None:
+        return str(fit)
+    other = next(((one, kind) for one, kind in kinds.items() if MODELS[kind][1]), None)
+    return f'wf.open("{path}")' if other is None else f'{MODELS[other[1]][1]}("{other[0]}")'
+
+
 def kind_of(meta: dict[str, Any]) -> str:
     """Which of ``MODELS`` a description is of."""
     if meta.get("kind") == "molecules":
@@ -110,6 +119,13 @@ def kind_of(meta: dict[str, Any]) -> str:
     if "student" in meta:
         return "student"
     return "lattice" if {"settings", "record"} <= meta.keys() else "other"
+
+
+def models_in(folder: Path) -> list[str]:
+    """Names of the artifacts of a run that are models."""
+    kept = folder / ARTIFACTS
+    found = [one for one in sorted(kept.iterdir()) if is_bundle(one)] if kept.is_dir() else []
+    return [one.name for one in found if kind_of(read_bundle(one)[1]) != "other"]
 
 
 def study_of(folder: Path) -> Path | None:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wavefoundry._version import __version__
-from wavefoundry.artifacts import files, hub, spec
+from wavefoundry.artifacts import files, hub, model_card, spec
 from wavefoundry.artifacts.bundles import is_bundle, read_bundle, write_bundle
-from wavefoundry.artifacts.inputs import starts
 from wavefoundry.artifacts.layout import ARTIFACTS, SPEC
 from wavefoundry.artifacts.manifest import MANIFEST
-from wavefoundry.artifacts.named import MODEL, NAME, PREFIX, SHIPPED, STUDY, find, imported, is_named, names
-from wavefoundry.artifacts.results import read_results
+from wavefoundry.artifacts.named import MODEL, NAME, SHIPPED, STUDY, find, imported, is_named, names
+from wavefoundry.artifacts.results import models_in, read_results
 from wavefoundry.artifacts.seal import is_run_folder, nested, require_intact
 from wavefoundry.core.errors import InputError, WavefoundryError
 from wavefoundry.core.expect import path_of
@@ -27,10 +26,12 @@ from wavefoundry.core.reading import is_there
 from wavefoundry.core.words import assigned
 
 CARD = "README.md"
+TUNED, STUDENT = "tuned-", "student-"
+"""How artifacts of runs begin that are weights tuned for molecules, and students."""
 
 
 def __dir__() -> list[str]:
-    return ["card", "copy", "entries", "entry", "export", "take"]
+    return ["copy", "entries", "entry", "export", "take"]
 
 
 class Entry(NamedTuple):
@@ -113,89 +114,20 @@ def title_of(study: Any, record: dict[str, Any]) -> str:
     return f"{study.system.model}, {lattice.kind} {size}, {at}"
 
 
-def card(one: Entry, seconds: float | None, molecules: Sequence[dict[str, Any]] = ()) -> str:
-    """The model card: what it is, how it was made (in so many CPU seconds), what is known of it.
-
-    Args:
-        one: the model. seconds: of its training, where they are known.
-        molecules: records of a run, whose errors the card of such a model tells.
-    """
-    lines = [
-        f"# {one.name}",
-        "",
-        f'{one.row()["title"]}. Trained by wavefoundry; `wf.{_verb(one)}("{PREFIX}{one.name}")`.',
-        "",
-        "| | |",
-        "|---|---|",
-        *(_measured(one) if one.study.kind == "diagram" else ()),
-        f"| training | {_number(seconds, '.0f')} CPU seconds{_start(one.study)} |",
-        f"| size | {one.size / 1024:.0f} KiB |",
-        f"| sum | `{one.checksum}` |",
-        f"| written by | wavefoundry {__version__} |",
-        "",
-        f"`{STUDY}` is the study that makes it again.",
-        "",
-        *_compounds(molecules),
-    ]
-    return "\n".join(lines)
-
-
-def _start(study: Any) -> str:
-    """What it began with, where that was a trained model: its cost comes on top."""
-    begun = starts(study)
-    return f", begun with {', '.join(begun)}" if begun else ""
-
-
-def _verb(one: Entry) -> str:
-    """What reads it."""
-    return "load_student" if one.study.kind == "emulation" else "load"
-
-
-def _measured(one: Entry) -> list[str]:
-    row, record = one.row(), one.record
-    energy = f"{record['energy']:.6f} ± {record['energy_error']:.2g}" if record.get("energy") is not None else "none"
-    return [
-        f"| energy | {energy} |",
-        f"| verdict | {row['verdict']}{': ' + '; '.join(record['reasons']) if record.get('reasons') else ''} |",
-        f"| V-score | {_number(row['v_score'])} |",
-        f"| relative error | {_number(row['relative_error'])} |",
-    ]
-
-
-def _compounds(records: Sequence[dict[str, Any]]) -> list[str]:
-    """Errors of every compound without a further step, where a run has measured them."""
-    kept = [r for r in records if r["method"] in ("trained", "zero-shot") and r.get("error_mha") is not None]
-    if not kept:
-        return []
-    lines = [
-        "Energies without a further step against references (in brackets: error bars; *: geometries of the training):",
-        "",
-        "| compound | geometries | mean error, mHa | largest, mHa | trusted |",
-        "|---|---|---|---|---|",
-    ]
-    for formula in dict.fromkeys(r["formula"] for r in kept):
-        for method, mark in (("trained", " *"), ("zero-shot", "")):
-            if not (found := [r for r in kept if (r["formula"], r["method"]) == (formula, method)]):
-                continue
-            worst = max(found, key=lambda r: abs(r["error_mha"]))
-            mean = sum(abs(r["error_mha"]) for r in found) / len(found)
-            trusted = sum(bool(r["trusted"]) for r in found)
-            largest = f"{worst['error_mha']:.1f} ({worst['error_mha_error']:.1f})"
-            lines.append(f"| {formula}{mark} | {len(found)} | {mean:.1f} | {largest} | {trusted} |")
-    return [*lines, ""]
-
-
-def _number(value: Any, form: str = ".2g") -> str:
-    return "unknown" if value is None else format(value, form)
+def _card(one: Entry, seconds: float | None, molecules: Sequence[dict[str, Any]] = ()) -> str:
+    named = model_card.Named(one.name, one.row()["title"], one.study, one.record, one.size, one.checksum)
+    return model_card.card(named, seconds, molecules)
 
 
 def entries() -> list[Entry]:
-    """All models, those of the package first.
-
-    Raises:
-        IntegrityError: one is damaged.
-    """
-    return [entry(name) for name in names()]
+    """All models that can be used, those of the package first; of others a warning says why they cannot."""
+    found = []
+    for name in names():
+        try:
+            found.append(entry(name))
+        except WavefoundryError as error:
+            warnings.warn(f"model {name} is left out: {str(error).splitlines()[0]}", stacklevel=2)
+    return found
 
 
 def export(
@@ -205,7 +137,7 @@ def export(
 
     Args:
         source: the directory of a finished run, or ``zoo:NAME``. name: of the model; by default that in the zoo.
-        out: where its folder goes. base: of several pre-trainings of a run, which one; of an emulation a student.
+        out: where its folder goes. base: of several in a run, which one, as ``base-1``, ``student-NAME``, ``tuned-0``.
 
     Returns:
         The folder.
@@ -226,8 +158,11 @@ def export(
         target = _free(path_of(out, "models export: out") / name)
         one, seconds, records = _of_run(folder, name, base)
     study = files.read_plain(one.study_file).decode()
-    handed = hub.Handed(*read_bundle(one.model), study)
-    text = hub.front_matter(one.study.kind, one.row()["title"]) + card(one._replace(name=target.name), seconds, records)
+    arrays, meta = read_bundle(one.model)
+    handed = hub.Handed(arrays, meta | {"record": one.record} if one.record else meta, study)
+    text = hub.front_matter(one.study.kind, one.row()["title"]) + _card(
+        one._replace(name=target.name), seconds, records
+    )
     with files.storage("write", target):
         target.parent.mkdir(parents=True, exist_ok=True)
         staged = files.staged_name(target)
@@ -240,22 +175,52 @@ def export(
 
 def _of_run(folder: Path, name: str, base: str) -> tuple[Entry, float | None, list[dict[str, Any]]]:
     """A model of a run, the CPU seconds of its training where they are known, and records of molecules."""
-    if not is_run_folder(folder) or not is_bundle(folder / ARTIFACTS / base):
-        seeds = [run for run in nested(folder) if is_bundle(run / ARTIFACTS / base)]
-        fix = f"that of one of its seeds, {seeds[0]}" if seeds else "the directory of a finished run"
-        raise InputError(f"{folder} holds no model '{base}'", where="models export", fix=fix)
+    if not is_run_folder(folder) or base not in models_in(folder):
+        raise _without(folder, base)
     require_intact(folder)
     if (summary := read_results(folder)) is None:
         fix = f"wavefoundry run STUDY.toml --out {folder} --resume"
         raise InputError(f"the run in {folder} is not finished", where="models export", fix=fix)
     one = _entry(name, folder, folder / ARTIFACTS / base, folder / SPEC)
     if one.study.kind == "molecules":
-        cost = (summary.get("train") or {}).get("cost")
-        return one, (cost or {}).get("cpu_seconds"), summary.get("molecules") or []
+        seconds, records = _seconds(summary.get("train")), summary.get("molecules") or []
+        return _tuned(one, base, seconds, records) if base.startswith(TUNED) else (one, seconds, records)
+    if one.study.kind == "emulation":
+        mine = next((row for row in summary["students"] if f"{STUDENT}{row['name']}" == base), None)
+        known = {} if mine is None else model_card.of_student(mine)
+        return one._replace(record=one.record | known), _seconds(one.record), []
     records = summary.get("bases") or [summary.get("pretrain") or {}]
     number = base.removeprefix("base").removeprefix("-") or "0"
-    cost = records[int(number)].get("cost") if number.isdecimal() and int(number) < len(records) else None
-    return one, (cost or {}).get("cpu_seconds"), []
+    return one, _seconds(records[int(number)]) if number.isdecimal() and int(number) < len(records) else None, []
+
+
+def _tuned(
+    one: Entry, base: str, seconds: float | None, records: list[dict[str, Any]]
+) -> tuple[Entry, float | None, list[dict[str, Any]]]:
+    """As ``_of_run``, of weights that were tuned: what the base was measured to be is not true of them."""
+    full, number = [record for record in records if record["method"] == "full"], base.removeprefix(TUNED)
+    mine = [full[int(number)]] if number.isdecimal() and int(number) < len(full) else full
+    spent = {record["name"]: _seconds(record) for record in mine}
+    total = None if seconds is None or None in spent.values() else seconds + sum(map(float, spent.values()))  # type: ignore[arg-type]
+    return one._replace(record=model_card.of_molecules(mine) | {"cost": {"cpu_seconds": total}}), total, []
+
+
+def _seconds(record: Any) -> float | None:
+    return ((record or {}).get("cost") or {}).get("cpu_seconds")
+
+
+def _without(folder: Path, base: str) -> InputError:
+    """Why a run has no model of this name, and which it has."""
+    seeds = [run for run in nested(folder) if is_bundle(run / ARTIFACTS / base)]
+    held = [] if not is_run_folder(folder) else models_in(folder)
+    what, fix = f"{folder} holds no model '{base}'", "the directory of a finished run"
+    if seeds:
+        fix = f"that of one of its seeds, {seeds[0]}"
+    elif held:
+        fix = " or ".join(f"--base {name}" for name in held)
+    elif is_run_folder(folder):
+        return InputError(what, where="models export", why="a run of this kind, or so far, keeps none to hand on")
+    return InputError(what, where="models export", fix=fix)
 
 
 def copy(name: str, out: Path) -> Path:
@@ -301,7 +266,11 @@ def _placed(handed: hub.Handed, target: Path, given: Path | None) -> Entry:
             write_bundle(staged / MODEL, handed.arrays, handed.meta)
             files.create_file(staged / STUDY, handed.study.encode())
             made = read(staged)._replace(name=target.name)
-            text = card(made, None) if given is None else files.read_plain(given).decode(errors="replace")
+            text = (
+                _card(made, _seconds(made.record))
+                if given is None
+                else files.read_plain(given).decode(errors="replace")
+            )
             files.create_file(staged / CARD, text.encode())
             staged.rename(target)
         except BaseException:

@@ -129,7 +129,9 @@ def count_of(value: Any, what: str, *, where: str, least: int = 0, most: int | N
     number = plain_of(value)
     whole = isinstance(number, int | float) and not isinstance(number, bool) and number == number // 1
     if not whole or number < least or (most is not None and number > most):
-        bounds = f"a whole number from {least}" if most is None else f"a whole number from {least} to {most}"
+        # what is beyond every memory is no bound that anybody has to know
+        open_ended = most is None or (most >= MOST_SAMPLES and not (whole and number > most))
+        bounds = f"a whole number from {least}" if open_ended else f"a whole number from {least} to {most}"
         raise InputError(f"{value!r:.60} is no {what}", where=where, why=bounds)
     return int(number)
 

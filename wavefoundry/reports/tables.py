@@ -20,15 +20,22 @@ GROUPS = ("references", "observables", "exact_observables", "terms", "cost")
 NOT_AVAILABLE = "n/a"
 
 
+ROUNDING = 1e-12
+"""Of a value: an error below it is none, and has no digits."""
+
+
 def format_value_error(value: float | None, error: float | None) -> str:
     """A value with its error bar on the last digits, two of which are shown: ``-1.27012(34)``.
 
     An error from 1 to 9.9 keeps its decimal point, ``5.3(1.2)``; a value below 1e-4 is written with an
     exponent, ``1.20(30)e-9``. A value without error bar is cut to six significant digits, which claim little;
-    one whose error is zero (a full sum) shows ten. A value that is missing or not finite is ``n/a``.
+    one whose error is zero (a full sum), or no more than rounding, shows ten. A value that is missing or not finite is
+    ``n/a``.
     """
     if value is None or not math.isfinite(value):
         return NOT_AVAILABLE
+    if error is not None and error < ROUNDING * abs(value):
+        error = 0.0
     if error is None or not math.isfinite(error) or error <= 0:
         return f"{value + 0.0:.10g}" if error == 0 else f"{value + 0.0:.6g}"
     largest = max(abs(value), error)

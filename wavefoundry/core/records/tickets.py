@@ -121,7 +121,7 @@ class Cut(Record):
     n: int | None = Field(None, description="weights before the cut it is about")
     next_n: int | None = Field(None, description="weights after it")
     round: int | None = Field(None, description="that ends it")
-    growth: Number = Field(None, description="of the error there")
+    growth: Number = Field(None, description="of the error there; null where the error before is no more than rounding")
     expected: Number = Field(None, description="growth that the power law around makes one expect")
     signs: dict[str, Seen] = Field(
         default={}, description="`kink`, `fidelity`, `observables`, `training`, `seeds`, each `{seen, why}`"

@@ -59,12 +59,17 @@ class Curve(NamedTuple):
     y: np.ndarray
 
     @property
+    def resolved(self) -> np.ndarray:
+        """Which errors are more than rounding."""
+        return self.y > math.log(FLOOR)
+
+    @property
     def rates(self) -> np.ndarray:
         """Growth of the log error per log n removed, one for every cut; the exponent of a power law, sign reversed.
 
         nan where the error before the cut is not resolved.
         """
-        return np.where(self.y[:-1] > math.log(FLOOR), np.diff(self.y) / -np.diff(self.u), math.nan)
+        return np.where(self.resolved[:-1], np.diff(self.y) / -np.diff(self.u), math.nan)
 
     def law(self, cut: int) -> tuple[float, int, int]:
         """The steeper of the median rates before and after a cut, and how many cuts tell of either side."""
@@ -97,11 +102,10 @@ def transition(
         return _result(NOT_LOOKED, ["no reference energy is known, so errors are not either"])
     curve = curve_of(rounds)
     excess = excesses(curve)
-    growth = np.exp(np.diff(curve.y))
-    kinks = [kink(curve, excess, cut) for cut in range(len(growth))]
+    kinks = [kink(curve, excess, cut) for cut in range(len(excess))]
     found = [k for k, sign in enumerate(kinks) if sign.seen]
     if not found:
-        return _without_kink(rounds, growth, kinks)
+        return _without_kink(rounds, curve, kinks)
     judged = [_signs(rounds, jumps, isolation, model, looked, k, kinks[k]) for k in found]
     best = max(range(len(found)), key=lambda i: (_count(judged[i]), excess[found[i]]))
     cut, signs = found[best], judged[best]
@@ -112,9 +116,9 @@ def transition(
     reasons += [f"wanting: {', '.join(wanting)}"] if wanting else []
     if all(signs["training"].seen is False for signs in judged):
         return _result(
-            SMOOTH, ["every jump of the error goes away with more training"], rounds, cut, signs, excess, growth
+            SMOOTH, ["every jump of the error goes away with more training"], rounds, cut, signs, excess, curve
         )
-    return _result(STEEP if wanting else FIRST, reasons, rounds, cut, signs, excess, growth)
+    return _result(STEEP if wanting else FIRST, reasons, rounds, cut, signs, excess, curve)
 
 
 def curve_of(rounds: Sequence[Mapping[str, Any]]) -> Curve:
@@ -145,15 +149,14 @@ def kink(curve: Curve, excess: np.ndarray, cut: int) -> Sign:
     if math.isnan(mine):
         expected = math.exp(curve.law(cut)[0] * (curve.u[cut] - curve.u[cut + 1]))
         if growth > JUMP * expected and curve.y[cut + 1] > math.log(SEEN):
-            why = f"the error grows by a factor of {growth:.1f}, and too few rounds around tell what to expect"
-            return Sign(None, why)
-        said = f"the error grows by a factor of {growth:.1f}, the power law around predicts {expected:.1f}"
+            return Sign(None, f"{_grows(curve, cut)}, and too few rounds around tell what to expect")
+        said = f"{_grows(curve, cut)}, the power law around predicts {expected:.1f}"
         small = growth > JUMP * expected
         return Sign(False, f"{said}; an error that stays below {SEEN:.0e} is no reason for a doubt" if small else said)
     known = excess[np.isfinite(excess)]
     scatter = 1.4826 * float(np.median(np.abs(known - np.median(known))))
     expected = math.exp(curve.y[cut + 1] - curve.y[cut] - mine)
-    said = f"the error grows by a factor of {growth:.1f}, the power law around predicts {expected:.1f}"
+    said = f"{_grows(curve, cut)}, the power law around predicts {expected:.1f}"
     if mine <= math.log(JUMP):
         return Sign(False, said)
     if mine <= SCATTER * scatter:
@@ -164,6 +167,14 @@ def kink(curve: Curve, excess: np.ndarray, cut: int) -> Sign:
             return Sign(False, f"{said}; the next cut jumps more")
         return Sign(True, f"{said}, spread over more than one cut")
     return Sign(True, said)
+
+
+def _grows(curve: Curve, cut: int) -> str:
+    """How much the error grows at a cut, in words; there is no factor where the error before is not resolved."""
+    if not curve.resolved[cut]:
+        return f"the error grows from less than {FLOOR:.0e}, rounding, to {math.exp(curve.y[cut + 1]):.1e}"
+    growth = math.exp(curve.y[cut + 1] - curve.y[cut])
+    return f"the error grows by a factor of {growth:.1f}" if growth < 1e3 else f"the error grows by {growth:.0e}"
 
 
 def _signs(
@@ -254,15 +265,16 @@ def _count(signs: Mapping[str, Sign]) -> int:
     return sum(bool(sign.seen) for sign in signs.values())
 
 
-def _without_kink(rounds: Sequence[Mapping[str, Any]], growth: np.ndarray, kinks: Sequence[Sign]) -> dict[str, Any]:
+def _without_kink(rounds: Sequence[Mapping[str, Any]], curve: Curve, kinks: Sequence[Sign]) -> dict[str, Any]:
     """No jump beyond the power law: smooth, unless a steep rise lies where the law cannot be told."""
+    growth = np.exp(np.diff(curve.y))
     steepest = int(np.argmax(growth))
     blind = [k for k, sign in enumerate(kinks) if sign.seen is None]
     if blind:
         cut = max(blind, key=lambda k: growth[k])
         signs = {"kink": kinks[cut]}
-        return _result(STEEP, [kinks[cut].why], rounds, cut, signs, None, growth)
-    why = f"no jump beyond the power law: the error grows at most by a factor of {growth[steepest]:.1f} in a cut"
+        return _result(STEEP, [kinks[cut].why], rounds, cut, signs, None, curve)
+    why = f"no jump beyond the power law; at the steepest cut {_grows(curve, steepest)}"
     if growth[steepest] > JUMP:
         why = f"no cut stands out, of the steepest: {kinks[steepest].why}"
     return _result(SMOOTH, [why])
@@ -270,14 +282,15 @@ def _without_kink(rounds: Sequence[Mapping[str, Any]], growth: np.ndarray, kinks
 
 def _result(
     word: Word, reasons: list[str], rounds: Sequence[Mapping[str, Any]] = (), cut: int | None = None,
-    signs: Mapping[str, Sign] | None = None, excess: np.ndarray | None = None, growth: np.ndarray | None = None,
+    signs: Mapping[str, Sign] | None = None, excess: np.ndarray | None = None, curve: Curve | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     place: dict[str, Any] = dict.fromkeys(("round", "n", "next_n", "growth", "expected"))
-    if cut is not None and growth is not None:
+    if cut is not None and curve is not None:
         place |= {"round": cut + 1, "n": rounds[cut]["n"], "next_n": rounds[cut + 1]["n"]}
-        place["growth"] = float(growth[cut])
+        growth = math.exp(curve.y[cut + 1] - curve.y[cut])
+        place["growth"] = growth if curve.resolved[cut] else None
         if excess is not None and math.isfinite(excess[cut]):
-            place["expected"] = float(growth[cut] / math.exp(excess[cut]))
+            place["expected"] = growth / math.exp(excess[cut])
     return {
         "word": word,
         **place,
