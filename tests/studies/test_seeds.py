@@ -20,7 +20,7 @@ from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.cli import main
 from wavefoundry.core.errors import IntegrityError, Interrupted
 from wavefoundry.reports import html
-from wavefoundry.studies import perform, run_study
+from wavefoundry.studies import perform, remote, run_study
 from wavefoundry.studies.seeds import Quantity, compare, differs
 from wavefoundry.studies.workers import Crew, client_of
 
@@ -249,6 +249,21 @@ def test_workers_give_the_same_numbers(disturbed: str, tmp_path: Path, monkeypat
     assert results(folder / "seeds" / "7") == results(tmp_path / "alone")
     assert (folder / "summary.json").exists() and alone["status"] == "complete"
     assert RunDirectory.open(folder).verify() == []
+
+
+@pytest.mark.integration
+def test_a_last_run_is_shared_out(tmp_path: Path):
+    """Three seeds, two workers: both do the points of the third one, and all is as from one process."""
+    spec = loads(STUDY, overrides=["run.seeds=3", "adapt.points.h=[0.8, 1.2]"])
+    with client_of(Crew(2)) as client:
+        client.wait_for_workers(2, timeout=300)
+        perform(spec, tmp_path / "shared", lambda: None, client=client)
+        built = client.run(lambda: remote._study.cache_info().misses)
+    assert set(built.values()) == {1}, "every worker has built the study of the last run"
+    run_study(spec, tmp_path / "alone")
+    for seed in (7, 8, 9):
+        assert results(tmp_path / "shared" / "seeds" / str(seed)) == results(tmp_path / "alone" / "seeds" / str(seed))
+    assert RunDirectory.open(tmp_path / "shared").verify() == []
 
 
 def test_the_job_script(capsys: pytest.CaptureFixture[str], tmp_path: Path):

@@ -19,7 +19,7 @@ from wavefoundry.core.words import told_apart
 from wavefoundry.reports.lines import OF, named
 from wavefoundry.studies.progress import Context, Pace
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
-from wavefoundry.studies.workers import STOPPED, Outcome, SeedRun, error_of, fan_out, is_failure, take
+from wavefoundry.studies.workers import STOPPED, Outcome, SeedRun, error_of, fan_out, is_failure, take, workers_of
 
 BARS = 4.0
 """A seed differs when it lies this many error bars, or robust deviations, from the median."""
@@ -56,7 +56,7 @@ def run(spec: Any, context: Context, folder: Path, client: Any) -> dict[str, Any
     context.say("seeds", f"{len(tasks)} runs, seeds {numbers[0]} to {numbers[-1]}")
     outcomes: dict[int, Outcome] = {}
     pace = Pace()
-    for index, outcome in _one_by_one(tasks, context) if client is None else fan_out(tasks, client, context):
+    for index, outcome in _one_by_one(tasks, context) if client is None else _by_workers(tasks, context, client):
         outcomes[index] = outcome
         if outcome.kind == STOPPED:
             continue
@@ -73,6 +73,23 @@ def run(spec: Any, context: Context, folder: Path, client: Any) -> dict[str, Any
     ]
     whys = [outcomes[index].why for index in range(len(tasks))]
     return summary_of(spec, numbers, found, whys)
+
+
+def _by_workers(tasks: Sequence[SeedRun], context: Context, client: Any) -> Iterator[tuple[int, Outcome]]:
+    """Runs by workers, each a whole one; a last one that would leave all workers but one idle, task by task."""
+    last = len(tasks) - 1
+    shared = last > 0 and last % max(1, workers_of(client)) == 0 and workers_of(client) > 1
+    yield from fan_out(tasks[:last] if shared else tasks, client, context)
+    if not shared:
+        return
+    if context.stopping:
+        yield last, Outcome(STOPPED)
+        return
+
+    def emit(event: dict[str, Any]) -> None:
+        context.show(event | {OF: tasks[last].name})
+
+    yield last, take(tasks[last], context.stopped_by, emit, client)
 
 
 def _one_by_one(tasks: Sequence[SeedRun], context: Context) -> Iterator[tuple[int, Outcome]]:

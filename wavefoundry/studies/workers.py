@@ -85,11 +85,11 @@ STOPS: dict[str, int] = {}
 """Of a worker: the signals by which it was asked to stop, each by the token of those whose jobs these were."""
 
 
-def take(task: SeedRun, requested: Callable[[], int | None], emit: Emit | None = None) -> Outcome:
+def take(task: SeedRun, requested: Callable[[], int | None], emit: Emit | None = None, client: Any = None) -> Outcome:
     """Do a task, from wherever it stands, and say how it ended.
 
     Args:
-        task: the run. requested, emit: as for ``studies.perform``.
+        task: the run. requested, emit, client: as for ``studies.perform``.
     """
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.layout import SPEC
@@ -104,7 +104,7 @@ def take(task: SeedRun, requested: Callable[[], int | None], emit: Emit | None =
         if requested() is not None:
             return Outcome(STOPPED)
         spec = study_file.loads(task.text, source=task.folder)
-        perform(spec, folder, requested, resume=started, emit=emit)
+        perform(spec, folder, requested, resume=started, emit=emit, client=client)
     except Interrupted:
         return Outcome(STOPPED)
     except WavefoundryError as error:
@@ -125,7 +125,7 @@ class Dispatch:
         self._running: dict[Any, tuple[str, Callable[..., Any], tuple[Any, ...]]] = {}
         self._again: set[str] = set()
         self._told = False
-        if not client.scheduler_info()["workers"]:
+        if not workers_of(client):
             context.say("workers", "waiting for a worker")
 
     def submit(self, name: str, function: Callable[..., Any], *args: Any) -> None:
@@ -182,6 +182,11 @@ def fan_out(tasks: Sequence[SeedRun], client: Any, context: Context) -> Iterator
         for name, outcome in jobs.ended():
             logs[name].look()
             yield numbers[name], outcome
+
+
+def workers_of(client: Any) -> int:
+    """How many there are at this moment."""
+    return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
 def _alone(function: Callable[..., Any], args: tuple[Any, ...], token: str) -> Any:
