@@ -174,7 +174,11 @@ def _grows(curve: Curve, cut: int) -> str:
     if not curve.resolved[cut]:
         return f"the error grows from less than {FLOOR:.0e}, rounding, to {math.exp(curve.y[cut + 1]):.1e}"
     growth = math.exp(curve.y[cut + 1] - curve.y[cut])
-    return f"the error grows by a factor of {growth:.1f}" if growth < 1e3 else f"the error grows by {growth:.0e}"
+    return (
+        f"the error grows by a factor of {growth:.1f}"
+        if growth < 1e3
+        else f"the error grows by a factor of {growth:.0e}"
+    )
 
 
 def _signs(
