@@ -125,6 +125,20 @@ def test_complex_and_large_operators_are_measured_and_others_refused(diagram):
         state.expect(raising)
 
 
+def test_amplitudes_of_any_number_of_configurations_take_few_programs(diagram):
+    from wavefoundry.studies.diagram import states
+
+    state = diagram[0].state(J2=0.3)
+    xs = np.asarray(state.system.hilbert.all_states())
+    every = state.log_amplitude(xs)
+    for count in range(1, 20):
+        np.testing.assert_allclose(state.log_amplitude(xs[:count]), every[:count], rtol=1e-6)
+    assert {states._roundly(count) for count in range(1, 65)} == {8, 16, 32, 64}
+    lengths = [states._roundly(count) for count in range(65, 5000)]
+    assert len(set(lengths)) < 60 and all(n >= c for c, n in zip(range(65, 5000), lengths, strict=True))
+    assert max(n / c for c, n in zip(range(65, 5000), lengths, strict=True)) < 1.25
+
+
 def test_few_samples_are_no_estimate(diagram):
     """Chains that are too few or disagree; numbers and seeds that are none."""
     state = diagram[0].state(J2=0.3)

@@ -123,10 +123,13 @@ class LatticeState(Shown):
         """
         xs = self._checked(x)
         many = xs if xs.ndim == 2 else xs[None]
-        found = np.asarray(_log_psi(self.wavefunction, self.system, many, self._chunk))
+        count = len(many)
+        if count:  # few lengths, so that few programs are compiled
+            many = np.pad(np.asarray(many), ((0, _roundly(count) - count), (0, 0)), mode="edge")
+        found = np.asarray(_log_psi(self.wavefunction, self.system, jnp.asarray(many), self._chunk))
         if self.system.hilbert.constrained:
             found = np.where(np.asarray(self.system.hilbert.constraint(many)), found, -np.inf)
-        return found if xs.ndim == 2 else found[0]
+        return found[:count] if xs.ndim == 2 else found[0]
 
     def sample(self, n: int, *, seed: int = 0) -> np.ndarray:
         """Configurations distributed as |psi|^2: from the list of all where it is short, else from Markov chains.
@@ -318,6 +321,12 @@ class LatticeState(Shown):
         return nk.vqs.MCState(
             sampler, apply_fun=log_psi, variables=variables, n_samples=samples, seed=seed, sampler_seed=seed
         )
+
+
+def _roundly(count: int) -> int:
+    """The next length of a short list of lengths: powers of two, from 64 on with seven between them."""
+    step = 1 << max((count - 1).bit_length() - 3, 0) if count > 64 else 0
+    return -(-count // step) * step if step else max(8, 1 << (count - 1).bit_length())
 
 
 def fidelity_of(one: LatticeState, two: LatticeState, on_one: np.ndarray, on_two: np.ndarray) -> Fidelity:
