@@ -56,7 +56,6 @@ SHIPPED = "ising-chain-24"
 """The model that ``demo diagram --zoo`` begins with: that of the demonstration itself."""
 AT_ONCE = ["pretrain.steps=0", f'pretrain.warm_start="zoo:{SHIPPED}"', "adapt.samples=1024", "evaluate.samples=1024"]
 """What ``demo diagram --zoo`` changes: half of the samples, since a first look should not take half a minute."""
-QUICK_TO_COMPILE = "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
 
 
 def _out_of(names: Iterable[str]) -> Callable[[str], list[str]]:
@@ -231,7 +230,7 @@ def demo(
     if zoo and kind != "diagram":
         raise InputError("--zoo is for demo diagram", where="--zoo", why=f"there is no shipped start of {kind}")
     if zoo:  # its programs take longer to compile than to run; flags that a user has set stay
-        os.environ.setdefault("XLA_FLAGS", QUICK_TO_COMPILE)
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
     given = AT_ONCE if zoo else []
     spec = studies_file.loads(text, source=f"demo {kind}", overrides=given)
     _execute(spec, Mode(out or Path("runs") / f"demo-{kind}", resume, overwrite, json, quiet))
