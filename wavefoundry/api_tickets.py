@@ -201,14 +201,14 @@ def open_run(path: str | Path) -> Tickets:
     """
     from wavefoundry.artifacts import spec as study_file
     from wavefoundry.artifacts.bundles import read_bundle
-    from wavefoundry.artifacts.results import read_results
+    from wavefoundry.artifacts.results import read_results, several
     from wavefoundry.artifacts.seal import nested
 
     folder = path_of(path, "wf.prune")
     stored, summary = folder / "artifacts" / "tickets", read_results(folder)
     if seeds := nested(folder):
-        why = f"it is a study over {len(seeds)} seeds, each a run of its own"
-        raise InputError(f"there are no tickets in {path}", where="wf.prune", why=why, fix=str(seeds[0]))
+        why, fix = several(seeds)
+        raise InputError(f"there are no tickets in {path}", where="wf.prune", why=why, fix=fix)
     if not stored.is_dir() or summary is None:
         raise InputError(f"there are no tickets in {path}", where="wf.prune", fix="the directory of a finished run")
     arrays, meta = read_bundle(stored)

@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 from wavefoundry._version import __version__
 from wavefoundry.artifacts.inputs import starts
 from wavefoundry.artifacts.named import PREFIX
-
-WORST = ("refused", "doubtful", "estimate", "upper bound", "trusted")
-"""Verdicts, the one that stands for several first."""
+from wavefoundry.core.verdict import worst
 
 
 class Named(NamedTuple):
@@ -52,18 +50,13 @@ def card(one: Named, seconds: float | None, molecules: Sequence[Mapping[str, Any
     return "\n".join(lines)
 
 
-def worst(words: Sequence[str]) -> str | None:
-    """The verdict that stands for all of them; None of none."""
-    return next((word for word in WORST if word in words), None)
-
-
 def of_student(summary: Mapping[str, Any]) -> dict[str, Any]:
     """What the record of a student says of its quality, from the part of a summary that is about it."""
     overview, cases = summary.get("overview") or {}, summary.get("cases") or []
     reasons = [f"{case['name']}: {'; '.join(case['reasons'])}" for case in cases if case.get("reasons")]
     found = {"student": summary["kind"], "weights": summary.get("parameters"), "cases": len(cases)}
     found |= {name: overview.get(name) for name in ("corr_mean", "corr_worst", "worst_case")}
-    return found | {"verdict": worst([case["verdict"] for case in cases]), "reasons": reasons}
+    return found | {"verdict": worst(case["verdict"] for case in cases), "reasons": reasons}
 
 
 def of_molecules(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -74,7 +67,7 @@ def of_molecules(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     reasons = [f"{one['name']}: {'; '.join(one['reasons'])}" for one in records if one.get("reasons")]
     found = {"name": ", ".join(one["name"] for one in records), "method": "full together"}
     found |= {"steps": records[0].get("steps") if records else None}
-    return found | {"verdict": worst([one["verdict"] for one in records]), "reasons": reasons}
+    return found | {"verdict": worst(one["verdict"] for one in records), "reasons": reasons}
 
 
 def _start(study: Any) -> str:

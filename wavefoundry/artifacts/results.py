@@ -9,10 +9,10 @@ from typing import Any
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.bundles import Arrays, is_bundle, read_bundle
 from wavefoundry.artifacts.hub import is_handed_on
-from wavefoundry.artifacts.layout import ARTIFACTS, SEEDS, SPEC, SUMMARY
+from wavefoundry.artifacts.layout import ARTIFACTS, SPEC, SUMMARY
 from wavefoundry.artifacts.manifest import check_schema
 from wavefoundry.artifacts.named import MODEL, STUDY, find, is_named
-from wavefoundry.artifacts.seal import is_run_folder, is_sealed, require_intact
+from wavefoundry.artifacts.seal import is_run_folder, is_sealed, nested, require_intact
 from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.core.expect import from_home
 from wavefoundry.core.reading import is_there
@@ -84,14 +84,12 @@ def read_model(path: str | os.PathLike[str], where: str, *wanted: str) -> tuple[
     """
     folder = model_folder(path)
     if not is_bundle(folder):
-        kept = folder / ARTIFACTS
-        models = [one for one in sorted(kept.iterdir()) if is_bundle(one)] if kept.is_dir() else []
-        seeds = sorted((folder / SEEDS).iterdir()) if (folder / SEEDS).is_dir() else []
+        models, seeds = _stored(folder), nested(folder)
         why = "it holds no arrays and their description" if folder.is_dir() else "there is no such folder"
         why = f"the run has stored {', '.join(one.name for one in models)}" if models else why
         fix = "the directory of a finished run, one of its artifacts, or a folder that .save() wrote"
         if seeds:
-            why, fix = f"it is a study over {len(seeds)} seeds, each a run of its own", str(seeds[0])
+            why, fix = several(seeds)
         if models:
             fix = _advice(path, folder, models, wanted)
         raise InputError(f"there is no saved model in {path}", where=where, why=why, fix=fix)
@@ -123,9 +121,17 @@ def kind_of(meta: dict[str, Any]) -> str:
 
 def models_in(folder: Path) -> list[str]:
     """Names of the artifacts of a run that are models."""
+    return [one.name for one in _stored(folder) if kind_of(read_bundle(one)[1]) != "other"]
+
+
+def _stored(folder: Path) -> list[Path]:
     kept = folder / ARTIFACTS
-    found = [one for one in sorted(kept.iterdir()) if is_bundle(one)] if kept.is_dir() else []
-    return [one.name for one in found if kind_of(read_bundle(one)[1]) != "other"]
+    return [one for one in sorted(kept.iterdir()) if is_bundle(one)] if kept.is_dir() else []
+
+
+def several(seeds: list[Path]) -> tuple[str, str]:
+    """Why a study over several seeds is not read as a run, and what to read instead."""
+    return f"it is a study over {len(seeds)} seeds, each a run of its own", str(seeds[0])
 
 
 def study_of(folder: Path) -> Path | None:

@@ -285,6 +285,11 @@ def verdict_of(
     return judge([*sampling_doubts(estimate), *spread, *held, *further], confirmed, unknown)
 
 
+def worst(words: Iterable[str], default: str = "") -> str:
+    """The worst of some verdicts, what is none left out; ``default`` where there is none."""
+    return max((word for word in words if word in ORDER), key=ORDER.index, default=default)
+
+
 def stored_verdict(record: Mapping[str, Any]) -> Verdict:
     """The verdict that a record holds."""
     answers = record["answers"]

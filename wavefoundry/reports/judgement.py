@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from wavefoundry.core.verdict import QUESTIONS, WORDS
+from wavefoundry.core.verdict import QUESTIONS, WORDS, worst
 from wavefoundry.reports import content, verdicts, view
 from wavefoundry.reports.content import Table
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
@@ -103,7 +103,7 @@ def banner(rows: list[Row], base: Row | None, names: tuple[str, ...]) -> tuple[s
         rows: the points, all with a verdict. base: the pre-trained state, where it was judged. names: of the couplings
             that vary.
     """
-    worst = verdicts.worst([row.word for row in [*rows, *([base] if base else [])]])
+    word = worst([row.word for row in [*rows, *([base] if base else [])]])
     sentences = [_counts(rows)]
     if base and base.word in verdicts.STYLES:
         sentences.append(f"The pre-trained state itself is {base.word}: {'; '.join(base.reasons)}.")
@@ -116,8 +116,8 @@ def banner(rows: list[Row], base: Row | None, names: tuple[str, ...]) -> tuple[s
         sentences.append(
             "Some observables are doubtful although their energies are not; the table of observables says why."
         )
-    flag, tone = worst.upper(), TONES[worst]
-    if doubted and worst in ("trusted", "upper bound"):
+    flag, tone = word.upper(), TONES[word]
+    if doubted and word in ("trusted", "upper bound"):
         return f"{flag}, OBSERVABLES DOUBTFUL", "warn", sentences
     return flag, tone, sentences
 

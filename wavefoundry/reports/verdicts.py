@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Told = Mapping[str, Any]
 """An event that tells of a record."""
-WORST_FIRST = tuple(reversed(WORDS))
 STYLES = {"doubtful": "yellow", "refused": "red"}
 """Colours of the terminal; other words stand in the usual one."""
 SHOWN = 5
@@ -30,12 +29,6 @@ def word(record: Judged | Told) -> str:
     """The verdict of a record: one of ``WORDS``, or empty where it has none."""
     found = record.get("verdict") if isinstance(record, Mapping) else record.verdict
     return found if isinstance(found, str) and found in WORDS else ""
-
-
-def worst(words: Iterable[str]) -> str:
-    """The worst of some words; empty when there is none."""
-    found = set(words)
-    return next((each for each in WORST_FIRST if each in found), "")
 
 
 def counted(records: Iterable[Judged | Told]) -> str:

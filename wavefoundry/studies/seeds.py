@@ -14,7 +14,7 @@ from wavefoundry.artifacts.layout import SEEDS
 from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.spec_seeds import of_seed, seeds
 from wavefoundry.core.meter import Cost
-from wavefoundry.core.verdict import ORDER
+from wavefoundry.core.verdict import ORDER, worst
 from wavefoundry.core.words import told_apart
 from wavefoundry.reports.lines import OF, named
 from wavefoundry.studies.progress import Context, Pace
@@ -77,8 +77,8 @@ def run(spec: Any, context: Context, folder: Path, client: Any) -> dict[str, Any
 
 def _by_workers(tasks: Sequence[SeedRun], context: Context, client: Any) -> Iterator[tuple[int, Outcome]]:
     """Runs by workers, each a whole one; a last one that would leave all workers but one idle, task by task."""
-    last = len(tasks) - 1
-    shared = last > 0 and last % max(1, workers_of(client)) == 0 and workers_of(client) > 1
+    last, workers = len(tasks) - 1, workers_of(client)
+    shared = last > 0 and workers > 1 and last % workers == 0
     yield from fan_out(tasks[:last] if shared else tasks, client, context)
     if not shared:
         return
@@ -127,7 +127,7 @@ def summary_of(
         "title": spec.output.title,
         "seeds": runs,
         "quantities": rows,
-        "verdict": worst([row["verdict"] for row in rows]),
+        "verdict": worst((row["verdict"] for row in rows), "refused"),
         "cost": sum(costs, Cost()).to_dict(),
         "settings": spec.model_dump(mode="json", exclude_none=True),
         "versions": versions(),
@@ -143,13 +143,8 @@ def _run_record(number: int, one: dict[str, Any] | None, found: Sequence[Quantit
     verdicts = {word: words.count(word) for word in ORDER if word in words}
     bad = [quantity.name for quantity in found if quantity.verdict == "refused"]
     reasons = [f"refused: {', '.join(bad[:3])}" + f" and {len(bad) - 3} more" * (len(bad) > 3)] if bad else []
-    kept = {"status": one["status"], "verdict": worst(words), "verdicts": verdicts, "reasons": reasons}
+    kept = {"status": one["status"], "verdict": worst(words, "refused"), "verdicts": verdicts, "reasons": reasons}
     return {"seed": number, "folder": f"{SEEDS}/{number}", **kept, "cost": one["cost"]}
-
-
-def worst(words: Sequence[str]) -> str:
-    """The worst of some verdicts; "refused" where there is none."""
-    return max(words, key=ORDER.index, default="refused")
 
 
 def quantities(summary: dict[str, Any]) -> list[Quantity]:
@@ -205,7 +200,7 @@ def _row(name: str, each: Sequence[Quantity | None]) -> dict[str, Any]:
     errors = np.array([each[index].error or 0.0 for index in used], float)  # type: ignore[union-attr]
     differing = [used[k] for k in np.flatnonzero(differs(numbers, errors))]
     spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
-    word = worst([one.verdict for one in each if one is not None])
+    word = worst((one.verdict for one in each if one is not None), "refused")
     missing = len(each) - len(used)
     reasons = [f"{missing} of {len(each)} seeds give no usable number"] if missing else []
     if differing:
