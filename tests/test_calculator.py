@@ -46,6 +46,9 @@ def test_charge_and_spin_come_along(tmp_path):
         (ion, (1, 1)),
         (tmp_path / "columns.xyz", (1, 1)),
         (told(charge=0, multiplicity=3), (0, 2)),
+        (told(charge=None, spin=None), (0, 0)),  # as databases write what they do not know
+        (told(spin=-2), (0, 2)),  # the same state upside down
+        (gto.M(atom="O 0 0 0; O 0 0 1.2", spin=-2, unit="angstrom", basis="sto-3g"), (0, 2)),
         (tmp_path / "words.xyz", (0, 2)),
         (ase.io.read(tmp_path / "words.xyz"), (0, 2)),
     ):
@@ -72,7 +75,6 @@ def test_charge_and_spin_come_along(tmp_path):
         (lambda: gto.Mole(), "no atoms"),
         (lambda: pbc.M(atom="H 0 0 0; H 0 0 1.4", a=np.eye(3) * 5, unit="B"), "periodic cell"),
         (lambda: gto.M(atom="H 0 0 0; H 0 0 1", charge=0.5, spin=None), "whole number"),
-        (lambda: told(charge=None), "charge = None is no number"),
         (lambda: told(charge="abc"), "is no number"),
         (lambda: told(charge=float("nan")), "is no number"),
         (lambda: told(spin=[1]), "is no number"),

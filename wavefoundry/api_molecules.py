@@ -77,7 +77,7 @@ class MoleculeModel(Shown):
     """Whether its training had come to rest, by molecule; empty: not known."""
 
     def _card(self) -> Card:
-        names = [molecule.name for molecule in self.trained_on]
+        names = list(dict.fromkeys([*(molecule.name for molecule in self.trained_on), *self.rest]))
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         seconds = (self.cost or {}).get("cpu_seconds")
         facts = [("trained on", shown), ("cost", "" if seconds is None else f"{seconds:.0f} CPU seconds")]
@@ -117,7 +117,7 @@ class MoleculeModel(Shown):
         """
         from wavefoundry.artifacts.bundles import save_bundle
 
-        rest = self.rest or {molecule.name: Rest() for molecule in self.trained_on}
+        rest = self.rest or stored.untold(self.spec.training())
         return save_bundle(path, *stored.contents(self.wavefunction, self.spec, rest))
 
 
@@ -201,7 +201,9 @@ def map_molecules(
         done = execute(study, context)
     models = {}
     for named, tuning in study.tunings():
-        models[named.molecule.name] = MoleculeModel(study.model(tuning, done), spec, rest=study.rest(tuning, done))
+        models[named.molecule.name] = MoleculeModel(
+            study.model(tuning, done), spec, rest=base.rest | study.rest(tuning, done)
+        )
     return MoleculeMap(study.summary(done, context), log, models, base)
 
 

@@ -22,21 +22,17 @@ from wavefoundry.artifacts.results import read_results
 from wavefoundry.artifacts.spec_errors import checked
 from wavefoundry.artifacts.spec_tables import PretrainTable
 from wavefoundry.artifacts.store import RunDirectory
-from wavefoundry.core.devices import on_devices
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import path_of
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.engine.sampling import Walkers, metropolis
 from wavefoundry.models.projection import Amplitude
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram import study as diagram_study
 from wavefoundry.studies.diagram.base import Base
 from wavefoundry.studies.diagram.pretraining import chunk_size
+from wavefoundry.studies.diagram.states import equilibrated
 from wavefoundry.studies.diagram.states_kept import bases_of, states_of
 from wavefoundry.studies.emulation.student import Student, load_student
-
-BURN_IN = 50
-"""Sweeps from random configurations to samples of a state that comes without any."""
 
 
 def open(path: str | Path) -> Diagram | Tickets | MoleculeMap | dict[str, Student] | dict[int, Any]:  # noqa: A001 - as users expect
@@ -105,19 +101,8 @@ def from_netket_state(state: Any, system: LatticeSystem) -> Pretrained:
         )
     system = dataclasses.replace(system, sublattice=None)
     table = checked(PretrainTable, "wf.from_netket_state", {"at": system.values})
-    key = jax.random.key(0)
-    start = jax.vmap(system.init)(jax.random.split(key, table.walkers))
-    chunk = chunk_size(wavefunction, system, 512)
-    base = Base(system, wavefunction, equilibrated(wavefunction, system, start, key, chunk))
-    return Pretrained(base, None, table, measured_base(base, table, chunk))
-
-
-def equilibrated(wavefunction: Wavefunction, system: LatticeSystem, x: Array, key: Array, chunk: int) -> Array:
-    """Walkers from random configurations to |psi|^2."""
-    walkers = Walkers(x[None], key, jnp.ones(()), jnp.zeros(()))
-    return eqx.filter_jit(on_devices(metropolis))(
-        wavefunction, system.family([{}]), walkers, BURN_IN * system.sites, chunk
-    ).x[0]
+    base = Base(system, wavefunction, equilibrated(wavefunction, system, jax.random.key(0), table.walkers))
+    return Pretrained(base, None, table, measured_base(base, table, chunk_size(wavefunction, system, 512)))
 
 
 class NetKetAmplitude(eqx.Module):

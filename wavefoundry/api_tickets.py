@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.reports import cards
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.diagram.networks import build_network, fitted
+from wavefoundry.studies.diagram.states import LatticeState, equilibrated
 from wavefoundry.studies.execute import execute
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.tickets import checks
@@ -39,6 +41,9 @@ from wavefoundry.studies.tickets.summary import geometry_of, tickets_of
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
+
+CHAINS = 256
+"""Walkers of the state of a ticket."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -74,6 +79,12 @@ class Tickets(Shown):
     def wavefunction(self, n: int) -> Wavefunction:
         """The network of a round; pruned weights are zero."""
         return with_vector(self.setup.trainer.network, jax.numpy.asarray(self.ticket(n).theta))
+
+    def state(self, n: int) -> LatticeState:
+        """The state of a round, for its amplitudes, samples and expectation values, and for ``wf.to_netket``."""
+        lattice, wavefunction = self.setup.lattice, self.wavefunction(n)
+        walkers = equilibrated(wavefunction, lattice, jax.random.key(self.spec.train.seed), CHAINS)
+        return LatticeState(lattice, wavefunction, walkers, self.ticket(n).record)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per round; nested fields become dotted columns."""
@@ -128,6 +139,8 @@ def prune(
         InputError: a setting is unknown or out of bounds, or there is nothing to prune.
     """
     if isinstance(source, str | Path):
+        asked = {"system": system, "fraction": fraction, "steps": steps, "train": train} | settings
+        _check_alone(source, asked)
         return open_run(source)
     if not hasattr(source, "build") and not isinstance(getattr(source, "system", None), LatticeSystem):
         fix = "wf.models.dense(), for example"
@@ -167,6 +180,16 @@ def prune(
     for table in ("system", "wavefunction"):  # of the stand-in that the settings were checked with
         summary["settings"].pop(table)
     return Tickets(study.setup, study.tickets(done), spec, summary)
+
+
+def _check_alone(path: str | Path, asked: Mapping[str, Any]) -> None:
+    """A finished run is opened as it is: settings beside it would be ignored."""
+    default = {name: one.default for name, one in inspect.signature(prune).parameters.items()}
+    same = lambda name, value: value is None or (isinstance(value, int | float) and value == default.get(name))  # noqa: E731
+    if given := [name for name, value in asked.items() if not same(name, value)]:
+        why = f"it has its system and settings already, and {', '.join(given)} would be ignored"
+        fix = f'wf.prune("{path}"), or a network: wf.prune(wf.models.dense(), system, ...)'
+        raise InputError(f"{path} is a run to open, not to prune", where="wf.prune", why=why, fix=fix)
 
 
 def _sign_free(system: LatticeSystem) -> bool:
@@ -369,11 +392,19 @@ def _hunt(summary: dict[str, Any]) -> tuple[Any, ...]:
     return summary["system"], summary.get("parameters"), rounds
 
 
+def _study(summary: dict[str, Any]) -> list[Any]:
+    """What runs of one study share, whatever their seeds: Hamiltonian, network, and how it is trained and pruned."""
+    system = {name: value for name, value in summary["system"].items() if name != "title"}
+    settings = summary.get("settings", {})  # copies of earlier results have none
+    train = {name: value for name, value in settings.get("train", {}).items() if name != "seed"}
+    return [system, summary.get("parameters"), summary.get("structure"), train, settings.get("prune")]
+
+
 def _seeds(summaries: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The verdict over several seeds of one study; None where they differ in more than that."""
     from wavefoundry.studies.tickets.transitions import over_seeds
 
-    same = [[s["system"].get(k) for k in ("model", "extent", "couplings")] + [s.get("parameters")] for s in summaries]
+    same = [_study(summary) for summary in summaries]
     if any(one != same[0] for one in same) or any("transition" not in s for s in summaries):
         return None
     return over_seeds([s["transition"] for s in summaries])

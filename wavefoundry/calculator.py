@@ -78,7 +78,7 @@ class Calculator(AseCalculator):
         """Arguments of the evaluation; ``tuned``: the weights are those of this geometry already."""
         tune = self.steps and not tuned
         tuning = {name: value for name, value in self.settings.items() if name in TUNING and tune}
-        chains = min(256, max(32, self.samples // 4))  # at least four samples of each
+        chains = min(256, max(32, self.samples // 16))  # long enough for R-hat to tell
         evaluate = {"samples": self.samples, "chains": chains, **self.settings.get("evaluate", {})}
         evaluate |= {"forces": "forces" in properties, "dipole": "dipole" in properties}
         method = {"method": "full", "steps": self.steps} if tune else {"method": "zero-shot"}

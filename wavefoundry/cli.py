@@ -278,6 +278,10 @@ def collapse(
     from wavefoundry.artifacts.files import write_atomic
     from wavefoundry.reports.style import to_png
 
+    if not out.parent.is_dir() or out.is_dir() or out.suffix.lower() != ".png":
+        why = f"{out} is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        why = why if out.is_dir() or not out.parent.is_dir() else "pictures are PNG files"
+        raise InputError(f"no picture can be written to {out}", where="--out", why=why, fix="--out collapse.png")
     found = lay(*folders)
     for axis, spread in found.spread.items():
         typer.echo(f"over {axis:6}: " + ("no law is known" if spread is None else f"spread {spread:.2f} decades"))
@@ -295,11 +299,13 @@ def inspect(
 ) -> None:
     """Show what a run has produced so far, and how far it can be trusted."""
     from wavefoundry.artifacts.bundles import is_bundle
+    from wavefoundry.artifacts.named import is_named
+    from wavefoundry.artifacts.results import model_folder
     from wavefoundry.reports.lines import event_line
     from wavefoundry.reports.live import final_table
 
-    if is_bundle(path):
-        return inspect_bundle(path, json)
+    if is_bundle(model := model_folder(path) if is_named(path) else path):
+        return inspect_bundle(model, json)
     summary, notes = read_run(path)
     if json:
         echo_json(summary)

@@ -101,6 +101,52 @@ def test_what_is_prunable_in_every_network():
     assert count == 2 * (2 * 8 * 8 + 2 * 8 * 32)
 
 
+class Own(eqx.Module):
+    """A network of a user, of Equinox's own layers: their outputs come first."""
+
+    into: eqx.nn.Linear
+    around: eqx.nn.Conv1d
+    table: jax.Array
+
+    def __init__(self, key: jax.Array):
+        a, b = jax.random.split(key)
+        self.into, self.around, self.table = (
+            eqx.nn.Linear(5, 3, key=a),
+            eqx.nn.Conv1d(2, 4, 3, key=b),
+            jax.numpy.ones((6, 2)),
+        )
+
+
+@pytest.mark.parametrize(
+    ("network", "units"),
+    [
+        (conv(channels=4).build(jax.random.key(0), (8,), sign_free=True), {"backbone.conv.kernel": (4, 0)}),
+        (conv(channels=4).build(jax.random.key(0), (4, 4), sign_free=True), {"backbone.conv.kernel": (4, 0)}),
+        (
+            resnet(channels=5, blocks=1).build(jax.random.key(0), (8,), sign_free=True),
+            {"backbone.blocks.0.first.kernel": (5, 0), "backbone.blocks.0.second.kernel": (5, 0)},
+        ),
+        (Own(jax.random.key(0)), {"into.weight": (3, -2), "around.weight": (4, -3), "table": (2, -1)}),
+        (
+            eqx.filter_vmap(Own)(jax.random.split(jax.random.key(0), 2)),
+            {"into.weight": (6, None), "around.weight": (8, None)},
+        ),
+    ],
+)
+def test_units_are_the_outputs_of_layers(network, units):
+    """Filters whatever the dimension, rows of what Equinox holds, and those of stacked layers apart."""
+    for layer in masks.layout(network).layers:
+        groups = layer.groups().reshape(layer.shape)
+        count, axis = units.get(layer.name, (None, None))
+        if count is None:
+            continue
+        assert len(np.unique(groups)) == count
+        if axis is not None:  # all weights into an output are one group
+            axis = len(layer.shape) - 1 if axis == 0 else axis
+            rows = np.moveaxis(groups, axis, 0).reshape(count, -1)
+            assert np.all(rows == rows[:, :1])
+
+
 def as_tree(wavefunction, mask):
     """The mask as a pytree of booleans of the network's structure."""
     leaves, structure = jax.tree.flatten(wavefunction)

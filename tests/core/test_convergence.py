@@ -28,6 +28,8 @@ def test_flags_by_the_size_of_what_is_still_to_be_won():
     assert flags(-10 - 1e-3 * t) == ["NOT-CONVERGED!"]
     assert flags(-10 + 1e-3 * t) == ["NOT-CONVERGED!"]  # it rises: it wanders
     assert flags(-10 - 2e-6 * t, left=1e-3) == ["NOT-CONVERGED"]  # the error is that of the training
+    for below in (0.0, -1e-3, -1.0):  # at or below what it is compared with there is nothing to win
+        assert flags(-10 - 2e-6 * t, left=below) == []
     assert flags(-10 + 5 * np.exp(-t / 20)) == []
 
 

@@ -80,3 +80,27 @@ def test_command_figure_and_refusals(tmp_path, capsys):
         wf.collapse(*folders, tmp_path / "copy")
     with pytest.raises(InputError, match="run1 is given twice"):
         wf.collapse(*folders, folders[1])
+
+
+def test_only_seeds_of_one_study_are_judged_together():
+    """Another boundary, activation, score or number of steps is another study, whatever the numbers of weights."""
+    chains = [wf.lattice.ising_chain(6, h=1.0, periodic=periodic) for periodic in (False, True)]
+
+    def hunt(seed: int = 0, system: int = 0, activation: str = "logcosh", **settings: object):
+        model = wf.models.dense(alpha=1, activation=activation)
+        train = {"steps": 5, "seed": seed}
+        settings = {"steps": 3, "fraction": 0.5, "stop_at": 12} | settings
+        return wf.prune(model, chains[system], train=train, **settings)
+
+    first = hunt()
+    same = wf.collapse(first, hunt(1))
+    assert same.transition is not None and same.runs == ["seed = 0", "seed = 1"]
+    for other in (hunt(1, system=1), hunt(1, activation="relu"), hunt(1, score="random"), hunt(1, steps=4)):
+        found = wf.collapse(first, other)
+        assert found.transition is None and len(set(found.runs)) == 2
+
+
+def test_pictures_go_where_they_can(tmp_path, capsys):
+    for out in ("nowhere/all.png", "all.txt", "."):
+        assert main(["collapse", "a", "b", "--out", str(tmp_path / out)]) == 2
+        assert "no picture can be written" in capsys.readouterr().err

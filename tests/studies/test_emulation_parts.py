@@ -320,6 +320,18 @@ def test_rollouts_scale_with_the_state(name):
     assert np.allclose(frames[0], student.rollout(psi, barrier, 8), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["zoo:emulator-gru-symmetric", "zoo:emulator-unitary"])
+@pytest.mark.parametrize("scale", [1e-17, 1e-22, 1e12])
+def test_no_norm_is_too_small_for_single_precision(name, scale):
+    """Also where every frame is brought to the norm of the first: squares of amplitudes underflow first."""
+    student = wf.load_student(name)
+    psi, flat = single(30, 2, 4, 0, 7).state(BOX), np.zeros(1024)
+    frames = student.rollout(np.stack([psi, scale * psi]), flat, 4, renormalise=True)
+    assert np.allclose(frames[1].astype(complex) / scale, frames[0], rtol=0, atol=1e-5)
+    norms = BOX.norm(frames[1].astype(complex) / scale)
+    assert np.allclose(norms, 1, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

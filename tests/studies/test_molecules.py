@@ -39,7 +39,7 @@ from wavefoundry.studies.molecules.stored import describe, stored_frame
 from wavefoundry.studies.molecules.study import build
 from wavefoundry.studies.molecules.summary import ending
 from wavefoundry.studies.molecules.training import _prepared, prepare, selection
-from wavefoundry.studies.molecules.verdict import Evidence, Rest, family, novelty, observed, rest_of, verdict_on
+from wavefoundry.studies.molecules.verdict import Evidence, Rest, novelty, observed, rest_of, verdict_on
 from wavefoundry.studies.progress import Context, Progress
 
 pytest.importorskip("pyscf")
@@ -318,9 +318,72 @@ def test_a_warm_chain_goes_on_from_the_molecule_before(tmp_path):
 )
 def test_what_a_model_has_not_seen_is_doubted(atoms, flags):
     molecule = Molecule.from_atoms(atoms)
-    assert [doubt.flag for doubt in novelty(molecule, {"H2", "LiH"}, {"H", "Li"})] == flags
+    seen: set[tuple[str, int | None]] = {("H2", 0), ("LiH", 0)}
+    assert [doubt.flag for doubt in novelty(molecule, seen)] == flags
     charged = Molecule.from_atoms("Li 0 0 0; H 0 0 3", charge=1)
-    assert [doubt.flag for doubt in novelty(charged, {"H2", "LiH"}, {"H", "Li"})] == ["NEW-COMPOUND"]
+    assert [doubt.flag for doubt in novelty(charged, seen)] == ["NEW-COMPOUND"]
+    (triplet,) = novelty(Molecule.from_atoms("Li 0 0 0; H 0 0 3", spin=2), seen)
+    assert triplet.flag == "NEW-COMPOUND" and "LiH with 2S = 2" in triplet.why
+    for of_unknown in ({("", None)}, {*seen, ("", None)}):  # a model that says nothing may know it
+        doubts = novelty(Molecule.from_atoms("B 0 0 0; H 0 0 2.3"), of_unknown)
+        assert [doubt.flag for doubt in doubts] == ["NEW-COMPOUND"] and "not known" in doubts[0].why
+
+
+NAMED = """
+kind = "molecules"
+[train]
+molecules = [{ atoms = "H 0 0 0; H 0 0 1.4", name = "one" }, { atoms = "H 0 0 0; H 0 0 1.8", name = "Line (2)" }]
+steps = 2
+hf_steps = 2
+walkers = 32
+laplacian = "loop"
+[wavefunction]
+width = 4
+layers = 1
+pair = 4
+convolution = 4
+determinants = 1
+[adapt]
+method = "full"
+steps = 2
+molecules = [{ atoms = "He 0 0 0", name = "helium" }]
+[evaluate]
+samples = 256
+chains = 32
+moves = 4
+burn_in = 10
+trained = false
+density = false
+dipole = false
+[reference]
+basis = "none"
+"""
+
+
+@pytest.mark.integration
+def test_names_of_users_say_nothing_about_compounds(tmp_path):
+    """What a model was trained on, and tuned to, is stored with it; names are the users'."""
+    run_study(study_file.loads(NAMED), tmp_path / "run")
+    tuned = tmp_path / "run" / "artifacts" / "tuned-0"
+    for start, strange in ((tmp_path / "run", ["NEW-ELEMENT!"]), (tuned, [])):
+        text = f'[train]\nwarm_start = "{start}"\nsteps = 0\nlaplacian = "loop"\n[adapt]\nmolecules = '
+        text += '[{ atoms = "H 0 0 0; H 0 0 1.4", name = "new" }, { atoms = "He 0 0 0" }, { atoms = "Li 0 0 0" }]\n'
+        text = 'kind = "molecules"\n' + text + NAMED[NAMED.index("[evaluate]") :].replace("trained = false\n", "")
+        summary = run_study(study_file.loads(text), tmp_path / f"from-{start.name}")
+        novel = [[flag for flag in one["flags"] if flag.startswith("NEW")] for one in summary["molecules"]]
+        assert novel == [[], strange, ["NEW-ELEMENT!"]]
+    own = wf.load(tuned)
+    assert {(rest.formula, rest.spin) for rest in own.rest.values()} == {("H2", 0), ("He", 0)}
+    assert "helium" in repr(own)
+    base = wf.load(tmp_path / "run")
+    target = wf.molecules("He 0 0 0", name="atom")
+    how = {"samples": 256, "chains": 32, "moves": 4, "burn_in": 10, "dipole": False, "density": False}
+    settings = {"evaluate": how, "reference": {"basis": "none"}}
+    made = wf.map(base, target, method="full", steps=2, walkers=32, **settings).models["atom"]
+    made.save(tmp_path / "made")
+    for model in (made, wf.load(tmp_path / "made")):
+        (record,) = wf.map(model, wf.molecules("He 0 0 0"), **settings).molecules
+        assert not any(flag.startswith("NEW") for flag in record["flags"])
 
 
 @pytest.mark.integration
@@ -339,8 +402,11 @@ def test_a_stored_model_as_it_is_needs_neither_molecules_nor_network(run, tmp_pa
     assert wf.load(tmp_path / "run").wavefunction.embedding.table.shape == (10, 4)
 
 
-def test_the_compound_in_a_name():
-    assert [family(name) for name in ("LiH 2.6", "CH4 #3", "H2O", "H2 1")] == ["LiH", "CH4", "H2O", "H2"]
+def test_models_of_earlier_releases_are_known_by_their_study():
+    """They hold names alone; the shipped ones are such."""
+    rest = wf.load("zoo:molecules-small").rest
+    assert {one.formula for one in rest.values()} >= {"H2", "BH", "CH4", "NH3", "H2O", "FH", "HF"} - {"FH"}
+    assert all(one.spin == 0 and one.formula for one in rest.values())
 
 
 def test_a_signal_at_the_end_of_the_pretraining_is_heard_before_the_training(tmp_path):
@@ -420,10 +486,11 @@ def test_how_the_training_ended_is_stored_and_inherited(run, tmp_path):
     assert summary["molecules"][1]["flags"].count("BASE-NOT-CONVERGED") == 1  # tuned
     assert "BASE-NOT-CONVERGED" not in summary["molecules"][2]["flags"]  # from scratch
     base = wf.load(folder / "run")
-    assert base.rest == {"H2 1.8": Rest()}
-    rested = dataclasses.replace(base, rest={"H2 1.8": RESTING})
+    assert base.rest == {"H2 1.8": Rest(formula="H2", spin=0)}
+    settled = RESTING._replace(formula="H2", spin=0)
+    rested = dataclasses.replace(base, rest={"H2 1.8": settled})
     rested.save(tmp_path / "model")
-    assert wf.load(tmp_path / "model").rest == {"H2 1.8": RESTING}
+    assert wf.load(tmp_path / "model").rest == {"H2 1.8": settled}
     settings = {"samples": 256, "chains": 32, "moves": 4, "burn_in": 10, "dipole": False, "density": False}
     for model, expected in ((base, True), (rested, False)):
         target = wf.molecules("H 0 0 0; H 0 0 1.4")
@@ -589,6 +656,8 @@ FALLING, RESTING = Rest(0.1, 1e-3), Rest(0.0, 1e-3)
 def judged(found: Samples, reference: Reference | None = None, **history: Any) -> dict:
     (prepared,) = prepare([Named(HYDROGEN)], study_file.loads(STUDY).train)
     seen = dict(records.observables_of(None, HYDROGEN, prepared, found, TABLE))
+    if history.get("base"):
+        history["base"] = {name: rest._replace(formula=name.split()[0]) for name, rest in history["base"].items()}
     past = records.History("zero-shot", 0, Cost(), **history)
     return records.record_of(HYDROGEN, prepared, found, (reference, None), seen, past)
 
@@ -663,6 +732,7 @@ def test_a_stray_chain_is_found_and_a_spike_is_none():
         ({"base": {"H": RESTING, "He": FALLING}}, []),  # that of another compound
         ({"base": {"Li": RESTING, "He": FALLING}}, ["BASE-NOT-CONVERGED"]),  # any, where there is none of this one
         ({"base": {"H": RESTING}}, []),
+        ({"base": {"H": RESTING, "H (2)": FALLING}}, ["BASE-NOT-CONVERGED"]),  # another geometry of the same
         ({"base": {}}, ["BASE-NOT-CONVERGED"]),
         ({"rest": FALLING, "base": {"H": Rest()}}, ["NOT-CONVERGED", "BASE-NOT-CONVERGED"]),
     ],

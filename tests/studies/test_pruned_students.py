@@ -49,6 +49,17 @@ def test_a_share_is_counted_over_all_chosen_layers_and_pruning_again_goes_on(stu
     assert student.pruned(share=0.0).mask == {}
 
 
+def test_polishing_that_cannot_be_done_is_refused_and_not_recorded(data: Any):
+    dense = wf.distill(data, steps=2, polish=2)
+    assert dense.record["polish"] == 2
+    sparse = dense.pruned(share=0.3)
+    assert wf.distill(data, start=sparse, steps=2).record["polish"] == 0
+    with pytest.raises(InputError, match="a pruned student cannot be polished"):
+        wf.distill(data, start=sparse, steps=2, polish=2)
+    with pytest.raises(InputError, match="gru cannot be polished"):
+        wf.distill(data, wf.models.gru(hidden=4), steps=2, polish=2)
+
+
 def test_training_leaves_the_zeros_and_lowers_the_loss(student: wf.Student, data: Any, tmp_path: Any):
     sparse = student.pruned(share=0.7, layers=["*.kernel"])
     tuned = wf.distill(data, start=sparse, steps=600, batch=32, learning_rate=3e-3)

@@ -405,6 +405,38 @@ def test_python_interface(run):
     assert len(tickets.to_pandas()) == 8
     with pytest.raises(InputError, match="no round has 5 weights"):
         wf.explain(tickets, 5)
+    with pytest.raises(InputError, match="fraction, score would be ignored"):
+        wf.prune(folder / "run", fraction=0.5, score="surgeon")
+    with pytest.raises(InputError, match="system would be ignored"):
+        wf.prune(folder / "run", system.lattice)
+
+
+def test_a_ticket_is_a_state(run):
+    """Samples, expectation values and overlaps of a round: the fidelity that its record holds is found again."""
+    folder, _ = run
+    tickets = wf.prune(folder / "run")
+    state, dense = tickets.state(8), tickets.state(48)
+    energy = state.expect(state.system)
+    assert abs(energy.value - state.energy) < 5 * energy.error + 1e-9  # 5 standard errors: 6e-7
+    overlap = state.overlap(dense)
+    assert abs(overlap.fidelity - state.record["fidelity_dense"]) < 5 * overlap.error + 1e-3
+    with pytest.raises(InputError, match="no round has 5 weights"):
+        tickets.state(5)
+    assert all(record["ess"] is None for record in tickets.rounds), "a full sum has no samples"
+
+
+def test_a_model_is_no_run(tmp_path, capsys):
+    """Intact, and something else: not damage, and whatever looks for a run says so in the same words."""
+    model = tmp_path / "model"
+    wf.pretrain(wf.lattice.ising_chain(4, h=1.0), wf.models.dense(alpha=1), steps=2, walkers=16).save(model)
+    for call in (wf.prune, wf.open, lambda path: wf.collapse(path, path)):
+        for path in (model, "zoo:ising-chain-24"):
+            with pytest.raises(InputError, match="is a model, not a run"):
+                call(path)
+    assert main(["report", str(model)]) == 2
+    assert main(["inspect", "zoo:ising-chain-24"]) == 0
+    out = capsys.readouterr()
+    assert "is a model, not a run" in out.err and "backbone" in out.out
 
 
 def test_a_network_without_system_and_a_wrong_setting_are_refused():

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, PyTree
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.words import matching
+from wavefoundry.models.layers import Dense
 
 Flags = Bool[np.ndarray, " P"]
 
@@ -25,11 +26,16 @@ SCORES = ("magnitude", "random", "curvature", "surgeon")
 
 
 class Layer(NamedTuple):
-    """An array of weights that may be pruned: its name, its place in the vector of all weights, and its shape."""
+    """An array of weights that may be pruned: its name, its place in the vector of all weights, and its shape.
+
+    output: the axis of its neurons or filters. stacked: leading axes that count layers of the same kind.
+    """
 
     name: str
     start: int
     shape: tuple[int, ...]
+    output: int = -1
+    stacked: int = 0
 
     @property
     def size(self) -> int:
@@ -42,11 +48,10 @@ class Layer(NamedTuple):
         return slice(self.start, self.start + self.size)
 
     def groups(self) -> Int[np.ndarray, " size"]:
-        """Neuron or filter of every weight: the output (last) axis, per block when blocks are stacked."""
-        stacked = self.shape[0] if len(self.shape) == 3 else 1
-        inner = self.size // (stacked * self.shape[-1])
-        unit = np.arange(stacked * self.shape[-1]).reshape(stacked, 1, self.shape[-1])
-        return np.broadcast_to(unit, (stacked, inner, self.shape[-1])).reshape(-1)
+        """Neuron or filter of every weight, those of stacked layers apart."""
+        counted = {*range(self.stacked), self.output % len(self.shape)}
+        edges = [edge if axis in counted else 1 for axis, edge in enumerate(self.shape)]
+        return np.broadcast_to(np.arange(np.prod(edges)).reshape(edges), self.shape).reshape(-1)
 
 
 class Layout(NamedTuple):
@@ -102,7 +107,8 @@ def layout(wavefunction: PyTree, layers: Sequence[str] = ()) -> Layout:
         if not eqx.is_inexact_array(leaf):
             continue
         if leaf.ndim >= 2:
-            found.append(Layer(tree.name_of(path), start, tuple(leaf.shape)))
+            output, stacked = _axes(tree.owner(wavefunction, path), leaf.ndim)
+            found.append(Layer(tree.name_of(path), start, tuple(leaf.shape), output, stacked))
         start += leaf.size
     found = [layer for layer in found if layer.name.rsplit(".", 1)[-1] == "kernel"] or found
     kernels = [layer.name for layer in found]
@@ -117,6 +123,15 @@ def layout(wavefunction: PyTree, layers: Sequence[str] = ()) -> Layout:
     if not found:
         raise InputError("nothing to prune", where="prune.layers", why=f"layers here: {', '.join(kernels) or 'none'}")
     return Layout(tuple(found), start)
+
+
+def _axes(owner: Any, ndim: int) -> tuple[int, int]:
+    """The axis of the outputs of a kernel, and how many leading axes count layers: its owner knows what it is."""
+    if isinstance(owner, eqx.nn.Linear):
+        return ndim - 2, ndim - 2
+    if isinstance(owner, eqx.nn.Conv):
+        return ndim - owner.num_spatial_dims - 2, ndim - owner.num_spatial_dims - 2
+    return -1, ndim - 2 if isinstance(owner, Dense) else 0
 
 
 def removals(count: int, fraction: float) -> int:

@@ -35,7 +35,8 @@ def entry_from(source: Any, where: str) -> Entry | None:
 def _from_ase(atoms: Any, where: str) -> Entry:
     if np.any(atoms.pbc):
         raise InputError("a periodic cell is no molecule", where=where, why="atoms.pbc is set", fix="atoms.pbc = False")
-    charge = _whole(atoms.info.get("charge", np.sum(atoms.get_initial_charges())), "charge", where)
+    given = atoms.info.get("charge")
+    charge = _whole(np.sum(atoms.get_initial_charges()) if given is None else given, "charge", where)
     entry = {"atoms": _text(atoms.get_chemical_symbols(), atoms.positions), "unit": "angstrom", "charge": charge}
     spin = _spin_of_ase(atoms, where)
     return entry if spin is None else entry | {"spin": spin}
@@ -44,9 +45,9 @@ def _from_ase(atoms: Any, where: str) -> Entry:
 def _spin_of_ase(atoms: Any, where: str) -> int | None:
     """2S; None where nothing says it."""
     given = [
-        _whole(atoms.info[name], name, where) - (name == "multiplicity")
+        abs(_whole(atoms.info[name], name, where)) - (name == "multiplicity")  # -2S is the same state upside down
         for name in ("spin", "multiplicity")
-        if name in atoms.info
+        if atoms.info.get(name) is not None
     ]
     if len(set(given)) > 1:
         why = f"2S is {given[0]} and {given[1]}"
@@ -71,7 +72,7 @@ def _from_pyscf(mol: Any, where: str) -> Entry:
         raise InputError(f"{ghosts[0]} is a ghost atom", where=where, why="it has no charge", fix="leave it out")
     text = _text(symbols, mol.atom_coords())
     charge, spin = (_whole(getattr(mol, name), name, where) for name in ("charge", "spin"))
-    return {"atoms": text, "unit": "bohr", "charge": charge, "spin": spin}
+    return {"atoms": text, "unit": "bohr", "charge": charge, "spin": abs(spin)}
 
 
 def _text(symbols: Any, positions: Any) -> str:

@@ -12,7 +12,7 @@ from wavefoundry.artifacts.hub import is_handed_on
 from wavefoundry.artifacts.layout import ARTIFACTS, SPEC, SUMMARY
 from wavefoundry.artifacts.manifest import check_schema
 from wavefoundry.artifacts.named import MODEL, STUDY, find, is_named
-from wavefoundry.artifacts.seal import is_run_folder, is_sealed, nested, require_intact
+from wavefoundry.artifacts.seal import is_run_folder, is_sealed, nested, require_intact, require_run
 from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.core.expect import from_home
 from wavefoundry.core.reading import is_there
@@ -31,8 +31,9 @@ def read_results(folder: Path) -> dict[str, Any] | None:
 
     Raises:
         IntegrityError: any file of the run is damaged, or the summary is none.
-        InputError: the summary was written by a newer release.
+        InputError: the summary was written by a newer release, or this is a saved model.
     """
+    require_run(folder)
     path = folder / SUMMARY
     if not is_there(path) and not is_sealed(folder):
         return None

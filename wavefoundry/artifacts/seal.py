@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from wavefoundry.artifacts import files
-from wavefoundry.artifacts.bundles import check_bundle
+from wavefoundry.artifacts.bundles import check_bundle, is_bundle
 from wavefoundry.artifacts.layout import ARTIFACTS, CHECKPOINTS, SEEDS, SPEC, SUMMARY, TASKS, spec_problem
 from wavefoundry.artifacts.lock import LOCK
 from wavefoundry.artifacts.manifest import (
@@ -18,6 +18,7 @@ from wavefoundry.artifacts.manifest import (
     list_entries,
     read_manifest,
 )
+from wavefoundry.artifacts.named import is_named
 from wavefoundry.core.errors import InputError, IntegrityError, StorageError
 from wavefoundry.core.reading import is_there
 
@@ -30,6 +31,18 @@ def is_sealed(folder: Path) -> bool:
 def is_run_folder(folder: Path) -> bool:
     """Whether this is a run directory or what is left of one; else results in it are a copy."""
     return any(is_there(folder / name) for name in (MARKER, SPEC, MANIFEST, CHECKPOINTS, ARTIFACTS))
+
+
+def require_run(folder: Path) -> None:
+    """Refuse a saved model where a run is wanted, by its name or its folder: it is intact, and no run.
+
+    Raises:
+        InputError: it is one.
+    """
+    if is_named(folder) or is_bundle(folder):
+        why = "it holds weights and their description, no study and no results"
+        fix = f'wf.load("{folder}"), of wave packets wf.load_student("{folder}")'
+        raise InputError(f"{folder} is a model, not a run", where=str(folder), why=why, fix=fix)
 
 
 def problems_of(folder: Path) -> list[str]:

@@ -48,6 +48,7 @@ from wavefoundry.artifacts.seal import (
     is_sealed,
     problems_of,
     require_intact,
+    require_run,
     seal_problems,
     write_seal,
     write_sealed,
@@ -136,13 +137,14 @@ class RunDirectory:
         """Open an existing run directory, to read it or (locked) to go on with it.
 
         Raises:
-            InputError: it is no run directory, or was written by a newer release.
+            InputError: it is no run directory but a model, for example, or was written by a newer release.
             IntegrityError: ``run.json`` is damaged; or, with ``write``, ``spec.toml`` is not the study the
                 run was started with.
             LockedError: with ``write``, another process is at work in it.
             StorageError: the file system refused.
         """
-        folder = from_home(path).absolute()
+        require_run(given := from_home(path))
+        folder = given.absolute()
         with files.storage("open", folder):
             missing = [folder / name for name in (MARKER, SPEC) if not is_there(folder / name)]
             if missing and is_sealed(folder):

@@ -91,12 +91,14 @@ def rest_doubts(
     Args:
         found: from ``rest``. scale: abs(energy), counted from that of infinite temperature.
         left: how far the energy lies above the exact one, where known: a training that could still win half of it
-            leaves open whose error it is. name: of the flag. what: had not come to rest, in words.
+            leaves open whose error it is; below it there is nothing to win.
+        name: of the flag. what: had not come to rest, in words.
     """
     if found is None:
         return [Doubt(name, "state", False, f"{what} was too short to see whether it came to rest")]
     share = abs(found.gain) / max(scale, 1e-300)
-    moves = found.significant and (share > CLOSE or (left is not None and share > NEGLIGIBLE and found.gain > left / 2))
+    half = left is not None and left > 0 and share > NEGLIGIBLE and found.gain > left / 2
+    moves = found.significant and (share > CLOSE or half)
     does = "falls" if found.gain > 0 else "rises"
     why = f"{what} had not come to rest: the energy still {does}, by {share:.1g} (relative) in as many steps again"
     return graded(name, "state", why, moves, found.significant and share > WRONG)

@@ -34,6 +34,21 @@ def name_of(path: Any) -> str:
     return jax.tree_util.keystr(path).replace("[", ".").replace("]", "").replace("'", "").strip(".")
 
 
+def owner(tree: PyTree, path: Sequence[Any]) -> Any:
+    """The object that a leaf belongs to: what its path leads to without the last step."""
+    for step in path[:-1]:
+        match step:
+            case jax.tree_util.GetAttrKey():
+                tree = getattr(tree, step.name)
+            case jax.tree_util.SequenceKey():
+                tree = tree[step.idx]
+            case jax.tree_util.DictKey():
+                tree = tree[step.key]
+            case _:
+                return None
+    return tree
+
+
 def from_arrays(template: PyTree, arrays: dict[str, np.ndarray], prefix: str = "") -> PyTree:
     """Put stored arrays back into a pytree of the same structure.
 

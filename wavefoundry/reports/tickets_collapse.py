@@ -88,22 +88,35 @@ def collapse(summaries: list[TicketsSummary]) -> dict[str, Any]:
 
 
 def names(summaries: list[TicketsSummary]) -> list[str]:
-    """Lattice, couplings and dense weights of every run; what all have in common is left out."""
+    """What tells the runs apart, in words; what all have in common is left out, and what reads alike is numbered."""
     parts = [_described(summary) for summary in summaries]
-    differ = [len({part[k] for part in parts}) > 1 for k in range(4)]
-    shown = differ if any(differ) else [True] * 4
-    return ["; ".join(word for word, show in zip(part, shown, strict=True) if show) for part in parts]
+    differ = [len({part[k] for part in parts}) > 1 for k in range(len(parts[0]))]
+    settings = [_settings(summary) for summary in summaries]
+    keys = [key for key in dict.fromkeys(itertools.chain(*settings)) if len({one.get(key) for one in settings}) > 1]
+    shown = differ if any(differ) or keys else [True] * len(differ)
+    said = []
+    for part, own in zip(parts, settings, strict=True):
+        words = [word for word, show in zip(part, shown, strict=True) if show]
+        said.append("; ".join([*words, *(f"{key} = {own.get(key, '?')}" for key in keys)]))
+    return [f"{one} ({said[: k + 1].count(one)})" if said.count(one) > 1 else one for k, one in enumerate(said)]
 
 
 def _described(summary: TicketsSummary) -> list[str]:
-    """Model, lattice, couplings and dense weights of a run."""
+    """Model, lattice, edges, couplings and dense weights of a run."""
     weights = f"{summary.parameters.get('prunable', '?')} weights"
     if (system := summary.system) is None:
-        return ["?", "?", "?", weights]
+        return ["?", "?", "?", "?", weights]
     size = system.extent if system.lattice is None else system.lattice.size
     edges = "x".join(str(edge) for edge in ([size] if isinstance(size, int) else size))
     couplings = ", ".join(f"{name} = {value:.5g}" for name, value in system.couplings.items())
-    return [system.model, edges, couplings, weights]
+    return [system.model, edges, "periodic" if system.periodic else "open", couplings, weights]
+
+
+def _settings(summary: TicketsSummary) -> dict[str, str]:
+    """How a run was trained and pruned, and its network where that is known; sizes aside, which ``_described`` says."""
+    tables = [summary.settings.get(name) or {} for name in ("wavefunction", "train", "prune")]
+    sizes = ("alpha", "channels", "blocks", "width", "layers")
+    return {key: str(value) for table in tables for key, value in table.items() if key not in sizes}
 
 
 @styled

@@ -205,6 +205,11 @@ class TicketsSummary(Summary):
         None, description="`model`, `sites`, `extent`, `periodic`, `couplings` by name, `lattice`, `title`"
     )
     parameters: dict[str, int] = Field(default={}, description="`total` weights, and how many of them are `prunable`")
+    structure: str | None = Field(
+        None,
+        description="a sum of the terms of the Hamiltonian and of the layers of the network: equal for all seeds of a "
+        "study, and different where two studies differ in these",
+    )
     reference: RoundReference | None = Field(
         None,
         description='`energy` that errors are taken against, and its `kind`: `"exact"` (closed form, '

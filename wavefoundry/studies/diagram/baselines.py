@@ -27,10 +27,8 @@ from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable, TargetT
 from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
-from wavefoundry.core.devices import on_devices
 from wavefoundry.core.errors import PhysicsError
 from wavefoundry.core.types import Wavefunction
-from wavefoundry.engine.sampling import Walkers, metropolis
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.adapting import Adapted
 from wavefoundry.studies.diagram.base import Base
@@ -40,13 +38,12 @@ from wavefoundry.studies.diagram.pretraining import Trainer, Training
 from wavefoundry.studies.diagram.records import failed_record
 from wavefoundry.studies.diagram.referencing import References
 from wavefoundry.studies.diagram.sectors import adapted, in_sectors, sector_of
+from wavefoundry.studies.diagram.states import equilibrated
 from wavefoundry.studies.diagram.study import PRETRAIN, base_arrays, listing, make_mapper, pretrain, training_of
 from wavefoundry.studies.progress import Progress
 from wavefoundry.studies.task import Output, Outputs, Task
 
 TRANSITION = "transition"
-BURN_IN = 50
-"""Sweeps from random configurations to samples of an untrained network."""
 CURVE = 50
 """Points of a stored curve of training, at most."""
 TOGETHER, FEWEST = 5, 32
@@ -226,10 +223,7 @@ def untrained(kit: Kit) -> Base:
     family = system.family([{}])
     if listed is not None:
         return Base(system, wavefunction, sample_listed(wavefunction, family, listed.states, key, count, kit.chunk))
-    x = jax.vmap(system.init)(jax.random.split(key, count))
-    walkers = Walkers(x[None], key, jnp.ones(()), jnp.zeros(()))
-    moved = eqx.filter_jit(on_devices(metropolis))(wavefunction, family, walkers, BURN_IN * system.sites, kit.chunk)
-    return Base(system, wavefunction, moved.x[0])
+    return Base(system, wavefunction, equilibrated(wavefunction, system, key, count, kit.chunk))
 
 
 def farthest(points: list[dict[str, float]], at: dict[str, float]) -> dict[str, float]:

@@ -23,6 +23,7 @@ from wavefoundry.core.statistics import energy_statistics
 from wavefoundry.core.types import Psi, Wavefunction
 from wavefoundry.core.verdict import Verdict, observable_verdict, sampling_doubts, stored_verdict
 from wavefoundry.engine.guided import guide_at
+from wavefoundry.engine.sampling import Walkers, metropolis
 from wavefoundry.problems import exact
 from wavefoundry.problems.lattice import from_netket as system_from_netket
 from wavefoundry.problems.lattice import observable_strings
@@ -35,8 +36,20 @@ from wavefoundry.studies.diagram.observing import Amplitude
 from wavefoundry.studies.diagram.pretraining import chunk_size
 from wavefoundry.studies.diagram.trust import SAFETY
 
+BURN_IN = 50
+"""Sweeps from random configurations to samples of a state that comes without any."""
 WARM_UP = 10
 """Sweeps before the first sample; the chains start from samples of the state."""
+
+
+def equilibrated(
+    wavefunction: Wavefunction, system: LatticeSystem, key: Array, chains: int, chunk: int | None = None
+) -> Array:
+    """Walkers (chains, sites) of a state that comes without any, from random configurations to |psi|^2."""
+    start = jax.vmap(system.init)(jax.random.split(key, chains))
+    walkers = Walkers(start[None], key, jnp.ones(()), jnp.zeros(()))
+    run, at_once = eqx.filter_jit(on_devices(metropolis)), chunk or chunk_size(wavefunction, system, 512)
+    return run(wavefunction, system.family([{}]), walkers, BURN_IN * system.sites, at_once).x[0]
 
 
 class Expectation(NamedTuple):

@@ -155,7 +155,7 @@ def _sparse_machine(static: Any, recipe: Recipe, loss: Loss, mask: Mask) -> Mach
 
 
 def phases_of(emulator: Emulator, data: Trajectories, plan: Plan, mask: Mask) -> list[Phase]:
-    """What a student goes through; a pruned one makes no Gauss-Newton steps.
+    """What a student goes through.
 
     Raises:
         InputError: a window larger than the box, Gauss-Newton steps for too many weights.
@@ -171,7 +171,7 @@ def phases_of(emulator: Emulator, data: Trajectories, plan: Plan, mask: Mask) ->
     pairs = Pairs(data, recipe.batch, plan.seed)
     sparse = _sparse_machine(static, recipe, pair_loss(spacing), mask) if mask else None
     found = [Phase("frames", sparse or _frames_machine(static, recipe, spacing), pairs, recipe.steps, block)]
-    if plan.polish and not mask:
+    if plan.polish:
         if tree.count(emulator) > MAX_POLISHED:
             why = f"the model has {tree.count(emulator)} weights, Gauss-Newton steps are for up to {MAX_POLISHED}"
             raise InputError(f"polish = {plan.polish} is not possible", where=emulator.kind, why=why, fix="polish = 0")
@@ -282,7 +282,8 @@ def distill_on(
     """Train a student on frames that are there.
 
     Args:
-        data: the frames. model: the emulator in words. plan: settings.
+        data: the frames. model: the emulator in words. plan: settings; there are no Gauss-Newton steps for pruned
+            students and kinds with too many weights.
         progress, name, probe, report: as for ``Training``. start: weights to begin with.
 
     Raises:
@@ -291,6 +292,8 @@ def distill_on(
     """
     key = jax.random.fold_in(jax.random.key(plan.seed), 0)
     begin = start or Start(model.build(key, frame_step=data.frame_step))
+    if begin.mask or not EMULATORS[model.kind].polish:
+        plan = plan._replace(polish=0)
     phases = phases_of(begin.emulator, data, plan, begin.mask)
     training = Training(begin.emulator, phases, progress, name, probe, report)
     emulator = training.through()

@@ -136,11 +136,12 @@ class Student(Shown):
         frames = require_frames(len(states), frames, grid, "rollout")
         for doubt in self.doubts(states, fields, grid):
             warnings.warn(f"{self.model.kind} student: {doubt.why}", stacklevel=2)
-        first = self._first_frames(states, fields, frames, grid)
+        size = _sizes(states, grid)  # in double precision: the squares of small amplitudes are no numbers in single
+        first = self._first_frames(states / size, fields, frames, grid)
         wanted = frames + 1 - first.shape[1]
         flag = dict(self.model.options).get("renormalise", False) if renormalise is None else renormalise
         rest = self.ahead(first, fields, grid, max(0, wanted), bool(flag))
-        out = np.concatenate([first, rest], axis=1)[:, : frames + 1]
+        out = (np.concatenate([first, rest], axis=1)[:, : frames + 1] * size[:, None]).astype(first.dtype)
         return out[0] if single else out
 
     def ahead(
@@ -149,13 +150,11 @@ class Student(Shown):
     ) -> np.ndarray:  # fmt: skip
         """Frames after the given ones, arguments and result as of ``predict``, of states of any norm.
 
-        The equation is linear. A student whose form does not say so has seen states of norm 1 alone, and sees all so.
+        The equation is linear. A student whose form does not say so has seen states of norm 1 alone; all see all so.
         """
-        sizes = np.sqrt(grid.norm(first[:, 0]))
-        if "amplitude" in self.built_in or np.all(np.abs(sizes - 1) < 1e-6):
-            return predict(self.emulator, first, fields, grid, count, renormalise, piece)
-        sizes = sizes[(..., *[None] * (first.ndim - 1))].astype(np.real(first).dtype)
-        return sizes * predict(self.emulator, first / sizes, fields, grid, count, renormalise, piece)
+        size = _sizes(first[:, 0], grid)[:, None]
+        found = predict(self.emulator, (first / size).astype(first.dtype), fields, grid, count, renormalise, piece)
+        return (size * found).astype(found.dtype)
 
     @property
     def built_in(self) -> set[str]:
@@ -230,6 +229,12 @@ class Student(Shown):
         from wavefoundry.artifacts.bundles import save_bundle
 
         return save_bundle(path, *pack(self))
+
+
+def _sizes(states: np.ndarray, grid: Grid) -> np.ndarray:
+    """Square roots of the norms of states (batch, *grid), with their axes; 1 for what has norm 1 to rounding."""
+    sizes = np.sqrt(grid.norm(np.asarray(states, np.complex128)))
+    return np.where(np.abs(sizes - 1) < 1e-6, 1.0, sizes)[(..., *[None] * (states.ndim - 1))]
 
 
 def dtype_of(emulator: Emulator) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from wavefoundry.artifacts.spec_emulation import StudentTable, TrainingTable
 from wavefoundry.artifacts.spec_errors import checked
+from wavefoundry.core.emulators import EMULATORS
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import count_of, expect, list_of, number_of, one_of
 from wavefoundry.core.programs import keep_programs
@@ -69,12 +70,18 @@ def _frames(curriculum: Curriculum | Trajectories, cache_dir: Any, context: Cont
     )
 
 
-def _plan(model: EmulatorSpec, runs: int, settings: Mapping[str, Any], where: str) -> Plan:
+def _plan(model: EmulatorSpec, runs: int, settings: Mapping[str, Any], where: str, *, pruned: bool = False) -> Plan:
     known = tuple(DistillSettings.__annotations__)
     for name in settings:
         if name not in known:
             fix = near(name, known)
             raise InputError(f"unknown setting {name}", where=where, why=f"known: {', '.join(known)}", fix=fix)
+    if settings.get("polish"):
+        dense = bool(EMULATORS[model.kind].polish)
+        what = "a pruned student" if dense else model.kind
+        why = "Gauss-Newton steps move all weights, zeros included" if dense else "it has too many weights"
+        if pruned or not dense:
+            raise InputError(f"{what} cannot be polished", where=f"{where}: polish", why=why, fix="leave it out")
     own = {name: value for name, value in settings.items() if name != "recipe"}
     student = checked(StudentTable, where, {"kind": model.kind, **own})
     training = checked(TrainingTable, where, {name: value for name, value in settings.items() if name not in own})
@@ -96,12 +103,13 @@ def distill(
     Args:
         curriculum: ``Curriculum.preset("default")``, one of your own, or frames that ``generate`` returned.
         model: ``models.unitary()`` (default), ``kernel``, ``gru``, ``dense``, ``conv`` or ``linear``.
-        start: a student to go on from; the zeros of one that was ``pruned`` stay.
+        start: a student to go on from; the zeros of one that was ``pruned`` stay. The range of the new one is that of
+            this curriculum: what it saw before, it may forget.
         cache_dir: keep the teacher's frames there and stream them from disk.
         progress: show progress lines.
         on_event: receives progress events as plain dicts.
-        settings: ``steps``, ``batch``, ``learning_rate``, ``polish`` (Gauss-Newton steps at the end), ``seed``,
-            ``recipe`` ("desk" or "paper").
+        settings: ``steps``, ``batch``, ``learning_rate``, ``polish`` (Gauss-Newton steps at the end; none for pruned
+            students), ``seed``, ``recipe`` ("desk" or "paper").
 
     Returns:
         The trained student: ``student.rollout(psi0, V, 300)``.
@@ -118,7 +126,8 @@ def distill(
     model = as_emulator(given) if start is None else _started(start, curriculum, model)
     with view(quiet=not progress) as show:
         context = Context(lambda event: (show(event), on_event(event) if on_event else None)[0])
-        plan = _plan(model, len(_runs(curriculum)), settings, "wf.distill")  # before anything expensive
+        pruned = start is not None and bool(start.mask)  # looked at before anything expensive
+        plan = _plan(model, len(_runs(curriculum)), settings, "wf.distill", pruned=pruned)
         keep_programs()
         data = _frames(curriculum, cache_dir, context)
         begin = None if start is None else Start(start.emulator, start.mask)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 from jaxtyping import PyTree
 
+from wavefoundry.artifacts import spec_geometry
+from wavefoundry.artifacts.spec_geometry import Named
 from wavefoundry.artifacts.spec_molecules import ElectronsTable, MoleculesSpec, MoleculesTrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.molecule import Molecule
 from wavefoundry.models import ElectronsSpec
 from wavefoundry.studies.molecules.verdict import Rest
 
@@ -100,8 +104,32 @@ def stored_rest(path: str | os.PathLike[str]) -> dict[str, Rest]:
     """What is stored with a model about the end of its training; empty where nothing is."""
     from wavefoundry.artifacts.bundles import read_bundle
 
-    rows = read_bundle(base_folder(path))[1].get("rest") or {}
-    return {str(name): Rest(*row) for name, row in rows.items()}
+    meta = read_bundle(base_folder(path))[1]
+    found = {str(name): Rest(*row) for name, row in (meta.get("rest") or {}).items()}
+    if all(rest.formula for rest in found.values()):
+        return found
+    told = _of_study(meta)  # models of an earlier release name their molecules alone
+    return {name: rest if rest.formula else rest._replace(**told.get(name, {})) for name, rest in found.items()}
+
+
+def about(molecule: Molecule) -> dict[str, Any]:
+    """What ``Rest`` holds about a molecule."""
+    return {"formula": molecule.formula, "spin": molecule.spin}
+
+
+def untold(training: Sequence[Named]) -> dict[str, Rest]:
+    """Molecules of a training of which is not known how it ended."""
+    return {named.molecule.name: Rest(**about(named.molecule)) for named in training}
+
+
+def _of_study(meta: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Formulas and spins by name, from the study that a model is stored with; empty where its files are gone."""
+    try:
+        table = MoleculesTrainTable(**((meta.get("spec") or {}).get("train") or {}))
+        training = spec_geometry.expand(table.molecules, table.unit)
+    except (InputError, ValueError):
+        return {}
+    return {named.molecule.name: about(named.molecule) for named in training}
 
 
 def base_folder(path: str | os.PathLike[str]) -> Path:

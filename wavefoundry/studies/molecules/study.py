@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -25,11 +24,20 @@ from wavefoundry.studies.molecules import records
 from wavefoundry.studies.molecules.curve import Curve
 from wavefoundry.studies.molecules.evaluation import Evaluation, sampling
 from wavefoundry.studies.molecules.records import History, Known
-from wavefoundry.studies.molecules.stored import contents, describe, first_network, origin, resolved, stored_rest
+from wavefoundry.studies.molecules.stored import (
+    about,
+    contents,
+    describe,
+    first_network,
+    origin,
+    resolved,
+    stored_rest,
+    untold,
+)
 from wavefoundry.studies.molecules.summary import goal_of, summary_of
 from wavefoundry.studies.molecules.tasks import BASE, TOGETHER, TaskList
 from wavefoundry.studies.molecules.training import Plan, Trainer, prepare, selection
-from wavefoundry.studies.molecules.verdict import Rest, family, novelty, rest_of
+from wavefoundry.studies.molecules.verdict import Rest, novelty, rest_of
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.task import Output, Outputs, Task
 
@@ -185,7 +193,7 @@ class MoleculesStudy:
         molecules = prepare(self.training, train)
         params, curve = self.trainer.train(plan, self.trainer.params, molecules, self.key(1), progress)
         rest = _ended(curve, self.training) if len(curve.steps) else self._inherited
-        return self._kept(BASE, _trained(params, curve, rest), params, rest or dict.fromkeys(names, Rest()))
+        return self._kept(BASE, _trained(params, curve, rest), params, rest or untold(self.training))
 
     def _tune(self, name: str, done: Outputs, progress: Progress) -> Output:
         """A few steps of the weights to tune, for one molecule or all together; kept as an artifact too."""
@@ -199,7 +207,8 @@ class MoleculesStudy:
         start, molecules = self.weights(BASE, done), prepare(targets, train)
         params, curve = self.trainer.train(plan, start, molecules, self.key(4, number), progress)
         rest = _ended(curve, targets)
-        return self._kept(name.replace("adapt/", "tuned-"), _trained(params, curve, rest), params, rest)
+        every = self.rest(BASE, done) | rest
+        return self._kept(name.replace("adapt/", "tuned-"), _trained(params, curve, rest), params, every)
 
     def _from_scratch(self, index: int, done: Outputs, progress: Progress) -> Output:
         """The same network for one molecule without the base, until it is within 1 mHa per atom."""
@@ -276,7 +285,7 @@ class MoleculesStudy:
             return Sampled(named, self.weights(BASE, done), self.key(2, index), history)
         named = self.targets[index]
         if kind == "zero-shot":
-            doubts = tuple(novelty(named.molecule, self._compounds(), self._elements()))
+            doubts = tuple(novelty(named.molecule, self._seen()))
             history = History(kind, 0, base=self.rest(BASE, done), further=doubts)
             return Sampled(named, self.weights(BASE, done), self.key(3, index), history)
         training = self.list.tuning(index) if kind == "full" else f"{_TRAININGS[kind]}/{index}"
@@ -290,14 +299,10 @@ class MoleculesStudy:
         history = History("scratch" if kind == "scratched" else "warm-chain", steps, cost, rest)
         return Sampled(named, self.weights(training, done), self.key(7 if kind == "scratched" else 9, index), history)
 
-    def _compounds(self) -> set[str]:
-        """Formulas of what the model was trained on; of an earlier training the names are known alone."""
-        return {named.molecule.formula for named in self.training} | {family(name) for name in self._inherited}
-
-    def _elements(self) -> set[str]:
-        """Elements of what the model was trained on."""
-        found = {symbol for named in self.training for symbol in named.molecule.symbols}
-        return found | {symbol for name in self._inherited for symbol in re.findall("[A-Z][a-z]?", family(name))}
+    def _seen(self) -> set[tuple[str, int | None]]:
+        """Formulas and spins of what the model was trained on, now and before."""
+        now = {(named.molecule.formula, named.molecule.spin) for named in self.training}
+        return now | {(rest.formula, rest.spin) for rest in self._inherited.values()}
 
     def _announce(self, progress: Progress) -> None:
         table = self.spec.adapt
@@ -307,7 +312,10 @@ class MoleculesStudy:
 
 def _ended(curve: Curve, molecules: Sequence[Named]) -> dict[str, Rest]:
     """Whether a training had come to rest, by molecule."""
-    return {named.molecule.name: rest_of(curve, column) for column, named in enumerate(molecules)}
+    return {
+        named.molecule.name: rest_of(curve, column)._replace(**about(named.molecule))
+        for column, named in enumerate(molecules)
+    }
 
 
 def _trained(params: PyTree, curve: Curve, rest: dict[str, Rest]) -> Output:

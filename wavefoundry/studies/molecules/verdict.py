@@ -41,11 +41,14 @@ FALL = 1e-3
 class Rest(NamedTuple):
     """Whether a training had come to rest: the fall of the mean energy (Ha) from the last fifth but one to the last.
 
-    fall, noise: None where the curve has too few points to tell.
+    fall, noise: None where the curve has too few points to tell. formula, spin: of the molecule it was about, ""
+    and None where that is not known.
     """
 
     fall: float | None = None
     noise: float | None = None
+    formula: str = ""
+    spin: int | None = None
 
     @property
     def converged(self) -> bool | None:
@@ -127,25 +130,27 @@ def _walkers(evidence: Evidence) -> list[Doubt]:
     return found
 
 
-def family(name: str) -> str:
-    """The compound that a molecule's usual name begins with: of "LiH 2.6", "CH4 #3" and "H2O"."""
-    return re.sub(r" (#\d+|\d+\.?\d*)$", "", name)
-
-
-def novelty(molecule: Molecule, compounds: Collection[str], elements: Collection[str]) -> list[Doubt]:
+def novelty(molecule: Molecule, seen: Collection[tuple[str, int | None]]) -> list[Doubt]:
     """What is doubtful about using a model without a further step for what it was not trained on.
 
     Args:
-        compounds: formulas it was trained on. elements: those of them.
+        seen: formulas and spins (2S) of what it was trained on; "" and None where these are not known.
 
     Source: arXiv 2303.09949, where new compounds start 0.1 to 20 Ha off.
     """
-    if molecule.formula in compounds:
+    spins = {spin for formula, spin in seen if formula == molecule.formula}
+    if spins & {molecule.spin, None}:
         return []
-    if strange := [symbol for symbol in dict.fromkeys(molecule.symbols) if symbol not in elements]:
+    elements = {symbol for formula, _ in seen for symbol in re.findall("[A-Z][a-z]?", formula)}
+    unknown = any(not formula for formula, _ in seen)
+    strange = [symbol for symbol in dict.fromkeys(molecule.symbols) if symbol not in elements]
+    if strange and not unknown:
         why = f"the model has never seen {', '.join(strange)}: what it makes of these atoms is random"
         return [Doubt("NEW-ELEMENT", "state", True, why)]
-    why = f"the model was not trained on {molecule.formula}; without a further step new compounds are rarely right"
+    what = f"{molecule.formula} with 2S = {molecule.spin}" if spins else molecule.formula
+    why = f"the model was not trained on {what}; without a further step new compounds are rarely right"
+    if unknown and not spins:
+        why = f"it is not known whether the model was trained on {what}"
     return [Doubt("NEW-COMPOUND", "state", False, why)]
 
 
@@ -184,7 +189,7 @@ def _trainings(evidence: Evidence) -> list[Doubt]:
         found.append(Doubt("NOT-CONVERGED", "state", False, f"the training {evidence.rest.words()}"))
     if evidence.base is not None:
         formula = evidence.molecule.formula
-        mine = {name: rest for name, rest in evidence.base.items() if family(name) == formula} or evidence.base
+        mine = {name: rest for name, rest in evidence.base.items() if rest.formula == formula} or evidence.base
         bad = {name: rest for name, rest in mine.items() if not rest.converged}
         if bad:
             name, rest = max(bad.items(), key=lambda item: item[1].fall or 0.0)

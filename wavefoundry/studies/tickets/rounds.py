@@ -259,7 +259,7 @@ def energies(setup: StudySetup, now: Measured, rest: Rest | None) -> dict[str, A
         "variance_per_site": estimate.variance / sites,
         "v_score": estimate.v_score,
         "r_hat": estimate.r_hat,
-        "ess": estimate.ess,
+        "ess": estimate.ess if setup.trainer.listed is None else None,  # a full sum has no samples
         **observables(setup.lattice, now),
         "convergence": rest_record(rest, moving, scale),
         **verdict.fields(),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from wavefoundry.adapt.compact import with_vector
@@ -43,6 +45,7 @@ def summary_of(
         "status": "complete" if finite else "partial",
         "system": described(lattice) | {"title": spec.output.title},
         "parameters": {"total": setup.where.total, "prunable": rounds[0]["n"]},
+        "structure": _structure(setup),
         "convention": convention(lattice.model, lattice.uniform),
         "reference": {"energy": setup.reference.energy, "kind": setup.reference.kind},
         "energy_by": "samples" if setup.trainer.listed is None else "full sum",
@@ -60,6 +63,12 @@ def summary_of(
         "versions": versions(),
         "hardware": hardware(),
     }
+
+
+def _structure(setup: StudySetup) -> str:
+    """A sum of the terms of the Hamiltonian and of the layers of the network."""
+    network = str(jax.tree_util.tree_structure(setup.trainer.network))
+    return hashlib.sha256(f"{setup.lattice.fingerprint}\n{network}".encode()).hexdigest()
 
 
 def described(lattice: Any) -> dict[str, Any]:
