@@ -113,3 +113,5 @@ def test_the_command_prints_what_a_study_file_takes(tmp_path: Path, capsys: pyte
     said = capsys.readouterr().out
     assert said.startswith("at = { h = 1 }") and "12 sites" in said
     assert main(["suggest", str(study), "--bases", "7"]) == 2
+    said = capsys.readouterr().err
+    assert "--bases" in said and "wf." not in said

@@ -134,10 +134,21 @@ def suggest_pretraining(
 
 
 def of_study(spec: DiagramSpec, bases: int | None = None) -> Suggestion:
-    """As ``suggest_pretraining``, for the points of a study file; where it pre-trains now does not matter."""
+    """As ``suggest_pretraining``, for the points of a study file; where it pre-trains now does not matter.
+
+    Raises:
+        InputError: as there, in the words of the study file and of the command line.
+    """
     points = spec.points_list()
     system = system_of(spec.system, spec.couplings(points[0]))
-    return suggest_pretraining(system, points, bases=bases, exponent=spec.system.exponent)
+    try:
+        return suggest_pretraining(system, points, bases=bases, exponent=spec.system.exponent)
+    except InputError as error:
+        raise error.at(_PLACES.get(error.where.rpartition(": ")[2], "[system]")) from None
+
+
+_PLACES = {"bases": "--bases", "points": "[adapt], key adapt.points", "system": "[system]"}
+"""What the arguments of ``suggest_pretraining`` are called on the command line and in study files."""
 
 
 def smaller(system: LatticeSystem, exponent: float = 3.0) -> LatticeSystem:
