@@ -68,7 +68,10 @@ class MoleculesTrainTable(FamilyTable):
 
 
 class ElectronsTable(Table):
-    """`[wavefunction]`: the network; no weight belongs to a molecule. Sizes left out are those of the preset."""
+    """`[wavefunction]`: the network; no weight belongs to a molecule.
+
+    Sizes left out are those of the preset, with `warm_start` those of the model; larger ones let that grow.
+    """
 
     preset: Literal["small", "paper"] = Field(default="small", description="small: two cores; paper: published size")
     precision: Literal["float32", "float64"] = Field(default="float32", description="precision of the network")

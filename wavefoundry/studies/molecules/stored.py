@@ -17,6 +17,9 @@ from wavefoundry.core import tree
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.molecule import Molecule
 from wavefoundry.models import ElectronsSpec
+from wavefoundry.models.electron_growth import grown, obstacle
+from wavefoundry.models.electron_shape import Shape
+from wavefoundry.models.electron_wavefunction import resolve
 from wavefoundry.studies.molecules.verdict import Rest
 
 
@@ -27,16 +30,23 @@ def describe(spec: MoleculesSpec) -> ElectronsSpec:
 
 
 def resolved(spec: MoleculesSpec) -> MoleculesSpec:
-    """A study with the network of the model that it starts from, where it sets none itself.
+    """A study with the network of the model that it starts from, but for what it sets itself.
 
     Raises:
         InputError: no model of molecules there. IntegrityError: damaged.
     """
-    if spec.train.warm_start is None or spec.wavefunction.model_fields_set:
+    own = spec.wavefunction.model_dump(include=spec.wavefunction.model_fields_set)
+    if spec.train.warm_start is None:
         return spec
-    meta = _model(spec.train.warm_start)[1]
-    table = ElectronsTable(**(meta.get("spec") or {}).get("wavefunction", {}))
+    stored = _stored_network(_model(spec.train.warm_start)[1])
+    if own.get("preset", stored.preset) != stored.preset:
+        return spec
+    table = ElectronsTable(**stored.model_dump(exclude_none=True) | own)
     return spec.model_copy(update={"wavefunction": table})
+
+
+def _stored_network(meta: dict[str, Any]) -> ElectronsTable:
+    return ElectronsTable(**(meta.get("spec") or {}).get("wavefunction", {}))
 
 
 def origin(spec: MoleculesSpec) -> MoleculesSpec:
@@ -52,11 +62,33 @@ def origin(spec: MoleculesSpec) -> MoleculesSpec:
 
 
 def first_network(spec: MoleculesSpec) -> Any:
-    """The network with its first weights, or those of an earlier run."""
-    wavefunction = describe(spec).build(jax.random.fold_in(jax.random.key(spec.train.seed), 0))
-    if spec.train.warm_start is None:
+    """The network with its first weights, or those of an earlier run: in a larger network, where it is one.
+
+    Raises:
+        InputError: no model of molecules there, or one that cannot be grown to this one. IntegrityError: damaged.
+    """
+    key = jax.random.fold_in(jax.random.key(spec.train.seed), 0)
+    wavefunction, path = describe(spec).build(key), spec.train.warm_start
+    if path is None:
         return wavefunction
-    return stored_weights(wavefunction, spec.train.warm_start, spec.train.frame)
+    shapes = grows(spec)
+    if shapes is None:
+        return stored_weights(wavefunction, path, spec.train.frame)
+    if why := obstacle(*shapes):
+        fix = "the [wavefunction] of the earlier run, see its spec.toml, or larger sizes"
+        raise InputError(f"the network in {path} is another", where="train.warm_start", why=why, fix=fix)
+    earlier = spec.model_copy(update={"wavefunction": _stored_network(_model(path)[1])})
+    small = stored_weights(describe(earlier).build(key), path, spec.train.frame)
+    return grown(jax.random.fold_in(key, 1), small, shapes[0], wavefunction, shapes[1])
+
+
+def grows(spec: MoleculesSpec) -> tuple[Shape, Shape] | None:
+    """Sizes of the network that a study starts from, and of its own; None where these and the precision are equal."""
+    if spec.train.warm_start is None:
+        return None
+    tables = _stored_network(_model(spec.train.warm_start)[1]), spec.wavefunction
+    old, new = (resolve(table.preset, table.options()) for table in tables)
+    return None if (old, tables[0].precision) == (new, tables[1].precision) else (old, new)
 
 
 def contents(wavefunction: PyTree, spec: MoleculesSpec, rest: dict[str, Rest]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -18,6 +18,7 @@ from wavefoundry.core.memory import require_memory
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.molecule import unusual_lengths
 from wavefoundry.core.programs import keep_programs
+from wavefoundry.models.electron_growth import changed
 from wavefoundry.problems.chemistry import Chemistry, require_basis
 from wavefoundry.problems.references.molecules import Reference
 from wavefoundry.studies.molecules import records
@@ -29,6 +30,7 @@ from wavefoundry.studies.molecules.stored import (
     contents,
     describe,
     first_network,
+    grows,
     origin,
     resolved,
     stored_rest,
@@ -111,6 +113,8 @@ class MoleculesStudy:
         if inherited is None and spec.train.warm_start is not None:
             inherited = stored_rest(spec.train.warm_start)
         self._inherited = inherited or {}
+        if wavefunction is None and (shapes := grows(spec)) is not None and (what := changed(*shapes)):
+            context.warn(f"the network is not the one in {spec.train.warm_start} ({what}): the first steps mend that")
         used = self.training if wavefunction is None or spec.evaluate.trained else []
         for text in unusual_lengths([named.molecule for named in (*used, *self.targets)]):
             context.warn(text)
