@@ -142,6 +142,11 @@ def test_energies_in_other_units():
     assert near["energy (kcal/mol)"].isna()[3]
     with pytest.raises(wf.InputError, match="one of Ha, eV"):
         found.energies("kJ")
+    found.summary["molecules"][1]["verdict"] = "refused"  # the lowest: no zero for the others
+    near = found.energies("Ha", relative=True)["energy (Ha)"]
+    assert near[0] == 0 and near[1] == pytest.approx(-0.2)
+    found.summary["molecules"][2]["verdict"] = "refused"
+    assert found.energies("Ha", relative=True)["energy (Ha)"].isna()[2]
 
 
 def test_a_scan_is_what_was_made_as_one():

@@ -294,7 +294,9 @@ class MoleculeMap(Shown):
             known = (record["reference"] or {}).get("value")
             start = None if zero is None else (zero["reference"] or {}).get("value")
             value, error = record["energy"], record["energy_error"]
-            if zero is not None and value is not None:
+            if relative and zero is None:
+                value = error = known = None
+            elif zero is not None and value is not None:
                 error = 0.0 if record is zero else math.hypot(error, zero["energy_error"])
                 value = value - zero["energy"]
                 known = None if known is None or start is None else known - start
@@ -336,11 +338,12 @@ def finished(folder: Path, summary: dict[str, Any], log: list[dict[str, Any]]) -
 
 
 def _lowest(records: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
-    """The record of the lowest energy of every formula and method."""
+    """The record of the lowest energy of every formula and method that is not refused."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for record in records:
         key = record["formula"], weights_of(record["method"])
-        if record["energy"] is not None and (key not in found or record["energy"] < found[key]["energy"]):
+        usable = record["energy"] is not None and record["verdict"] != "refused"
+        if usable and (key not in found or record["energy"] < found[key]["energy"]):
             found[key] = record
     return found
 

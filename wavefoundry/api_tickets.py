@@ -81,10 +81,11 @@ class Tickets(Shown):
         return with_vector(self.setup.trainer.network, jax.numpy.asarray(self.ticket(n).theta))
 
     def state(self, n: int) -> LatticeState:
-        """The state of a round, for its amplitudes, samples and expectation values, and for ``wf.to_netket``."""
+        """The state of a round: its amplitudes, samples and expectation values, its view in NetKet."""
         lattice, wavefunction = self.setup.lattice, self.wavefunction(n)
         walkers = equilibrated(wavefunction, lattice, jax.random.key(self.spec.train.seed), CHAINS)
-        return LatticeState(lattice, wavefunction, walkers, self.ticket(n).record)
+        record = {name: value for name, value in self.ticket(n).record.items() if name != "observables"}
+        return LatticeState(lattice, wavefunction, walkers, {"couplings": lattice.values, **record})
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per round; nested fields become dotted columns."""

@@ -32,6 +32,17 @@ def test_error_bars_hold():
     assert np.all(inside >= 88)
 
 
+def test_error_bars_know_that_the_range_is_uncertain():
+    """Few lengths far apart, 60 curves: |z| below 4 in all (normal errors: chance of one beyond, 4e-3)."""
+    lengths, rng, worst = np.array([0.8, 1.4, 2.0, 4.0, 6.0]), np.random.default_rng(1), 0.0
+    true = np.array([LENGTH, -1 - DEPTH, 2 * DEPTH * RANGE**2])
+    for _ in range(60):
+        found = constants(lengths, morse(lengths) + 4e-4 * rng.normal(size=5), np.full(5, 4e-4))
+        assert found is not None
+        worst = max(worst, *(abs(one.value - t) / one.error for one, t in zip(found, true, strict=True)))
+    assert worst < 4
+
+
 def rydberg(r, at=3.015, a=1.3, b=0.35, depth=0.0924):
     """An extended Rydberg curve, which is no Morse potential, and its slope."""
     x = r - at

@@ -100,6 +100,17 @@ def test_only_seeds_of_one_study_are_judged_together():
         assert found.transition is None and len(set(found.runs)) == 2
 
 
+def test_labels_name_what_is_known_of_all():
+    """Prunings of Python hold no table of the network."""
+    made = [summary(9, 24, 60.0), summary(9, 24, 50.0, hidden=3)]
+    made[0]["settings"] = {"wavefunction": {"kind": "dense", "activation": "logcosh"}, "train": {"steps": 5, "seed": 0}}
+    made[1]["settings"] = {"train": {"steps": 5, "seed": 1}}
+    assert collapse([typed(TicketsSummary, one) for one in made])["runs"] == [
+        "324 weights; seed = 0",
+        "243 weights; seed = 1",
+    ]
+
+
 def test_pictures_go_where_they_can(tmp_path, capsys):
     for out in ("nowhere/all.png", "all.txt", "."):
         assert main(["collapse", "a", "b", "--out", str(tmp_path / out)]) == 2

@@ -181,6 +181,16 @@ def test_a_head_that_fresh_samples_show_worse_is_given_up(
         assert "NOT-CONVERGED" in after["flags"]
 
 
+@pytest.mark.parametrize("samples", [256, 512])
+def test_a_good_state_is_not_tuned_away(samples: int):
+    """Heads fitted to the noise of few samples have wide error bars, within which they would be as low as any."""
+    system = wf.lattice.build("xxz", "chain", 8, Jz=1.0)
+    base = wf.pretrain(system.at(Jz=0.5), wf.models.vit(patch=2, width=8, layers=1, heads=2), steps=30, walkers=64)
+    found = wf.map(base, {"Jz": [0.5]}, samples=samples, evaluate={"samples": samples}).points[0]
+    assert found["v_score"] < 10 * base.record["v_score"] + 1e-6
+    assert found["energy"] < base.energy + 1e-3
+
+
 def test_files_of_a_run(finished: Any):
     done = finished()
     present = {path.name for path in done.folder.iterdir()}

@@ -894,7 +894,9 @@ def test_a_training_that_still_falls_is_not_settled():
     assert rest_of(Curve(np.arange(200), falling, flat)).converged is False
     assert "fell by 20.0 mHa" in rest_of(Curve(np.arange(200), falling - noise[:, None], flat)).words()
     assert rest_of(Curve(np.arange(200), flat, flat)).converged is True
-    assert rest_of(Curve(np.arange(5), flat[:5], flat[:5])).converged is None
+    for few in (5, 12, 24):
+        assert rest_of(Curve(np.arange(few), flat[:few], flat[:few])).converged is None
+    assert rest_of(Curve(10 * np.arange(12), flat[:12], flat[:12])).converged is not None  # a block of ten each
     assert rest_of(None).converged is None
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import wavefoundry as wf
 from wavefoundry.adapt.compact import log_amplitudes
+from wavefoundry.adapt.explain import geometry
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.cli import main
@@ -416,6 +417,7 @@ def test_a_ticket_is_a_state(run):
     folder, _ = run
     tickets = wf.prune(folder / "run")
     state, dense = tickets.state(8), tickets.state(48)
+    assert "State of" in repr(state) and "<table" in state._repr_html_()
     energy = state.expect(state.system)
     assert abs(energy.value - state.energy) < 5 * energy.error + 1e-9  # 5 standard errors: 6e-7
     overlap = state.overlap(dense)
@@ -423,6 +425,26 @@ def test_a_ticket_is_a_state(run):
     with pytest.raises(InputError, match="no round has 5 weights"):
         tickets.state(5)
     assert all(record["ess"] is None for record in tickets.rounds), "a full sum has no samples"
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "periodic"),
+    [
+        ("chain", 7, False),
+        ("square", [3, 4], True),
+        ("triangular", [2, 3], False),
+        ("triangular", [3, 3], True),
+        ("kagome", [1, 2], False),
+        ("honeycomb", [2, 2], True),
+    ],
+)
+def test_bonds_are_those_of_the_hamiltonian(kind, cells, periodic):
+    system = wf.lattice.build("ising", kind, cells, h=2.0, periodic=periodic)
+    letters = system.operators[system.names.index("J")].operators
+    pairs = sorted(tuple(k for k, letter in enumerate(str(one)) if letter == "Z") for one in letters)
+    found = geometry(system.model, system.extent, system.periodic, system.geometry)
+    assert found["bond"] == pairs
+    assert bool(found["plaquette"]) == (kind == "square")
 
 
 def test_a_model_is_no_run(tmp_path, capsys):

@@ -10,36 +10,42 @@ import numpy as np
 from jaxtyping import Float
 
 from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.core.lattices import LATTICES, plain
 
 LARGEST_SUPPORT = 12
 """Sites of a unit up to which its couplings are worked out (2^12 sign patterns)."""
 
 
-def geometry(model: str, extent: tuple[int, ...], periodic: bool) -> dict[str, list[tuple[int, ...]]]:
+def geometry(model: str, extent: tuple[int, ...], periodic: bool, kind: str = "") -> dict[str, list[tuple[int, ...]]]:
     """Named sets of sites: "bond" and "plaquette" of a spin lattice, "plaquette" and "star" of the toric code.
 
     Args:
-        model: name; its entry may have sets of its own. extent: edges, in spins. periodic: boundary.
+        model: name; its entry may have sets of its own. extent: edges, in spins. periodic: boundary. kind: of the
+            lattice, by default a chain or a square; plaquettes are those of squares alone.
     """
     entry = MODELS.get(model)
     if entry is not None and entry.sets is not None:
         return entry.sets(entry.place(extent, "", periodic))
-    return {name: _cells(extent, periodic, cell) for name, cell in (("bond", 1), ("plaquette", 2))}
+    plaquettes = _squares(extent, periodic) if kind in ("", plain(extent)) else []
+    lattice = LATTICES[kind or plain(extent)]
+    bonds = {(min(pair), max(pair)) for pair in lattice.bonds(lattice.cells(extent), periodic)}
+    return {"bond": sorted(bonds), "plaquette": plaquettes}
 
 
-def _cells(extent: tuple[int, ...], periodic: bool, dimension: int) -> list[tuple[int, ...]]:
+def _squares(extent: tuple[int, ...], periodic: bool) -> list[tuple[int, ...]]:
+    """Corners of all squares between neighbouring sites, each once."""
     found = set()
     for site in np.ndindex(*extent):
-        for axes in itertools.combinations(range(len(extent)), dimension):
+        for axes in itertools.combinations(range(len(extent)), 2):
             corners = []
-            for step in itertools.product((0, 1), repeat=dimension):
+            for step in itertools.product((0, 1), repeat=2):
                 corner = list(site)
                 for axis, move in zip(axes, step, strict=True):
                     corner[axis] += move
                 if not periodic and any(c >= e for c, e in zip(corner, extent, strict=True)):
                     break
                 corners.append(int(np.ravel_multi_index([c % e for c, e in zip(corner, extent, strict=True)], extent)))
-            if len(set(corners)) == 2**dimension:
+            if len(set(corners)) == 4:
                 found.add(tuple(sorted(corners)))
     return sorted(found)
 

@@ -11,7 +11,7 @@ MASSES = (1.007825, 4.002603, 7.016003, 9.012183, 11.009305, 12.0, 14.003074, 15
 """Of the most common isotopes from hydrogen to neon, in unified atomic mass units. Source: AME2020."""
 ELECTRON_MASSES, WAVE_NUMBERS = 1822.888486, 219474.6314
 """Electron masses in an atomic mass unit, and wave numbers (1/cm) in a Hartree. Source: CODATA 2018."""
-_DRAWS, _RANGES = 200, np.geomspace(0.2, 3.0, 60)
+_DRAWS, _RANGES, _NEAR = 200, np.geomspace(0.2, 3.0, 60), np.geomspace(0.8, 1.25, 300)
 
 
 class Fitted(NamedTuple):
@@ -121,7 +121,8 @@ def _fits(points: _Points, rows: np.ndarray, degree: int) -> tuple[np.ndarray, n
     scaled, centre = rows / points.bars, _centre(points, rows)
     best = np.full(len(rows), np.inf), np.zeros(len(rows)), np.zeros((len(rows), degree + 1))
     powers = np.arange(degree, 0, -1)
-    for a in _RANGES:
+
+    def fit(a: float) -> None:
         place = _morse(points.x, a, centre)
         at = place[points.sloped]
         slopes = np.zeros((len(at), degree + 1))
@@ -132,6 +133,11 @@ def _fits(points: _Points, rows: np.ndarray, degree: int) -> tuple[np.ndarray, n
         better = left < best[0]
         for kept, new in zip(best, (left, np.full(len(rows), a), coefficients), strict=True):
             kept[better] = new[better]
+
+    for a in _RANGES:
+        fit(a)
+    for a in best[1][0] * _NEAR:  # so close that the draws tell how uncertain the range is
+        fit(a)
     return best[1], best[2], best[0]
 
 

@@ -254,12 +254,19 @@ def constants_table(summary: MoleculesSummary) -> Table | None:
 
 
 def relative_table(molecules: list[Molecule]) -> Table | None:
-    """Energies relative to the lowest of each scan by the same weights, beside those of the reference."""
+    """Energies relative to the lowest of each scan by the same weights, beside those of the reference.
+
+    Refused ones are left out, as they are in curves.
+    """
     body = []
     for name, every in scans(molecules).items():
         for weights in dict.fromkeys(weights_of(record.method) for record in every):
-            members = [record for record in every if weights_of(record.method) == weights]
-            lowest = min(members, key=lambda record: number(record.energy))
+            members = [
+                record for record in every if weights_of(record.method) == weights and record.verdict != "refused"
+            ]
+            lowest = min(members, key=lambda record: number(record.energy), default=None)
+            if lowest is None:
+                continue
             body += [_relative(name, record, lowest) for record in members if len(members) > 1]
     return _table(["molecule", "length", "method", "relative energy (mHa)", "reference (mHa)"], body) if body else None
 

@@ -92,12 +92,13 @@ def names(summaries: list[TicketsSummary]) -> list[str]:
     parts = [_described(summary) for summary in summaries]
     differ = [len({part[k] for part in parts}) > 1 for k in range(len(parts[0]))]
     settings = [_settings(summary) for summary in summaries]
-    keys = [key for key in dict.fromkeys(itertools.chain(*settings)) if len({one.get(key) for one in settings}) > 1]
+    known = [key for key in settings[0] if all(key in one for one in settings)]  # prunings in Python hold no network
+    keys = [key for key in known if len({one[key] for one in settings}) > 1]
     shown = differ if any(differ) or keys else [True] * len(differ)
     said = []
     for part, own in zip(parts, settings, strict=True):
         words = [word for word, show in zip(part, shown, strict=True) if show]
-        said.append("; ".join([*words, *(f"{key} = {own.get(key, '?')}" for key in keys)]))
+        said.append("; ".join([*words, *(f"{key} = {own[key]}" for key in keys)]))
     return [f"{one} ({said[: k + 1].count(one)})" if said.count(one) > 1 else one for k, one in enumerate(said)]
 
 

@@ -221,11 +221,23 @@ class Drawn(NamedTuple):
     pool: Pool
     energy: float
     error: float
+    variance: float
     acceptance: float | None
+
+    def better_than(self, other: Drawn) -> bool:
+        """Lower by more than two error bars, or as low with no larger variance.
+
+        A head that was fitted to noise has wide error bars, within which it would be as low as any.
+        """
+        bar = 2 * np.hypot(self.error, other.error)
+        if not np.isfinite(other.energy):
+            return True
+        agree = self.energy <= other.energy + bar and not self.variance > other.variance
+        return bool(self.energy < other.energy - bar or agree)
 
     def stored(self) -> tuple[dict[str, np.ndarray], list[float | None]]:
         """Arrays and numbers for a checkpoint; the pool is filled again."""
-        return self.warm.arrays(), [self.energy, self.error, self.acceptance]
+        return self.warm.arrays(), [self.energy, self.error, self.variance, self.acceptance]
 
     @classmethod
     def restored(cls, tools: HeadTools, arrays: Mapping[str, np.ndarray], numbers: Sequence[Any]) -> Self:
@@ -282,7 +294,8 @@ def adapt_point(
 
     A head is final when tuning it further on its own fresh samples does not lower the held-out energy by more than
     twice the (paired) error or the tolerance. A head whose fresh samples are worse than those of the one before
-    it is given up for that one; where all are worse than the untuned state, they are given up for this. The reported
+    it, see ``Drawn.better_than``, is given up for that one; where all are worse than the untuned state, they are given
+    up for this. The reported
     numbers come from samples drawn after the head was fixed.
 
     Args:
@@ -298,9 +311,7 @@ def adapt_point(
         fresh = tools.fresh(rounds.weights, rounds.pool, jax.random.fold_in(key, rounds.draws))
         now = _judged(tools, estimator, couplings, fresh)
         rounds.draws += 1
-        best = rounds.best
-        limit = best.energy + 2 * np.hypot(now.error, best.error)
-        worse = bool(np.isfinite(limit)) and not now.energy <= limit
+        worse = not now.better_than(rounds.best)
         rounds.last, rounds.pool = now, now.pool
         if not worse:
             rounds.best = now
@@ -334,4 +345,4 @@ def _judged(
     """A head with its energy on samples of its own."""
     warm, pool, acceptance = drawn
     estimate = estimator.energy(tools.with_weights(warm.weights).head, couplings, pool)  # type: ignore[arg-type]
-    return Drawn(warm, pool, estimate.mean, estimate.error, acceptance)
+    return Drawn(warm, pool, estimate.mean, estimate.error, estimate.variance, acceptance)

@@ -34,6 +34,8 @@ HEAVIEST = 0.9
 ACCEPTANCE = (0.05, 0.99)
 RUNAWAY = 1e-3
 """Share of samples with an electron far from every nucleus from which on an energy is refused."""
+FIFTH = 5
+"""Steps in a fifth of a training below which it was too short to tell."""
 FALL = 1e-3
 """Fall of the energy (Ha) from one fifth of a training to the next below which it counts as at rest."""
 
@@ -71,7 +73,8 @@ def rest_of(curve: Curve | None, column: int = 0) -> Rest:
     energy = curve.energy[:, column]
     energy = energy[np.isfinite(energy)]
     part = len(energy) // 5
-    if part < 2:
+    spacing = curve.steps[1] - curve.steps[0] if len(curve.steps) > 1 else 1  # blocks are noted as one
+    if part < 2 or part * spacing < FIFTH:
         return Rest()
     before, after = energy[-2 * part : -part], energy[-part:]
     noise = math.sqrt((before.var(ddof=1) + after.var(ddof=1)) / part)

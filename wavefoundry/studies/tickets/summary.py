@@ -14,7 +14,7 @@ from wavefoundry.adapt.compact import with_vector
 from wavefoundry.adapt.explain import explain, geometry
 from wavefoundry.artifacts.spec_tickets import TicketsSpec
 from wavefoundry.core.hamiltonians import MODELS, convention
-from wavefoundry.core.lattices import plain
+from wavefoundry.core.lattices import LATTICES, plain
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.segments import bootstrap
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
@@ -107,7 +107,9 @@ def tickets_of(arrays: Mapping[str, np.ndarray], rounds: Sequence[dict[str, Any]
 
 def geometry_of(setup: StudySetup) -> dict[str, list[tuple[int, ...]]]:
     """Bonds, stars and plaquettes of the lattice."""
-    return geometry(setup.lattice.model, setup.lattice.extent, setup.lattice.periodic)
+    lattice = setup.lattice
+    kind = lattice.geometry if lattice.geometry in LATTICES else ""
+    return geometry(lattice.model, lattice.extent, lattice.periodic, kind)
 
 
 def regions(rounds: list[dict[str, Any]], seed: int) -> dict[str, Any]:
