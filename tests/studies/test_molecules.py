@@ -37,10 +37,11 @@ from wavefoundry.studies.molecules.curve import Curve, reached, running_mean
 from wavefoundry.studies.molecules.evaluation import Evaluation, sampling
 from wavefoundry.studies.molecules.stored import describe, stored_frame
 from wavefoundry.studies.molecules.study import build
-from wavefoundry.studies.molecules.summary import ending
+from wavefoundry.studies.molecules.summary import ending, transfer_of
 from wavefoundry.studies.molecules.training import _prepared, prepare, selection
 from wavefoundry.studies.molecules.verdict import Evidence, Rest, novelty, observed, rest_of, verdict_on
 from wavefoundry.studies.progress import Context, Progress
+from wavefoundry.studies.task import Output
 
 pytest.importorskip("pyscf")
 
@@ -400,6 +401,25 @@ def test_a_stored_model_as_it_is_needs_neither_molecules_nor_network(run, tmp_pa
     one, two = (read_bundle(place / "run" / "artifacts" / "base")[0] for place in (folder, tmp_path))
     assert one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
     assert wf.load(tmp_path / "run").wavefunction.embedding.table.shape == (10, 4)
+
+
+def test_a_tuning_together_is_counted_for_each_of_its_molecules():
+    """The second of two comes within 1 mHa per atom after 30 of 80 steps, the first is so from the start."""
+    text = NAMED.replace("steps = 2\nmolecules", "steps = 80\ntogether = true\nscratch = true\nmolecules")
+    text = text.replace('[{ atoms = "He 0 0 0", name = "helium" }]', '[{ compound = "H2" }, { atoms = "He 0 0 0" }]')
+    spec = study_file.loads(text)
+    energy = np.full((80, 2), -2.9)
+    energy[30:, 1] = -3.0
+    joint = Curve(np.arange(80), energy, np.full((80, 2), 1e-6))
+    value = {"kind": "exact", "source": "made up", "uncertainty": 0.0, "complete": True}
+    zero = {"name": "any", "atoms": 1, "error_mha": 100.0, "energy_error": 1e-4}
+    zeros = [zero | {"energy": e, "reference": value | {"value": r}} for e, r in ((-2.9, -2.9), (-2.9, -3.0))]
+    done = {f"zero-shot/{k}": Output(one) for k, one in enumerate(zeros)}
+    done |= {"adapt/together": Output({}, joint.arrays())}
+    alone = Curve(np.arange(5), energy[:5, :1], energy[:5, :1] ** 2)
+    done |= {f"scratch/{k}": Output({}, alone.arrays()) for k in (0, 1)}
+    first, second = (entry["steps_to_1mha_per_atom"] for entry in transfer_of(spec, done, []))
+    assert first == 0 and second == 30
 
 
 def test_models_of_earlier_releases_are_known_by_their_study():

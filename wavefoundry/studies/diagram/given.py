@@ -66,7 +66,7 @@ def warm_start(wavefunction: Wavefunction, path: str, where: str = WHERE) -> Wav
     try:
         return tree.from_arrays(wavefunction, arrays, "wavefunction")
     except IntegrityError as error:  # its sums are right: it is another network
-        fix = "the [wavefunction] of the study it comes from"
+        fix = "the lattice and the [wavefunction] of the study it comes from"
         if meta.get("model", {}).get("conditioned") and not where.startswith("pretrain"):
             fix = "in Python wf.prune(wf.load(path), system): the network takes couplings as input (conditioned)"
         what = f"the network of {path} has other sizes"

@@ -14,7 +14,7 @@ from wavefoundry.core.scans import curves
 from wavefoundry.problems.references.molecules import Reference
 from wavefoundry.studies.molecules import records
 from wavefoundry.studies.molecules.curve import Curve, reached
-from wavefoundry.studies.molecules.tasks import BASE, RECORDS
+from wavefoundry.studies.molecules.tasks import BASE, RECORDS, TOGETHER
 from wavefoundry.studies.provenance import SCHEMA, hardware, versions
 from wavefoundry.studies.task import Outputs
 
@@ -142,7 +142,7 @@ def transfer_of(spec: MoleculesSpec, done: Outputs, trained: list[str]) -> list[
     found = []
     for index, _ in enumerate(spec.targets()):
         zero = done[f"zero-shot/{index}"].record
-        tuned, fresh = _curve(done, f"adapt/{index}"), _curve(done, f"scratch/{index}")
+        tuned, fresh = _tuning(spec, done, index), _curve(done, f"scratch/{index}")
         goal = goal_of(zero["atoms"], _reference(zero))
         steps, anew, ratio = _compared(zero, tuned, fresh, goal)
         most = None if fresh is None else len(fresh.steps)
@@ -161,6 +161,17 @@ def transfer_of(spec: MoleculesSpec, done: Outputs, trained: list[str]) -> list[
             }
         )
     return found
+
+
+def _tuning(spec: MoleculesSpec, done: Outputs, index: int) -> Curve | None:
+    """Energies along the tuning for a molecule: its own, or its part of the one for all."""
+    if not spec.adapt.together:
+        return _curve(done, f"adapt/{index}")
+    joint = _curve(done, TOGETHER)
+    if joint is None:
+        return None
+    made, one = np.isfinite(joint.energy[:, index]), slice(index, index + 1)
+    return Curve(joint.steps[made], joint.energy[made, one], joint.variance[made, one])
 
 
 def goal_of(atoms: int, reference: Reference | None) -> float | None:
@@ -209,8 +220,8 @@ def curves_of(spec: MoleculesSpec, done: Outputs) -> list[dict[str, Any]]:
     found = []
     for index, _ in enumerate(spec.targets()):
         zero = done[f"zero-shot/{index}"].record
-        for name, start in ((f"adapt/{index}", "transfer"), (f"scratch/{index}", "scratch")):
-            curve = _curve(done, name)
+        trainings = {"transfer": _tuning(spec, done, index), "scratch": _curve(done, f"scratch/{index}")}
+        for start, curve in trainings.items():
             if curve is None or not len(curve.steps):
                 continue
             first = zero if start == "transfer" else None
