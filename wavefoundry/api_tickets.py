@@ -25,6 +25,7 @@ from wavefoundry.core.programs import keep_programs
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.models import DenseSpec
 from wavefoundry.models.shrink import without_dead
+from wavefoundry.problems.gauge import with_rule
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.reports import cards
 from wavefoundry.reports.shown import Card, Shown
@@ -156,6 +157,9 @@ def prune(
         what = f"this system is {sizes[0]}, the model was trained on {sizes[1]}"
         raise InputError(what, where="wf.prune: system", fix="a system of that size, or a network: wf.models.vit()")
     check_network(model, system, "wf.prune")
+    if weights is not None:  # its signs are part of the state
+        system = dataclasses.replace(system, sublattice=source.system.sublattice)
+    system = system if weights is not None else with_rule(system).system
     keep_programs()
     keys: dict[str, Any] = {"fraction": fraction, "steps": steps} | settings
     reference = keys.pop("reference", None)
@@ -237,7 +241,7 @@ def open_run(path: str | Path) -> Tickets:
         raise InputError(f"there are no tickets in {path}", where="wf.prune", fix="the directory of a finished run")
     arrays, meta = read_bundle(stored)
     spec = study_file.from_dict(meta["spec"], source=str(stored))
-    setup = dataclasses.replace(setup_of(spec), init=np.asarray(arrays["init"]))
+    setup = dataclasses.replace(setup_of(spec, ruled=meta.get("ruled", False)), init=np.asarray(arrays["init"]))
     return Tickets(setup, tickets_of(arrays, meta["rounds"]), spec, summary)
 
 

@@ -117,8 +117,8 @@ def test_without_a_reference_a_good_round_is_an_upper_bound_and_a_given_one_coun
 
 @pytest.mark.integration
 def test_positive_amplitudes_of_a_frustrated_magnet_are_never_trusted():
-    """J1-J2 without sign rule: the positive state is an excited one, exactly or nearly; without a reference too."""
-    system = wf.lattice.j1j2_chain(6, J2=0.5, marshall=False)
+    """No sign rule is right on triangles: the best positive state is another one; without a reference too."""
+    system = wf.lattice.build("xxz", "triangular", [3, 4])
     settings = {"stop_at": 100, "steps": 1, "train": {"steps": 60}}
     for reference in (None, -2.0):  # the second one agrees with nothing
         found = wf.prune(wf.models.dense(alpha=4), system, reference=reference, **settings).rounds[0]
@@ -547,3 +547,31 @@ def test_a_sampled_hunt_is_measured_exactly_and_agrees_with_its_samples(tmp_path
     for exact, drawn in zip(summary["rounds"], again["rounds"], strict=True):
         # the same training; five error bars of 2048 samples: 6e-7 per comparison
         assert abs(exact["energy"] - drawn["energy"]) < 5 * drawn["energy_error"] + 1e-9
+
+
+@pytest.mark.parametrize("field", [1.0, -1.0])
+def test_a_sign_rule_is_looked_for_as_before_a_pretraining(field, tmp_path):
+    """In a negative field the ground state is positive once all spins are turned; the file and Python agree on it."""
+    system = wf.lattice.ising_chain(6, h=field)
+    settings = {"steps": 5, "fraction": 0.5, "stop_at": 10}
+    own = wf.prune(wf.models.dense(alpha=1), system, train={"steps": 60}, **settings)
+    text = 'kind = "tickets"\n[system]\nmodel = "ising"\nlattice = { kind = "chain", size = 6 }\n'
+    text += f"couplings = {{ h = {field} }}\n"
+    text += "[wavefunction]\nalpha = 1\n[train]\nsteps = 60\n[prune]\nsteps = 5\nfraction = 0.5\nstop_at = 10\n"
+    text += "[isolate]\nrounds = 0\n"
+    summary = run_study(study_file.loads(text), tmp_path / "run")
+    for dense in (own.rounds[0], summary["rounds"][0]):
+        assert dense["relative_error"] < 1e-3 and dense["verdict"] == "trusted"
+    opened = wf.prune(tmp_path / "run")
+    state = opened.state(opened.rounds[0]["n"])
+    found = state.expect(system)
+    assert abs(found.value - summary["rounds"][0]["energy"]) < 5 * found.error + 1e-6
+
+
+def test_the_signs_of_a_pretrained_state_are_kept_in_other_couplings():
+    """A network that learned with a rule is another state without it."""
+    model = wf.models.dense(alpha=1)
+    base = wf.pretrain(wf.lattice.j1j2_chain(6, J2=0.1), model, steps=60, walkers=64)
+    pruned = wf.prune(base, wf.lattice.j1j2_chain(6, J2=0.2), steps=5, fraction=0.5, stop_at=10, train={"steps": 2})
+    assert base.system.sublattice is not None
+    assert pruned.rounds[0]["relative_error"] < 0.05

@@ -175,7 +175,7 @@ class TicketsSpec(Table):
 
     def sign_free(self) -> bool:
         """Whether the ground state is positive in the sampled basis."""
-        return bool(self.system.gauges(self.system.values) & {"none", "Marshall"})
+        return bool(self.system.gauges(self.system.values))
 
     def transfer_list(self) -> list[dict[str, float]]:
         """Couplings the tickets are tried at."""

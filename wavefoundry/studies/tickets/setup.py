@@ -20,6 +20,7 @@ from wavefoundry.core.expect import MOST_STATES
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
+from wavefoundry.problems.gauge import with_rule
 from wavefoundry.problems.observables import closed_form
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
@@ -95,8 +96,8 @@ class StudySetup:
 
 
 def build_system(spec: TicketsSpec) -> LatticeSystem:
-    """The Hamiltonian of a study file."""
-    return system_of(spec.system, spec.system.values)
+    """The Hamiltonian of a study file, with a sign rule where one helps, as in diagrams."""
+    return with_rule(system_of(spec.system, spec.system.values)).system
 
 
 def describe(spec: TicketsSpec) -> Any:
@@ -203,7 +204,7 @@ def first_network(spec: TicketsSpec, system: LatticeSystem) -> tuple[Wavefunctio
     return network, build
 
 
-def setup_of(spec: TicketsSpec) -> StudySetup:
-    """The setup of a study file."""
-    system = build_system(spec)
+def setup_of(spec: TicketsSpec, *, ruled: bool = True) -> StudySetup:
+    """The setup of a study file; ``ruled``: tickets of earlier releases were trained without a sign rule."""
+    system = build_system(spec) if ruled else system_of(spec.system, spec.system.values)
     return make_setup(spec, system, *first_network(spec, system))

@@ -196,7 +196,11 @@ class PruningStudy:
     def summary(self, done: Outputs, context: Context) -> dict[str, Any]:
         """The machine-readable result, see docs/results.md; the tickets become an artifact."""
         names, tickets = [task.name for task in self.tasks(done)], self.tickets(done)
-        meta = {"rounds": [ticket.record for ticket in tickets], "spec": self.spec.model_dump(mode="json")}
+        meta = {
+            "rounds": [ticket.record for ticket in tickets],
+            "spec": self.spec.model_dump(mode="json"),
+            "ruled": True,
+        }
         context.save_artifact("tickets", arrays_of(self.setup, tickets), meta)
         parts = {"isolation": "isolated/", "jumps": "confirm/", "transfer": "transfer/"}
         found = {
