@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ from wavefoundry.studies.diagram.states import LatticeState, equilibrated
 from wavefoundry.studies.execute import execute
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.tickets import checks
+from wavefoundry.studies.tickets.comparing import check_different, over_seeds_of
 from wavefoundry.studies.tickets.rounds import Ticket
 from wavefoundry.studies.tickets.setup import StudySetup, make_setup, setup_of
 from wavefoundry.studies.tickets.study import PruningStudy
@@ -157,9 +157,10 @@ def prune(
         what = f"this system is {sizes[0]}, the model was trained on {sizes[1]}"
         raise InputError(what, where="wf.prune: system", fix="a system of that size, or a network: wf.models.vit()")
     check_network(model, system, "wf.prune")
-    if weights is not None:  # its signs are part of the state
+    if weights is None:
+        system = with_rule(system).system
+    else:  # the signs of a trained network are part of its state
         system = dataclasses.replace(system, sublattice=source.system.sublattice)
-    system = system if weights is not None else with_rule(system).system
     keep_programs()
     keys: dict[str, Any] = {"fraction": fraction, "steps": steps} | settings
     reference = keys.pop("reference", None)
@@ -190,8 +191,9 @@ def prune(
 def _check_alone(path: str | Path, asked: Mapping[str, Any]) -> None:
     """A finished run is opened as it is: settings beside it would be ignored."""
     default = {name: one.default for name, one in inspect.signature(prune).parameters.items()}
-    same = lambda name, value: value is None or (isinstance(value, int | float) and value == default.get(name))  # noqa: E731
-    if given := [name for name, value in asked.items() if not same(name, value)]:
+    there = {name: value for name, value in asked.items() if value is not None}
+    usual = [name for name, value in there.items() if isinstance(value, int | float) and value == default.get(name)]
+    if given := [name for name in there if name not in usual]:
         why = f"it has its system and settings already, and {', '.join(given)} would be ignored"
         fix = f'wf.prune("{path}"), or a network: wf.prune(wf.models.dense(), system, ...)'
         raise InputError(f"{path} is a run to open, not to prune", where="wf.prune", why=why, fix=fix)
@@ -374,42 +376,6 @@ def collapse(*runs: Tickets | str | Path) -> Collapse:
         summaries.append(found)
         if found.get("kind") != "tickets":
             raise InputError(f"{run} is no study of tickets", where="collapse", fix='runs of kind = "tickets"')
-    _check_different(listed, summaries)
+    check_different(listed, summaries)
     found = tickets_collapse.collapse([typed(TicketsSummary, summary) for summary in summaries])
-    return Collapse(summaries=summaries, transition=_seeds(summaries), **found)
-
-
-def _check_different(runs: Sequence[Any], summaries: list[dict[str, Any]]) -> None:
-    """A pruning that is counted twice, or a copy of it, would be support for a transition that nothing supports."""
-    names = [str(run) if isinstance(run, str | os.PathLike) else f"result {k + 1}" for k, run in enumerate(runs)]
-    hunts = [_hunt(one) for one in summaries]
-    for name, hunt in zip(names[1:], hunts[1:], strict=True):
-        first = names[hunts.index(hunt)]
-        if first != name or names.count(name) > 1:
-            what = f"{name} is given twice" if first == name else f"{first} and {name} are the same pruning"
-            raise InputError(what, where="collapse", why="the second says nothing new", fix="every pruning once")
-
-
-def _hunt(summary: dict[str, Any]) -> tuple[Any, ...]:
-    """What two runs of the same pruning share: everything but what they cost."""
-    kept = ("n", "energy", "relative_error", "fidelity_dense")
-    rounds = [[one.get(name) for name in kept] for one in summary["rounds"]]
-    return summary["system"], summary.get("parameters"), rounds
-
-
-def _study(summary: dict[str, Any]) -> list[Any]:
-    """What runs of one study share, whatever their seeds: Hamiltonian, network, and how it is trained and pruned."""
-    system = {name: value for name, value in summary["system"].items() if name != "title"}
-    settings = summary.get("settings", {})  # copies of earlier results have none
-    train = {name: value for name, value in settings.get("train", {}).items() if name != "seed"}
-    return [system, summary.get("parameters"), summary.get("structure"), train, settings.get("prune")]
-
-
-def _seeds(summaries: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The verdict over several seeds of one study; None where they differ in more than that."""
-    from wavefoundry.studies.tickets.transitions import over_seeds
-
-    same = [_study(summary) for summary in summaries]
-    if any(one != same[0] for one in same) or any("transition" not in s for s in summaries):
-        return None
-    return over_seeds([s["transition"] for s in summaries])
+    return Collapse(summaries=summaries, transition=over_seeds_of(summaries), **found)

@@ -278,9 +278,13 @@ def collapse(
     from wavefoundry.artifacts.files import write_atomic
     from wavefoundry.reports.style import to_png
 
-    if not out.parent.is_dir() or out.is_dir() or out.suffix.lower() != ".png":
-        why = f"{out} is a folder" if out.is_dir() else f"there is no folder {out.parent}"
-        why = why if out.is_dir() or not out.parent.is_dir() else "pictures are PNG files"
+    if out.is_dir():
+        why = f"{out} is a folder"
+    elif not out.parent.is_dir():
+        why = f"there is no folder {out.parent}"
+    else:
+        why = "" if out.suffix.lower() == ".png" else "pictures are PNG files"
+    if why:
         raise InputError(f"no picture can be written to {out}", where="--out", why=why, fix="--out collapse.png")
     found = lay(*folders)
     for axis, spread in found.spread.items():

@@ -174,8 +174,8 @@ class TicketsSpec(Table):
         return self.train.learning_rate or (0.05 if self.full_sum() else 0.02)
 
     def sign_free(self) -> bool:
-        """Whether the ground state is positive in the sampled basis."""
-        return bool(self.system.gauges(self.system.values))
+        """Whether the ground state is positive in the sampled basis; networks of stored runs have their heads by it."""
+        return bool(self.system.gauges(self.system.values) & {"none", "Marshall"})
 
     def transfer_list(self) -> list[dict[str, float]]:
         """Couplings the tickets are tried at."""
