@@ -30,9 +30,9 @@ steps = 60
 walkers = 64
 [adapt]
 method = "METHOD"
-points = { J2 = [0.1, 0.3] }
+points = { J2 = [0.0, 0.4] }
 steps = 10
-samples = 256
+samples = 2048
 full_steps = 10
 [evaluate]
 samples = 4096
@@ -209,7 +209,7 @@ def test_a_finished_run_is_opened_with_all_its_states(tmp_path, method):
         arrays.write_bytes(whole[:-5] + bytes([whole[-5] ^ 4]) + whole[-4:])
         with pytest.raises(IntegrityError, match="damaged"):
             wf.open(folder)
-    one, two = (found.state(J2=value).statevector() for value in (0.1, 0.3))
+    one, two = (found.state(J2=value).statevector() for value in (0.0, 0.4))
     assert (abs(np.vdot(one, two)) ** 2 > 1 - 1e-12) == (method == "zero-shot")
 
 

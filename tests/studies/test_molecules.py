@@ -603,11 +603,12 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 
 @pytest.mark.integration
 def test_weights_of_another_size_are_refused(run, tmp_path):
+    """A larger network goes on with the smaller one; nothing shrinks."""
     folder, _ = run
-    changed = STUDY.replace("width = 6", "width = 7").replace(
+    changed = STUDY.replace("width = 6", "width = 5").replace(
         "steps = 8\nhf", f'warm_start = "{folder}/run"\nsteps = 8\nhf'
     )
-    with pytest.raises(InputError, match="other sizes"):
+    with pytest.raises(InputError, match="nothing can shrink"):
         run_study(study_file.loads(changed), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -146,7 +146,7 @@ steps = 100
 walkers = 64
 [adapt]
 points = { h = { start = 0.4, stop = 1.6, num = 7 } }
-samples = 512
+samples = 4096
 [evaluate]
 samples = 512
 observables = ["magnetisation", "structure-factor"]

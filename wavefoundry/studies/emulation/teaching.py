@@ -76,14 +76,14 @@ def _plan(model: EmulatorSpec, runs: int, settings: Mapping[str, Any], where: st
         if name not in known:
             fix = near(name, known)
             raise InputError(f"unknown setting {name}", where=where, why=f"known: {', '.join(known)}", fix=fix)
-    if settings.get("polish"):
+    own = {name: value for name, value in settings.items() if name != "recipe"}
+    student = checked(StudentTable, where, {"kind": model.kind, **own})
+    if student.polish:
         dense = bool(EMULATORS[model.kind].polish)
         what = "a pruned student" if dense else model.kind
         why = "Gauss-Newton steps move all weights, zeros included" if dense else "it has too many weights"
         if pruned or not dense:
             raise InputError(f"{what} cannot be polished", where=f"{where}: polish", why=why, fix="leave it out")
-    own = {name: value for name, value in settings.items() if name != "recipe"}
-    student = checked(StudentTable, where, {"kind": model.kind, **own})
     training = checked(TrainingTable, where, {name: value for name, value in settings.items() if name not in own})
     return plan_of(model.kind, runs=runs, recipe=training.recipe, **{name: getattr(student, name) for name in own})
 
