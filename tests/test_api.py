@@ -82,6 +82,13 @@ def test_the_same_call_gives_the_same_numbers(base: wf.Pretrained, diagram: wf.D
     assert [numbers(p) for p in again.points] == [numbers(p) for p in diagram.points]
 
 
+def test_seeds_of_a_map(base: wf.Pretrained):
+    """Other random numbers for everything but the pre-training; by default its own."""
+    zero = [wf.map(base, {"h": [0.9]}, "zero-shot", evaluate=QUICK["evaluate"], seed=seed) for seed in (None, 0, 1)]
+    left, same, other = (one.points[0]["energy"] for one in zero)
+    assert left == same != other
+
+
 def test_other_methods(base: wf.Pretrained, diagram: wf.Diagram):
     """Zero-shot is the pre-trained state itself; at the pre-trained point nothing is lost."""
     zero = wf.map(base, {"h": [0.8, 1.0, 1.2]}, method="zero-shot", evaluate=QUICK["evaluate"])

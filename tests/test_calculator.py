@@ -107,6 +107,11 @@ def test_energies_and_forces_are_those_of_a_map(model: Any):
     assert forces[0, 2] > 3 * results["forces_error"][0, 2] > 0 and forces[1, 2] == pytest.approx(-forces[0, 2])
     assert results["verdict"] in ("upper bound", "doubtful", "trusted")
     assert atoms.get_potential_energy(force_consistent=True) == energy
+    found = []
+    for seed in (0, 0, 1):
+        atoms.calc = wf.Calculator(model, samples=256, seed=seed)
+        found.append(atoms.get_potential_energy())
+    assert found[0] == found[1] != found[2] and abs(found[0] - energy) < 0.5
     assert not np.any(forces[:, :2]) and not np.any(results["forces_error"][:, :2]), "none but along the bond"
     assert results["record"]["observables"]["forces"]["heaviest"] > 0, "of the second call, in the record of the first"
 
@@ -161,6 +166,7 @@ def test_a_tuning_that_was_refused_is_begun_again(model: Any, monkeypatch: pytes
         ({"scratch": True}, "no scratch"),
         ({"unit": "bohr"}, "no unit"),
         ({"walkers": 64}, "for tuning"),
+        ({"seed": -1}, "seed"),
         ({"steps": 5, "layers": ["nothing*"]}, "nothing"),
         ({"evaluate": 3}, "evaluate"),
     ],

@@ -22,8 +22,7 @@ from wavefoundry.api_settings import (
     shows,
 )
 from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
-from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable, one_for_each
-from wavefoundry.artifacts.spec_diagram import APART
+from wavefoundry.artifacts.spec_adapt import APART, AdaptTable, BaselinesTable, one_for_each
 from wavefoundry.artifacts.spec_errors import checked
 from wavefoundry.artifacts.spec_molecules import MoleculesAdaptTable
 from wavefoundry.artifacts.spec_reference import ReferenceTable, reference_problems
@@ -309,7 +308,8 @@ def _mapper(base: Base, settings: PretrainTable, asked: _Asked, references: Refe
     """Adapts one of several bases; each has random numbers of its own."""
     chunk = chunk_size(base.wavefunction, base.system, 512)
     table = settings.model_copy(update={"seed": (settings.seed + APART * number) % 2**32})
-    return diagram_study.make_mapper(base, asked.adapt, asked.evaluate, table, chunk, references, how=asked.how)
+    adapt = asked.adapt.of_base(number)
+    return diagram_study.make_mapper(base, adapt, asked.evaluate, table, chunk, references, how=asked.how)
 
 
 def _references(

@@ -62,6 +62,7 @@ class AdaptSettings(Optimisation, total=False):
     most_steps: int | None
     symmetry: str | Sequence[str]
     sector: int | Literal["auto"] | list[int | Literal["auto"]]
+    seed: int | None
 
 
 class EvaluateSettings(TypedDict, total=False):
@@ -135,6 +136,7 @@ class MoleculeAdaptSettings(TypedDict, total=False):
     scratch: bool
     scratch_steps: int | None
     warm_chain: bool
+    seed: int | None
 
 
 class MoleculeSettings(TypedDict, total=False):

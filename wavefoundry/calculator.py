@@ -25,6 +25,7 @@ except ImportError as error:
 
 TUNING = ("walkers", "learning_rate", "norm", "diagonal_shift", "decay", "layers")
 """Settings that say how weights are tuned."""
+SETTINGS = (*TUNING, "seed", "evaluate")
 
 
 def _check(settings: dict[str, Any], steps: int) -> None:
@@ -33,11 +34,11 @@ def _check(settings: dict[str, Any], steps: int) -> None:
         where = f"wf.Calculator: {name}"
         if name == "evaluate":
             expect(value, (dict,), "table of settings", where=where, fix='evaluate={"moves": 20}')
-        elif name not in TUNING:
+        elif name not in SETTINGS:
             fix = "steps = 0: zero-shot; steps > 0: all weights are tuned" if name == "method" else ""
-            why = f"it takes {', '.join(TUNING)} and evaluate"
-            raise InputError(f"a calculator has no {name}", where=where, why=why, fix=fix or near(name, TUNING))
-        elif not steps:
+            why = f"it takes {', '.join(SETTINGS)}"
+            raise InputError(f"a calculator has no {name}", where=where, why=why, fix=fix or near(name, SETTINGS))
+        elif name in TUNING and not steps:
             raise InputError(f"{name} is for tuning", where=where, why="steps = 0 tunes nothing", fix="steps=20")
 
 
@@ -50,7 +51,8 @@ class Calculator(AseCalculator):
         model: from ``wf.pretrain`` or ``wf.load``. steps: of tuning all weights at every geometry, from the last one's;
             0: the model as it is. samples: of every evaluation. atoms: that are to have this calculator.
         settings: how it is tuned, keys of the ``[adapt]`` table: ``walkers``, ``learning_rate``, ``norm``,
-            ``diagonal_shift``, ``decay``, ``layers``; and ``evaluate``, keys of that table.
+            ``diagonal_shift``, ``decay``, ``layers``; ``seed`` of its random numbers, which are the same at every
+            geometry; and ``evaluate``, keys of that table.
 
     ``results`` also holds ``energy_error`` and ``forces_error`` (standard errors), ``verdict`` and ``record``, the
     whole record in atomic units. Forces are noisy: a relaxation comes to rest where they are within a few error bars of
@@ -77,7 +79,7 @@ class Calculator(AseCalculator):
     def _asked(self, properties: Any, tuned: bool = False) -> dict[str, Any]:
         """Arguments of the evaluation; ``tuned``: the weights are those of this geometry already."""
         tune = self.steps and not tuned
-        tuning = {name: value for name, value in self.settings.items() if name in TUNING and tune}
+        tuning = {name: self.settings[name] for name in (*(TUNING if tune else ()), "seed") if name in self.settings}
         chains = min(256, max(32, self.samples // 16))  # long enough for R-hat to tell
         evaluate = {"samples": self.samples, "chains": chains, **self.settings.get("evaluate", {})}
         evaluate |= {"forces": "forces" in properties, "dipole": "dipole" in properties}

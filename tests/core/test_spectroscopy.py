@@ -70,6 +70,18 @@ def test_error_bars_hold_for_curves_of_another_form(forces: bool):
     assert np.median(bars) < (0.007 if forces else 0.03)
 
 
+def test_what_was_measured_twice_counts_with_both():
+    """Two halves of a measurement in any order are the whole one."""
+    lengths = np.array([2.11, 2.5, 2.8, 3.015, 3.3, 3.8, 4.6])
+    energies, slopes = rydberg(lengths)
+    noise = 1e-4 * np.random.default_rng(3).normal(size=(2, 7))
+    halves, half = energies + noise, np.full(14, 1.4e-4)
+    double = constants([*lengths[::-1], *lengths], [*halves[0][::-1], *halves[1]], half, [*slopes[::-1], *slopes], half)
+    once = constants(lengths, energies + noise.mean(0), half[:7] / 2**0.5, slopes, half[:7] / 2**0.5)
+    assert double is not None and once is not None
+    np.testing.assert_allclose(double, once, rtol=1e-9)
+
+
 def test_slopes_come_from_forces_along_the_bond():
     """Of a molecule in any direction; the force on the second atom is minus the slope times the unit vector."""
     lengths = np.array([2.11, 2.5, 2.8, 3.015, 3.3, 3.8, 4.6, 6.03])

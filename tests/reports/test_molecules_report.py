@@ -141,6 +141,22 @@ def test_scans_are_found_and_chance_geometries_are_not():
     assert [length_of(one) for one in scans(typed_records(scanned))["traj"]] == [2.0, 2.1, 2.2, 2.3, 2.4]
     other = [one | {"spin": 2} for one in scanned]
     assert sorted(scans(typed_records(scanned + other))) == ["traj (BeH2, 2S = 0)", "traj (BeH2, 2S = 2)"]
+
+    # two angles of one molecule, bond after bond and each at two methods; the second has one length twice
+    def bent(angle: float, r: float, name: str, method: str = "zero-shot"):
+        along = [r * np.cos(angle), 0.0, r * np.sin(angle)]
+        geometry = [["O", 0.0, 0.0, 0.0], ["H", 0.0, 0.0, r], ["H", *along]]
+        return record(r, method, 1.0, name=name, formula="H2O", geometry=geometry) | {"length": r}
+
+    first = [bent(1.9, r, f"H2O {r}", method) for r in (1.7, 1.8, 1.9, 2.0) for method in ("zero-shot", "full")]
+    second = [bent(2.1, r, f"H2O {r} (2)") for r in (1.7, 1.8, 1.9)] + [bent(2.1, 1.9, "H2O 1.9 (3)")]
+    for records in (first + second, second + first):
+        found = scans(typed_records(records))
+        assert sorted(found) == ["H2O", "H2O (2)"]
+        assert {tuple(length_of(one) for one in part) for part in found.values()} == {
+            (1.7, 1.7, 1.8, 1.8, 1.9, 1.9, 2.0, 2.0),
+            (1.7, 1.8, 1.9, 1.9),
+        }
     for records, drawn in ((water, True), ([], False)):
         found = typed(MoleculesSummary, summary() | {"molecules": records})
         assert (molecules_figures.main_figure(found) is not None) == drawn

@@ -102,6 +102,10 @@ def test_a_study_of_one_seed(kind: str):
     assert again == second and of_seed(again, 0) == second  # accepted by the rules of study files
     if kind == "emulation":
         assert second.curriculum == spec.curriculum
+    if hasattr(spec, "adapt"):  # its own seed, where there is one
+        assert spec.adapt.seed is None and second.adapt == spec.adapt
+        own = loads(template(kind), overrides=["run.seeds=3", "adapt.seed=7"])
+        assert of_seed(own, 2).adapt.seed == 9 and seeds(own) == [0, 1, 2]
 
 
 # in this process

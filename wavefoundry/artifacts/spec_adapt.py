@@ -36,6 +36,10 @@ def one_for_each(given: Any, bases: int) -> str | None:
     return f"there {'is one base' if bases == 1 else f'are {bases} bases'}"
 
 
+APART = 1_000_003
+"""Between the seeds of two bases: more than any number of repetitions of a study."""
+
+
 class AdaptTable(Table):
     """`[adapt]`: every other coupling, cheaply."""
 
@@ -95,9 +99,15 @@ class AdaptTable(Table):
         "list: one for every base",
     )
 
+    seed: int | None = Field(
+        default=None, ge=0, le=2**32 - 1, description="of adapting and measuring; by default that of [pretrain]"
+    )
+
     def of_base(self, index: int) -> AdaptTable:
-        """The table of one of several bases."""
-        return self.model_copy(update={"sector": self.sector[index]}) if isinstance(self.sector, list) else self
+        """The table of one of several bases; seeds are far apart."""
+        update: dict[str, Any] = {"sector": self.sector[index]} if isinstance(self.sector, list) else {}
+        update |= {} if self.seed is None else {"seed": (self.seed + APART * index) % 2**32}
+        return self.model_copy(update=update)
 
 
 RivalKind = Literal["scratch", "warm-chain", "random-backbone", "deep", "foundation", "foundation-head"]

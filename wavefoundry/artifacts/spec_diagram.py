@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
-from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable, one_for_each
+from wavefoundry.artifacts.spec_adapt import APART, AdaptTable, BaselinesTable, one_for_each
 from wavefoundry.artifacts.spec_checks import problems, rivals
 from wavefoundry.artifacts.spec_kinds import of_kind
 from wavefoundry.artifacts.spec_networks import WavefunctionTable
@@ -23,9 +23,6 @@ from wavefoundry.artifacts.spec_tables import (
     grid,
 )
 from wavefoundry.core.expect import Problem
-
-APART = 1_000_003
-"""Between the seeds of two bases: more than any number of repetitions of a study."""
 
 
 class DiagramSpec(Table):

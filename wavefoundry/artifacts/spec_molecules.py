@@ -127,6 +127,9 @@ class MoleculesAdaptTable(FamilyTable):
         default=False,
         description="train along the list too, to compare: the first molecule from nothing, each next from the last",
     )
+    seed: int | None = Field(
+        default=None, ge=0, le=2**32 - 1, description="of these molecules; by default that of [train]"
+    )
 
 
 class MoleculesEvaluateTable(Table):

@@ -22,6 +22,8 @@ def of_seed(spec: Any, index: int) -> Any:
     else:
         name = "pretrain" if hasattr(spec, "pretrain") else "train"
         update[name] = raised(getattr(spec, name))
+        if getattr(getattr(spec, "adapt", None), "seed", None) is not None:
+            update["adapt"] = raised(spec.adapt)
     return spec.model_copy(update=update)
 
 

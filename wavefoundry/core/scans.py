@@ -21,6 +21,12 @@ Entry = dict[str, Any]
 """One of ``scans`` in ``summary.json``."""
 
 
+_NUMBERED = re.compile(r" \d+\.?\d*( \(\d+\))?$")
+"""The length in the name of a member of a scan, and what tells equal names apart."""
+_SAME = 1e-4
+"""Lengths and positions (bohr) that differ by less are the same: those of files are rounded."""
+
+
 def length_of(record: Molecule) -> float:
     """The length of a member of a scan (bohr): the distance of two atoms, or the one that it was made with."""
     if len(record.geometry) == 2:
@@ -32,19 +38,58 @@ def length_of(record: Molecule) -> float:
 def scans(records: Iterable[Molecule]) -> dict[str, list[Molecule]]:
     """Records of molecules that differ in one length (at least three lengths), by name, in order of the length.
 
-    They have one formula and one spin: frames of a file that have nothing but their name in common are no curve.
+    They have one formula and one spin, and nothing else varies: frames of a file that have nothing but their name in
+    common are no curve, and two scans of one compound are two.
     """
     groups: dict[tuple, list[Molecule]] = {}
     for record in records:
         if not math.isnan(length_of(record)) and not math.isnan(number(record.energy)):
-            family = re.sub(r" \d+\.?\d*$", "", record.name)
+            family = _NUMBERED.sub("", record.name)
             groups.setdefault((family, record.formula, record.spin), []).append(record)
-    names = Counter(name for name, *_ in groups)
-    return {
-        name if names[name] == 1 else f"{name} ({formula}, 2S = {spin})": sorted(found, key=length_of)
-        for (name, formula, spin), found in groups.items()
-        if len({round(length_of(record), 6) for record in found}) >= 3
-    }
+    names, found = Counter(name for name, *_ in groups), {}
+    for (name, formula, spin), members in groups.items():
+        full = name if names[name] == 1 else f"{name} ({formula}, 2S = {spin})"
+        parts = (part for part in _parted(members) if _lengths(part) >= 3)
+        for count, part in enumerate(parts, start=1):
+            found[full if count == 1 else f"{full} ({count})"] = sorted(part, key=length_of)
+    return found
+
+
+def _lengths(records: Iterable[Molecule]) -> int:
+    """How many there are."""
+    return len({round(length_of(record), 6) for record in records})
+
+
+def _parted(records: Sequence[Molecule]) -> list[list[Molecule]]:
+    """Records of one family by their scans: in each of them all positions are linear in the length."""
+    if len(records[0].geometry) == 2:
+        return [list(records)]
+    parts: list[list[Molecule]] = []
+    for record in records:
+        mine = next((part for part in parts if _belongs(record, part)), None)
+        if mine is None:
+            parts.append([record])
+        else:
+            mine.append(record)
+    return parts
+
+
+def _belongs(record: Molecule, part: Sequence[Molecule]) -> bool:
+    """Whether the positions are on the line through those of the first two lengths of a scan."""
+    first, length = part[0], length_of(part[0])
+    if [row[0] for row in first.geometry] != [row[0] for row in record.geometry]:
+        return False
+    second = next((one for one in part if abs(length_of(one) - length) > _SAME), None)
+    if second is None:
+        return abs(length_of(record) - length) > _SAME or _apart_by(record, first, first, 0.0) < _SAME
+    share = (length_of(record) - length) / (length_of(second) - length)
+    return _apart_by(record, first, second, share) < _SAME * (1 + abs(share))
+
+
+def _apart_by(record: Molecule, first: Molecule, second: Molecule, share: float) -> float:
+    """Largest distance (bohr) of a coordinate from ``first`` plus ``share`` of what leads to ``second``."""
+    here, start, end = ([number(x) for row in one.geometry for x in row[1:]] for one in (record, first, second))
+    return max((abs(x - a - share * (b - a)) for x, a, b in zip(here, start, end, strict=True)), default=0.0)
 
 
 def curves(records: Iterable[Molecule], methods: Sequence[str]) -> list[Entry]:

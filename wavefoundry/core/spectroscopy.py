@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,13 +75,13 @@ def constants(
 
     Source: expanded Morse oscillators, as they are usual for diatomic molecules.
     """
-    x, order = np.unique(np.asarray(lengths, float), return_index=True)
-    y, bars = np.asarray(energies, float)[order], np.maximum(np.asarray(errors, float)[order], 1e-6)
+    x, places = np.unique(np.asarray(lengths, float), return_inverse=True)
+    y, bars = _joined(places, len(x), energies, errors)
     if len(x) < 5 or int(np.argmin(y)) in (0, len(x) - 1):
         return None
     nothing = np.full(len(lengths), np.nan)
-    slope, slope_bars = (np.asarray(nothing if one is None else one, float)[order] for one in (slopes, slope_errors))
-    sloped = np.flatnonzero(np.isfinite(slope) & np.isfinite(slope_bars))
+    slope, slope_bars = _joined(places, len(x), *(nothing if one is None else one for one in (slopes, slope_errors)))
+    sloped = np.flatnonzero(np.isfinite(slope))
     points = _Points(
         x, np.concatenate([y, slope[sloped]]), np.concatenate([bars, np.maximum(slope_bars[sloped], 1e-6)]), sloped
     )
@@ -96,6 +96,15 @@ def constants(
     model = np.zeros(3) if beside is None else np.subtract(found, beside)
     error = np.hypot(np.std(near, axis=0), model)
     return Constants(*(Fitted(float(v), float(e)) for v, e in zip(found, error, strict=True)))
+
+
+def _joined(places: np.ndarray, count: int, values: Any, errors: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers measured at the same place as one, with its error bar; NaN where none is finite."""
+    values, bars = np.asarray(values, float), np.maximum(np.asarray(errors, float), 1e-6)
+    weights = np.where(np.isfinite(values) & np.isfinite(bars), bars**-2.0, 0.0)
+    total = np.bincount(places, weights, count)
+    known = np.where(total > 0, total, np.nan)
+    return np.bincount(places, weights * np.nan_to_num(values), count) / known, known**-0.5
 
 
 def _most(points: _Points) -> int:

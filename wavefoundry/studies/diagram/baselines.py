@@ -24,6 +24,7 @@ import numpy as np
 
 from wavefoundry.adapt.pool import sample_listed
 from wavefoundry.artifacts.spec_adapt import AdaptTable, BaselinesTable, TargetTable
+from wavefoundry.artifacts.spec_seeds import seed_of
 from wavefoundry.artifacts.spec_tables import EvaluateTable, PretrainTable
 from wavefoundry.core import tree
 from wavefoundry.core.convergence import Convergence
@@ -84,9 +85,9 @@ class Kit:
 
     def of_seed(self, index: int, at: list[dict[str, float]] | None = None) -> Kit:
         """The same with another seed, and another place of the pre-training."""
-        seed = (self.table.seed + index) % 2**32
-        table = self.table.model_copy(update={"seed": seed})
-        return dataclasses.replace(self, table=table, at=at or self.at)
+        tables = {"table": self.table} | ({} if self.adapt.seed is None else {"adapt": self.adapt})
+        raised = {name: one.model_copy(update={"seed": seed_of(one, index)}) for name, one in tables.items()}
+        return dataclasses.replace(self, **raised, at=at or self.at)
 
     def mapper(self, base: Base, adapt: AdaptTable, by_sum: bool = False) -> Mapper:
         """Adapts a base as it is."""

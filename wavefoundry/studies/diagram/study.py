@@ -295,8 +295,8 @@ def make_mapper(
     small = table.sampling != "metropolis" and count_states(base.system.hilbert, 20) <= exact.LISTED
     states = jnp.asarray(exact.basis(base.system.hilbert), jnp.int8) if small else None
     return Mapper(
-        base, adapt, evaluate, seed=table.seed, chunk=chunk, training=full, states=states, listed=listed,
-        references=references,
+        base, adapt, evaluate, seed=table.seed if adapt.seed is None else adapt.seed, chunk=chunk, training=full,
+        states=states, listed=listed, references=references,
     )  # fmt: skip
 
 

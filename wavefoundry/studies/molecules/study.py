@@ -143,10 +143,12 @@ class MoleculesStudy:
         names = [named.molecule.name for named in self.training] or list(self._inherited)
         return summary_of(self.spec, done, names, context.cost(), tree.count(self.trainer.params))
 
-    def key(self, *numbers: int) -> jax.Array:
-        """The random key of a part of the study."""
-        key = jax.random.key(self.spec.train.seed)
-        for number in numbers:
+    def key(self, part: int, *numbers: int) -> jax.Array:
+        """The random key of a part of the study: 1 and 2 are of the molecules of [train], the others of [adapt]."""
+        table = self.spec.train if part <= 2 or self.spec.adapt is None else self.spec.adapt
+        seed = self.spec.train.seed if table.seed is None else table.seed
+        key = jax.random.key(seed)
+        for number in (part, *numbers):
             key = jax.random.fold_in(key, number)
         return key
 
