@@ -14,7 +14,10 @@ import wavefoundry as wf
 from tests.oracles import dense_matrix
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.core.errors import InputError, Interrupted
+from wavefoundry.core.records import typed
+from wavefoundry.core.records.diagram import Crossing
 from wavefoundry.problems import exact, lattice
+from wavefoundry.reports.lines import crossing_words
 from wavefoundry.studies import perform, run_study
 from wavefoundry.studies.diagram import choice
 
@@ -172,6 +175,10 @@ def test_a_crossing_of_known_curves_is_found_within_its_error():
     found = {(b, p): at(b, points[p]["x"]) for b in (0, 1) for p in (0, 1)}
     (one,) = choice.crossings(points, [0, 1], found, choice.neighbours(points))
     assert 0.4 < root < 0.6 and abs(one["value"] - root) < 1e-3 and 1e-4 < one["error"] < 0.01
+    assert crossing_words(typed(Crossing, one)).startswith("x = 0.508")
+    far = {place: {**row, "energy_error": 3.0} for place, row in found.items()}
+    (noisy,) = choice.crossings(points, [0, 1], far, choice.neighbours(points))
+    assert crossing_words(typed(Crossing, noisy)) == "some x between 0.4 and 0.6"
 
 
 def test_python_maps_from_several_bases():

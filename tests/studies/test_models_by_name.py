@@ -123,6 +123,8 @@ def test_mistakes_with_models(run: tuple[Path, dict[str, Any]], own: Path, tmp_p
         zoo.export(folder, "../x", tmp_path)
     with pytest.raises(InputError, match="no model"):
         zoo.export(tmp_path, "other", tmp_path)
+    with pytest.raises(InputError, match="is a model, not a run"):
+        zoo.export(folder / "artifacts" / "base", "other", tmp_path)
     with pytest.raises(InputError, match="--base base"):
         zoo.export(folder, "other", tmp_path, "student-unitary")
     with pytest.raises(InputError, match="is shipped with wavefoundry"):

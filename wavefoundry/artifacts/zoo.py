@@ -19,7 +19,7 @@ from wavefoundry.artifacts.layout import ARTIFACTS, SPEC
 from wavefoundry.artifacts.manifest import MANIFEST
 from wavefoundry.artifacts.named import MODEL, NAME, SHIPPED, STUDY, find, imported, is_named, names
 from wavefoundry.artifacts.results import models_in, read_results
-from wavefoundry.artifacts.seal import is_run_folder, nested, require_intact
+from wavefoundry.artifacts.seal import is_run_folder, nested, require_intact, require_run
 from wavefoundry.core.errors import InputError, WavefoundryError
 from wavefoundry.core.expect import path_of
 from wavefoundry.core.reading import is_there
@@ -175,6 +175,7 @@ def export(
 
 def _of_run(folder: Path, name: str, base: str) -> tuple[Entry, float | None, list[dict[str, Any]]]:
     """A model of a run, the CPU seconds of its training where they are known, and records of molecules."""
+    require_run(folder)
     if not is_run_folder(folder) or base not in models_in(folder):
         raise _without(folder, base)
     require_intact(folder)

@@ -257,10 +257,15 @@ def crossings(summary: DiagramSummary) -> list[Crossing]:
 
 
 def crossing_words(crossing: Crossing) -> str:
-    """A crossing as text: ``J2 = 0.53(2)``, with the couplings that stay the same along the line."""
+    """A crossing as text: ``J2 = 0.53(2)``, with the couplings that stay the same along the line.
+
+    Where the error is as wide as the step between the points, it is somewhere between them: no number is given.
+    """
     name, (one, two) = crossing.coupling, crossing.between
     others = named({key: value for key, value in one.items() if key != name and value == two[key]})
     place = f"{name} = {format_value_error(crossing.value, crossing.error)}"
+    if crossing.error >= abs(two[name] - one[name]) * (1 - 1e-9):
+        place = f"some {name} between {one[name]:g} and {two[name]:g}"
     return place + (f", {others}" if others else "")
 
 
