@@ -186,7 +186,9 @@ def several(base: Any, kind: type[Any], varied: Collection[str] = ()) -> list[An
     if not listed:
         raise InputError("there is no base to adapt", where="wf.map: base", fix=fix)
     for one in listed:
-        expect(one, kind, "pre-trained model", where="wf.map: base", fix=fix)
+        ticket = "tickets.state(n): a ticket at the couplings that it was trained at"
+        own = ticket if type(one).__name__ == "Tickets" else fix
+        expect(one, kind, "pre-trained model", where="wf.map: base", fix=own)
     if len(listed) > 1:
         _check_family([one.system for one in listed], varied)
     return listed

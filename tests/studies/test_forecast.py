@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+import wavefoundry as wf
 from tests.small import ISING_8
 from wavefoundry.adapt.pool import fill
 from wavefoundry.artifacts import signals
@@ -18,7 +19,7 @@ from wavefoundry.artifacts.spec import loads
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.cli import main
 from wavefoundry.core import memory
-from wavefoundry.core.errors import Interrupted
+from wavefoundry.core.errors import InputError, Interrupted
 from wavefoundry.core.meter import METER
 from wavefoundry.studies import forecast, run_study
 from wavefoundry.studies.diagram import pretraining
@@ -121,6 +122,15 @@ def test_what_cannot_fit_is_refused_before_anything_is_written(tmp_path, monkeyp
     assert main(["run", str(tmp_path / "study.toml"), *words, "--out", str(tmp_path / "run")]) == 2
     shown = capsys.readouterr().err
     assert "GiB of memory" in shown and "pretrain.walkers" in shown and not (tmp_path / "run").exists()
+    (tmp_path / "tickets.toml").write_text('kind = "tickets"\n')
+    alone = wf.lattice.ising_chain(100)
+    for words in (("system.lattice={kind='chain',size=100}",), ("train.sampling='full-sum'", "wavefunction.alpha=32")):
+        changes = [word for change in words for word in ("--set", change)]
+        assert main(["run", str(tmp_path / "tickets.toml"), *changes, "--out", str(tmp_path / "run")]) == 2
+        shown = capsys.readouterr().err
+        assert "GiB of memory" in shown and "train.samples" in shown and not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="a training step takes at least"):
+        wf.prune(wf.models.dense(), alone, train={"samples": 4096})
     monkeypatch.setattr(memory, "device_memory", lambda: 2**50)
     check(loads(STUDY, overrides=large))
 

@@ -17,6 +17,7 @@ from wavefoundry.adapt.tickets import LARGEST_SURGEON, Rules, Trainer
 from wavefoundry.artifacts.spec_tickets import PruneTable, TicketsSpec
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import MOST_STATES
+from wavefoundry.core.memory import require_memory
 from wavefoundry.core.types import Wavefunction
 from wavefoundry.problems import exact
 from wavefoundry.problems.enumerated import enumerate_states
@@ -26,6 +27,7 @@ from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.problems.strings import count_states
 from wavefoundry.studies.diagram.networks import built, described, fitted, system_of
 from wavefoundry.studies.diagram.pretraining import chunk_size
+from wavefoundry.studies.forecast import solve_bytes
 
 PER_STEP, PER_WEIGHT = 2e-4, 1e-9
 """Rough seconds of a step, whatever its size, and of one configuration and weight in it."""
@@ -165,6 +167,17 @@ def prunable(spec: TicketsSpec, network: Wavefunction) -> Layout:
     return where
 
 
+def require_room(spec: TicketsSpec, network: Wavefunction, system: LatticeSystem) -> None:
+    """Refuse dense trainings whose arrays cannot be held.
+
+    Raises:
+        InputError: their derivatives do not fit into memory.
+    """
+    samples = int(count_states(system.hilbert, 20)) if spec.full_sum() else spec.train.samples
+    fix = "fewer samples or weights" if not spec.full_sum() else 'sampling = "metropolis", or fewer weights'
+    require_memory(solve_bytes(network, samples), "a training step", "train.samples, wavefunction", fix)
+
+
 def make_setup(
     spec: TicketsSpec, system: LatticeSystem, network: Wavefunction, build: Callable[[jax.Array], Wavefunction]
 ) -> StudySetup:
@@ -174,8 +187,9 @@ def make_setup(
         spec: settings. system: Hamiltonian. network: with its first weights. build: key -> one with other weights.
 
     Raises:
-        InputError: see ``prunable``.
+        InputError: see ``prunable`` and ``require_room``.
     """
+    require_room(spec, network, system)
     where = prunable(spec, network)
     return StudySetup(
         trainer=trainer_of(network, system, spec),

@@ -24,6 +24,7 @@ from wavefoundry.studies.tickets.setup import (
     first_network,
     prunable,
     reference_of,
+    require_room,
     setup_of,
 )
 from wavefoundry.studies.tickets.summary import arrays_of, summary_of
@@ -39,9 +40,12 @@ def check(spec: TicketsSpec) -> None:
     """Refuse a study whose network cannot be pruned as wanted.
 
     Raises:
-        InputError: see ``setup.prunable``; or a warm start that does not fit.
+        InputError: see ``setup.prunable`` and ``setup.require_room``; or a warm start that does not fit.
     """
-    prunable(spec, first_network(spec, build_system(spec))[0])
+    system = build_system(spec)
+    network = first_network(spec, system)[0]
+    require_room(spec, network, system)
+    prunable(spec, network)
 
 
 def build(spec: TicketsSpec, context: Context) -> PruningStudy:
