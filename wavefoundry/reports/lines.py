@@ -264,7 +264,7 @@ def crossing_words(crossing: Crossing) -> str:
     name, (one, two) = crossing.coupling, crossing.between
     others = named({key: value for key, value in one.items() if key != name and value == two[key]})
     place = f"{name} = {format_value_error(crossing.value, crossing.error)}"
-    if crossing.error >= abs(two[name] - one[name]) * (1 - 1e-9):
+    if (crossing.error or 0.0) >= abs(two[name] - one[name]) * (1 - 1e-9):
         place = f"some {name} between {one[name]:g} and {two[name]:g}"
     return place + (f", {others}" if others else "")
 

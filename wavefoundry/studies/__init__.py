@@ -89,6 +89,7 @@ def perform(
     from wavefoundry.artifacts.store import RunDirectory
     from wavefoundry.core import plugins
     from wavefoundry.core.devices import used
+    from wavefoundry.core.early import nothing_left
     from wavefoundry.core.hosts import follows
     from wavefoundry.core.meter import Cost
     from wavefoundry.core.programs import keep_programs
@@ -96,7 +97,7 @@ def perform(
     from wavefoundry.studies.progress import WHOLE, Context
 
     unkept = keep_programs()
-    with used(devices_of(spec)), hosts.peers():
+    with used(devices_of(spec)), hosts.peers(), nothing_left():
         hosts.require_one_run(spec, devices_of(spec), client)
         kind = import_module(KINDS[spec.kind])
         if not resume:
