@@ -65,7 +65,6 @@ FULL, ZERO = "adapt.method=full", "adapt.method=zero-shot"
 SUMMARY = ["schema", "kind", "status", "system", "pretrain", "points", "cost", "versions"]
 PRETRAIN = ["couplings", "steps", "energy", "energy_error", "v_score", "cost"]
 COST = ["cpu_seconds", "wall_seconds", "compile_seconds", "compilations", "saved_seconds", "tracing_seconds"]
-COST += ["ahead_seconds"]
 POINT = [
     "couplings",
     "method",

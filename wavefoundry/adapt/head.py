@@ -17,7 +17,6 @@ from jaxtyping import Array, Bool, Float
 
 from wavefoundry.adapt.pool import Pool, contract, log_psi, ready, weights
 from wavefoundry.core.devices import mapped, on_devices
-from wavefoundry.core.early import early
 from wavefoundry.core.numerics import factor_damped, solve_factored
 from wavefoundry.core.types import Head, Psi, System
 
@@ -269,7 +268,6 @@ def _doubts(found: _Judged, s: _State, rules: Rules) -> tuple[Array, Array, Arra
     return stale, overfit, ratio_start
 
 
-@early
 @eqx.filter_jit
 @on_devices
 def _some_steps(
@@ -311,12 +309,6 @@ def _some_steps(
     s, metric = step(s, None)
     s = jax.lax.while_loop(lambda s: going(s) & (s.step < begin + rules.kept), lambda s: step(s, metric)[0], s)
     return s, going(s), _outcome(s)
-
-
-def tune_ahead(system: System, head: Head, start: Array, couplings: Array, pool: Pool, rules: Rules) -> None:
-    """Compile what ``tuned_on`` will run for the same arguments, while other things are done."""
-    state = _begin(jnp.asarray(start, jnp.float64), _held_out(pool, rules)[0] or rules.chains)
-    _some_steps.ahead(system, head, state, couplings, pool, rules)
 
 
 def tuned_on(

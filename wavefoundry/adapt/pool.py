@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from wavefoundry.core.devices import mapped, on_devices
-from wavefoundry.core.early import early
 from wavefoundry.core.types import Head, System, Wavefunction
 from wavefoundry.engine.guided import Guide, fit_guide, guided
 from wavefoundry.engine.sampling import Walkers, full_sum
@@ -53,7 +52,6 @@ def log_psi(head: Head, z: Array, chunk: int = 1024) -> Array:
     return mapped(lambda v: head(v).log.astype(jnp.float64), z, chunk)
 
 
-@early
 @eqx.filter_jit
 @on_devices
 def sample(
@@ -106,7 +104,6 @@ def only_member(family: System) -> System:
     return eqx.combine(jax.tree.map(lambda a: a[0], varying), shared)
 
 
-@early
 @eqx.filter_jit
 @on_devices
 def fill(wavefunction: Wavefunction, family: System, xs: PyTree, chunk: int) -> Pool:
@@ -128,7 +125,6 @@ def weights(log: Float[Array, " M"], log_q: Float[Array, " M"]) -> tuple[Float[A
     return w, 1.0 / (w.shape[0] * jnp.sum(w * w))
 
 
-@early
 @eqx.filter_jit
 @on_devices
 def resample(key: PRNGKeyArray, pool: Pool, head: Head, chains: int, extent: tuple[int, ...]) -> tuple[PyTree, Guide]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -22,8 +20,7 @@ class Cost(NamedTuple):
 
     ``compile_seconds`` and ``tracing_seconds`` (wall) are part of ``wall_seconds``: what XLA took, and what went before
     it, Python's run through a program and its translation, which kept programs do not save. ``saved_seconds``: of
-    compiling that programs kept from earlier runs have made unnecessary. ``ahead_seconds``: in which programs were made
-    beside other work, see ``early``; no part of the others but ``cpu_seconds``.
+    compiling that programs kept from earlier runs have made unnecessary.
     """
 
     cpu_seconds: float = 0.0
@@ -32,7 +29,6 @@ class Cost(NamedTuple):
     compilations: int = 0
     saved_seconds: float = 0.0
     tracing_seconds: float = 0.0
-    ahead_seconds: float = 0.0
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
@@ -62,7 +58,7 @@ class Cost(NamedTuple):
         These are counted in wall seconds; where other work has its share of the cores they hold less of ours.
         """
         share = min(1.0, self.cpu_seconds / max(self.wall_seconds, 1e-9))
-        return max(0.0, self.cpu_seconds - share * (self.building_seconds + self.ahead_seconds))
+        return max(0.0, self.cpu_seconds - share * self.building_seconds)
 
     def share(self, parts: int) -> Cost:
         """An equal part of it."""
@@ -79,16 +75,13 @@ class Meter:
     def __init__(self) -> None:
         self._compile_seconds = self._tracing = 0.0
         self._compilations = 0
-        self._saved = self._ahead = 0.0
-        self._beside = threading.local()
+        self._saved = 0.0
         self._begun: list[tuple[float, float]] = []  # when what has been told of began, and how long it took
         jax.monitoring.register_event_duration_secs_listener(self._listen)
 
     def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event == _SAVED_EVENT:
             self._saved += max(0.0, duration_secs)
-        elif getattr(self._beside, "now", False):
-            self._compilations += event == _COMPILE_EVENT
         elif event == _COMPILE_EVENT:
             self._compile_seconds += self._own(duration_secs)
             self._compilations += 1
@@ -103,26 +96,11 @@ class Meter:
         self._begun = [*self._begun[-_NESTED:], (begin, max(duration, inner))]
         return max(0.0, duration - inner)
 
-    @contextlib.contextmanager
-    def beside(self) -> Iterator[None]:
-        """What this thread makes in the meantime is made beside other work."""
-        begin, self._beside.now = time.perf_counter(), True
-        try:
-            yield
-        finally:
-            self._beside.now = False
-            self._ahead += time.perf_counter() - begin
-
-    def waited(self, seconds: float) -> None:
-        """So long nothing was done but to wait for what is made beside: it was compiling like any other."""
-        self._ahead -= seconds
-        self._compile_seconds += seconds
-
     def now(self) -> Cost:
         """Totals so far; take differences of two calls."""
         return Cost(
             time.process_time(), time.perf_counter(), self._compile_seconds, self._compilations, self._saved,
-            self._tracing, self._ahead,
+            self._tracing,
         )  # fmt: skip
 
 

@@ -135,7 +135,7 @@ def fit_guide(
     return Guide(
         jnp.where(good, coefficients[displacement], 0.0).astype(jnp.float32),
         jnp.where(good, rounds, 0),
-        jnp.where(good, max(1, sites // PLAIN), sites).astype(int),  # no weak type: its shape alone tells the program
+        jnp.where(good, max(1, sites // PLAIN), sites),
     )
 
 

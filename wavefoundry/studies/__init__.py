@@ -89,7 +89,6 @@ def perform(
     from wavefoundry.artifacts.store import RunDirectory
     from wavefoundry.core import plugins
     from wavefoundry.core.devices import used
-    from wavefoundry.core.early import nothing_left
     from wavefoundry.core.hosts import follows
     from wavefoundry.core.meter import Cost
     from wavefoundry.core.programs import keep_programs
@@ -97,7 +96,7 @@ def perform(
     from wavefoundry.studies.progress import WHOLE, Context
 
     unkept = keep_programs()
-    with used(devices_of(spec)), hosts.peers(), nothing_left():
+    with used(devices_of(spec)), hosts.peers():
         hosts.require_one_run(spec, devices_of(spec), client)
         kind = import_module(KINDS[spec.kind])
         if not resume:

@@ -32,9 +32,6 @@ class Cost(Record):
     tracing_seconds: Number = Field(
         None, description="wall time before that of XLA, in which JAX traced and translated programs"
     )
-    ahead_seconds: Number = Field(
-        None, description="in which programs were made on another core beside other work; no part of `wall_seconds`"
-    )
 
 
 class Answers(Record):

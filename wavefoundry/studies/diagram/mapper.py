@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import equinox as eqx
@@ -102,11 +101,7 @@ class Mapper:
             head: Any = self.base.wavefunction.head
             x = self.spread(self.base.x, self.layout.chains)
             key = jax.random.fold_in(self.key, 10**6)
-            weights, guide = head.weights(), functools.partial(self.guide, self.base.wavefunction, self.base.x)
-            self.tools.draw_ahead(weights, x, key, guide)
-            self._origin = self.tools.draw(weights, x, key, guide())[:2]
-            if self.adapt.method in ("head", "auto"):
-                self.tools.tune_ahead(self.base.system, weights, self._origin[1], key)
+            self._origin = self.tools.draw(head.weights(), x, key, self.guide(self.base.wavefunction, self.base.x))[:2]
         return self._origin
 
     def guide(self, wavefunction: Wavefunction, x: PyTree) -> Guide | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import equinox as eqx
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from wavefoundry.adapt.head import Rules, Tuned, tune_ahead, tuned_on
+from wavefoundry.adapt.head import Rules, Tuned, tuned_on
 from wavefoundry.adapt.pool import Layout, Pool, fill, only_member, resample, sample, sample_listed
 from wavefoundry.core import tree
 from wavefoundry.core.devices import on_devices
@@ -109,25 +109,6 @@ class HeadTools:
         assert guide is not None
         xs, acceptance = sample(wavefunction, self.family, x, key, guide, self.layout)
         return xs, float(acceptance)
-
-    def draw_ahead(self, weights: Array, x: PyTree, key: Array, guide: Callable[[], Guide | None]) -> None:
-        """Compile what ``draw`` will run, while its proposals are made; ``guide`` makes them: here for their shape."""
-        wavefunction = self.with_weights(weights)
-        if self.states is None:
-            shapes = eqx.filter_eval_shape(guide)
-            blank = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
-            sample.ahead(wavefunction, self.family, x, key, blank, self.layout)
-        count = self.layout.chains * self.layout.samples
-        xs = jax.tree.map(lambda a: jnp.zeros((count, *a.shape[1:]), a.dtype), x)
-        fill.ahead(wavefunction, self.family, xs, self.layout.chunk)
-
-    def tune_ahead(self, system: LatticeSystem, weights: Any, pool: Pool, key: Array) -> None:
-        """Compile what ``tune`` and ``fresh`` will run on a pool like this one, while other things are done."""
-        begin = jnp.asarray(np.asarray(weights, np.float64))
-        head: Any = self.wavefunction.head
-        tune_ahead(system, head, begin, jnp.asarray(system.couplings, float), pool, self.rules)
-        if self.states is None:
-            resample.ahead(key, pool, self.with_weights(begin).head, self.layout.chains, self.family.extent)  # type: ignore[arg-type]
 
     def fresh(self, weights: Array, old: Pool, key: Array) -> tuple[WarmStart, Pool, float]:
         """Samples of a head, started from an old pool re-sampled with the head's importance weights."""
