@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -171,6 +172,22 @@ def test_error_against_size_needs_three_sizes():
     bars = figure.axes[0].containers[0].lines[0]
     np.testing.assert_allclose(np.asarray(bars.get_xydata()), [[4, 1], [6, 1], [8, 1]])
     assert molecules_figures.size_figure(typed_records(chains[:2])) is None
+
+
+def test_words_at_doubtful_points_leave_room_for_the_curve():
+    doubts = {
+        "flags": ["HIGH-VARIANCE", "BASE-NOT-CONVERGED", "LOW-PRECISION"],
+        "trusted": False,
+        "verdict": "doubtful",
+    }
+    records = typed_records([record(r, "zero-shot", 10.0 * r) | doubts for r in (1.0, 1.2, 1.4, 1.6, 1.8)])
+    figure = molecules_figures.curve_figure(records, "H2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        molecules_figures.styled(figure.canvas.draw)()
+    heights = [axes.get_position().height for axes in figure.axes]
+    assert min(heights) > 0.2, heights
+    assert {text.get_text() for text in figure.axes[1].texts} == {"HIGH-VARIANCE"}
 
 
 def test_the_curve_shows_differences_with_their_error_bars():

@@ -9,6 +9,7 @@ import numpy as np
 
 from wavefoundry.core.scans import length_of, scans
 from wavefoundry.core.values import known, number
+from wavefoundry.reports import view
 from wavefoundry.reports.molecules_lines import GOOD, source, word
 from wavefoundry.reports.panels import column, level
 from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, literal, new_figure, styled
@@ -88,15 +89,16 @@ def _references(axes: Axes, records: list[Molecule], lengths: np.ndarray) -> Non
 
 
 def _doubts(axes: Axes, records: list[Molecule]) -> None:
-    """Flags at the points that are not to be trusted, written towards the middle of the panel."""
+    """The worst flag of each point that is not to be trusted, written towards the middle of the panel and within it."""
     middle = sum(axes.get_ylim()) / 2
     for record in records:
         if word(record) not in GOOD and known(record.error_mha):
-            text = " ".join(record.flags or [word(record)])
+            text = literal(view.worst_flag(record.flags)) if record.flags else word(record)
             style = {"fontsize": 7.5, "color": COLOURS["red"], "rotation": 90, "ha": "center"}
             place = (length_of(record), number(record.error_mha))
             va, off = ("bottom", 6) if place[1] < middle else ("top", -6)
-            axes.annotate(text, place, (0, off), textcoords="offset points", va=va, **style)
+            note = axes.annotate(text, place, (0, off), textcoords="offset points", va=va, clip_on=True, **style)
+            note.set_in_layout(False)  # words that do not fit would leave no room for the panels
 
 
 @styled
