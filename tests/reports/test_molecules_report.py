@@ -187,7 +187,7 @@ def test_words_at_doubtful_points_leave_room_for_the_curve():
         molecules_figures.styled(figure.canvas.draw)()
     heights = [axes.get_position().height for axes in figure.axes]
     assert min(heights) > 0.2, heights
-    assert {text.get_text() for text in figure.axes[1].texts} == {"HIGH-VARIANCE"}
+    assert {text.get_text() for text in figure.axes[1].texts} == {"doubtful"}
 
 
 def test_the_curve_shows_differences_with_their_error_bars():

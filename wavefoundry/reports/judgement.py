@@ -72,7 +72,7 @@ def _old_banner(rows: list[Row]) -> tuple[str, str, list[str]]:
     """The banner of a run from before there were verdicts: the worst flag, and how many points are trusted."""
     if not rows:
         return "NO POINTS", "", ["No point was finished."]
-    flag, trusted = view.worst_flag(flag for row in rows for flag in row.flags), sum(row.trusted for row in rows)
+    flag, trusted = view.worst_flag(rows), sum(row.trusted for row in rows)
     flag = "NOT TRUSTED" if flag == "OK" and trusted < len(rows) else flag
     said = [f"{trusted} of {len(rows)} points can be trusted.", EARLIER]
     return flag, "good" if flag == "OK" else "", said

@@ -9,7 +9,6 @@ import numpy as np
 
 from wavefoundry.core.scans import length_of, scans
 from wavefoundry.core.values import known, number
-from wavefoundry.reports import view
 from wavefoundry.reports.molecules_lines import GOOD, source, word
 from wavefoundry.reports.panels import column, level
 from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, literal, new_figure, styled
@@ -89,11 +88,11 @@ def _references(axes: Axes, records: list[Molecule], lengths: np.ndarray) -> Non
 
 
 def _doubts(axes: Axes, records: list[Molecule]) -> None:
-    """The worst flag of each point that is not to be trusted, written towards the middle of the panel and within it."""
+    """The verdict at each point that is not to be trusted, written towards the middle of the panel; flags are longer."""
     middle = sum(axes.get_ylim()) / 2
     for record in records:
         if word(record) not in GOOD and known(record.error_mha):
-            text = literal(view.worst_flag(record.flags)) if record.flags else word(record)
+            text = word(record)
             style = {"fontsize": 7.5, "color": COLOURS["red"], "rotation": 90, "ha": "center"}
             place = (length_of(record), number(record.error_mha))
             va, off = ("bottom", 6) if place[1] < middle else ("top", -6)

@@ -165,7 +165,7 @@ def flag_note(row: Row) -> str:
     """The worst flag of a point that is doubtful or refused."""
     if row.mark in ("trusted", "upper bound"):
         return ""
-    return literal(view.worst_flag(row.flags)) if row.flags else row.mark
+    return literal(view.worst_flag([row])) if row.flags else row.mark
 
 
 def _notes(axes: Axes, rows: list[Row], place: list[float], panel: Panel) -> None:

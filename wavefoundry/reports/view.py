@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -308,14 +308,15 @@ def axes(summary: DiagramSummary, found: list[Row] | None = None) -> tuple[str, 
     return tuple(varying or names[:1])
 
 
-def worst_flag(flags: Iterable[str]) -> str:
-    """The most severe flag, ``OK`` when there is none."""
+def worst_flag(found: list[Row]) -> str:
+    """The most severe flag of all points, ``OK`` when there is none."""
+    flags = {flag for row in found for flag in row.flags}
     rank = {name: place for place, name in enumerate(SEVERITY)}
 
     def order(flag: str) -> tuple[bool, int, str]:
         return not flag.endswith("!"), rank.get(flag.rstrip("!"), len(SEVERITY)), flag
 
-    return min(set(flags), key=order, default="OK")
+    return min(flags, key=order, default="OK")
 
 
 def unit(summary: DiagramSummary) -> str:
