@@ -197,7 +197,7 @@ def test_the_curve_shows_differences_with_their_error_bars():
     drawn = np.concatenate([np.asarray(c.lines[0].get_xydata()) for c in below.containers])
     expected = sorted((length_of(one), one.error_mha) for one in records)
     np.testing.assert_allclose(drawn[np.argsort(drawn[:, 0])], expected)
-    assert any("ABOVE-HF" in text.get_text() for text in below.texts)
+    assert [text.get_text() for text in below.texts] == ["refused"]
 
 
 def test_errors_per_atom_against_steps():

@@ -88,7 +88,7 @@ def _references(axes: Axes, records: list[Molecule], lengths: np.ndarray) -> Non
 
 
 def _doubts(axes: Axes, records: list[Molecule]) -> None:
-    """The verdict at each point that is not to be trusted, written towards the middle of the panel; flags are longer."""
+    """The verdict at each point that is not to be trusted, written towards the middle of the panel."""
     middle = sum(axes.get_ylim()) / 2
     for record in records:
         if word(record) not in GOOD and known(record.error_mha):
