@@ -182,7 +182,7 @@ def test_the_template_shows_every_key_with_its_default():
     free = {
         "system": ("model", "lattice", "couplings_file"),
         "pretrain": ("at", "warm_start"),
-        "adapt": ("points", "method", "learning_rate", "diagonal_shift", "most_steps"),
+        "adapt": ("points", "method", "learning_rate", "diagonal_shift", "most_steps", "seed"),
     }
     free["reference"] = ("memory_gib", "file", "per")
     free["output"], free["baselines"] = ("dir", "title"), ("deep",)
@@ -200,6 +200,7 @@ def test_the_template_shows_every_key_with_its_default():
     opened["system"].pop("couplings_file")
     for key in ("learning_rate", "diagonal_shift", "most_steps"):  # shown with the value that they come to
         assert opened["adapt"].pop(key) > 0
+    assert opened["adapt"].pop("seed") == spec.pretrain.seed
     for key in ("dir", "title"):
         opened["output"].pop(key)
     opened.pop("baselines")  # there are none by default
