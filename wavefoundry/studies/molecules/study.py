@@ -145,9 +145,8 @@ class MoleculesStudy:
 
     def key(self, part: int, *numbers: int) -> jax.Array:
         """The random key of a part of the study: 1 and 2 are of the molecules of [train], the others of [adapt]."""
-        table = self.spec.train if part <= 2 or self.spec.adapt is None else self.spec.adapt
-        seed = self.spec.train.seed if table.seed is None else table.seed
-        key = jax.random.key(seed)
+        seed, own = self.spec.train.seed, self.spec.adapt.seed
+        key = jax.random.key(own if part > 2 and own is not None else seed)
         for number in (part, *numbers):
             key = jax.random.fold_in(key, number)
         return key
