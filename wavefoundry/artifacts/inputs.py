@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from wavefoundry.artifacts import files
+from wavefoundry.artifacts.spec_paths import READ, alike
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import from_home
 
-READ = ("file", "path")
-"""Keys that name a file which is read again when a run is resumed."""
 STARTS = ("warm_start", "cache")
 
 
@@ -49,7 +48,10 @@ def require_same(spec: Any, before: Mapping[str, str], directory: str | Path) ->
         InputError: naming the file.
     """
     now = sums(spec)
-    if different := [text for text, digest in before.items() if now.get(text) != digest]:
+    found = {
+        text: next((one for one in (text, *now) if one in now and alike(text, one, "path")), text) for text in before
+    }
+    if different := [found[text] for text, digest in before.items() if now.get(found[text]) != digest]:
         text = different[0]
         raise InputError(
             f"{text} has changed since this run was started"

@@ -26,12 +26,13 @@ from wavefoundry.artifacts.spec_emulation import EmulationSpec
 from wavefoundry.artifacts.spec_errors import short, short_line, to_input_error
 from wavefoundry.artifacts.spec_molecules import PAPER as PAPER_MOLECULES
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec, self_contained
+from wavefoundry.artifacts.spec_paths import alike, beside
 from wavefoundry.artifacts.spec_tickets import DESK, PUBLISHED, TicketsSpec, preset_for
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import from_home, one_of
 from wavefoundry.core.hamiltonians import check_local, read_local
 from wavefoundry.core.networks import COMMON, NETWORKS
-from wavefoundry.core.reading import is_there, read_file
+from wavefoundry.core.reading import SEEN_FROM, is_there, read_file
 from wavefoundry.core.words import near
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -91,7 +92,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
         InputError: for anything that cannot be used; at most five lines.
     """
     text = _read(Path(path))
-    spec = loads(text, source=str(path), overrides=overrides, preset=preset)
+    spec = loads(text, source=str(path), overrides=overrides, preset=preset, folder=Path(path).parent)
     where = overrides_of.Places(text, str(path), [key for key, _ in map(overrides_of.parsed, overrides)])
     if isinstance(spec, EmulationSpec):
         _require_files(spec, where)
@@ -108,7 +109,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), preset: str | None = N
             raise InputError(
                 f"{table}.warm_start: no such file or directory: {short(start, 200)}",
                 where=f"{where((table, 'warm_start'))}, key {table}.warm_start",
-                fix="a path, seen from the current directory, or zoo:NAME",
+                fix=f"{SEEN_FROM}, or zoo:NAME",
             )
     if hasattr(spec, "system") and spec.system.couplings_file is not None:
         return _with_local(spec, where)
@@ -148,18 +149,26 @@ def _require_files(spec: EmulationSpec, where: Callable[[tuple], str]) -> None:
             file = from_home(table.path)
             if not (is_there(file) and file.is_file()):
                 place = f"{where(path)}, case {short(case.name)}"
-                fix = "a path, seen from the current directory"
+                fix = SEEN_FROM
                 raise InputError(f"there is no such potential file: {short(table.path, 200)}", where=place, fix=fix)
 
 
-def loads(text: str, *, source: str = "study", overrides: Sequence[str] = (), preset: str | None = None) -> Any:
-    """Read and check the text of a study; as ``load``, but nothing on disk is looked at.
+def loads(
+    text: str,
+    *,
+    source: str = "study",
+    overrides: Sequence[str] = (),
+    preset: str | None = None,
+    folder: Path | None = None,
+) -> Any:
+    """Read and check the text of a study; as ``load``, but without ``folder`` nothing on disk is looked at.
 
     Args:
         text: TOML.
         source: name of the text in messages.
         overrides: as for ``load``.
         preset: as for ``load``.
+        folder: paths of the text that lead nowhere from the current directory are seen from this one.
 
     Returns:
         The study with every default filled in.
@@ -168,6 +177,8 @@ def loads(text: str, *, source: str = "study", overrides: Sequence[str] = (), pr
         InputError: as for ``load``.
     """
     written = _parse(text, source)
+    if folder is not None and not _too_deep(written):
+        written = beside(written, folder)
     changes = [overrides_of.parsed(item) for item in overrides]
     for path, value in changes:
         overrides_of.put(written, path, value, lambda path: _default_list(preset, written, path))
@@ -382,4 +393,4 @@ def _differences(first: Any, second: Any, path: tuple[str, ...]) -> list[str]:
     if isinstance(first, dict) and isinstance(second, dict):
         keys = [*first, *(key for key in second if key not in first)]
         return [item for key in keys for item in _differences(first.get(key), second.get(key), (*path, key))]
-    return [] if first == second and type(first) is type(second) else [".".join(path)]
+    return [] if alike(first, second, path[-1]) else [".".join(path)]

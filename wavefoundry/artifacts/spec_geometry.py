@@ -16,7 +16,7 @@ from wavefoundry.core.compounds import COMPOUNDS, SETS
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import Problem
 from wavefoundry.core.molecule import BOHR_PER_ANGSTROM, Molecule, element, read_xyz
-from wavefoundry.core.reading import is_there
+from wavefoundry.core.reading import SEEN_FROM, is_there
 from wavefoundry.core.words import near, told_apart
 
 SOURCES = {
@@ -119,7 +119,7 @@ def _xyz(entry: MoleculeTable) -> list[Molecule]:
     pattern = os.path.expanduser(str(entry.xyz))
     paths = [pattern] if is_there(pattern) else sorted(glob.glob(pattern))
     if not paths:
-        raise InputError(f"no file matches {pattern}", fix="a path, seen from the current directory")
+        raise InputError(f"no file matches {pattern}", fix=SEEN_FROM)
     found: list[Molecule] = []
     for path in paths:
         found += read_xyz(path, charge=entry.charge, spin=entry.spin)

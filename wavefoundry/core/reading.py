@@ -8,6 +8,9 @@ from pathlib import Path
 
 from wavefoundry.core.errors import InputError
 
+SEEN_FROM = "a path, seen from the current directory or from the folder of the study file"
+"""What to do about a file that is not there."""
+
 
 def is_there(path: str | os.PathLike[str]) -> bool:
     """Whether there is anything at a path that a user named; a link counts, wherever it leads.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import from_home
 from wavefoundry.core.hamiltonians.model import Model, Place
-from wavefoundry.core.reading import read_file
+from wavefoundry.core.reading import SEEN_FROM, read_file
 from wavefoundry.core.words import near
 
 Row = Sequence[float]
@@ -137,7 +137,7 @@ def read_local(path: str | Path, where: str = "couplings_file") -> dict[str, lis
     Raises:
         InputError: no such file, no text, another header, or a row that is no coupling, sites and a number.
     """
-    fix = "a path, seen from the current directory"
+    fix = SEEN_FROM
     data = read_file(from_home(path), WHAT, LIMIT, where=f"{where}: {path}", fix=fix)
     try:
         lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig")), skipinitialspace=True))

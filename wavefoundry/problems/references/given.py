@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.reading import read_file
+from wavefoundry.core.reading import SEEN_FROM, read_file
 from wavefoundry.core.words import assigned, near
 from wavefoundry.problems.references.found import Found, failed
 
@@ -37,7 +37,7 @@ def read(path: str, couplings: Sequence[str], observables: Sequence[str], scale:
         InputError: it cannot be read, a column is missing, unknown or there twice, a point is there twice, or an entry
             is no number.
     """
-    data = read_file(path, "file of references", LIMIT, where=WHERE, fix="a path, seen from the current directory")
+    data = read_file(path, "file of references", LIMIT, where=WHERE, fix=SEEN_FROM)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
