@@ -66,7 +66,6 @@ REFUSED = {
     ("resnet", "head"): "no weights to tune",
     ("own", "head"): "no weights to tune",
     ("own", "save"): "a class of your own",
-    ("electrons", "prune"): "no network for a lattice",
     ("electrons", "to_netket"): "lattice",
     ("electrons", "head"): "method",
 }
@@ -100,6 +99,10 @@ def do(verb: str, base: Any, tmp_path: Any) -> Any:
             return np.isfinite(found.molecules[0]["energy"])
         found = wf.map(base, {"h": [1.0, 1.5]}, verb, full_steps=2, samples=256, evaluate={"samples": 256})
         return all(np.isfinite(point["energy"]) for point in found.points)
+    if verb == "prune" and molecules:
+        few = {"samples": 256, "chains": 32, "burn_in": 4}
+        found = wf.prune(base, fraction=0.9, steps=2, evaluate=few, reference={"basis": "none"})
+        return len(found.rounds) > 1
     if verb == "prune":
         found = wf.prune(base, fraction=0.5, steps=2, stop_at=8, train={"steps": 2})
         return len(found.rounds) > 1

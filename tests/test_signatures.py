@@ -34,7 +34,7 @@ PAIRS: dict[str, tuple[Any, Any, set[str], set[str]]] = {
     ),
     "molecules": (settings.MoleculeSettings, spec_geometry.MoleculeTable, {"atoms", "xyz", "unit"}, set()),
     "tickets": (settings.TicketTrainSettings, spec_tickets.TrainTable, {"warm_start"}, set()),
-    "prune": (settings.PruneSettings, spec_tickets.PruneTable, {"fraction", "steps"}, {"reference"}),
+    "prune": (settings.PruneSettings, spec_tickets.PruneTable, {"fraction", "steps"}, {"reference", "evaluate"}),
 }
 
 

@@ -30,6 +30,7 @@ _NAMES = {
     **dict.fromkeys(("pretrain", "map", "load", "run_study", "Diagram", "Pretrained"), "api"),
     **dict.fromkeys(("molecules", "MoleculeMap", "MoleculeModel"), "api"),
     **dict.fromkeys(("prune", "isolate", "compact", "explain", "collapse", "Tickets", "Collapse"), "api"),
+    "MoleculeTickets": "api",
     **dict.fromkeys(("open", "from_netket_state"), "api_states"),
     "Calculator": "calculator",
     "use_devices": "core.devices",
@@ -52,9 +53,11 @@ _NAMES = {
 if TYPE_CHECKING:
     from wavefoundry import models
     from wavefoundry.api import Diagram, Pretrained, load, map, pretrain, run_study
+    from wavefoundry.api_molecule_tickets import MoleculeTickets
     from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
+    from wavefoundry.api_pruning import prune
     from wavefoundry.api_states import from_netket_state, open
-    from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
+    from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate
     from wavefoundry.artifacts import zoo
     from wavefoundry.calculator import Calculator
     from wavefoundry.core.devices import use_devices
@@ -91,6 +94,7 @@ __all__ = [
     "LockedError",
     "MoleculeMap",
     "MoleculeModel",
+    "MoleculeTickets",
     "Packet",
     "PhysicsError",
     "Pretrained",

@@ -11,8 +11,10 @@ import numpy as np
 
 from wavefoundry import api_molecules, api_rivals
 from wavefoundry.api_checks import check_adapting, check_not_empty, optimisation_of, several, values_of
+from wavefoundry.api_molecule_tickets import MoleculeTickets
 from wavefoundry.api_molecules import MoleculeMap, MoleculeModel, molecules
 from wavefoundry.api_pretrain import Pretrained, build, load, measured_base, pretrain, viewed
+from wavefoundry.api_pruning import prune
 from wavefoundry.api_settings import (
     AdaptSettings,
     BaselinesSettings,
@@ -21,7 +23,7 @@ from wavefoundry.api_settings import (
     ReferenceSettings,
     shows,
 )
-from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate, prune
+from wavefoundry.api_tickets import Collapse, Tickets, collapse, compact, explain, isolate
 from wavefoundry.artifacts.spec_adapt import APART, AdaptTable, BaselinesTable, one_for_each
 from wavefoundry.artifacts.spec_errors import checked
 from wavefoundry.artifacts.spec_molecules import MoleculesAdaptTable
@@ -59,6 +61,7 @@ __all__ = [
     "Diagram",
     "MoleculeMap",
     "MoleculeModel",
+    "MoleculeTickets",
     "Pretrained",
     "Tickets",
     "collapse",

@@ -176,7 +176,7 @@ class TicketTrainSettings(TypedDict, total=False):
 
 
 class PruneSettings(TypedDict, total=False):
-    """Of ``wf.prune``: the ``[prune]`` table, and a reference energy."""
+    """Of ``wf.prune``: the ``[prune]`` table, and a reference energy; of molecules tables of ``wf.map``."""
 
     stop_at: int
     score: Literal["magnitude", "random", "curvature", "surgeon"]
@@ -187,7 +187,8 @@ class PruneSettings(TypedDict, total=False):
     unit: Literal["weight", "neuron", "filter"]
     fan_in: int
     layers: Sequence[str]
-    reference: float | None
+    reference: float | Mapping[str, Any] | None
+    evaluate: Mapping[str, Any] | None
 
 
 def shows(*tables: type[BaseModel], settings: Sequence[type[Any]]) -> Callable[[F], F]:

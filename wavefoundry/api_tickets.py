@@ -1,13 +1,12 @@
-"""The Python interface to tickets: prune, isolate, compact, explain."""
+"""The Python interface to tickets of a lattice: what pruning gives, isolate, compact, explain."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -15,9 +14,8 @@ import numpy as np
 from wavefoundry.adapt.compact import with_vector
 from wavefoundry.adapt.explain import explain as explain_kernel
 from wavefoundry.api_checks import check_network, check_system
-from wavefoundry.api_settings import PruneSettings, TicketTrainSettings, shows
 from wavefoundry.artifacts.spec_errors import checked
-from wavefoundry.artifacts.spec_tickets import PruneTable, TicketsSpec
+from wavefoundry.artifacts.spec_tickets import TicketsSpec
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import count_of, expect, path_of, plain_of, table_of
 from wavefoundry.core.programs import keep_programs
@@ -113,37 +111,15 @@ class Tickets(Shown):
         return write(path, self.summary, [])
 
 
-@shows(PruneTable, settings=(PruneSettings,))
-def prune(
+def prune_network(
     source: Any,
-    system: LatticeSystem | None = None,
+    system: LatticeSystem | None,
     *,
-    fraction: float = 0.12,
-    steps: int = 100,
-    train: TicketTrainSettings | Mapping[str, Any] | None = None,
-    progress: bool = False,
-    **settings: Unpack[PruneSettings],
+    train: Mapping[str, Any] | None,
+    progress: bool,
+    **settings: Any,
 ) -> Tickets:
-    """Train a network densely and prune it round by round; or open a finished run.
-
-    Args:
-        source: a network description (``models.dense()``, ``conv``, ``resnet``, ``vit``), a pre-trained model from
-            ``wf.pretrain``, or the directory of a finished tickets run.
-        system: the Hamiltonian; that of the pre-trained model by default.
-        fraction: part of the surviving weights removed per round.
-        steps: training steps after each cut.
-        train: keys of the ``[train]`` table (``steps``, ``learning_rate``, ``seed``, ...).
-        progress: show progress lines.
-        settings: other keys of the ``[prune]`` table: ``stop_at``, ``score``, ``rewind``, ``scope``, ``unit``, ...;
-            and ``reference``, an energy to compare with.
-
-    Raises:
-        InputError: a setting is unknown or out of bounds, or there is nothing to prune.
-    """
-    if isinstance(source, str | Path):
-        asked = {"system": system, "fraction": fraction, "steps": steps, "train": train} | settings
-        _check_alone(source, asked)
-        return open_run(source)
+    """Train a network of a lattice densely and prune it round by round, see ``wf.prune``."""
     if not hasattr(source, "build") and not isinstance(getattr(source, "system", None), LatticeSystem):
         fix = "wf.models.dense(), for example"
         raise InputError(f"{type(source).__name__} is no network for a lattice", where="wf.prune", fix=fix)
@@ -162,10 +138,13 @@ def prune(
     else:  # the signs of a trained network are part of its state
         system = dataclasses.replace(system, sublattice=source.system.sublattice)
     keep_programs()
-    keys: dict[str, Any] = {"fraction": fraction, "steps": steps} | settings
-    reference = keys.pop("reference", None)
-    training = table_of(train, "wf.prune: train", 'train={"steps": 300}')
-    spec = _spec(keys, training, reference, model, system)
+    tables = {
+        "train": table_of(train, "wf.prune: train", 'train={"steps": 300}'),
+        "evaluate": table_of(settings.pop("evaluate", None), "wf.prune: evaluate", 'evaluate={"samples": 4096}'),
+    }
+    if (reference := settings.pop("reference", None)) is not None:
+        tables["evaluate"] = {**tables["evaluate"], "reference": reference}
+    spec = _spec({**tables, "prune": settings}, model, system)
     free = _sign_free(system)
     own, note, harmful = fitted(model, system, free)
     if harmful:
@@ -188,26 +167,13 @@ def prune(
     return Tickets(study.setup, study.tickets(done), spec, summary)
 
 
-def _check_alone(path: str | Path, asked: Mapping[str, Any]) -> None:
-    """A finished run is opened as it is: settings beside it would be ignored."""
-    default = {name: one.default for name, one in inspect.signature(prune).parameters.items()}
-    there = {name: value for name, value in asked.items() if value is not None}
-    usual = [name for name, value in there.items() if isinstance(value, int | float) and value == default.get(name)]
-    if given := [name for name in there if name not in usual]:
-        why = f"it has its system and settings already, and {', '.join(given)} would be ignored"
-        fix = f'wf.prune("{path}"), or a network: wf.prune(wf.models.dense(), system, ...)'
-        raise InputError(f"{path} is a run to open, not to prune", where="wf.prune", why=why, fix=fix)
-
-
 def _sign_free(system: LatticeSystem) -> bool:
     from wavefoundry.problems.spins import sign_free
 
     return sign_free(system)
 
 
-def _spec(
-    asked: dict[str, Any], train: dict[str, Any], reference: Any, model: Any, system: LatticeSystem
-) -> TicketsSpec:
+def _spec(tables: dict[str, Any], model: Any, system: LatticeSystem) -> TicketsSpec:
     """Settings with the checks and messages of a study file; the system in it only fits in size, a network in kind."""
     from wavefoundry.artifacts import spec as study_file
 
@@ -216,9 +182,7 @@ def _spec(
         "kind": "tickets",
         "system": {"model": "ising", "lattice": {"kind": "chain", "size": sites, "periodic": False}},
         "wavefunction": {"alpha": model.alpha} if isinstance(model, DenseSpec) else {"kind": "conv"},
-        "train": train,
-        "prune": asked,
-        "evaluate": {} if reference is None else {"reference": reference},
+        **tables,
     }
     return study_file.from_dict(data, source="wf.prune")
 

@@ -22,6 +22,7 @@ from wavefoundry.studies import perform, run_study
 from wavefoundry.studies import progress as studies_progress
 from wavefoundry.studies.execute import missing, performed, ready
 from wavefoundry.studies.progress import Context, Progress
+from wavefoundry.studies.tickets.checks import jumps_of
 from wavefoundry.studies.tickets.study import build
 from wavefoundry.studies.tickets.summary import find_onset
 
@@ -575,3 +576,15 @@ def test_the_signs_of_a_pretrained_state_are_kept_in_other_couplings():
     pruned = wf.prune(base, wf.lattice.j1j2_chain(6, J2=0.2), steps=5, fraction=0.5, stop_at=10, train={"steps": 2})
     assert base.system.sublattice is not None
     assert pruned.rounds[0]["relative_error"] < 0.05
+
+
+def test_a_jump_rises_above_the_noise():
+    """A dense error that happens to vanish within its bar makes no jump of the next one; a real one counts."""
+
+    def record(energy: float, error: float) -> dict[str, float]:
+        return {"energy": energy, "energy_error": error, "relative_error": (energy + 80) / 80}
+
+    noisy = [record(-79.99999, 3e-4), record(-79.9996, 3e-4), record(-79.9994, 3e-4), record(-79.99, 4e-4)]
+    assert list(jumps_of(noisy)) == [3]
+    exact = [record(-79.99999, 0.0), record(-79.9996, 0.0), record(-79.9994, 0.0)]
+    assert list(jumps_of(exact)) == [1]

@@ -91,11 +91,12 @@ class Layout(NamedTuple):
         return "prunable: " + (", ".join(layer.name for layer in self.layers) or "nothing")
 
 
-def layout(wavefunction: PyTree, layers: Sequence[str] = ()) -> Layout:
+def layout(wavefunction: PyTree, layers: Sequence[str] = (), called: Sequence[str] = ("kernel",)) -> Layout:
     """The prunable layers of a network.
 
     Args:
         wavefunction: a network; in one that calls no array ``kernel`` every array with two axes or more counts.
+        called: names of the arrays that count as kernels.
         layers: patterns of names such as ``"backbone.blocks.*"``; without any all kernels but those of the embedding
             and of the head.
 
@@ -110,7 +111,7 @@ def layout(wavefunction: PyTree, layers: Sequence[str] = ()) -> Layout:
             output, stacked = _axes(tree.owner(wavefunction, path), leaf.ndim)
             found.append(Layer(tree.name_of(path), start, tuple(leaf.shape), output, stacked))
         start += leaf.size
-    found = [layer for layer in found if layer.name.rsplit(".", 1)[-1] == "kernel"] or found
+    found = [layer for layer in found if layer.name.rsplit(".", 1)[-1] in called] or found
     kernels = [layer.name for layer in found]
     if layers:
         why = f"layers here: {', '.join(kernels)}"

@@ -66,7 +66,7 @@ def write_bundle(folder: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any
 
 
 def save_bundle(path: str | os.PathLike[str], arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> Path:
-    """``write_bundle`` where a user says: of what is there already, only a bundle is replaced.
+    """``write_bundle`` where a user says, folders on the way included; of what is there only a bundle is replaced.
 
     Raises:
         InputError: no path, or a file, a link, or a folder with anything else in it.
@@ -79,6 +79,7 @@ def save_bundle(path: str | os.PathLike[str], arrays: Mapping[str, Any], meta: M
             if others or not plain:
                 why = f"it holds {others[0]!r}, which is not of a saved model" if others else "it is no plain folder"
                 raise InputError(f"{folder} is not replaced", where="save", why=why, fix="a path of its own")
+        folder.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(folder, arrays, meta)
     return folder
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wavefoundry.core.words import assigned
@@ -74,6 +75,34 @@ def molecules(summary: Record) -> Card:
     rows = [molecules_lines.cells(record) for record in energies]
     title = f"Energies of {len(energies)} molecule{'s' * (len(energies) != 1)}"
     return Card(title, facts, rows, lambda: main_figure(found), "Energies of the molecules beside references")
+
+
+def molecule_tickets(rounds: Sequence[Record], cost: Record) -> Card:
+    """Of a pruned model of molecules."""
+    from wavefoundry.reports.molecules_figures import tickets_figure
+
+    rows = []
+    for record in rounds:
+        judged = Counter(row["verdict"] for row in record["molecules"])
+        rows.append(
+            {
+                "n": str(record["n"]),
+                "density": format_number(record["density"], 3),
+                "mean error (mHa)": "" if record["error_mha"] is None else format_number(record["error_mha"]),
+                "verdicts": ", ".join(f"{count} {word}" for word, count in judged.items()),
+            }
+        )
+    first, last = rows[0], rows[-1]
+    facts = [
+        (
+            "mean error (mHa)",
+            " -> ".join(row["mean error (mHa)"] for row in (first, last)) if last["mean error (mHa)"] else "",
+        ),
+        ("verdicts at the end", last["verdicts"]),
+        ("cost", f"{cost['cpu_seconds']:.0f} CPU seconds"),
+    ]
+    title = f"MoleculeTickets: {len(rounds)} rounds from {first['n']} to {last['n']} weights"
+    return Card(title, facts, rows, lambda: tickets_figure(rounds), "Errors of the molecules against surviving weights")
 
 
 def state(record: Record, system: str) -> Card:

@@ -95,13 +95,15 @@ def render(summary: dict[str, Any], log: list[dict[str, Any]]) -> str:
 
 
 def write(path: Any, summary: dict[str, Any], log: list[dict[str, Any]]) -> Path:
-    """Write the report where a user wants it.
+    """Write the report where a user wants it, folders on the way included.
 
     Raises:
         InputError: no path. StorageError: nothing can be written there.
     """
-    target = path_of(path, "to_html")
-    files.write_atomic(target, render(summary, log).encode())
+    target, text = path_of(path, "to_html"), render(summary, log).encode()
+    with files.storage("write", target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    files.write_atomic(target, text)
     return target
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from wavefoundry.core.scans import length_of, scans
 from wavefoundry.core.values import known, number
 from wavefoundry.reports.molecules_lines import GOOD, source, word
-from wavefoundry.reports.panels import column, level
+from wavefoundry.reports.panels import column, level, shared_legend
 from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, literal, new_figure, styled
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ NAMES = {
 }
 CHEMICAL = 1.6
 """Chemical accuracy, 1 kcal/mol in mHa."""
+MOST_NAMED = 10
+"""Molecules that a legend names."""
 
 
 def main_figure(summary: MoleculesSummary) -> Figure | None:
@@ -214,6 +217,33 @@ def training_figure(summary: MoleculesSummary) -> Figure | None:
     axes.set(yscale="log", xlabel="natural-gradient steps", ylabel="$E - E_{\\mathrm{ref}}$ (mHa)")
     if len(energies) <= len(SERIES):
         axes.legend(loc="best")
+    return figure
+
+
+@styled
+def tickets_figure(rounds: Sequence[Mapping[str, Any]]) -> Figure:
+    """Energies of a pruned model above the references, or above those of the whole network, against its weights.
+
+    Args:
+        rounds: records of ``MoleculeTickets``, the whole network first.
+    """
+    figure, (axes,) = new_figure(7.2, 4.4)
+    axes.set(xscale="log", xlabel="surviving weights $n$", ylabel="energy above the reference (mHa)")
+    axes.set_yscale("symlog", linthresh=1.0)
+    n = column(record["n"] for record in rounds)
+    for index, first in enumerate(rounds[0]["molecules"]):
+        rows = [record["molecules"][index] for record in rounds]
+        if first["error_mha"] is None:
+            axes.set_ylabel("energy above the reference, or the whole network (mHa)")
+        start = first["energy"] if first["error_mha"] is None else first["reference"]["value"]
+        above = [math.nan if None in (row["energy"], start) else 1000 * (row["energy"] - start) for row in rows]
+        bars = column(row["error_mha_error"] for row in rows)
+        colour, marker = COLOURS[SERIES[index % len(SERIES)]], MARKERS[index % len(MARKERS)]
+        label = literal(first["name"]) if index < MOST_NAMED else None
+        axes.errorbar(n, above, bars, color=colour, fmt=marker + "-", ms=4.5, mfc="none", lw=1, label=label)
+    axes.axhspan(-CHEMICAL, CHEMICAL, color=COLOURS["sky"], alpha=0.15, lw=0)
+    axes.axhline(0, color=COLOURS["ink"], lw=0.8)
+    shared_legend(figure, [axes])
     return figure
 
 

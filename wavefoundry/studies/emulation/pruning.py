@@ -8,7 +8,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from wavefoundry.core import tree
@@ -16,6 +15,7 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import list_of, number_of
 from wavefoundry.core.words import matching
 from wavefoundry.models.emulator import Emulator
+from wavefoundry.models.masked import masked as held
 
 Mask = Mapping[str, np.ndarray]
 """Which weights are left, by the name of their array; arrays that are whole are left out."""
@@ -36,15 +36,7 @@ def names_of(emulator: Emulator) -> list[str]:
 
 def masked(emulator: Emulator, mask: Mask) -> Emulator:
     """The emulator with zeros where weights were pruned; differentiable, so that these have no gradient."""
-    if not mask:
-        return emulator
-    params, rest = eqx.partition(emulator, eqx.is_inexact_array)
-    leaves, structure = jax.tree.flatten(params)
-    kept = [
-        leaf * jnp.asarray(mask[name], leaf.dtype) if name in mask else leaf
-        for name, leaf in zip(names_of(emulator), leaves, strict=True)
-    ]
-    return eqx.combine(jax.tree.unflatten(structure, kept), rest)
+    return held(emulator, [mask.get(name) for name in names_of(emulator)]) if mask else emulator
 
 
 def smaller(emulator: Emulator, mask: Mask, below: float | None, share: float | None, layers: Sequence[str]) -> Mask:

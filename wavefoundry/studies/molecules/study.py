@@ -18,6 +18,7 @@ from wavefoundry.core.memory import require_memory
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.molecule import unusual_lengths
 from wavefoundry.core.programs import keep_programs
+from wavefoundry.core.verdict import Doubt
 from wavefoundry.models.electron_growth import changed
 from wavefoundry.problems.chemistry import Chemistry, require_basis
 from wavefoundry.problems.references.molecules import Reference
@@ -179,7 +180,7 @@ class MoleculesStudy:
         computed = None if chemistry is None else dataclasses.asdict(chemistry)
         return Output({"reference": None if reference is None else list(reference), "chemistry": computed})
 
-    def _known(self, named: Named, done: Outputs) -> Known:
+    def known(self, named: Named, done: Outputs) -> Known:
         """What a molecule is compared with."""
         for name in self.list.reference_of(named):
             reference, chemistry = done[name].record["reference"], done[name].record["chemistry"]
@@ -197,7 +198,7 @@ class MoleculesStudy:
         plan = Plan(BASE, hf_steps, train.steps, train.learning_rate, train.decay, coarse=True)
         molecules = prepare(self.training, train)
         params, curve = self.trainer.train(plan, self.trainer.params, molecules, self.key(1), progress)
-        rest = _ended(curve, self.training) if len(curve.steps) else self._inherited
+        rest = ended(curve, self.training) if len(curve.steps) else self._inherited
         return self._kept(BASE, _trained(params, curve, rest), params, rest or untold(self.training))
 
     def _tune(self, name: str, done: Outputs, progress: Progress) -> Output:
@@ -207,11 +208,11 @@ class MoleculesStudy:
         targets = self.targets if name == TOGETHER else [self.targets[number]]
         if name == TOGETHER:
             self._announce(progress)
-        plan = self._further(name, table.walkers if table.together else self.spec.tuning_walkers())
+        plan = self.further(name, table.walkers if table.together else self.spec.tuning_walkers())
         plan = dataclasses.replace(plan, tuned=tuple(table.layers))
         start, molecules = self.weights(BASE, done), prepare(targets, train)
         params, curve = self.trainer.train(plan, start, molecules, self.key(4, number), progress)
-        rest = _ended(curve, targets)
+        rest = ended(curve, targets)
         every = self.rest(BASE, done) | rest
         return self._kept(name.replace("adapt/", "tuned-"), _trained(params, curve, rest), params, every)
 
@@ -221,9 +222,9 @@ class MoleculesStudy:
         if index == 0:
             progress.say("scratch", f"{len(self.targets)} molecules, each with a new network")
         start, plan = self._anew(f"scratch/{index}", key)
-        plan = dataclasses.replace(plan, goal=goal_of(named.molecule.atoms, self._known(named, done)[0]))
+        plan = dataclasses.replace(plan, goal=goal_of(named.molecule.atoms, self.known(named, done)[0]))
         params, curve = self.trainer.train(plan, start, prepare([named], spec.train), key, progress)
-        return _trained(params, curve, _ended(curve, [named]))
+        return _trained(params, curve, ended(curve, [named]))
 
     def _along(self, index: int, done: Outputs, progress: Progress) -> Output:
         """One network along the list, without the base: what someone with a curve to compute would do instead."""
@@ -232,9 +233,9 @@ class MoleculesStudy:
             progress.say("warm-chain", f"{len(self.targets)} molecules, one after the other")
             start, plan = self._anew(name, key)
         else:
-            start, plan = self.weights(f"chain/{index - 1}", done), self._further(name, self.spec.tuning_walkers())
+            start, plan = self.weights(f"chain/{index - 1}", done), self.further(name, self.spec.tuning_walkers())
         params, curve = self.trainer.train(plan, start, prepare([named], self.spec.train), key, progress)
-        return _trained(params, curve, _ended(curve, [named]))
+        return _trained(params, curve, ended(curve, [named]))
 
     def _anew(self, name: str, key: jax.Array) -> tuple[PyTree, Plan]:
         """A new network for one molecule, and its training."""
@@ -243,7 +244,7 @@ class MoleculesStudy:
         steps, walkers = spec.scratch_steps(), spec.tuning_walkers()
         return start, Plan(name, train.hf_steps, steps, train.learning_rate, train.decay, walkers=walkers)
 
-    def _further(self, name: str, walkers: int | None) -> Plan:
+    def further(self, name: str, walkers: int | None) -> Plan:
         """Some steps more of all weights of a trained network."""
         table, train = self.spec.adapt, self.spec.train
         return Plan(
@@ -275,7 +276,7 @@ class MoleculesStudy:
             seen = evaluation.observables(samples, self.spec.evaluate)
             copies = evaluation.copies(samples, self.spec.train)
         history = dataclasses.replace(history, cost=history.cost + progress.cost())
-        known = self._known(named, done)
+        known = self.known(named, done)
         record = records.record_of(named.molecule, prepared, samples, known, seen, history, copies)
         if not brief:
             shown = {key: value for key, value in record.items() if key not in ("observables", "geometry")}
@@ -290,8 +291,7 @@ class MoleculesStudy:
             return Sampled(named, self.weights(BASE, done), self.key(2, index), history)
         named = self.targets[index]
         if kind == "zero-shot":
-            doubts = tuple(novelty(named.molecule, self._seen()))
-            history = History(kind, 0, base=self.rest(BASE, done), further=doubts)
+            history = History(kind, 0, base=self.rest(BASE, done), further=self.doubts(named))
             return Sampled(named, self.weights(BASE, done), self.key(3, index), history)
         training = self.list.tuning(index) if kind == "full" else f"{_TRAININGS[kind]}/{index}"
         rest = self.rest(training, done)[named.molecule.name]
@@ -304,6 +304,10 @@ class MoleculesStudy:
         history = History("scratch" if kind == "scratched" else "warm-chain", steps, cost, rest)
         return Sampled(named, self.weights(training, done), self.key(7 if kind == "scratched" else 9, index), history)
 
+    def doubts(self, named: Named) -> tuple[Doubt, ...]:
+        """What speaks against a molecule that the model was not tuned for."""
+        return tuple(novelty(named.molecule, self._seen()))
+
     def _seen(self) -> set[tuple[str, int | None]]:
         """Formulas and spins of what the model was trained on, now and before."""
         now = {(named.molecule.formula, named.molecule.spin) for named in self.training}
@@ -315,7 +319,7 @@ class MoleculesStudy:
         progress.say("adapt", f"{len(self.targets)} molecules, {what}")
 
 
-def _ended(curve: Curve, molecules: Sequence[Named]) -> dict[str, Rest]:
+def ended(curve: Curve, molecules: Sequence[Named]) -> dict[str, Rest]:
     """Whether a training had come to rest, by molecule."""
     return {
         named.molecule.name: rest_of(curve, column)._replace(**about(named.molecule))

@@ -126,6 +126,7 @@ class Trainer:
         self._matching = transfer.pretraining(self.static, self._options)
         self._match_block = transfer.pretraining_block(self._matching)
         self._trainings: dict[Any, tuple[Any, Any]] = {}
+        self._compiled: set[Any] = set()
 
     def with_weights(self, params: PyTree) -> Any:
         """The network with other weights."""
@@ -165,7 +166,9 @@ class Trainer:
         run = _strong(process.init(k_run, params, stack.families, chains, walkers))
         if descending:
             run, curve = tree.from_arrays(run, saved, "run"), Curve.from_arrays(saved)
-        if int(run.step) < plan.steps:
+        program = plan.tuned, plan.norm, tuple(leaf.shape for leaf in jax.tree.leaves(stack.families))
+        if int(run.step) < plan.steps and program not in self._compiled:
+            self._compiled.add(program)
             progress.compiling("the training step")
         return self._descend(plan, run, stack, curve, progress).params, curve
 

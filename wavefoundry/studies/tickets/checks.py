@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -23,6 +24,8 @@ from wavefoundry.studies.tickets.rounds import JUMP, Ticket, energies, output_of
 from wavefoundry.studies.tickets.setup import StudySetup
 from wavefoundry.studies.tickets.training import Trainings
 
+NOISE = 3.0
+"""Error bars by which an energy must lie above another one."""
 FLOOR = 1e-8
 """Relative errors below this are those of an unfinished optimisation, not of a mask."""
 KEPT = ("energy", "energy_error", "relative_error", "variance_per_site", "convergence")
@@ -109,12 +112,18 @@ def gathered(
     return found
 
 
-def jumps_of(errors: Sequence[float | None]) -> Iterable[int]:
-    """Numbers of the rounds whose relative error jumps; errors below the floor are no jumps."""
-    sizes = [abs(error or 0.0) for error in errors]
+def jumps_of(records: Sequence[Mapping[str, Any]]) -> Iterable[int]:
+    """Numbers of the rounds whose relative error jumps; what noise or the floor explains is no jump."""
+    sizes = [abs(record["relative_error"] or 0.0) for record in records]
     for number in range(1, len(sizes)):
-        if sizes[number] >= FLOOR and sizes[number] >= JUMP * max(sizes[number - 1], FLOOR):
+        grown = sizes[number] >= FLOOR and sizes[number] >= JUMP * max(sizes[number - 1], FLOOR)
+        if grown and above_noise(records[number - 1], records[number]):
             yield number
+
+
+def above_noise(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether an energy lies above another one beyond the error bars of both."""
+    return after["energy"] - before["energy"] > NOISE * math.hypot(before["energy_error"], after["energy_error"])
 
 
 def confirmed(
@@ -132,7 +141,8 @@ def confirmed(
     found = train_longer(setup, ticket, longer, (9, number), Trainings(progress), phase)
     tried = [measured_error(setup, trained, setup.fold(10, number, k)) for k, trained in enumerate(found)]
     after = abs(ticket.record["relative_error"])
-    best = min([*(abs(error["relative_error"]) for error in tried), after])
+    least_left = min([*tried, ticket.record], key=lambda one: abs(one["relative_error"]))
+    best = abs(least_left["relative_error"])
     record = {
         "from": before["n"],
         "to": ticket.record["n"],
@@ -140,7 +150,7 @@ def confirmed(
         "error_before": least,
         "error_after": after,
         "error_longer": best,
-        "confirmed": bool(best >= JUMP * max(least, FLOOR)),
+        "confirmed": bool(best >= JUMP * max(least, FLOOR)) and above_noise(before, least_left),
     }
     progress.emit({"event": "jump", **record})
     return record

@@ -127,7 +127,7 @@ class PruningStudy:
         if longer <= 0 or not rounds.ended:
             return
         records = [done[f"round/{number}"].record for number in range(rounds.finished)]
-        for number in checks.jumps_of([record["relative_error"] for record in records]):
+        for number in checks.jumps_of(records):
             steps = round(longer * self.setup.table.steps)
             share = self.setup.share(steps + max(steps, self.setup.dense_steps), rounds.counts[number])
             yield Task(f"confirm/{number}", (f"round/{number - 1}", f"round/{number}"), share)
