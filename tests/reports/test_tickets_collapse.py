@@ -56,6 +56,20 @@ def test_distance_of_shifted_curves_is_the_shift():
     assert distance(np.stack([x, x]), np.stack([x + 4, x])) is None
 
 
+def test_noise_of_sampled_errors_is_no_spread():
+    """Curves of one form, one of them sampled: where its errors are within their bars, nothing is compared."""
+    exact, sampled = summary(16, 48, 80.0, hidden=40), summary(25, 80, 125.0, hidden=40)
+    rng = np.random.default_rng(0)
+    for one in sampled["rounds"]:
+        one["energy_error"] = 25 * 1e-4
+        one["delta_per_site"] += 1e-4 * rng.standard_normal()
+    found = collapse([typed(TicketsSummary, exact), typed(TicketsSummary, sampled)])["spread"]["n/N"]
+    assert found < 0.06
+    for one in sampled["rounds"]:  # the same numbers, said to be exact
+        one["energy_error"] = 0.0
+    assert collapse([typed(TicketsSummary, exact), typed(TicketsSummary, sampled)])["spread"]["n/N"] > 0.3
+
+
 def test_command_figure_and_refusals(tmp_path, capsys):
     for k, sites in enumerate((9, 16)):
         (tmp_path / f"run{k}").mkdir()

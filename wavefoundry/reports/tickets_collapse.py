@@ -22,6 +22,8 @@ AXES = {"n": "weights $n$", "n/N": "weights per spin $n/N$", "n/law": "weights o
 """Measures of size, and what the figure calls them."""
 FLOOR = 1e-9
 """Errors per site are not followed below this: there the optimiser decides, not the mask."""
+NOISE = 2.0
+"""Error bars within which an error may be noise."""
 POINTS = 60
 """Places at which two curves are compared."""
 
@@ -36,9 +38,16 @@ def scale(summary: TicketsSummary, axis: str) -> float | None:
 
 
 def curve(summary: TicketsSummary, axis: str) -> Float[np.ndarray, "2 rounds"] | None:
-    """Logarithms of size and of the error per site, sizes ascending; None without a law or reference."""
-    unit = scale(summary, axis)
-    points = [(record.n, abs(off)) for record in summary.rounds if (off := record.delta_per_site) is not None]
+    """Logarithms of size and of the error per site, sizes ascending; None without a law or reference.
+
+    Errors that the bars of their samples may explain say nothing of the mask, and are left out.
+    """
+    unit, sites = scale(summary, axis), math.inf if summary.system is None else summary.system.sites
+    points = [
+        (record.n, abs(off))
+        for record in summary.rounds
+        if (off := record.delta_per_site) is not None and abs(off) >= NOISE * (record.energy_error or 0.0) / sites
+    ]
     if unit is None or len(points) < 2:
         return None
     x = np.array([n / unit for n, _ in points])
