@@ -41,7 +41,7 @@ _NAMES = {
     "Grid2D": "problems.grid",
     "Packet": "problems.wavepackets",
     "case": "problems.landscapes",
-    "propagate": "problems.schrodinger",
+    "propagate": "problems.propagation",
     "Curriculum": "studies.emulation.curriculum",
     "Student": "studies.emulation.student",
     "load_student": "studies.emulation.student",
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from wavefoundry.problems import exact, lattice, toric
     from wavefoundry.problems.grid import Grid1D, Grid2D
     from wavefoundry.problems.landscapes import case
-    from wavefoundry.problems.schrodinger import propagate
+    from wavefoundry.problems.propagation import propagate
     from wavefoundry.problems.wavepackets import Packet
     from wavefoundry.studies.diagram.suggest import Suggestion, suggest_pretraining
     from wavefoundry.studies.emulation.curriculum import Curriculum

@@ -6,7 +6,8 @@ import pytest
 from tests.oracles import coherent_state, free_gaussian
 from wavefoundry.core.errors import InputError, PhysicsError
 from wavefoundry.problems.grid import Grid1D, Grid2D
-from wavefoundry.problems.schrodinger import energy_of, propagate, solve
+from wavefoundry.problems.propagation import propagate
+from wavefoundry.problems.schrodinger import energy_of, solve
 from wavefoundry.problems.splitting import SCHEMES, Solver
 from wavefoundry.problems.wavepackets import (
     Packet,
@@ -171,7 +172,7 @@ def test_data_that_is_not_converged_is_refused():
         ({"psi0": np.zeros(1024)}, "zero"),
         ({"psi0": np.ones(100)}, "shape"),
         ({"potential": np.full(1024, np.nan)}, "not finite"),
-        ({"potential": 1j * np.ones(1024)}, "complex"),
+        ({"potential": 1j * np.ones(1024)}, "creates norm"),
         ({"potential": np.zeros(1000)}, "shape"),
         ({"frames": 0}, "frames"),
         ({"method": "euler"}, "method"),

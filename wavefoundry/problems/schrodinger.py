@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,6 @@ from wavefoundry.problems.potentials import values_of
 from wavefoundry.problems.splitting import (
     SCHEMES,
     Laplacian,
-    Method,
     Scheme,
     Solver,
     check_step,
@@ -85,7 +84,7 @@ def solve(
     psi0: np.ndarray, potential: np.ndarray, frames: int, *, grid: Grid | None = None, dt: float = 0.1,
     solver: Solver | None = None, piece: Piece = at_once,
 ) -> Solution:  # fmt: skip
-    """Propagate one state or a batch; see ``propagate`` for the arguments.
+    """Propagate one state or a batch; see ``propagation.propagate`` for the arguments.
 
     Args:
         piece: does the work piece by piece.
@@ -99,20 +98,20 @@ def solve(
     states, landscapes, single = _batches(psi0, potential, grid)
     frames = require_frames(len(states), frames, grid, "propagate")
     check_step(grid, dt, solver)
-    _check_band(states, grid, solver.kcut)
+    check_band(states, grid, solver.kcut)
     if solver.method == "exact":
         frames_out = _exact(states, landscapes, frames, grid, dt, solver, piece)
         return Solution(frames_out[0] if single else frames_out, 0, 0.0)
     energy = kinetic(grid, solver.laplacian, solver.kcut)
     if not solver.check:
-        substeps, error = _first_substeps(energy, dt, solver), math.nan
+        substeps, error = first_substeps(energy, dt, solver), math.nan
     else:
         substeps, error = converge(states, landscapes, frames, grid=grid, dt=dt, solver=solver, piece=piece)
     out = _in_chunks(states, landscapes, _Steps(energy, dt, SCHEMES[solver.method], substeps), frames, piece)
     return Solution(out[0] if single else out, substeps, error)
 
 
-def _check_band(states: np.ndarray, grid: Grid, kcut: float | None) -> None:
+def check_band(states: np.ndarray, grid: Grid, kcut: float | None) -> None:
     """Refuse states that a band limit would slow down."""
     if kcut is None or (share := share_beyond(states, grid, kcut)) <= BAND_SHARE:
         return
@@ -136,47 +135,14 @@ def converge(
         PhysicsError: not converged.
     """
     energy = kinetic(grid, solver.laplacian, solver.kcut)
-    first = _first_substeps(energy, dt, solver)
+    first = first_substeps(energy, dt, solver)
     probe = _hardest(states, landscapes, _Steps(energy, dt, SCHEMES[solver.method], first), frames, piece)
 
     def run(substeps: int) -> np.ndarray:
         steps = _Steps(energy, dt, SCHEMES[solver.method], substeps)
         return _in_chunks(states[probe], landscapes[probe], steps, frames, piece, last=True)
 
-    return _converged(run, first, dt, solver)
-
-
-def propagate(  # noqa: PLR0913 - one for each option
-    psi0: Any, potential: Any, frames: int, *, grid: Grid | None = None, dt: float = 0.1, method: Method = "strang",
-    substeps: int | Literal["auto"] = "auto", laplacian: Laplacian = "spectral", kcut: float | None = None,
-    tolerance: float = 1e-2, check: bool = True,
-) -> np.ndarray:  # fmt: skip
-    """Solve the time-dependent Schroedinger equation i dpsi/dt = (-Laplacian/2 + V) psi in a periodic box.
-
-    Args:
-        psi0: initial state(s), shape (*grid) or (batch, *grid); or a ``Packet``, a list of packets to superpose, a
-            function of x.
-        potential: real potential(s), the same shapes; one potential may serve a batch. Or a function of x, a table as
-            in a study file, a list of tables (a sum), or the path of a file.
-        frames: number of frames after the first.
-        grid: ``Grid1D`` (default: 1024 points, length 100) or ``Grid2D``.
-        dt: time between frames.
-        method: "strang" (order 2), "bm4" (Blanes-Moan, order 4, six stages), "exact" (diagonalisation, 1D).
-        substeps: steps per frame, or "auto".
-        laplacian: "spectral", or "fd2" for the three-point Laplacian of arXiv 2203.10200.
-        kcut: band limit of the kinetic energy.
-        tolerance: largest relative L2 error, as estimated by halving the step; of a batch, for its hardest members.
-        check: False hands out data that may not be converged.
-
-    Returns:
-        complex128 frames, psi0 first: (frames + 1, *grid), with the batch axis in front.
-
-    Raises:
-        InputError: shapes that do not fit, values that are not finite, a step at or beyond the resonance limit.
-        PhysicsError: not converged under halving the step.
-    """
-    solver = Solver(method, laplacian, kcut, substeps, tolerance, check)
-    return solve(psi0, potential, frames, grid=grid, dt=dt, solver=solver).frames
+    return converged(run, first, dt, solver)
 
 
 def energy_of(psi: np.ndarray, potential: np.ndarray, grid: Grid, laplacian: Laplacian = "spectral") -> np.ndarray:
@@ -190,22 +156,35 @@ def energy_of(psi: np.ndarray, potential: np.ndarray, grid: Grid, laplacian: Lap
 
 
 def _batches(psi0: Any, potential: Any, grid: Grid) -> tuple[np.ndarray, np.ndarray, bool]:
-    states, given = state_of(psi0, grid), values_of(potential, grid)
-    states = states.astype(np.complex128)
-    single = states.ndim == len(grid.shape)
-    states = states[None] if single else states
+    given = values_of(potential, grid)
+    states, single = states_of(psi0, grid)
     if np.iscomplexobj(given):
         raise InputError("the potential is complex", where="potential", why="only real potentials conserve the norm")
     landscapes = np.asarray(given, np.float64)
-    for name, array in (("psi0", states), ("potential", landscapes)):
-        if array.shape[-len(grid.shape) :] != grid.shape or array.ndim > len(grid.shape) + 1:
-            what = f"{name} has shape {array.shape[1:] if name == 'psi0' and single else array.shape}"
-            raise InputError(what, where="propagate", why=f"the grid has shape {grid.shape}")
-        if not np.all(np.isfinite(array)):
-            raise InputError(f"{name} has values that are not finite", where="propagate", why="NaN or infinity")
+    _check_values("potential", landscapes, grid)
+    return states, one_for_each(landscapes, states, grid, "propagate"), single
+
+
+def states_of(psi0: Any, grid: Grid) -> tuple[np.ndarray, bool]:
+    """Initial states, (batch, *grid), complex128, and whether it was a single one.
+
+    Raises:
+        InputError: another shape, values that are not finite, or nothing but zeros.
+    """
+    states = state_of(psi0, grid).astype(np.complex128)
+    single = states.ndim == len(grid.shape)
+    _check_values("psi0", states, grid)
+    states = states[None] if single else states
     if not np.all(grid.norm(states) > 0):
         raise InputError("psi0 is zero everywhere", where="propagate", why="it has no norm")
-    return states, one_for_each(landscapes, states, grid, "propagate"), single
+    return states, single
+
+
+def _check_values(name: str, array: np.ndarray, grid: Grid) -> None:
+    if array.shape[-len(grid.shape) :] != grid.shape or array.ndim > len(grid.shape) + 1:
+        raise InputError(f"{name} has shape {array.shape}", where="propagate", why=f"the grid has shape {grid.shape}")
+    if not np.all(np.isfinite(array)):
+        raise InputError(f"{name} has values that are not finite", where="propagate", why="NaN or infinity")
 
 
 def one_for_each(landscapes: np.ndarray, states: np.ndarray, grid: Grid, where: str) -> np.ndarray:
@@ -215,8 +194,9 @@ def one_for_each(landscapes: np.ndarray, states: np.ndarray, grid: Grid, where: 
         InputError: another number of them.
     """
     if landscapes.ndim > len(grid.shape) and len(landscapes) not in (1, len(states)):
-        why = f"{len(landscapes)} potentials for {len(states)} states; a potential that depends on time is not possible"
-        raise InputError("potentials and states do not fit", where=where, why=why, fix="one potential for each state")
+        why = f"{len(landscapes)} potentials for {len(states)} states"
+        fix = "one potential for each state; one that changes with time is a function of x and t"
+        raise InputError("potentials and states do not fit", where=where, why=why, fix=fix)
     return np.broadcast_to(landscapes, states.shape)
 
 
@@ -297,13 +277,19 @@ def _hardest(states: np.ndarray, landscapes: np.ndarray, steps: _Steps, frames: 
     return np.sort(np.argsort(-strain, kind="stable")[:HARDEST])
 
 
-def _first_substeps(energy: np.ndarray, dt: float, solver: Solver) -> int:
+def first_substeps(energy: np.ndarray, dt: float, solver: Solver) -> int:
     """Substeps that are tried first."""
     return least_substeps(energy, dt) if solver.substeps == "auto" else int(solver.substeps)
 
 
-def _converged(run: Callable[[int], np.ndarray], substeps: int, dt: float, solver: Solver) -> tuple[int, float]:
+def converged(
+    run: Callable[[int], np.ndarray], substeps: int, dt: float, solver: Solver, size: np.ndarray | None = None
+) -> tuple[int, float]:
     """Number of substeps and estimated error; doubles them until converged when they are free.
+
+    Args:
+        run: all frames for a number of substeps, (batch, frames, *grid). substeps: to begin with. dt, solver: as ever.
+        size: sum of |psi|^2 that errors are relative to, (batch,); by default that of the last frame.
 
     Raises:
         PhysicsError: the change under halving the step stays above the tolerance.
@@ -314,7 +300,8 @@ def _converged(run: Callable[[int], np.ndarray], substeps: int, dt: float, solve
     for _ in range(DOUBLINGS if free else 1):
         fine = run(2 * substeps)[:, -1]
         axes = tuple(range(1, fine.ndim))
-        change = np.sqrt(np.sum(np.abs(fine - coarse) ** 2, axes) / np.sum(np.abs(fine) ** 2, axes))
+        whole = np.sum(np.abs(fine) ** 2, axes) if size is None else size
+        change = np.sqrt(np.sum(np.abs(fine - coarse) ** 2, axes) / whole)
         error = float(np.max(change)) * factor
         if error <= solver.tolerance:
             return substeps, error

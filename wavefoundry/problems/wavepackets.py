@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import flag_of, number_of, numbers_of
+from wavefoundry.core.expect import expect, flag_of, number_of, numbers_of
 from wavefoundry.problems.grid import Grid, Grid1D
 from wavefoundry.problems.potentials import evaluated
 
@@ -51,6 +51,15 @@ class Packet:
     def k_reach(self) -> float:
         """Largest momentum that is populated to speak of: |k0| + 4 / (2 s0)."""
         return abs(self.k0) + TAIL / (2 * self.s0)
+
+    def on(self, grid: Grid1D) -> np.ndarray:
+        """Its values on a grid, complex128, shape (n,), norm 1.
+
+        Raises:
+            InputError: no line, or one that cannot carry the packet.
+        """
+        expect(grid, Grid1D, "line", where="Packet.on", fix="wf.Grid1D(100.0, 1024), for example")
+        return gaussian(self, grid)
 
 
 def gaussian(packet: Packet, grid: Grid1D | None = None) -> np.ndarray:

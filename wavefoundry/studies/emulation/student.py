@@ -23,6 +23,7 @@ from wavefoundry.core.verdict import Doubt
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.models.emulator import Emulator, rollout
 from wavefoundry.models.windowed import Windowed
+from wavefoundry.problems.driven import takes_time
 from wavefoundry.problems.grid import Grid, Grid1D, require_frames
 from wavefoundry.problems.potentials import values_of
 from wavefoundry.problems.schrodinger import one_for_each, solve
@@ -188,6 +189,9 @@ class Student(Shown):
 
     def _inputs(self, psi0: Any, potential: Any, grid: Grid) -> tuple[np.ndarray, np.ndarray, bool]:
         where = "rollout"
+        if takes_time(potential, len(grid.shape)):
+            why, fix = "a student has learned frames of potentials that stand still", "wf.propagate(psi0, V, frames)"
+            raise InputError("the potential changes with time", where=where, why=why, fix=fix)
         states, fields = state_of(psi0, grid), values_of(potential, grid)
         single = states.ndim == len(grid.shape)
         states = states[None] if single else states
