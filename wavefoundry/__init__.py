@@ -37,6 +37,7 @@ _NAMES = {
     **dict.fromkeys(("Suggestion", "suggest_pretraining"), "studies.diagram.suggest"),
     **dict.fromkeys(("InputError", "IntegrityError", "Interrupted", "LockedError", "PhysicsError"), "core.errors"),
     **dict.fromkeys(("StorageError", "WavefoundryError"), "core.errors"),
+    **dict.fromkeys(("animate", "Animation"), "reports.animation"),
     "Grid1D": "problems.grid",
     "Grid2D": "problems.grid",
     "Packet": "problems.wavepackets",
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from wavefoundry.problems.landscapes import case
     from wavefoundry.problems.propagation import propagate
     from wavefoundry.problems.wavepackets import Packet
+    from wavefoundry.reports.animation import Animation, animate
     from wavefoundry.studies.diagram.suggest import Suggestion, suggest_pretraining
     from wavefoundry.studies.emulation.curriculum import Curriculum
     from wavefoundry.studies.emulation.student import Student, load_student
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "Animation",
     "Calculator",
     "Collapse",
     "Curriculum",
@@ -102,6 +105,7 @@ __all__ = [
     "Student",
     "WavefoundryError",
     "ablate",
+    "animate",
     "case",
     "collapse",
     "demo_emulator",

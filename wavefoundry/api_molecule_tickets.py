@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavefoundry.api_given import Source
@@ -81,6 +82,12 @@ class MoleculeTickets(Shown):
         from wavefoundry.reports.molecules_figures import tickets_figure
 
         return tickets_figure(self.rounds)
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write a self-contained page."""
+        from wavefoundry.reports.html import write_card
+
+        return write_card(path, self._card())
 
 
 def prune_molecules(

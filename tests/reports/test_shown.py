@@ -80,7 +80,7 @@ def test_molecules_tickets_and_judgements():
     assert "Ticket of 3 weights" in text(cards.ticket(rounds[1]))
     case = {"name": "well", "corr_mean": 0.99, "corr_final": 0.98, "mae": 0.01, "verdict": "trusted"}
     assert "0.990 (well)" in text(
-        cards.judgement([case], {"corr_mean": 0.99, "corr_worst": 0.99, "worst_case": "well"})
+        cards.judgement([case], {"corr_mean": 0.99, "corr_worst": 0.99, "worst_case": "well"}, lambda: None)
     )
 
 

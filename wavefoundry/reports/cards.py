@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wavefoundry.core.words import assigned
@@ -12,6 +12,8 @@ from wavefoundry.reports.shown import Card
 from wavefoundry.reports.tables import format_number, format_value_error
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from wavefoundry.core.records.common import Judged
     from wavefoundry.core.records.point import Point
 
@@ -124,8 +126,8 @@ def state(record: Record, system: str) -> Card:
     return Card(system, facts)
 
 
-def judgement(cases: list[dict[str, Any]], overview: Record) -> Card:
-    """Of a student on landscapes."""
+def judgement(cases: list[dict[str, Any]], overview: Record, draw: Callable[[], Figure]) -> Card:
+    """Of a student on landscapes; ``draw`` gives its errors along the roll-outs."""
     from wavefoundry.reports.emulation_tables import correlation, number
 
     worst = f"{correlation(overview.get('corr_worst'))} ({overview.get('worst_case')})"
@@ -145,7 +147,8 @@ def judgement(cases: list[dict[str, Any]], overview: Record) -> Card:
         }
         for case in cases
     ]
-    return Card(f"Student on {len(cases)} landscapes", facts, rows)
+    words = "Loss of correlation and mean absolute error along the roll-outs"
+    return Card(f"Student on {len(cases)} landscape{'s' * (len(cases) != 1)}", facts, rows, draw, words)
 
 
 def _per_site(energy: float) -> str:

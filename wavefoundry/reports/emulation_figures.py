@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wavefoundry.reports.animation import line_gif
 from wavefoundry.reports.style import COLOURS, SERIES, literal, new_figure, styled
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from wavefoundry.core.records.emulation import Diagnostics, EmulationSummary, Student
 
 FLOOR = 1e-8
+MOST_NAMED = 8
+"""Cases that a legend names."""
 NAMES = {
     "linearity": "superposition", "phase": "global phase", "amplitude": "amplitude", "translation": "translation",
     "mirror": "mirror", "time_reversal": "time reversal", "v_shift": "offset of V", "norm": "norm", "energy": "energy",
@@ -60,6 +63,26 @@ def errors_figure(summary: EmulationSummary) -> Figure | None:
     for axes in (left, right):
         axes.set_xlabel("frame")
     left.legend(loc="lower right")
+    return figure
+
+
+@styled
+def judgement_figure(corr: np.ndarray, mae: np.ndarray, names: Sequence[str]) -> Figure:
+    """Loss of correlation and mean absolute error of every case along its roll-out; (cases, frames) each."""
+    figure, (left, right) = new_figure(7.2, 3.0, ncols=2)
+    frame = 1 + np.arange(corr.shape[1])
+    alone = len(names) <= MOST_NAMED
+    for index, name in enumerate(names):
+        colour, label = (_colour(index), literal(name)) if alone else (COLOURS["blue"], None)
+        width = 1.2 if alone else 0.6
+        left.loglog(frame, np.maximum(1 - corr[index], FLOOR), color=colour, lw=width, label=label)
+        right.loglog(frame, np.maximum(mae[index], FLOOR), color=colour, lw=width)
+    left.set_ylabel("1 - correlation")
+    right.set_ylabel("mean absolute error")
+    for axes in (left, right):
+        axes.set_xlabel("frame")
+    if alone:
+        left.legend(loc="lower right")
     return figure
 
 
@@ -244,29 +267,6 @@ def spacetime_figure(name: str, arrays: Mapping[str, np.ndarray], index: str, me
 
 def animation(arrays: Mapping[str, np.ndarray], index: str, meta: Mapping[str, Any]) -> bytes:
     """An animated GIF: potential (grey), true density (filled blue), predicted density (red line)."""
-    import io
-
-    from PIL import Image, ImageDraw
-
-    width, height, base = 560, 190, 172
     true, found = (arrays[f"{key}/{index}"].astype(float) / 255 for key in ("true", "predicted"))
     field = arrays[f"potential/{index}"].astype(float)
-    span = max(float(field.max() - min(0.0, field.min())), 1e-9)
-    x = np.linspace(0, width - 1, true.shape[1])
-    paper, ink, grey, blue, red = (254, 254, 253), (90, 96, 104), (214, 217, 221), (120, 180, 220), (213, 94, 0)
-    frames = []
-    for number, (row, guess) in enumerate(zip(true, found, strict=True)):
-        image = Image.new("RGB", (width, height), paper)
-        pen = ImageDraw.Draw(image)
-        hill = base - 0.5 * base * (field - min(0.0, field.min())) / span
-        pen.polygon([(0, base), *zip(x, hill, strict=True), (width, base)], fill=grey)
-        curve = base - 0.95 * base * row
-        pen.polygon([(0, base), *zip(x, curve, strict=True), (width, base)], fill=blue)
-        line = base - 0.95 * base * guess
-        pen.line(list(zip(x, line, strict=True)), fill=red, width=2)
-        pen.line([(0, base), (width, base)], fill=ink)
-        pen.text((6, base + 3), f"t = {number * meta['frame_step']:.1f}", fill=ink)
-        frames.append(image.quantize(colors=16, method=Image.Quantize.MEDIANCUT))
-    stream = io.BytesIO()
-    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=70, loop=0, optimize=False)
-    return stream.getvalue()
+    return line_gif(true, found, [field] * len(true), meta["frame_step"] * np.arange(len(true)))

@@ -35,6 +35,22 @@ def dataset(frame: pandas.DataFrame, along: Sequence[str], otherwise: str) -> An
     return kept.rename_axis(otherwise).to_xarray().set_coords([name for name in along if name in kept])
 
 
+def curves(values: Mapping[str, np.ndarray], cases: Sequence[str], verdicts: Sequence[str]) -> Any:
+    """Curves of several cases as ``xarray.Dataset``.
+
+    Args:
+        values: (cases, frames) each; frame 1 is the first one that is predicted. cases: names. verdicts: words.
+
+    Raises:
+        InputError: xarray is not installed.
+    """
+    xarray = _module("xarray", "to_xarray")
+    frames = 1 + np.arange(next(iter(values.values())).shape[1])
+    found = {name: (("case", "frame"), array) for name, array in values.items()}
+    coordinates = {"case": list(cases), "frame": frames, "verdict": ("case", list(verdicts))}
+    return xarray.Dataset(found, coords=coordinates)
+
+
 def inference_data(samples: np.ndarray, stats: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> Any:
     """Samples chain by chain as ``arviz.InferenceData``.
 

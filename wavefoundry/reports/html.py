@@ -15,6 +15,7 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import path_of
 from wavefoundry.reports import compared, content, course, explore, judgement, learned, page, rivals, transition, view
 from wavefoundry.reports.page import Picture
+from wavefoundry.reports.shown import Card
 from wavefoundry.reports.view import Row
 
 if TYPE_CHECKING:
@@ -100,10 +101,30 @@ def write(path: Any, summary: dict[str, Any], log: list[dict[str, Any]]) -> Path
     Raises:
         InputError: no path. StorageError: nothing can be written there.
     """
-    target, text = path_of(path, "to_html"), render(summary, log).encode()
+    return _written(path, render(summary, log))
+
+
+def write_card(path: Any, card: Card) -> Path:
+    """Write a result that has no run, and so no report of its own: its facts, figure and rows.
+
+    Raises:
+        InputError: no path. StorageError: nothing can be written there.
+    """
+    figure = card.draw() if card.draw is not None else None
+    names = [name for name in dict.fromkeys(name for row in card.rows for name in row)]
+    rows = content.Table(names, [[row.get(name, "") for name in names] for row in card.rows], [""] * len(card.rows))
+    shown = {} if figure is None else {"main": Picture(page.svg(figure, "main"), card.alternative)}
+    facts = [(name, value) for name, value in card.facts if value]
+    told = {"title": card.title, "facts": facts, "rows": rows if card.rows else None, "pictures": shown, "finished": ""}
+    return _written(path, page.render("card.html.j2", told))
+
+
+def _written(path: Any, text: str) -> Path:
+    """A page where a user wants it, folders on the way included."""
+    target = path_of(path, "to_html")
     with files.storage("write", target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    files.write_atomic(target, text)
+    files.write_atomic(target, text.encode())
     return target
 
 

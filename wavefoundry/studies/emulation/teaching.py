@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
@@ -26,6 +26,10 @@ from wavefoundry.studies.emulation.distill import Plan, Start, distill_on, plan_
 from wavefoundry.studies.emulation.student import Student, load_student
 from wavefoundry.studies.emulation.truth import Reference, goals_of, reference, sharpen
 from wavefoundry.studies.progress import Context, Progress
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
 
 DEMO = "zoo:emulator-unitary"
 
@@ -48,11 +52,48 @@ class Judgement(NamedTuple):
     overview: dict[str, Any]
     curves: evaluation.Curves
 
+    def _card(self) -> shown.Card:
+        return cards.judgement(self.cases, self.overview, self.plot)
+
     def __repr__(self) -> str:
-        return shown.text(cards.judgement(self.cases, self.overview))
+        return shown.text(self._card())
 
     def _repr_html_(self) -> str:
-        return shown.html(cards.judgement(self.cases, self.overview))
+        return shown.html(self._card())
+
+    def _repr_png_(self) -> bytes | None:
+        return shown.png(self._card())
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row per case; nested fields become dotted columns."""
+        import pandas
+
+        from wavefoundry.reports.tables import flatten
+
+        return pandas.DataFrame([flatten(case) for case in self.cases])
+
+    def to_xarray(self) -> Any:
+        """The curves as an ``xarray.Dataset`` over ``case`` and ``frame``, with the verdict of every case.
+
+        Raises:
+            InputError: xarray is not installed (extra ``arviz``).
+        """
+        from wavefoundry.reports.exported import curves
+
+        verdicts = [case["verdict"] for case in self.cases]
+        return curves(self.curves._asdict(), [case["name"] for case in self.cases], verdicts)
+
+    def plot(self) -> Figure:
+        """Loss of correlation and mean absolute error along the roll-outs."""
+        from wavefoundry.reports.emulation_figures import judgement_figure
+
+        return judgement_figure(self.curves.corr, self.curves.mae, [case["name"] for case in self.cases])
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write a self-contained page."""
+        from wavefoundry.reports.html import write_card
+
+        return write_card(path, self._card())
 
 
 def _runs(curriculum: Curriculum | Trajectories) -> tuple[Item, ...]:
