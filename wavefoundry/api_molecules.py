@@ -274,6 +274,16 @@ class MoleculeMap(Shown):
 
         return pandas.DataFrame([flatten(numbers(record)) for record in self.molecules])
 
+    def to_qcschema(self) -> list[dict[str, Any]]:
+        """Every energy as QCSchema (MolSSI, version 1), in Hartree and bohr: ``AtomicResult`` of QCElemental reads it.
+
+        A refused energy is a ``FailedOperation`` with its reasons; error bar and verdict stand in ``extras``.
+        """
+        from wavefoundry._version import __version__
+        from wavefoundry.reports.exported import qcschema
+
+        return [qcschema(record, __version__) for record in self.molecules]
+
     def energies(self, unit: Literal["Ha", "eV", "kcal/mol"] = "Ha", *, relative: bool = False) -> pandas.DataFrame:
         """Energies and their errors in other units, beside the reference and the verdict; one row per molecule.
 

@@ -66,6 +66,52 @@ def inference_data(samples: np.ndarray, stats: Mapping[str, np.ndarray], attribu
     )
 
 
+def qcschema(record: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """A record of a molecule as MolSSI's QCSchema has it: an output, or of a refused energy a failed operation.
+
+    What the schema has no place for (error bar, verdict, reasons, reference, forces) stands in ``extras``.
+
+    Args:
+        record: of ``summary.json``. version: of wavefoundry.
+    """
+    symbols = [symbol for symbol, *_ in record["geometry"]]
+    points = [float(value) for _, *point in record["geometry"] for value in point]
+    charge, spin, electrons = record["charge"], record["spin"], record["electrons"]
+    molecule = {
+        "schema_name": "qcschema_molecule", "schema_version": 2, "name": record["name"], "symbols": symbols,
+        "geometry": points, "molecular_charge": float(charge), "molecular_multiplicity": spin + 1,
+        "fix_com": True, "fix_orientation": True,
+    }  # fmt: skip
+    known = (
+        "energy_error",
+        "verdict",
+        "reasons",
+        "flags",
+        "variance",
+        "samples",
+        "reference",
+        "error_mha",
+        "observables",
+    )
+    asked = {
+        "schema_version": 1, "molecule": molecule, "driver": "energy",
+        "model": {"method": f"neural wavefunction, {record['method']}"},
+        "keywords": {} if record["steps"] is None else {"steps": record["steps"]},
+        "extras": {"wavefoundry": {name: record.get(name) for name in known}},
+    }  # fmt: skip
+    if record["energy"] is None or record["verdict"] == "refused":
+        why = "; ".join(record.get("reasons") or ["refused"])
+        error = {"error_type": "refused", "error_message": why}
+        return {"input_data": {"schema_name": "qcschema_input"} | asked, "success": False, "error": error}
+    properties = {
+        "calcinfo_natom": len(symbols), "calcinfo_nalpha": (electrons + spin) // 2,
+        "calcinfo_nbeta": (electrons - spin) // 2, "return_energy": record["energy"],
+    }  # fmt: skip
+    made = {"creator": "wavefoundry", "version": version, "routine": "wavefoundry.map"}
+    done = {"properties": properties, "return_result": record["energy"], "success": True, "provenance": made}
+    return {"schema_name": "qcschema_output"} | asked | done
+
+
 def _module(name: str, where: str) -> Any:
     try:
         return import_module(name)
