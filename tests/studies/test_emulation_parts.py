@@ -11,6 +11,7 @@ import wavefoundry as wf
 from wavefoundry.artifacts.store import RunDirectory
 from wavefoundry.core.errors import InputError, IntegrityError
 from wavefoundry.core.pieces import at_once
+from wavefoundry.core.statistics import half_width
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import case, single
 from wavefoundry.problems.schrodinger import solve
@@ -280,10 +281,30 @@ def test_importance_table_from_known_losses():
     table = ablation.table_of("unitary", jobs)
     (row,) = table["rows"]
     assert row["on_all"]["value"] == pytest.approx(1.0)
-    assert row["on_all"]["error"] == pytest.approx(np.hypot(0.1, 0.1) / np.sqrt(3))
+    assert row["on_all"]["error"] == pytest.approx(0.0, abs=1e-12), "what a seed does to both of a pair is no error"
     assert "tunnelling" in ablation.words_of(table)[0] and "unitary" in ablation.words_of(table)[0]
     flat = [job | {"lost": {"all": 10.0 ** -(3 + 0.1 * job["seed"])}} for job in jobs]
-    assert "no loss above two standard errors" in ablation.words_of(ablation.table_of("unitary", flat))[0]
+    assert "tells from none" in ablation.words_of(ablation.table_of("unitary", flat))[0]
+
+
+def test_three_seeds_need_more_than_two_standard_errors():
+    """Differences 0.1, 0.5, 0.9: 0.5 with a standard error of 0.23; an interval of 95 % reaches below zero."""
+    assert half_width(3) == pytest.approx(4.303, abs=1e-3) and half_width(200) == pytest.approx(1.97, abs=1e-2)
+
+    def jobs(differences: list[float]) -> list[dict]:
+        found = []
+        for seed, more in enumerate(differences):
+            for name, lost in (("everything", 1e-3), ("tunnelling", 1e-3 * 10**more)):
+                found.append({"without": name, "seed": seed, "runs": 9, "lost": {"all": lost}})
+        return found
+
+    few, many = (
+        ablation.table_of("unitary", jobs([0.1, 0.5, 0.9])),
+        ablation.table_of("unitary", jobs([0.1, 0.5, 0.9] * 3)),
+    )
+    assert few["rows"][0]["on_all"]["value"] > 2 * few["rows"][0]["on_all"]["error"]
+    assert "tells from none" in ablation.words_of(few)[0]
+    assert "costs accuracy" in ablation.words_of(many)[0]
 
 
 def test_one_seed_supports_no_statement():

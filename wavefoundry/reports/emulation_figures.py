@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wavefoundry.core.statistics import half_width
 from wavefoundry.reports.animation import line_gif
 from wavefoundry.reports.style import COLOURS, SERIES, literal, new_figure, styled
 
@@ -206,7 +207,7 @@ def transmission_figure(summary: EmulationSummary) -> Figure | None:
 
 @styled
 def importance_figure(summary: EmulationSummary) -> Figure | None:
-    """log10 of the growth of the loss when a process is left out of the curriculum, with standard errors."""
+    """log10 of the growth of the loss when a process is left out of the curriculum, with 95 % intervals."""
     tables = [table for table in summary.importance if table.rows]
     if not tables:
         return None
@@ -217,7 +218,8 @@ def importance_figure(summary: EmulationSummary) -> Figure | None:
         found = {row.process: row.on_all for row in table.rows if row.on_all is not None}
         place = np.arange(len(names)) + (index - (len(tables) - 1) / 2) * width
         values = _values([found[name].value if name in found else None for name in names])
-        errors = [found[name].error or 0.0 if name in found else 0.0 for name in names]
+        reach = half_width(table.seeds) if table.seeds > 1 else 0.0
+        errors = [reach * (found[name].error or 0.0) if name in found else 0.0 for name in names]
         label = f"{literal(table.student)}, {table.seeds} seeds"
         axes.barh(place, values, width * 0.9, xerr=errors, color=_colour(index), label=label)
     axes.set_yticks(range(len(names)), names)

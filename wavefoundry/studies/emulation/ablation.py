@@ -10,6 +10,7 @@ import numpy as np
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.pieces import Piece, at_once
+from wavefoundry.core.statistics import half_width
 from wavefoundry.models import EmulatorSpec
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.landscapes import CLASSES, Item, shows
@@ -114,15 +115,18 @@ def table_of(kind: str, done: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Importance I = log10(lost without / lost with everything) with standard errors over seeds.
 
     Positive: the process is needed. ``on_all`` is measured on all cases, ``on_class`` on the cases of that process.
+    Trainings of one seed begin with the same weights and are compared in pairs.
     """
     rows = []
-    base = [job["lost"] for job in done if job["without"] == EVERYTHING]
+    whole = {job["seed"]: job["lost"] for job in done if job["without"] == EVERYTHING}
+    base = [*whole.values()]
     for process in dict.fromkeys(job["without"] for job in done if job["without"] != EVERYTHING):
         mine = [job for job in done if job["without"] == process]
         row: dict[str, Any] = {"process": process, "runs": mine[0]["runs"]}
         for key, column in (("on_all", "all"), ("on_class", process)):
             if column in base[0]:
-                row[key] = _ratio([job["lost"][column] for job in mine], [lost[column] for lost in base])
+                pairs = [(job["lost"][column], whole[job["seed"]][column]) for job in mine if job["seed"] in whole]
+                row[key] = _ratio(pairs)
         rows.append(row)
     seeds = len(base)
     return {
@@ -133,10 +137,9 @@ def table_of(kind: str, done: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _ratio(without: Sequence[float], everything: Sequence[float]) -> dict[str, float]:
-    a, b = np.log10(np.maximum(without, 1e-12)), np.log10(np.maximum(everything, 1e-12))
-    error = math.hypot(_standard_error(a), _standard_error(b))
-    return {"value": float(a.mean() - b.mean()), "error": error}
+def _ratio(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
+    without, everything = np.log10(np.maximum(np.array(pairs, float).reshape(-1, 2), 1e-12)).T
+    return _mean_error(without - everything) if len(pairs) else {"value": math.nan, "error": math.nan}
 
 
 def _standard_error(values: Sequence[float] | np.ndarray) -> float:
@@ -144,27 +147,33 @@ def _standard_error(values: Sequence[float] | np.ndarray) -> float:
     return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
-def _mean_error(values: Sequence[float]) -> dict[str, float]:
+def _mean_error(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     return {"value": float(np.mean(values)), "error": _standard_error(values)}
 
 
 def words_of(table: dict[str, Any]) -> list[str]:
-    """The table as sentences: only differences above two standard errors of a student that works are called so."""
+    """The table as sentences: only what a 95 % interval of Student's t tells from zero, of a student that works."""
     if table["seeds"] < 2:
         return [f"One seed of the {table['student']} student has no error bar: nothing is said about importance."]
     lost = table["lost_with_everything"]["value"]
     if lost > 1 - LOST:
         why = f"loses {lost:.2g} of the correlation even with the whole curriculum"
         return [f"The {table['student']} student {why}: nothing is said about importance."]
-    needed = [r for r in table["rows"] if r["on_all"]["value"] > 2 * r["on_all"]["error"]]
+    reach = half_width(table["seeds"])
+    needed = [r for r in table["rows"] if r["on_all"]["value"] > reach * r["on_all"]["error"]]
     spared = [r for r in table["rows"] if r not in needed]
     seeds = f"{table['seeds']} seeds"
     out = []
     if needed:
         ranked = sorted(needed, key=lambda r: -r["on_all"]["value"])
-        said = ", ".join(f"{r['process']} ({r['on_all']['value']:.2f} ± {r['on_all']['error']:.1g})" for r in ranked)
-        out.append(f"For the {table['student']} student ({seeds}), leaving these out costs accuracy (log10): {said}.")
+        said = ", ".join(
+            f"{r['process']} ({r['on_all']['value']:.2f} ± {reach * r['on_all']['error']:.1g})" for r in ranked
+        )
+        what = "leaving these out costs accuracy (log10, 95 % intervals)"
+        out.append(f"For the {table['student']} student ({seeds}), {what}: {said}.")
     if spared:
         said = ", ".join(r["process"] for r in spared)
-        out.append(f"For the {table['student']} student ({seeds}), no loss above two standard errors without: {said}.")
+        out.append(
+            f"For the {table['student']} student ({seeds}), no loss that its interval tells from none without: {said}."
+        )
     return out
