@@ -1,7 +1,7 @@
 """Which physical processes a curriculum must show, for two architectures: trainings without each of them.
 
 Every process is left out of the default curriculum in turn, with several seeds; 1 - correlation over the suite of 24 is
-compared with that of the training that saw everything and began with the same weights. Intervals are 95 % of Student's t.
+compared with that of the training that saw everything and began with the same weights. Intervals: 95 %, Student's t.
 """
 
 from __future__ import annotations
