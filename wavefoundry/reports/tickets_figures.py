@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wavefoundry.core.hamiltonians import MODELS
+from wavefoundry.reports import published
 from wavefoundry.reports.panels import column, level, shared_legend
 from wavefoundry.reports.style import COLOURS, MARKERS, SERIES, new_figure, styled
 
@@ -28,7 +29,7 @@ VARIANT_NAMES = {
 
 @styled
 def error_figure(summary: TicketsSummary) -> Figure | None:
-    """Relative error against surviving weights, with isolated trainings, the fit and the onset."""
+    """Relative error against surviving weights, with isolated trainings, the fit, the onset and published points."""
     n = column(record.n for record in summary.rounds)
     error = np.abs(column(record.relative_error for record in summary.rounds))
     if not np.any(error > 0):
@@ -47,6 +48,7 @@ def error_figure(summary: TicketsSummary) -> Figure | None:
         style = {"color": COLOURS[SERIES[k]], "fmt": MARKERS[k], "ms": 5, "mfc": "none", "zorder": 5}
         place = column(record.n for record in found) * (1 + 0.02 * (k - 2))
         axes.errorbar(place, mean, bars, label=VARIANT_NAMES[variant], **style)
+    _published(axes, summary)
     _onset(axes, summary)
     shared_legend(figure, [axes])
     return figure
@@ -64,6 +66,17 @@ def _regions(axes: Axes, fit: Fit) -> None:
             axes.axvspan(start, end, color=COLOURS["blue"], alpha=0.12, lw=0)
 
 
+def _published(axes: Axes, summary: TicketsSummary) -> None:
+    """Points of the paper for the same system; its errors per site become relative ones as ours do."""
+    scales = [r.relative_error / r.delta_per_site for r in summary.rounds if r.relative_error and r.delta_per_site]
+    for k, curve in enumerate(published.curves(summary)):
+        if scales or curve.relative:
+            factor = 1.0 if curve.relative else abs(scales[-1])
+            look = {"marker": MARKERS[(k + 1) % len(MARKERS)], "ms": 6, "mfc": "none", "ls": "none", "zorder": 3}
+            label = f"{published.PAPER}: {curve.label}"
+            axes.plot(curve.n, factor * np.array(curve.error), color=COLOURS["muted"], label=label, **look)
+
+
 def _onset(axes: Axes, summary: TicketsSummary) -> None:
     if (onset := summary.onset) is not None:
         axes.axvline(math.sqrt(onset.n * onset.next_n), color=COLOURS["red"], lw=1, ls=(0, (4, 3)), label="onset")
@@ -72,8 +85,8 @@ def _onset(axes: Axes, summary: TicketsSummary) -> None:
 
 
 @styled
-def state_figure(rounds: list[Round]) -> Figure | None:
-    """Fidelity between neighbouring rounds, and observables, against weights per spin."""
+def state_figure(rounds: list[Round], known: tuple[float, float] | None = None) -> Figure | None:
+    """Fidelity between neighbouring rounds, and observables, against weights per spin; known: a published dip."""
     if len(rounds) < 2:
         return None
     names = [k for k in rounds[0].observables if not k.startswith("term_") and k not in ("m2", "m_z")]
@@ -82,6 +95,10 @@ def state_figure(rounds: list[Round]) -> Figure | None:
     infidelity = 1 - np.minimum(column(record.fidelity_previous for record in rounds), 1.0)
     top.set(xscale="log", yscale="log", ylabel="1 - fidelity")
     top.plot(rho, np.maximum(infidelity, 1e-12), marker="o", color=COLOURS["purple"], ms=4)
+    if known is not None:
+        look = {"color": COLOURS["muted"], "mfc": "none", "ms": 7, "ls": "none"}
+        top.plot(*known, marker="s", label=f"smallest in {published.PAPER}", **look)
+        top.legend(loc="best")
     for k, name in enumerate(names):
         values = column(record.observables.get(name) for record in rounds)
         bottom.plot(rho, values, marker=MARKERS[k % 5], color=COLOURS[SERIES[k % 5]], ms=4, label=name)

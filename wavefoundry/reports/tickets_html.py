@@ -11,13 +11,14 @@ from wavefoundry.core.records.common import Number
 from wavefoundry.core.records.tickets import Cut, Fit, Isolated, Jump, Kinds, Law, Round, Transferred, Unit
 from wavefoundry.core.values import number
 from wavefoundry.core.words import assigned
-from wavefoundry.reports import content, page, tickets_figures, tickets_lines
+from wavefoundry.reports import content, page, published, tickets_figures, tickets_lines
 from wavefoundry.reports.content import Table
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
 CAPTIONS = {
     "error": "Relative error against the number of surviving weights. Lines: boundaries of the three-segment fit with "
-    "their bootstrap intervals, the onset, and the onset expected from the conjectured law.",
+    "their bootstrap intervals, the onset, and the onset expected from the conjectured law. Grey: points of the paper, "
+    "where it shows this system.",
     "state": "Overlap with the network of the round before, and observables, against weights per spin.",
     "variance": "Energy per site against its variance, one mark a round.",
     "lattice": "The surviving units on the lattice, just before the onset: blue of even, red of odd sign parity.",
@@ -62,7 +63,7 @@ def context(summary: Mapping[str, Any]) -> dict[str, Any]:
 def _pictures(summary: TicketsSummary) -> dict[str, page.Picture]:
     drawn = {
         "error": tickets_figures.error_figure(summary),
-        "state": tickets_figures.state_figure(summary.rounds),
+        "state": tickets_figures.state_figure(summary.rounds, published.dip(summary)),
         "variance": tickets_figures.variance_figure(summary),
         "lattice": tickets_figures.lattice_figure(summary),
         "transfer": tickets_figures.transfer_figure(summary.transfer),
