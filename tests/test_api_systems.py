@@ -1,6 +1,7 @@
 """Systems of the user's own through the Python interface: trained to the right energy, or refused at the start."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import netket as nk
@@ -313,3 +314,26 @@ def test_pruning_for_another_boundary_says_what_the_network_cannot(monkeypatch: 
     monkeypatch.setattr(api_tickets, "make_setup", setup)
     with pytest.warns(UserWarning, match="not invariant under shifts"), pytest.raises(Enough):
         wf.prune(base, wf.lattice.ising_chain(6, periodic=False), fraction=0.5)
+
+
+@pytest.mark.parametrize("name", ["open8", "model"])
+def test_a_study_that_lies_beside_a_saved_model_is_not_its_own(name: str, tmp_path: Path):
+    """Of another boundary, broken, or with a card beside it: the model keeps the Hamiltonian it was saved with."""
+    system = wf.lattice.build("ising", "chain", 8, periodic=False)
+    base = wf.pretrain(system, wf.models.vit(patch=2, width=8, layers=1, heads=2), steps=2, walkers=32)
+    base.save(tmp_path / name)
+    study = """kind = "diagram"
+system = { model = "ising", lattice = { kind = "chain", size = 8 } }
+pretrain = { at = { h = 1.0 } }
+adapt = { points = { h = [1.0] } }
+"""
+    for text, card in ((study, False), (study, True), ('kind = "diagram"\nbroken', False)):
+        (tmp_path / "study.toml").write_text(text)
+        if card:
+            (tmp_path / "README.md").write_text("my project")
+        assert wf.load(tmp_path / name, system).system.fingerprint == system.fingerprint
+        with pytest.raises(InputError, match="another Hamiltonian"):
+            wf.load(tmp_path / name, wf.lattice.ising_chain(8))
+        with pytest.raises(InputError, match="needs its system"):
+            wf.load(tmp_path / name)
+        (tmp_path / "README.md").unlink(missing_ok=True)

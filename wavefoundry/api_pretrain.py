@@ -134,18 +134,20 @@ def load(path: str | Path, system: LatticeSystem | None = None) -> Pretrained | 
     arrays, meta = read_model(folder, "wf.load", "lattice", "molecules")
     if kind_of(meta) == "molecules":
         return api_molecules.load(folder)
-    known = None
+    known, told = None, meta.get("hamiltonian")
     if (study := study_of(folder)) is not None:
         # what the run started from need not be there any more
         spec = study_file.loads(study.read_text(encoding="utf-8"), source=str(study))
         known = diagram_study.build_system(spec.of_bases()[0]).system
+        if told is not None and known.fingerprint != told:
+            known = None  # the study beside it is of something else
         system = known if system is None else system
     if system is None:
         fix = "wf.load(path, system)"
         raise InputError("a model of a lattice needs its system", where="wf.load: system", why="it is code", fix=fix)
     check_system(system, "wf.load: system")
     model, settings = diagram_study.model_of(meta), PretrainTable(**meta["settings"])
-    told = meta.get("hamiltonian") if known is None else known.fingerprint
+    told = known.fingerprint if told is None and known is not None else told
     check_fits(arrays, meta["record"]["couplings"], meta.get("extent"), system, told)
     system = system.at(**meta["record"]["couplings"])
     if "sign_rule" in arrays:

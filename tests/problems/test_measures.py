@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import netket as nk
 import numpy as np
 import pytest
+from netket.operator.spin import sigmax, sigmay, sigmaz
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.lattices import LATTICES
@@ -202,6 +203,28 @@ def test_local_values_of_operators(marshall: bool):
     for chunk in (7, 512):
         found = local_values(operators_of(terms, rule), amplitude, jnp.asarray(states[::3]), chunk)
         np.testing.assert_allclose(found, (images / vector[:, None])[::3], atol=1e-8)
+
+
+@pytest.mark.parametrize("letters", ["YII", "XYI", "XYZ", "YYY", "ZYI", "YYX"])
+def test_an_odd_number_of_y_keeps_its_sign(letters: str):
+    """O v of strings against NetKet's matrix, and chirality against the product of matrices."""
+    hilbert = nk.hilbert.Spin(0.5, 3)
+    operator = nk.operator.PauliStringsJax(hilbert, [letters], [0.7])
+    vector = np.random.default_rng(0).normal(size=(8, 2)) @ np.array([1, 1j])
+    states = exact.basis(hilbert)
+    found = applied(operators_of([strings_of(operator)]), vector, states)[:, 0]
+    np.testing.assert_allclose(found, operator.to_dense() @ vector, atol=1e-12)
+
+
+def test_chirality_has_its_sign():
+    hilbert, place = nk.hilbert.Spin(0.5, 3), (0, 1, 2)
+    x, y, z = ([one(hilbert, i).to_dense() / 2 for i in place] for one in (sigmax, sigmay, sigmaz))
+    product = (
+        x[0] @ (y[1] @ z[2] - z[1] @ y[2]) + y[0] @ (z[1] @ x[2] - x[1] @ z[2]) + z[0] @ (x[1] @ y[2] - y[1] @ x[2])
+    )
+    vector = np.random.default_rng(1).normal(size=(8, 2)) @ np.array([1, 1j])
+    found = applied(operators_of([measures.chiral(3, place)]), vector, exact.basis(hilbert))[:, 0]
+    np.testing.assert_allclose(found, product @ vector, atol=1e-12)
 
 
 def test_what_has_no_meaning_is_refused():

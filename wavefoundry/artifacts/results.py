@@ -8,7 +8,7 @@ from typing import Any
 
 from wavefoundry.artifacts import files
 from wavefoundry.artifacts.bundles import Arrays, is_bundle, read_bundle
-from wavefoundry.artifacts.hub import is_handed_on
+from wavefoundry.artifacts.hub import CARD, is_handed_on
 from wavefoundry.artifacts.layout import ARTIFACTS, SPEC, SUMMARY
 from wavefoundry.artifacts.manifest import check_schema
 from wavefoundry.artifacts.named import MODEL, STUDY, find, is_named
@@ -136,11 +136,17 @@ def several(seeds: list[Path]) -> tuple[str, str]:
 
 
 def study_of(folder: Path) -> Path | None:
-    """The study of a diagram that a stored model comes from: of its run, or beside a model with a name."""
-    for path in (folder.parent.parent / SPEC, folder.parent / STUDY):
-        if path.is_file() and 'kind = "diagram"' in path.read_text(encoding="utf-8"):
-            return path
-    return None
+    """The study of a diagram that a stored model comes from: of its run, or in the folder of a model with a name.
+
+    A study file that merely lies beside a saved model is another matter: a model with a name has a card, too.
+    """
+    above, found = folder.parent, None
+    if above.name == ARTIFACTS and is_run_folder(above.parent):
+        found = above.parent / SPEC
+    elif folder.name == MODEL and (above / CARD).is_file():
+        found = above / STUDY
+    told = found is not None and found.is_file() and 'kind = "diagram"' in found.read_text(encoding="utf-8")
+    return found if told else None
 
 
 def is_copy(folder: Path) -> bool:

@@ -118,7 +118,7 @@ def _strings(sites: int, parts: Sequence[tuple[dict[int, str], float]]) -> Strin
     for row, (letters, weight) in enumerate(parts):
         for site, letter in letters.items():
             flips[row, site], signs[row, site] = letter in "XY", letter in "YZ"
-        weights[row] = weight * (-1j) ** sum(letter == "Y" for letter in letters.values())
+        weights[row] = weight * 1j ** sum(letter == "Y" for letter in letters.values())
     return Strings(flips, signs, weights)
 
 

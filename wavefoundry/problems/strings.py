@@ -35,7 +35,7 @@ def strings_of(operator: Any) -> Strings | None:
     count, sites = len(operator.operators), operator.hilbert.size
     letters = np.ascontiguousarray(operator.operators, dtype=f"<U{sites}").view("<U1").reshape(count, sites)
     y = letters == "Y"
-    weights = np.asarray(operator.weights) * (-1j) ** y.sum(axis=1)
+    weights = np.asarray(operator.weights) * 1j ** y.sum(axis=1)  # <-s|Y|s> = i s
     if not np.any(np.imag(weights)):
         weights = np.real(weights)
     return Strings((letters == "X") | y, (letters == "Z") | y, weights)

@@ -51,7 +51,9 @@ ISING: dict[tuple[int, float], tuple[Curve, ...]] = {
             801: 4.2e-4, 423: 9.8e-5, 223: 3.2e-5, 62: 1.4e-4, 33: 2.5e-3, 17: 2.2e-3, 4.8: 9.0e-3, 2.5: 6.8e-2,
             0.1: 0.17,
         })),
-        Curve("ReLU, 1 unit per spin", *_corrected({10_000: 9.8e-4, 1290: 4.0e-3, 466: 7.0e-3, 280: 4.6e-2, 100: 0.13})),
+        Curve("ReLU, 1 unit per spin", *_corrected({
+            10_000: 9.8e-4, 1290: 4.0e-3, 466: 7.0e-3, 280: 4.6e-2, 100: 0.13,
+        })),
         Curve("ReLU, 2.5 units per spin", *_corrected({5390: 5.3e-4, 1940: 1.3e-3, 697: 5.5e-3, 250: 6.1e-2})),
         Curve("ReLU, 5 units per spin", *_corrected({
             3880: 6.3e-4, 1400: 2.5e-3, 502: 8.5e-3, 301: 4.8e-2, 107: 0.12,
@@ -74,8 +76,8 @@ ISING: dict[tuple[int, float], tuple[Curve, ...]] = {
 }  # fmt: skip
 """Open squares by edge and field; figures 2 and 3a."""
 TORIC = Curve("ReLU, 8 units per spin", *_by_density(18, {
-    144: 5e-5, 27: 5e-5, 21: 1.5e-4, 16.4: 1.9e-4, 12.7: 2.7e-4, 9.9: 3.5e-4, 8.7: 9.8e-2, 6.7: 0.19, 4: 0.33, 2.3: 0.39,
-    1.4: 0.45,
+    144: 5e-5, 27: 5e-5, 21: 1.5e-4, 16.4: 1.9e-4, 12.7: 2.7e-4, 9.9: 3.5e-4, 8.7: 9.8e-2, 6.7: 0.19, 4: 0.33,
+    2.3: 0.39, 1.4: 0.45,
 }), relative=True)  # fmt: skip
 """Of 3 x 3 vertices, figure 4a."""
 DIPS = {
