@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import netket as nk
 import numpy as np
 import pytest
+from netket.operator.spin import sigmax, sigmaz
 
 import wavefoundry as wf
 from tests.oracles import sparse_matrix
@@ -138,6 +139,27 @@ def test_odd_numbers_of_y_are_measured_with_their_sign():
         assert abs(found.value - truth) < 4 * found.error + 1e-9
         seen += abs(truth) > 8 * found.error
     assert seen >= 1, "at least one value tells its sign"
+
+
+def test_a_netket_state_stays_within_a_constraint_of_ones_own():
+    """A chain of Rydberg atoms: zero outside the space, moves of the Hamiltonian; false alarm 6e-5."""
+    from tests.problems.test_user_systems import Apart
+
+    hilbert = nk.hilbert.Spin(0.5, 8, constraint=Apart())
+    down = [0.5 * (nk.operator.LocalOperator(hilbert, constant=1.0) - sigmaz(hilbert, i)) for i in range(8)]
+    hop = sum(down[i - 1] @ sigmax(hilbert, i) @ down[(i + 1) % 8] for i in range(8))
+    terms = {"W": -1.0 * hop, "D": -1.0 * sum(sigmaz(hilbert, i) for i in range(8))}
+    system = wf.lattice.from_netket(terms, {"W": 1.0, "D": 0.5})
+    state = wf.pretrain(system, wf.models.vit(patch=1, width=8, layers=1), steps=10, walkers=64).state
+    theirs = state.to_netket(samples=2048)
+    outside = np.ones((1, 8))
+    assert (
+        np.isneginf(np.real(theirs.log_value(outside))).all() and np.isneginf(state.log_amplitude(outside).real).all()
+    )
+    assert np.all(hilbert.constraint(np.asarray(theirs.samples).reshape(-1, 8)))
+    psi = state.statevector()
+    truth, found = np.vdot(psi, sparse_matrix(system.operator()) @ psi).real, theirs.expect(system.operator())
+    assert abs(found.mean.real - truth) < 4 * found.error_of_mean + 1e-9
 
 
 def test_amplitudes_of_any_number_of_configurations_take_few_programs(diagram):

@@ -335,3 +335,58 @@ def test_axes_that_letters_cannot_exchange():
     fields = {letter: BUILD(hilbert, [on(4, {i: letter}) for i in range(4)], [1.0] * 4) for letter in "XYZ"}
     with pytest.raises(InputError, match="axes turned by another angle"):
         lattice.from_netket(fields, dict.fromkeys("XYZ", 1.0))
+
+
+@pytest.mark.parametrize("total_sz", [-2, -1, 1, 2])
+def test_infinite_temperature_is_that_of_the_sector(total_sz: int):
+    """Fields, exchanges and products of three spins at a fixed magnetisation: the mean diagonal of the matrix."""
+    hilbert = nk.hilbert.Spin(0.5, 6, total_sz=total_sz)
+    strings = ["ZIIIII", "IZIIII", "ZZIIII", "IZZZII", "XXIIII", "YYIIII", "IIIIII"]
+    terms = {
+        "f": nk.operator.PauliStringsJax(hilbert, strings, [0.3, 0.7, -1.1, 0.4, 0.5, 0.5, 0.2]),
+        "h": nk.operator.PauliStringsJax(
+            hilbert, ["".join("Z" if i == j else "I" for i in range(6)) for j in range(6)], [1.0] * 6
+        ),
+    }
+    system = lattice.from_netket(terms, {"f": 1.0, "h": 5.0})
+    expected = [np.trace(one.to_dense()).real / hilbert.n_states for one in terms.values()]
+    np.testing.assert_allclose(system.trace, expected, atol=1e-12)
+    assert system.trace[1] == pytest.approx(2 * total_sz)
+    raised = system.at(h=system.values["h"] + 1000.0)
+    assert raised.trace @ np.asarray(raised.couplings) - system.trace @ np.asarray(system.couplings) == pytest.approx(
+        1000 * 2 * total_sz
+    )
+
+
+class Apart(nk.hilbert.constraint.DiscreteHilbertConstraint):
+    """No two neighbours of a ring are up."""
+
+    def __call__(self, x: Any) -> Any:
+        return ~jnp.any((x > 0) & jnp.roll(x > 0, 1, axis=-1), axis=-1)
+
+    def __hash__(self) -> int:
+        return hash("apart")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Apart)
+
+
+def test_exchanges_that_leave_sites_apart_are_refused():
+    """Two rings, bonds of each alone, or none at all; a single configuration needs no move."""
+    hilbert = nk.hilbert.Spin(0.5, 6, total_sz=0)
+    rings = [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3)]
+    exchange = sum(nk.operator.spin.sigmaz(hilbert, i) @ nk.operator.spin.sigmaz(hilbert, j) for i, j in rings)
+    for bonds, parts in ((rings, 2), ([], 6)):
+        with pytest.raises(InputError, match=f"in {parts} parts"):
+            lattice.from_netket({"J": exchange}, {"J": 1.0}, bonds=bonds)
+    lattice.from_netket({"J": exchange}, {"J": 1.0}, bonds=[*rings, (2, 3)])
+    up = nk.hilbert.Spin(0.5, 4, total_sz=2)
+    field = sum(nk.operator.spin.sigmaz(up, i) for i in range(4))
+    assert lattice.from_netket({"h": field}, {"h": 1.0}, bonds=[]).sites == 4
+
+
+def test_infinite_temperature_of_a_constraint_of_ones_own():
+    hilbert = nk.hilbert.Spin(0.5, 8, constraint=Apart())
+    field = sum(nk.operator.spin.sigmaz(hilbert, i) for i in range(8))
+    system = lattice.from_netket({"D": field}, {"D": 1.0})
+    assert system.trace[0] == pytest.approx(np.trace(field.to_dense()).real / hilbert.n_states) and system.trace[0] < -1

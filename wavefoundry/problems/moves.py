@@ -38,6 +38,13 @@ def moves_of(operators: Sequence[Any], near: Int[np.ndarray, "pairs 2"]) -> Move
     if not hilbert.constrained:
         return Moves(None, _flipped_together(operators))
     if type(hilbert.constraint).__name__ == "SumConstraint":
+        if abs(float(hilbert.constraint.sum_value)) < hilbert.size and (parts := _parts(near, hilbert.size)) > 1:
+            raise InputError(
+                f"Markov chains cannot reach all configurations of {hilbert}",
+                where="from_netket: bonds",
+                why=f"the bonds leave the sites in {parts} parts, and exchanges carry no spin from one to another",
+                fix="bonds that connect all sites, or none: those of the lattice are used then",
+            )
         return Moves(np.asarray(near), None)
     states = sector_states(hilbert)
     complete = bool(count_states(hilbert) == len(states) <= _PROVEN)
@@ -54,6 +61,16 @@ def moves_of(operators: Sequence[Any], near: Int[np.ndarray, "pairs 2"]) -> Move
         raise _unreachable(hilbert, "none of them has a move")
     # a lone configuration still needs a group: its flip is always refused
     return Moves(None, np.array(useful) if useful else np.eye(1, hilbert.size, dtype=bool))
+
+
+def _parts(near: Int[np.ndarray, "pairs 2"], sites: int) -> int:
+    """Number of parts into which sites fall that pairs connect."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    ends = np.asarray(near, int).reshape(-1, 2).T
+    graph = coo_matrix((np.ones(ends.shape[1]), (ends[0], ends[1])), shape=(sites, sites))
+    return int(connected_components(graph, directed=False)[0])
 
 
 def _unreachable(hilbert: Any, why: str) -> InputError:

@@ -21,7 +21,7 @@ from wavefoundry.core.types import Connected, Local, Psi, System
 from wavefoundry.core.words import assigned
 from wavefoundry.problems.lattice_checks import check_couplings
 from wavefoundry.problems.outgoing import Outgoing
-from wavefoundry.problems.strings import DROPPED, combined, fingerprint, identity_part, weights_of
+from wavefoundry.problems.strings import DROPPED, combined, fingerprint, infinite_temperature, weights_of
 
 
 class LatticeSystem(System):
@@ -109,11 +109,8 @@ class LatticeSystem(System):
 
     @property
     def trace(self) -> Float[np.ndarray, " terms"]:
-        """Tr H_k / dim of each term over all 2^sites configurations.
-
-        The energy of infinite temperature is ``trace @ couplings``.
-        """
-        return np.array([identity_part(operator) for operator in self.operators])
+        """Energy of infinite temperature of each term, see ``strings.infinite_temperature``: ``trace @ couplings``."""
+        return np.array([infinite_temperature(operator) for operator in self.operators])
 
     @property
     def fingerprint(self) -> str:

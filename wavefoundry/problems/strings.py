@@ -7,6 +7,7 @@ connected configuration. Everything that asks about the structure of H (gauges, 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -110,11 +111,51 @@ def identity_part(operator: Any) -> float:
         bits = (np.arange(2**sites)[:, None] >> np.arange(sites)) & 1
     else:
         bits = np.random.default_rng(0).integers(0, 2, size=(2**16, sites))
+    return _mean_diagonal(operator, 1 - 2 * bits)
+
+
+def _mean_diagonal(operator: Any, states: np.ndarray) -> float:
+    """Mean diagonal element over some configurations."""
     total = 0.0
-    for x in np.array_split((1 - 2 * bits).astype(np.int8), max(1, len(bits) // 4096)):
+    for x in np.array_split(states.astype(np.int8), max(1, len(states) // 4096)):
         moved, elements = (np.asarray(part) for part in operator.get_conn_padded(x))
         total += float(np.real(np.where(np.all(moved == x[:, None, :], axis=-1), elements, 0.0)).sum())
-    return total / len(bits)
+    return total / len(states)
+
+
+def infinite_temperature(operator: Any) -> float:
+    """Energy of infinite temperature of one operator: the mean diagonal element over the space it acts on.
+
+    A field along a fixed magnetisation is a constant there, and so is much else where configurations are excluded.
+    Where the magnetisation is zero it is Tr O / 2^sites, as is the custom for exchange models: their bonds have a mean
+    of -1 / (sites - 1) of their size in that sector, fields have none. Over constraints of a user's own the mean is
+    that of all configurations up to 4096, of so many random ones beyond.
+    """
+    hilbert = operator.hilbert
+    if not hilbert.constrained:
+        return identity_part(operator)
+    states = _sector_sample(hilbert)
+    if states is not None:
+        return _mean_diagonal(operator, states)
+    total, sites, strings = round(float(hilbert.constraint.sum_value)), hilbert.size, strings_of(operator)
+    if total == 0:
+        return identity_part(operator)
+    if strings is None:
+        import jax
+
+        return _mean_diagonal(operator, np.asarray(hilbert.random_state(jax.random.key(0), _DRAWN)))
+    fixed = ~np.any(strings.flips, axis=1)
+    counts, weights = strings.signs[fixed].sum(axis=1), np.real(strings.weights[fixed])
+    means = {int(count): _mean_product(int(count), sites, (sites - total) // 2) for count in np.unique(counts)}
+    return float(sum(weight * means[int(count)] for count, weight in zip(counts, weights, strict=True)))
+
+
+def _mean_product(count: int, sites: int, down: int) -> float:
+    """Mean of the product of some spins over all configurations with so many down."""
+    ways = sum(
+        (-1) ** k * math.comb(count, k) * math.comb(sites - count, down - k) for k in range(min(count, down) + 1)
+    )
+    return ways / math.comb(sites, down)
 
 
 class Elements(NamedTuple):

@@ -304,7 +304,10 @@ class LatticeState(Shown):
         return _vector(self, xs)
 
     def to_netket(self, *, samples: int = 1024, seed: int = 0) -> Any:
-        """The state as ``netket.vqs.MCState``: the same amplitudes, weights as its parameters, local moves.
+        """The state as ``netket.vqs.MCState``: the same amplitudes, weights as its parameters.
+
+        Moves are single flips, exchanges at a fixed magnetisation, and those of the Hamiltonian in a space with a
+        constraint of the user's own; outside the space amplitudes are zero.
 
         Args:
             samples: of the Monte Carlo state. seed: of its sampler.
@@ -321,12 +324,17 @@ class LatticeState(Shown):
         leaves, structure = jax.tree.flatten(params)
         names = [f"{i:03d}" for i in range(len(leaves))]
         system, chunk = self.system, self._chunk
+        within = system.hilbert.constraint if system.hilbert.constrained else None
 
         def log_psi(variables: Any, x: Array, **_: Any) -> Array:
             here = eqx.combine(jax.tree.unflatten(structure, [variables["params"][name] for name in names]), static)
-            return _log_psi(here, system, x.reshape(-1, x.shape[-1]), chunk).reshape(x.shape[:-1])
+            found = _log_psi(here, system, x.reshape(-1, x.shape[-1]), chunk).reshape(x.shape[:-1])
+            return found if within is None else jnp.where(within(x), found, -jnp.inf)
 
         sampler: Any = nk.sampler.MetropolisLocal(system.hilbert, dtype=jnp.int8)
+        if within is not None and system.pairs is None:
+            rule = nk.sampler.rules.HamiltonianRule(system.operator())
+            sampler = nk.sampler.MetropolisSampler(system.hilbert, rule, dtype=jnp.int8)
         if system.pairs is not None:
             graph = nk.graph.Graph(edges=[(int(i), int(j)) for i, j in np.asarray(system.pairs)])
             sampler = nk.sampler.MetropolisExchange(system.hilbert, graph=graph, dtype=jnp.int8)
