@@ -16,6 +16,7 @@ from wavefoundry.engine.sampling import init_walkers, metropolis
 from wavefoundry.models import ViTSpec
 from wavefoundry.problems import exact, lattice
 from wavefoundry.problems.enumerated import enumerate_states
+from wavefoundry.problems.observables import reference_of
 
 BUILD: Any = nk.operator.PauliStringsJax
 
@@ -383,6 +384,19 @@ def test_exchanges_that_leave_sites_apart_are_refused():
     up = nk.hilbert.Spin(0.5, 4, total_sz=2)
     field = sum(nk.operator.spin.sigmaz(up, i) for i in range(4))
     assert lattice.from_netket({"h": field}, {"h": 1.0}, bonds=[]).sites == 4
+
+
+def test_a_large_constant_costs_no_digits_of_the_rest():
+    hilbert = nk.hilbert.Spin(0.5, 6)
+    ring = ["".join("Z" if k in (i, (i + 1) % 6) else "I" for k in range(6)) for i in range(6)]
+    fields = ["".join("X" if k == i else "I" for k in range(6)) for i in range(6)]
+    terms = {"J": BUILD(hilbert, ring, [-1.0] * 6), "h": BUILD(hilbert, fields, [-1.0] * 6)}
+    terms["c"] = nk.operator.LocalOperator(hilbert, constant=1.0)
+    plain = lattice.from_netket(terms, {"J": 1.0, "h": 1.0, "c": 0.0})
+    raised = plain.at(c=1e9)
+    assert raised.unit == 1.0 and plain.at(h=3.0).unit == 3.0
+    energy = reference_of(plain)[0].energy
+    assert reference_of(raised)[0].energy - 1e9 == pytest.approx(energy, abs=1e-5) and energy < -7
 
 
 def test_infinite_temperature_of_a_constraint_of_ones_own():

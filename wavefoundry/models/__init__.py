@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack, overload
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.networks import NETWORKS, Network, register
@@ -106,6 +106,7 @@ class SymmetricSpec(Described):
     )
     form: Literal["features", "amplitude"] = "features"
     sector: int | None = None
+    MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ("sector",)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 from wavefoundry.core.errors import InputError
 from wavefoundry.core.keys import complaint
@@ -16,11 +16,14 @@ from wavefoundry.core.words import near
 def _types(kind: type) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
-    return {name: TypeAdapter(hint) for name, hint in get_type_hints(kind).items()}
+    hints = get_type_hints(kind)
+    return {field.name: TypeAdapter(hints[field.name]) for field in dataclasses.fields(kind)}
 
 
 class Described:
-    """Base of the descriptions: fields have their types, numbers are positive."""
+    """Base of the descriptions: fields have their types, numbers are positive, some of them may be zero."""
+
+    MAY_BE_ZERO: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         from pydantic import ValidationError
@@ -32,8 +35,10 @@ class Described:
             except ValidationError as error:
                 what, why = complaint(error.errors(include_url=False)[0], f"{name} = {value!r:.60}")
                 raise InputError(what, where=_where(type(self)), why=why) from None
-            if isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value < float("inf"):
-                why = "it must be positive"
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            zero = value == 0 and name in self.MAY_BE_ZERO
+            if number and not zero and not 0 < value < float("inf"):
+                why = "it must be positive" if name not in self.MAY_BE_ZERO else "it must not be negative"
                 raise InputError(f"{name} = {value!r:.60} is not possible", where=_where(type(self)), why=why)
 
 

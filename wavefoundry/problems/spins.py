@@ -21,7 +21,7 @@ from wavefoundry.core.types import Connected, Local, Psi, System
 from wavefoundry.core.words import assigned
 from wavefoundry.problems.lattice_checks import check_couplings
 from wavefoundry.problems.outgoing import Outgoing
-from wavefoundry.problems.strings import DROPPED, combined, fingerprint, infinite_temperature, weights_of
+from wavefoundry.problems.strings import DROPPED, combined, fingerprint, infinite_temperature, is_constant, weights_of
 
 
 class LatticeSystem(System):
@@ -119,8 +119,9 @@ class LatticeSystem(System):
 
     @property
     def unit(self) -> float:
-        """The largest coupling in modulus; 1 where all are zero."""
-        return float(np.max(np.abs(np.asarray(self.couplings)))) or 1.0
+        """The largest coupling in modulus of terms that are no constants; 1 where all are zero."""
+        pairs = zip(np.asarray(self.couplings), self.operators, strict=True)
+        return max((abs(float(value)) for value, one in pairs if value and not is_constant(one)), default=0.0) or 1.0
 
     def in_units(self) -> LatticeSystem:
         """The same Hamiltonian divided by ``unit``, of which NetKet loses nothing."""

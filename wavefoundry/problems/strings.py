@@ -86,8 +86,15 @@ def _sorted_rows(strings: Strings) -> tuple[bytes, np.ndarray]:
 
 
 def weights_of(strings: Strings) -> np.ndarray:
-    """Weights of the different strings."""
-    return _sorted_rows(strings)[1]
+    """Weights of the different strings but that of the identity, which is a constant."""
+    some = np.any(strings.flips | strings.signs, axis=1)
+    return _sorted_rows(Strings(*(part[some] for part in strings)))[1]
+
+
+def is_constant(operator: Any) -> bool:
+    """Whether an operator is a multiple of the identity."""
+    strings = strings_of(operator)
+    return strings is not None and not np.any(weights_of(strings))
 
 
 def _probed(operator: Any) -> tuple[bytes, np.ndarray]:

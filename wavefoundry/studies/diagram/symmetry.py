@@ -90,7 +90,11 @@ def symmetrised(wavefunction: Wavefunction, system: LatticeSystem, wanted: Symme
     found = sectors_of(wavefunction, system, wanted.parts)
     require_images(len(found.images), found.group, wanted.parts)
     number = int(found.numbers[0]) if wanted.sector is None else wanted.sector
-    return projected(wavefunction, found.projection(place_of(found, number)))
+    try:
+        place = place_of(found, number)
+    except InputError as error:
+        raise error.at("models.symmetric: sector") from None
+    return projected(wavefunction, found.projection(place))
 
 
 def place_of(found: Sectors, number: int) -> int:
