@@ -1,3 +1,9 @@
+"""Descriptions of networks: which numbers they take."""
+
+import pytest
+
+import wavefoundry as wf
+from wavefoundry.core.errors import InputError
 
 
 def test_sector_zero_is_a_sector():
