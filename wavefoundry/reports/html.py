@@ -54,6 +54,10 @@ def _no_summary(path: Path) -> InputError:
             f"'wavefoundry inspect {path.parent}' shows how far it has come",
         )
     what = "there is no such file" if path.parent.is_dir() else "there is no such directory"
+    if path.parent.is_file():
+        what = f"{path.parent} is a file"
+        fix = str(path.parent.parent) if (path.parent.parent / "run.json").is_file() else "the directory of a run"
+        return InputError("no results to report on", where=str(path.parent), why=what, fix=fix)
     return InputError(
         "no results to report on", where=str(path), why=what, fix="name a directory that a run has written"
     )

@@ -328,6 +328,11 @@ def base_meta(model: Any, table: PretrainTable, record: dict[str, Any]) -> dict[
         inner = base_meta(model.model, table, record)
         return inner | {"symmetric": {"parts": list(model.parts), "form": model.form, "sector": model.sector}}
     name = next((name for name, network in NETWORKS.items() if type(model) is network.described()), None)
+    if model is None:
+        fix = "state.to_netket(), and NetKet's own ways to store it"
+        raise InputError(
+            "a state that came from NetKet cannot be saved", where="save", why="its network is code", fix=fix
+        )
     if name is None:
         raise InputError(
             f"a {type(model).__name__} cannot be saved",
