@@ -115,4 +115,9 @@ def test_what_changes_too_fast_for_the_steps_is_not_handed_out():
 
 def test_who_takes_time():
     assert takes_time(lambda x, t: x, 1) and takes_time(lambda x, y, t: x, 2)
-    assert not takes_time(lambda x, scale=1.0: x, 1) and not takes_time(np.cos, 1) and not takes_time(3.0, 1)
+    assert (
+        not takes_time(lambda x, y: x, 1)
+        and not takes_time(lambda x, scale=1.0: x, 1)
+        and not takes_time(np.cos, 1)
+        and not takes_time(3.0, 1)
+    )

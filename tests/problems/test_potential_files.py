@@ -208,7 +208,6 @@ def test_propagate_and_rollout_take_packets_and_functions():
         (Packet(30, 2, 4), lambda x: 1 / 0, "ZeroDivisionError"),
         (Packet(30, 2, 4), lambda x, y: x, "cannot be evaluated"),
         (Packet(30, 2, 4), lambda x: np.full(x.shape, np.nan), "not finite"),
-        (Packet(30, 2, 4), lambda x: 1j * x, "real numbers"),
         (Packet(30, 2, 4), lambda x: x[:10], "shape"),
         (Packet(30, 2, 4), [[1.0], [1.0, 2.0]], "no array"),
         (lambda x: "a", np.zeros(1024), "numbers"),
@@ -220,6 +219,13 @@ def test_what_cannot_be_a_state_or_a_potential_is_refused_with_words(psi0, poten
         with pytest.raises(InputError) as caught:
             call()
         assert says in str(caught.value)
+
+
+def test_complex_potentials_are_for_the_solver_and_absorb():
+    with pytest.raises(InputError, match="creates norm"):
+        wf.propagate(Packet(30, 2, 4), lambda x: 1j * x, 2)
+    with pytest.raises(InputError, match="real numbers"):
+        wf.demo_emulator().rollout(Packet(30, 2, 4), lambda x: -1j * x, 2)
 
 
 def test_a_plane_takes_functions_and_refuses_packets_and_shapes():

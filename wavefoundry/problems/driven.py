@@ -23,12 +23,14 @@ from wavefoundry.problems.schrodinger import check_band, converged, first_subste
 from wavefoundry.problems.splitting import Solver, check_step, kinetic
 
 WHERE = "propagate"
+TIMES = ("t", "time", "tau")
+"""What a user calls the time: f(x, y) of a line is a mistake and no function of time."""
 Field = Callable[[float], np.ndarray]
 """Values of a potential at a time: (*grid) or (batch, *grid)."""
 
 
 def takes_time(potential: Any, axes: int) -> bool:
-    """Whether a function of the user takes the time after the coordinates."""
+    """Whether a function of the user takes the time after the coordinates: an argument called t, time or tau."""
     if not callable(potential) or isinstance(potential, Potential):
         return False
     try:
@@ -36,7 +38,8 @@ def takes_time(potential: Any, axes: int) -> bool:
     except (TypeError, ValueError):  # a function without a signature, as those of NumPy
         return False
     places = [one for one in given if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    return sum(one.default is one.empty for one in places) == axes + 1
+    needed = [one.name for one in places if one.default is one.empty]
+    return len(needed) == axes + 1 and needed[-1] in TIMES
 
 
 def field_of(potential: Any, grid: Grid) -> Field | None:

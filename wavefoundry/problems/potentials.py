@@ -255,6 +255,7 @@ def evaluated(function: Callable[..., Any], where: str, *x: np.ndarray) -> np.nd
     except Exception as error:
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         fix = "a function of x" if len(x) == 1 else "a function of x and y"
+        fix += ", or of these and t where a potential changes with time" * (where == "potential")
         raise InputError("the function cannot be evaluated on the grid", where=where, why=why, fix=fix) from None
     found = numbers_of(found, where, where=where)
     return np.broadcast_to(found, x[0].shape) if found.ndim == 0 else found

@@ -122,8 +122,12 @@ def jumps_of(records: Sequence[Mapping[str, Any]]) -> Iterable[int]:
 
 
 def above_noise(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether an energy lies above another one beyond the error bars of both."""
-    return after["energy"] - before["energy"] > NOISE * math.hypot(before["energy_error"], after["energy_error"])
+    """Whether an energy lies above another one beyond the error bars of both; above none at all it does."""
+    if before["energy"] is None or after["energy"] is None:
+        return True
+    return after["energy"] - before["energy"] > NOISE * math.hypot(
+        before["energy_error"] or 0.0, after["energy_error"] or 0.0
+    )
 
 
 def confirmed(
