@@ -13,8 +13,7 @@ from wavefoundry.artifacts.spec_errors import checked
 from wavefoundry.artifacts.spec_molecules import MoleculesSpec
 from wavefoundry.artifacts.spec_tickets import PruneTable
 from wavefoundry.core.errors import InputError
-from wavefoundry.core.expect import count_of, table_of
-from wavefoundry.core.words import near
+from wavefoundry.core.expect import count_of, one_of, table_of
 from wavefoundry.reports import cards
 from wavefoundry.reports.shown import Card, Shown
 from wavefoundry.studies.execute import execute
@@ -121,9 +120,7 @@ def prune_molecules(
     check_table(table, WHERE)
     training = table_of(train, f"{WHERE}: train", 'train={"learning_rate": 0.02}')
     for name in training:
-        if name not in TRAIN:
-            fix = near(name, TRAIN) or f"known: {', '.join(TRAIN)}"
-            raise InputError(f"unknown key {name!r}", where=f"{WHERE}: train", fix=fix)
+        one_of(name, TRAIN, f"unknown key {name!r}", where=f"{WHERE}: train")
     given: Any = model.trained_on if systems is None else systems
     several = isinstance(given, list | tuple) and len(given) > 1
     spec = spec_of_map(

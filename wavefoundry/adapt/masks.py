@@ -96,9 +96,9 @@ def layout(wavefunction: PyTree, layers: Sequence[str] = (), called: Sequence[st
 
     Args:
         wavefunction: a network; in one that calls no array ``kernel`` every array with two axes or more counts.
-        called: names of the arrays that count as kernels.
         layers: patterns of names such as ``"backbone.blocks.*"``; without any all kernels but those of the embedding
             and of the head.
+        called: names of the arrays that count as kernels.
 
     Raises:
         InputError: a pattern that fits no kernel, or nothing to prune.

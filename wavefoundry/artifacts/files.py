@@ -98,6 +98,18 @@ def write_atomic(path: Path, data: bytes) -> None:
         fsync_directory(path.parent)
 
 
+def write_where_told(path: Path, data: bytes) -> Path:
+    """``write_atomic`` where a user says, folders on the way included.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    with storage("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data)
+    return path
+
+
 def open_plain(path: Path) -> int:
     """Open a regular file for reading and return its descriptor.
 

@@ -19,7 +19,14 @@ from wavefoundry.core.errors import InputError
 from wavefoundry.core.expect import numbers_of
 from wavefoundry.problems.grid import Grid, require_frames
 from wavefoundry.problems.potentials import Potential, evaluated
-from wavefoundry.problems.schrodinger import check_band, converged, first_substeps, one_for_each, states_of
+from wavefoundry.problems.schrodinger import (
+    check_band,
+    check_values,
+    converged,
+    first_substeps,
+    one_for_each,
+    states_of,
+)
 from wavefoundry.problems.splitting import Solver, check_step, kinetic
 
 WHERE = "propagate"
@@ -75,11 +82,7 @@ def _numbers(value: Any) -> bool:
 def _checked(values: np.ndarray, grid: Grid, time: float | None) -> np.ndarray:
     """Finite values of the shape of the grid, none of which creates norm."""
     at = "" if time is None else f" at t = {time:.4g}"
-    if values.shape[-len(grid.shape) :] != grid.shape or values.ndim > len(grid.shape) + 1:
-        why = f"the grid has shape {grid.shape}"
-        raise InputError(f"the potential has shape {values.shape}{at}", where=WHERE, why=why)
-    if not np.all(np.isfinite(values)):
-        raise InputError(f"the potential has values that are not finite{at}", where=WHERE, why="NaN or infinity")
+    check_values("the potential", values, grid, at)
     if np.iscomplexobj(values) and np.any(np.imag(values) > 0):
         why = f"its imaginary part reaches {np.imag(values).max():.4g}{at}, which creates norm"
         raise InputError("the potential does not absorb", where=WHERE, why=why, fix="V - 1j * W with W >= 0")

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 
 from wavefoundry.core.lattices import LATTICES, Lattice, plain
 from wavefoundry.problems.local_values import applied, operators_of
-from wavefoundry.problems.strings import Strings
+from wavefoundry.problems.strings import Strings, from_letters
 
 if TYPE_CHECKING:
     from wavefoundry.problems.spins import LatticeSystem
@@ -113,13 +113,8 @@ def spins(sites: int, pair: tuple[int, int]) -> Strings:
 
 def _strings(sites: int, parts: Sequence[tuple[dict[int, str], float]]) -> Strings:
     """Strings from letters by site, with weights."""
-    flips, signs = np.zeros((2, len(parts), sites), bool)
-    weights = np.zeros(len(parts), complex)
-    for row, (letters, weight) in enumerate(parts):
-        for site, letter in letters.items():
-            flips[row, site], signs[row, site] = letter in "XY", letter in "YZ"
-        weights[row] = weight * 1j ** sum(letter == "Y" for letter in letters.values())
-    return Strings(flips, signs, weights)
+    letters = np.array([[given.get(site, "I") for site in range(sites)] for given, _ in parts])
+    return from_letters(letters, np.array([weight for _, weight in parts]))
 
 
 def dimer(system: LatticeSystem) -> list[Measure]:

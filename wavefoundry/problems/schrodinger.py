@@ -161,7 +161,7 @@ def _batches(psi0: Any, potential: Any, grid: Grid) -> tuple[np.ndarray, np.ndar
     if np.iscomplexobj(given):
         raise InputError("the potential is complex", where="potential", why="only real potentials conserve the norm")
     landscapes = np.asarray(given, np.float64)
-    _check_values("potential", landscapes, grid)
+    check_values("potential", landscapes, grid)
     return states, one_for_each(landscapes, states, grid, "propagate"), single
 
 
@@ -173,18 +173,24 @@ def states_of(psi0: Any, grid: Grid) -> tuple[np.ndarray, bool]:
     """
     states = state_of(psi0, grid).astype(np.complex128)
     single = states.ndim == len(grid.shape)
-    _check_values("psi0", states, grid)
+    check_values("psi0", states, grid)
     states = states[None] if single else states
     if not np.all(grid.norm(states) > 0):
         raise InputError("psi0 is zero everywhere", where="propagate", why="it has no norm")
     return states, single
 
 
-def _check_values(name: str, array: np.ndarray, grid: Grid) -> None:
+def check_values(name: str, array: np.ndarray, grid: Grid, at: str = "") -> None:
+    """Refuse values that do not fit a grid or are not finite; at: when, in words.
+
+    Raises:
+        InputError: naming what it is.
+    """
     if array.shape[-len(grid.shape) :] != grid.shape or array.ndim > len(grid.shape) + 1:
-        raise InputError(f"{name} has shape {array.shape}", where="propagate", why=f"the grid has shape {grid.shape}")
+        what = f"{name} has shape {array.shape}{at}"
+        raise InputError(what, where="propagate", why=f"the grid has shape {grid.shape}")
     if not np.all(np.isfinite(array)):
-        raise InputError(f"{name} has values that are not finite", where="propagate", why="NaN or infinity")
+        raise InputError(f"{name} has values that are not finite{at}", where="propagate", why="NaN or infinity")
 
 
 def one_for_each(landscapes: np.ndarray, states: np.ndarray, grid: Grid, where: str) -> np.ndarray:

@@ -35,11 +35,16 @@ def strings_of(operator: Any) -> Strings | None:
         return None
     count, sites = len(operator.operators), operator.hilbert.size
     letters = np.ascontiguousarray(operator.operators, dtype=f"<U{sites}").view("<U1").reshape(count, sites)
+    return from_letters(letters, np.asarray(operator.weights))
+
+
+def from_letters(letters: np.ndarray, weights: np.ndarray) -> Strings:
+    """Strings from their letters I, X, Y, Z, (strings, sites), and weights; these come out real where they can."""
     y = letters == "Y"
-    weights = np.asarray(operator.weights) * 1j ** y.sum(axis=1)  # <-s|Y|s> = i s
-    if not np.any(np.imag(weights)):
-        weights = np.real(weights)
-    return Strings((letters == "X") | y, (letters == "Z") | y, weights)
+    weights = weights * 1j ** y.sum(axis=1)  # <-s|Y|s> = i s
+    return Strings(
+        (letters == "X") | y, (letters == "Z") | y, weights if np.any(np.imag(weights)) else np.real(weights)
+    )
 
 
 def combined(operators: Sequence[Any], couplings: Sequence[float]) -> Strings | None:

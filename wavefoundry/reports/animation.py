@@ -47,10 +47,7 @@ class Animation:
         target = path_of(path, "save")
         if target.suffix.lower() != ".gif":
             raise InputError(f"{target} is no GIF", where="save", fix=f"{target.stem}.gif")
-        with files.storage("write", target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-        files.write_atomic(target, self.data)
-        return target
+        return files.write_where_told(target, self.data)
 
 
 def animate(frames: Any, potential: Any = None, *, other: Any = None, grid: Any = None, dt: float = 0.1) -> Animation:

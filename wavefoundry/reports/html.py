@@ -105,7 +105,7 @@ def write(path: Any, summary: dict[str, Any], log: list[dict[str, Any]]) -> Path
     Raises:
         InputError: no path. StorageError: nothing can be written there.
     """
-    return _written(path, render(summary, log))
+    return files.write_where_told(path_of(path, "to_html"), render(summary, log).encode())
 
 
 def write_card(path: Any, card: Card) -> Path:
@@ -120,16 +120,7 @@ def write_card(path: Any, card: Card) -> Path:
     shown = {} if figure is None else {"main": Picture(page.svg(figure, "main"), card.alternative)}
     facts = [(name, value) for name, value in card.facts if value]
     told = {"title": card.title, "facts": facts, "rows": rows if card.rows else None, "pictures": shown, "finished": ""}
-    return _written(path, page.render("card.html.j2", told))
-
-
-def _written(path: Any, text: str) -> Path:
-    """A page where a user wants it, folders on the way included."""
-    target = path_of(path, "to_html")
-    with files.storage("write", target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    files.write_atomic(target, text.encode())
-    return target
+    return files.write_where_told(path_of(path, "to_html"), page.render("card.html.j2", told).encode())
 
 
 OTHERS = {"emulation": "emulation", "seeds": "seeds", "tickets": "tickets_html", "molecules": "molecules_html"}

@@ -328,18 +328,13 @@ def base_meta(model: Any, table: PretrainTable, record: dict[str, Any]) -> dict[
         inner = base_meta(model.model, table, record)
         return inner | {"symmetric": {"parts": list(model.parts), "form": model.form, "sector": model.sector}}
     name = next((name for name, network in NETWORKS.items() if type(model) is network.described()), None)
-    if model is None:
-        fix = "state.to_netket(), and NetKet's own ways to store it"
-        raise InputError(
-            "a state that came from NetKet cannot be saved", where="save", why="its network is code", fix=fix
-        )
     if name is None:
-        raise InputError(
-            f"a {type(model).__name__} cannot be saved",
-            where="save",
-            why="networks are stored as a description and weights; a class of your own is code",
-            fix="one of wf.models, or keep the weights: wavefoundry.core.tree.to_arrays(base.wavefunction)",
-        )
+        why = "networks are stored as a description and weights; a class of your own is code"
+        fix = "one of wf.models, or keep the weights: wavefoundry.core.tree.to_arrays(base.wavefunction)"
+        if model is None:
+            why, fix = "its network is code", "state.to_netket(), and NetKet's own ways to store it"
+        what = "state that came from NetKet" if model is None else type(model).__name__
+        raise InputError(f"a {what} cannot be saved", where="save", why=why, fix=fix)
     settings = table.model_dump(mode="json")
     return {"network": name, "model": dataclasses.asdict(model), "settings": settings, "record": record}
 

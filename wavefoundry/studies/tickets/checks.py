@@ -114,14 +114,16 @@ def gathered(
 
 def jumps_of(records: Sequence[Mapping[str, Any]]) -> Iterable[int]:
     """Numbers of the rounds whose relative error jumps; what noise or the floor explains is no jump."""
-    sizes = [abs(record["relative_error"] or 0.0) for record in records]
-    for number in range(1, len(sizes)):
-        grown = sizes[number] >= FLOOR and sizes[number] >= JUMP * max(sizes[number - 1], FLOOR)
-        if grown and above_noise(records[number - 1], records[number]):
-            yield number
+    return (number for number in range(1, len(records)) if jumps(records[number - 1], records[number]))
 
 
-def above_noise(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+def jumps(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether the relative error of one record is that of a jump from the other."""
+    least, size = (abs(record["relative_error"] or 0.0) for record in (before, after))
+    return size >= JUMP * max(least, FLOOR) and _above_noise(before, after)
+
+
+def _above_noise(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Whether an energy lies above another one beyond the error bars of both; above none at all it does."""
     if before["energy"] is None or after["energy"] is None:
         return True
@@ -146,15 +148,14 @@ def confirmed(
     tried = [measured_error(setup, trained, setup.fold(10, number, k)) for k, trained in enumerate(found)]
     after = abs(ticket.record["relative_error"])
     least_left = min([*tried, ticket.record], key=lambda one: abs(one["relative_error"]))
-    best = abs(least_left["relative_error"])
     record = {
         "from": before["n"],
         "to": ticket.record["n"],
         "round": number,
         "error_before": least,
         "error_after": after,
-        "error_longer": best,
-        "confirmed": bool(best >= JUMP * max(least, FLOOR)) and above_noise(before, least_left),
+        "error_longer": abs(least_left["relative_error"]),
+        "confirmed": jumps(before, least_left),
     }
     progress.emit({"event": "jump", **record})
     return record
