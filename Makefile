@@ -5,6 +5,8 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A process that crashes ends the tests: in its place pytest-xdist 3.8 would start one that waits for ever.
+SIDE_BY_SIDE := -n $(WORKERS) --max-worker-restart 0
 
 # Tests share one compile cache; the demo and the benchmarks show what a user gets, so they do not use it.
 test test-integration test-slow test-faults: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
@@ -57,16 +59,16 @@ $(VENV)/.docs: $(STAMP)
 	@touch $@
 
 test: setup  ## run the fast tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --dist loadscope
 
 test-integration: setup  ## run the tests that train networks or run whole studies
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "integration and not slow and not faults"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --dist loadscope -m "integration and not slow and not faults"
 
 test-slow: setup  ## run the tests that take minutes
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow
 
 test-faults: setup  ## kill, stop and damage whole runs of every kind (about 10 minutes)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "faults or not faults" tests/faults
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "faults or not faults" tests/faults
 
 bench: setup  ## run every benchmark in its short form
 	@set -e; for script in benchmarks/[!_]*.py; do \

@@ -1,7 +1,7 @@
 """Settings that must be in place before JAX is imported for the first time."""
 
-import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,20 +12,15 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-MAPS = 25_000
-"""Memory maps of a process above which compiled programs are forgotten: Linux ends it at 65 530."""
 
-
-@pytest.fixture(autouse=True, scope="module")
-def forget_programs():
-    """Every compiled program keeps some maps of memory, and one process compiles those of many modules."""
+@pytest.fixture(autouse=True)
+def no_room_for_programs():
+    """One process compiles the programs of many tests."""
     yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > MAPS:
-        import jax
+    if "jax" in sys.modules:
+        from wavefoundry.core.programs import forget_programs
 
-        jax.clear_caches()
-        gc.collect()
+        forget_programs()
 
 
 @pytest.fixture(autouse=True, scope="session")

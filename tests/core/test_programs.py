@@ -124,3 +124,27 @@ def test_what_was_made_of_equal_settings_is_given_again():
     for unknown in (whole, Masked((1, 2)), [3]):  # arrays and lists have no value to be known by
         assert make(unknown, 0.1) is not make(unknown, 0.1)
     make(Masked((1, 3)), 0.1)
+
+
+@pytest.mark.skipif(not programs._MAPS.exists(), reason="counts memory maps as Linux does")
+def test_programs_are_forgotten_before_there_is_no_room_for_more(tmp_path, monkeypatch):
+    """Linux ends a process by a segmentation fault when the next program needs one memory map too many."""
+    monkeypatch.setattr(programs, "_MOST_MAPS", tmp_path / "most")
+    traced = []
+
+    @jax.jit
+    def double(x):
+        traced.append(x)
+        return 2 * x
+
+    def forgets(most):
+        (tmp_path / "most").write_text(f"{most}\n")
+        double(1.0)
+        forgot, before = programs.forget_programs(), len(traced)
+        double(1.0)
+        return forgot, len(traced) - before
+
+    assert forgets(10**9) == (False, 0)
+    assert forgets(100) == (True, 1)
+    (tmp_path / "most").unlink()  # another system
+    assert not programs.forget_programs()

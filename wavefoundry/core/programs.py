@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import os
 import time
 import warnings
@@ -26,6 +27,9 @@ LARGEST = 2**30
 """Bytes that are kept; the programs that were not used for longest go first."""
 QUICK = 0.2
 """Seconds of compiling below which a program is not worth a file."""
+FILLED = 0.4
+"""Part of the memory maps a process may have above which the programs it holds are forgotten."""
+_MAPS, _MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 _SUFFIX, _SEEN = "-cache", ".seen"
 _MADE = 32
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,14 +64,32 @@ def folder() -> Path | None:
     return own_folder("XDG_CACHE_HOME", ".cache") / "wavefoundry" / "jax"
 
 
+def forget_programs() -> bool:
+    """Forget what this process has compiled where it would not have room for much more; whether it did.
+
+    Every program takes some memory maps, of which Linux allows a process 65 530: compiling the next one ends it with a
+    segmentation fault, after some thousand programs. What is needed again is read from disk.
+    """
+    try:
+        room = FILLED * int(_MOST_MAPS.read_text())
+        full = _MAPS.read_bytes().count(b"\n") > room
+    except (OSError, ValueError):
+        return False
+    if full:
+        jax.clear_caches()
+        gc.collect()
+    return full
+
+
 def keep_programs() -> str:
     """Keep the compiled programs of this process from now on, and use those of earlier ones.
 
-    A cache the user has given to JAX stays as it is.
+    A cache the user has given to JAX stays as it is. A process that holds too many forgets them.
 
     Returns:
         Why none are kept where they should be, as a warning says it too; else an empty text.
     """
+    forget_programs()
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return ""
     place = folder()

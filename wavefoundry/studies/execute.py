@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wavefoundry.artifacts.files import encode_json
+from wavefoundry.core.programs import forget_programs
 from wavefoundry.studies.progress import Context, Progress
 from wavefoundry.studies.study import Plan
 from wavefoundry.studies.task import Output, Outputs, Task
@@ -53,6 +54,7 @@ def carry_out(study: Plan, task: Task, waiting: Sequence[Task], done: Outputs, c
 
 def performed(study: Plan, name: str, done: Outputs, progress: Progress) -> Output:
     """The output of a task as it comes back from the run directory, so that a resumed study cannot differ."""
+    forget_programs()
     output = study.perform(name, done, progress)
     record = json.loads(encode_json(output.record))
     arrays = {name: np.asarray(value) for name, value in output.arrays.items()}
