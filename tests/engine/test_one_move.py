@@ -10,7 +10,7 @@ import pytest
 
 from wavefoundry.core.mixtures import mixed_estimate, mixed_mean
 from wavefoundry.core.statistics import energy_statistics
-from wavefoundry.engine.one_move import MOVES_BYTES, image, move, together
+from wavefoundry.engine.one_move import MOVES_BYTES, image, move, moves, picked, together
 from wavefoundry.models.transformer import vit
 from wavefoundry.problems import exact, lattice
 
@@ -107,10 +107,55 @@ def test_moves_have_the_density_that_the_weights_assume(name):
     assert chi < freedom + 4.5 * np.sqrt(2 * freedom) + 10
 
 
+@pytest.mark.parametrize("count", [3, 400])
+def test_picked_moves_are_those_by_chance_once_they_are_weighted(count):
+    """Mean weight of every slot over many keys: 4.5 error bars each, false alarm 7e-6 for each of 40.
+
+    A slot is drawn a number of times that is certain up to one, with a weight of at most two.
+    """
+    keys = 40_000
+    rng = np.random.default_rng(0)
+    chance, surprise = rng.random((8, 5)), rng.random((8, 5)) ** 8
+    chance[2, 3] = chance[5] = 0.0
+    chance[5, 4] = 1.0  # nothing to move to but itself
+    chance /= chance.sum(1, keepdims=True)
+
+    def seen(key):
+        row, slot, weight = picked(key, jnp.asarray(chance), jnp.asarray(surprise), count)
+        return jnp.zeros(chance.shape).at[row, slot].add(weight) / count, jnp.max(weight)
+
+    tables, largest = jax.vmap(seen)(jax.random.split(jax.random.key(1), keys))
+    assert float(jnp.max(largest)) <= 2 + 1e-12
+    error = 2 * 0.5 / count / np.sqrt(keys)
+    off = np.abs(np.mean(np.asarray(tables), axis=0) - chance / 8)
+    assert (off <= 4.5 * error).all() and (np.asarray(tables)[:, chance == 0] == 0).all()
+
+
+@pytest.mark.parametrize("head", ["real", "complex"])
+def test_surprise_is_the_part_of_the_density_that_moves_bring(head):
+    system = SYSTEMS["j1j2"]()
+    wavefunction, states, _, psi = images(system, head)
+    local = system.expand_batch(lambda x: wavefunction.features(system, x), states, 64)
+    chance, surprise = jax.vmap(lambda x, part: moves(system, wavefunction.head, x, part, STAY))(states, local)
+    np.testing.assert_allclose(np.asarray(chance).sum(1), 1, atol=1e-12)
+    come = (1 - STAY) * np.asarray(chance)[:, :-1]
+    code = {tuple(x): i for i, x in enumerate(np.asarray(states).tolist())}
+    there = np.abs(psi) ** 2
+    for i, x in enumerate(states):
+        ratio = there[[code[tuple(y)] for y in np.asarray(system.connected(x).x).tolist()]] / there[i]
+        wanted = np.where(come[i] > 0, (come[i] / np.maximum(come[i] + STAY * ratio, 1e-300)) ** 2, 0)
+        np.testing.assert_allclose(np.asarray(surprise)[i, :-1], wanted, rtol=1e-6, atol=1e-12)
+
+
 def test_without_anything_to_move_to_a_sample_stays():
     system = lattice.ising_chain(6, h=0.0)
     x = jnp.asarray(exact.basis(system.hilbert)[5])
     assert (move(system, jax.random.key(0), x) == x).all()
+    local = system.expand_batch(lambda x: jnp.zeros(1), x[None], 1)
+    head = vit(jax.random.key(0), (6,), patch=2, width=1, layers=1, heads=1).head
+    chance, surprise = moves(system, head, x, jax.tree.map(lambda a: a[0], local), STAY)
+    row, slot, weight = picked(jax.random.key(1), chance[None], surprise[None], 4)
+    assert (row == 0).all() and (slot == len(chance) - 1).all() and (weight == 1).all()
 
 
 def test_a_state_whose_samples_miss_what_makes_its_variance():

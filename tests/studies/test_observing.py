@@ -22,7 +22,7 @@ from wavefoundry.core.verdict import judge
 from wavefoundry.problems import exact, lattice, measures
 from wavefoundry.problems.observables import measures_of
 from wavefoundry.studies.diagram.observing import Amplitude, Observed
-from wavefoundry.studies.diagram.records import MOVED, Estimator, Known, moved_on, observed
+from wavefoundry.studies.diagram.records import Estimator, Known, Moved, moved_on, observed
 from wavefoundry.studies.diagram.states import LatticeState
 from wavefoundry.studies.diagram.trust import judged
 
@@ -50,10 +50,11 @@ def measured(system, wave, wanted: list[str], per_chain: int, seed: int = 1):
     psi = vector_of(wave, system)
     keys = jax.random.split(jax.random.key(seed), 2)
     xs = jax.random.choice(keys[0], states, (CHAINS * per_chain,), p=jnp.asarray(np.abs(psi) ** 2))
-    some = xs.reshape(CHAINS, per_chain, -1)[:, MOVED - 1 :: MOVED].reshape(-1, system.sites)
-    pools = [fill(wave, system.family([{}]), x, 64) for x in (xs, moved_on(system, some, keys[1]))]
+    pool = fill(wave, system.family([{}]), xs, 64)
+    x, weight = moved_on(system, wave.head, pool, keys[1], CHAINS)
+    moved = Moved(fill(wave, system.family([{}]), x, 64), weight)
     state = Amplitude(wave, system, 64)
-    return estimator.measure(wave.head, np.asarray(system.couplings), pools[:1], pools[1:], state).observables, psi
+    return estimator.measure(wave.head, np.asarray(system.couplings), [pool], [moved], state).observables, psi
 
 
 def relaxation(system, wanted: list[str], psi: np.ndarray) -> dict[str, tuple[float, float]]:

@@ -8,6 +8,10 @@ on, to y with probability P(x -> y) = |H_xy| / sum_y |H_xy|. All samples togethe
 
 known from the neighbours of y, which its local energy needs anyway. With it <(H - E)^2> is the mean over all samples of
 |((H - E) psi)(y)|^2 / q(y), and every ratio is bounded: |psi|^2 / q <= 1 / stay.
+
+Where psi almost vanishes on few configurations, moves by chance seldom meet them. What is measured knows psi on all
+neighbours of its samples before it draws moves, and half of them go where psi is smaller than H would make it
+(``picked``); the weight of a sample says how much more often it was drawn than by chance.
 """
 
 from __future__ import annotations
@@ -51,6 +55,45 @@ def move(system: System, key: PRNGKeyArray, x: Array) -> Array:
     # 1 - u lies in (0, 1]: a slot of no weight is never drawn
     slot = jnp.searchsorted(cumulated, (1 - jax.random.uniform(key, dtype=cumulated.dtype)) * cumulated[-1])
     return jnp.where(cumulated[-1] > 0, connected.x[jnp.minimum(slot, len(cumulated) - 1)], x)
+
+
+def moves(system: System, head: Callable[[Array], Psi], x: Array, local: Local, stay: Any) -> tuple[Array, Array]:
+    """Where a sample may move to: the probabilities P(x -> y), and how surprising psi is there.
+
+    The latter is the part of q(y) that at least comes from moves of x, squared: close to one where psi is small, and
+    small where y is about as likely as x.
+
+    Args:
+        system: with the couplings the moves are made with. head: of the wavefunction. x: the sample. local: from
+            ``expand``. stay: share of all samples that are not moved.
+
+    Returns:
+        Both of shape (K + 1,): connected configurations, and at the end x itself, if there is nothing to move to.
+    """
+    size = sizes(system, system.connected(x))
+    total = jnp.sum(size)
+    chance = jnp.where(total > 0, size / jnp.where(total > 0, total, 1.0), 0.0)
+    log = jax.vmap(head)(local.z_conn).log.astype(jnp.float64) - head(local.z).log.astype(jnp.float64)
+    come = (1 - stay) * chance
+    share = jnp.where(chance > 0, come / jnp.where(chance > 0, come + stay * jnp.exp(2 * log), 1.0), 0.0)
+    return jnp.append(chance, jnp.where(total > 0, 0.0, 1.0)), jnp.append(share**2, 0.0)
+
+
+def picked(key: PRNGKeyArray, chance: Float[Array, "S K"], surprise: Float[Array, "S K"], count: int) -> Any:
+    """Moves of the samples of a chain: half of them by chance, half where psi is smaller than H would make it.
+
+    Args:
+        key: random key. chance, surprise: from ``moves``, of all samples. count: how many.
+
+    Returns:
+        Which sample, where to (slot), and the weight, chance over probability: at most two. All of shape (count,).
+    """
+    by_chance, surprising = (table / jnp.maximum(jnp.sum(table), 1e-300) for table in (chance, chance * surprise))
+    share = 0.5 * (by_chance + jnp.where(jnp.sum(surprising) > 0, surprising, by_chance)).ravel()
+    cumulated = jnp.cumsum(share)
+    marks = (jnp.arange(count) + 1 - jax.random.uniform(key)) / count * cumulated[-1]
+    index = jnp.minimum(jnp.searchsorted(cumulated, marks), share.size - 1)
+    return *jnp.unravel_index(index, chance.shape), by_chance.ravel()[index] / share[index]
 
 
 def leaving(system: System, x: Array, connected: Connected) -> Float[Array, " K"]:

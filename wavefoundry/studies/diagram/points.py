@@ -30,7 +30,7 @@ from wavefoundry.models.tables import tabled
 from wavefoundry.problems.spins import LatticeSystem
 from wavefoundry.studies.diagram.observing import Amplitude
 from wavefoundry.studies.diagram.pretraining import energy_unit
-from wavefoundry.studies.diagram.records import MOVED, Estimator, Measured, moved_on
+from wavefoundry.studies.diagram.records import Estimator, Measured, Moved, moved_on
 from wavefoundry.studies.progress import Progress
 
 WIDTH = 2
@@ -122,12 +122,10 @@ class HeadTools:
         guide = None if self.states is not None else self._restart(warm.weights, pool, key)[1]
         return self.draw(warm.weights, x, key, guide)[1]
 
-    def moved(self, wavefunction: Wavefunction, system: LatticeSystem, pool: Pool, key: Array) -> Pool:
+    def moved(self, wavefunction: Wavefunction, system: LatticeSystem, pool: Pool, key: Array) -> Moved:
         """Some samples of a pool moved on by the Hamiltonian of ``system``, with features, see ``engine.one_move``."""
-        per_chain = self.layout.samples // MOVED * MOVED
-        x = np.asarray(pool.x).reshape(self.layout.chains, self.layout.samples, -1)[:, MOVED - 1 : per_chain : MOVED]
-        y = moved_on(system, jnp.asarray(x.reshape(-1, x.shape[-1])), key)
-        return fill(wavefunction, self.family, y, self.layout.chunk)
+        y, weight = moved_on(system, wavefunction.head, pool, key, self.layout.chains)  # type: ignore[arg-type]
+        return Moved(fill(wavefunction, self.family, y, self.layout.chunk), weight)
 
     def measure(
         self, estimator: Estimator, wavefunction: Wavefunction, system: LatticeSystem, pools: list[Pool], key: Array

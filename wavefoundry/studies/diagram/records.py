@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from wavefoundry.adapt.pool import Pool, contract, ready
-from wavefoundry.core.devices import on_devices, shared
+from wavefoundry.core.devices import mapped, on_devices, shared
 from wavefoundry.core.meter import Cost
 from wavefoundry.core.mixtures import mixed_estimate, ratio
 from wavefoundry.core.statistics import Estimate, energy_statistics, z_score
@@ -27,7 +27,7 @@ from wavefoundry.core.verdict import (
     refused,
     verdict_of,
 )
-from wavefoundry.engine.one_move import images, move
+from wavefoundry.engine.one_move import MOST, images, moves, picked
 from wavefoundry.problems.references.found import Found
 from wavefoundry.problems.spins import LatticeSystem, sign_free
 from wavefoundry.studies.diagram.observing import Amplitude, Drawn, Observed, Observer
@@ -53,9 +53,32 @@ def _images(system: LatticeSystem, head: Head, pool: Pool, stay: Array) -> tuple
 
 @eqx.filter_jit
 @on_devices
-def moved_on(system: LatticeSystem, x: Array, key: Array) -> Array:
-    """Every configuration (M, sites) moved once by the Hamiltonian, see ``engine.one_move``."""
-    return shared(jax.vmap(lambda a: move(system, a[0], a[1])), (jax.random.split(key, x.shape[0]), x))
+def moved_on(system: LatticeSystem, head: Head, pool: Pool, key: Array, chains: int) -> tuple[Array, Array]:
+    """As many samples as one of ``MOVED`` of a pool, moved on by the Hamiltonian: see ``engine.one_move``.
+
+    Returns:
+        Configurations (C n, sites), chain by chain, and their weights (C n,).
+    """
+    head, stay = ready(head), MOVED / (MOVED + 1)
+    chance, surprise = mapped(lambda a: moves(system, head, a[0], a[1], stay), (pool.x, pool.local), MOST)
+    per_chain = len(chance) // chains
+    of_chain = [table.reshape(chains, per_chain, -1) for table in (chance, surprise)]
+    keys = jax.random.split(key, chains)
+    row, slot, weight = jax.vmap(lambda k, p, s: picked(k, p, s, per_chain // MOVED))(keys, *of_chain)
+    x = pool.x[(jnp.arange(chains)[:, None] * per_chain + row).ravel()]
+
+    def there(a: tuple[Array, Array]) -> Array:
+        connected = system.connected(a[0]).x
+        return jnp.where(a[1] < len(connected), connected[jnp.minimum(a[1], len(connected) - 1)], a[0])
+
+    return shared(jax.vmap(there), (x, slot.ravel())), weight.ravel()
+
+
+class Moved(NamedTuple):
+    """Samples that were moved on, with their features and weights."""
+
+    pool: Pool
+    weight: Array
 
 
 class Measured(NamedTuple):
@@ -88,21 +111,23 @@ class Estimator:
         return energy_statistics(terms @ couplings, self.system.sites, e_inf=self._zero(couplings))
 
     def measure(
-        self, head: Head, couplings: np.ndarray, pools: Sequence[Pool], moved: Sequence[Pool], state: Amplitude
+        self, head: Head, couplings: np.ndarray, pools: Sequence[Pool], moved: Sequence[Moved], state: Amplitude
     ) -> Measured:
         """Energy, terms and observables from pools of |psi|^2 together with pools of moved samples.
 
         Args:
             head: of the wavefunction. couplings: (terms,). pools: drawn from |psi|^2. moved: what ``moved_on`` made of
-                some of their samples, chain by chain. state: the same state, where observables need its amplitudes.
+                them, chain by chain. state: the same state, where observables need its amplitudes.
         """
         system = eqx.tree_at(lambda s: s.couplings, self.system, jnp.asarray(couplings))
-        every = [*pools, *moved]
+        every = [*pools, *(one.pool for one in moved)]
         count = sum(len(pool.log_q) for pool in every)
         stay = jnp.array(sum(len(pool.log_q) for pool in pools) / count)
         images = [_images(system, head, pool, stay) for pool in every]
-        values = self._chains([np.asarray(v) for v, _ in images])
-        amplitude = self._chains([np.asarray(a)[:, None] for _, a in images])[..., 0]
+        roots = [np.ones(len(pool.log_q)) for pool in pools] + [np.sqrt(np.asarray(one.weight)) for one in moved]
+        root = self._chains([one[:, None] for one in roots])
+        values = root * self._chains([np.asarray(v) for v, _ in images])
+        amplitude = (root * self._chains([np.asarray(a)[:, None] for _, a in images]))[..., 0]
         drawn = sum(len(pool.log_q) for pool in pools) // self.chains  # from |psi|^2: local energies as they are
         plain = values[:, :drawn] @ couplings / amplitude[:, :drawn]
         estimate = energy_statistics(plain, system.sites, e_inf=self._zero(couplings))
