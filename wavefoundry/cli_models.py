@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wavefoundry.artifacts import named, zoo
+from wavefoundry.artifacts import hub, named, zoo
 from wavefoundry.cli_output import echo_json
 
 app = typer.Typer(
@@ -51,7 +51,7 @@ def show(name: Name, json: Json = False) -> None:
     if json:
         echo_json(one.row() | {"record": one.record})
     else:
-        typer.echo((one.folder / zoo.CARD).read_text(encoding="utf-8"), nl=False)
+        typer.echo((one.folder / hub.CARD).read_text(encoding="utf-8"), nl=False)
 
 
 @app.command()

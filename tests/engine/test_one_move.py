@@ -143,7 +143,7 @@ def test_surprise_is_the_part_of_the_density_that_moves_bring(head):
     there = np.abs(psi) ** 2
     for i, x in enumerate(states):
         ratio = there[[code[tuple(y)] for y in np.asarray(system.connected(x).x).tolist()]] / there[i]
-        wanted = np.where(come[i] > 0, (come[i] / np.maximum(come[i] + STAY * ratio, 1e-300)) ** 2, 0)
+        wanted = np.where(come[i] > 0, (come[i] / np.maximum(come[i] + STAY * ratio, 1e-300)) ** 4, 0)
         np.testing.assert_allclose(np.asarray(surprise)[i, :-1], wanted, rtol=1e-6, atol=1e-12)
 
 

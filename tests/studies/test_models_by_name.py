@@ -12,7 +12,7 @@ import pytest
 
 import wavefoundry as wf
 from tests.small import ISING_8
-from wavefoundry.artifacts import model_card, named, seal, zoo
+from wavefoundry.artifacts import hub, model_card, named, seal, zoo
 from wavefoundry.artifacts import spec as study_file
 from wavefoundry.cli import main
 from wavefoundry.core.errors import InputError, IntegrityError, Interrupted
@@ -206,7 +206,7 @@ def test_shipped_models_are_whole(name: str):
     """Sums, study and card; small, and with the verdict of their measurement on the card, be it good or not."""
     one = zoo.entry(name)
     assert one.shipped and one.size < 2**20
-    card = (one.folder / zoo.CARD).read_text(encoding="utf-8")
+    card = (one.folder / hub.CARD).read_text(encoding="utf-8")
     assert one.checksum in card and "unknown" not in card
     if one.study.kind == "diagram":
         assert f"| verdict | {one.record['verdict']}" in card

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from wavefoundry.artifacts import files, hub, model_card, spec
 from wavefoundry.artifacts.bundles import is_bundle, read_bundle, write_bundle
+from wavefoundry.artifacts.hub import CARD
 from wavefoundry.artifacts.layout import ARTIFACTS, SPEC
 from wavefoundry.artifacts.manifest import MANIFEST
 from wavefoundry.artifacts.named import MODEL, NAME, SHIPPED, STUDY, find, imported, is_named, names
@@ -25,7 +26,6 @@ from wavefoundry.core.expect import path_of
 from wavefoundry.core.reading import is_there
 from wavefoundry.core.words import assigned
 
-CARD = "README.md"
 TUNED, STUDENT = "tuned-", "student-"
 """How artifacts of runs begin that are weights tuned for molecules, and students."""
 

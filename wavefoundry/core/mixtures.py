@@ -34,7 +34,7 @@ def mixed_estimate(
     gap = mean - e_inf
     score, score_error = v_score(mean, variance, n_dof, e_inf), np.inf
     if gap:
-        score_error = n_dof / gap**2 * mean_and_error(squares - 2 * variance / gap * influence)[1]
+        score_error = n_dof / gap**2 * _rare(squares - 2 * variance / gap * influence)
     return plain._replace(
         mean=mean,
         error=error,
@@ -44,6 +44,15 @@ def mixed_estimate(
         plain_v_score=plain.v_score,
         plain_v_score_error=plain.v_score_error,
     )
+
+
+def _rare(x: np.ndarray) -> float:
+    """Error bar of a mean that a few samples may make, [chains, samples].
+
+    Where one chain stands out, others as rare may have met nothing of the kind: what it adds to the mean counts as well.
+    """
+    rows = x.mean(axis=1)
+    return float(np.hypot(mean_and_error(x)[1], (rows.max() - rows.mean()) / len(rows)))
 
 
 def mixed_mean(x: np.ndarray, amplitude: np.ndarray) -> tuple[float, float, float]:

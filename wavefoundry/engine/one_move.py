@@ -60,8 +60,8 @@ def move(system: System, key: PRNGKeyArray, x: Array) -> Array:
 def moves(system: System, head: Callable[[Array], Psi], x: Array, local: Local, stay: Any) -> tuple[Array, Array]:
     """Where a sample may move to: the probabilities P(x -> y), and how surprising psi is there.
 
-    The latter is the part of q(y) that at least comes from moves of x, squared: close to one where psi is small, and
-    small where y is about as likely as x.
+    The latter is the part of q(y) that at least comes from moves of x, to the fourth power: close to one where psi is
+    small, and next to nothing where y is about as likely as x.
 
     Args:
         system: with the couplings the moves are made with. head: of the wavefunction. x: the sample. local: from
@@ -76,7 +76,7 @@ def moves(system: System, head: Callable[[Array], Psi], x: Array, local: Local, 
     log = jax.vmap(head)(local.z_conn).log.astype(jnp.float64) - head(local.z).log.astype(jnp.float64)
     come = (1 - stay) * chance
     share = jnp.where(chance > 0, come / jnp.where(chance > 0, come + stay * jnp.exp(2 * log), 1.0), 0.0)
-    return jnp.append(chance, jnp.where(total > 0, 0.0, 1.0)), jnp.append(share**2, 0.0)
+    return jnp.append(chance, jnp.where(total > 0, 0.0, 1.0)), jnp.append(share**4, 0.0)
 
 
 def picked(key: PRNGKeyArray, chance: Float[Array, "S K"], surprise: Float[Array, "S K"], count: int) -> Any:
