@@ -49,7 +49,7 @@ def mixed_estimate(
 def _rare(x: np.ndarray) -> float:
     """Error bar of a mean that a few samples may make, [chains, samples].
 
-    Where one chain stands out, others as rare may have met nothing of the kind: what it adds to the mean counts as well.
+    Where one chain stands out, others may have met nothing as rare by chance: what it adds to the mean counts as well.
     """
     rows = x.mean(axis=1)
     return float(np.hypot(mean_and_error(x)[1], (rows.max() - rows.mean()) / len(rows)))
