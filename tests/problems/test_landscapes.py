@@ -125,6 +125,8 @@ def test_case_takes_tuples_tables_and_lists():
     assert len(one.packets) == 1 and two.packets[1].left
     with pytest.raises(InputError, match="no packet"):
         case("c", {"kind": "flat"}, {"x": 1})
+    with pytest.raises(InputError, match="int is no name"):
+        case(3, {"kind": "flat"}, (20, 2, 5))  # type: ignore[arg-type]
 
 
 def test_functions_point_by_point_keep_the_type_of_every_value():

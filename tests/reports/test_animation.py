@@ -69,6 +69,8 @@ def test_what_cannot_be_drawn(frames: np.ndarray, tmp_path: Path):
             wf.animate(given, grid=GRID)
     with pytest.raises(InputError, match="on one another"):
         wf.animate(frames, other=frames[:3], grid=GRID)
+    with pytest.raises(InputError, match=r"potential has shape \(5,\)"):
+        wf.animate(frames, np.zeros(5), grid=GRID)
     with pytest.raises(InputError, match="is no GIF"):
         wf.animate(frames, grid=GRID).save(tmp_path / "packet.mp4")
 

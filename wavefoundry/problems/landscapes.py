@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wavefoundry.core.errors import InputError
+from wavefoundry.core.expect import expect
 from wavefoundry.problems.grid import Grid1D
 from wavefoundry.problems.potentials import Potential, from_any, shape, smooth_noise
 from wavefoundry.problems.wavepackets import Packet, packet_of, superpose
@@ -63,7 +64,12 @@ def case(name: str, potential: Any, packet: Any, group: str = "own") -> Item:
         potential: table, list of tables, array, function of x, or path of a file.
         packet: ``Packet``, table or tuple (x0, s0, e0), or a list of them to superpose.
         group: class under which it is averaged.
+
+    Raises:
+        InputError: a name that is no text, no packet, or a potential that cannot be understood.
     """
+    expect(name, str, "name", where="wf.case", fix='"double well", for example')
+    expect(group, str, "group", where="wf.case", fix='"own", for example')
     several = isinstance(packet, list) or (isinstance(packet, tuple) and packet and isinstance(packet[0], Packet))
     if several and not packet:
         raise InputError("a case needs a packet", where=f"case {name}", fix="wf.Packet(20, 2.5, 5)")

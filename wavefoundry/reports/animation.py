@@ -64,7 +64,7 @@ def animate(frames: Any, potential: Any = None, *, other: Any = None, grid: Any 
         An object that a notebook shows and that ``save(path)`` writes.
 
     Raises:
-        InputError: frames that do not fit the grid or are not finite.
+        InputError: frames or a potential that do not fit the grid or are not finite.
     """
     from wavefoundry.problems.grid import Grid, Grid1D
 
@@ -84,7 +84,7 @@ def animate(frames: Any, potential: Any = None, *, other: Any = None, grid: Any 
     words = f"{len(times)} pictures of a wavefunction from t = 0 to {times[-1]:.4g}"
     if len(grid.shape) > 1:
         return Animation(plane_gif(density[shown] / top, times), words)
-    fields = _fields(potential, grid, times)
+    fields = _fields(potential, grid, times, where)
     guess = None if second is None else second[shown] / top
     return Animation(line_gif(density[shown] / top, guess, fields, times), words)
 
@@ -99,7 +99,7 @@ def _density(frames: Any, name: str, grid: Any, where: str) -> np.ndarray:
     return np.abs(values) ** 2
 
 
-def _fields(potential: Any, grid: Any, times: np.ndarray) -> Sequence[np.ndarray]:
+def _fields(potential: Any, grid: Any, times: np.ndarray, where: str) -> Sequence[np.ndarray]:
     """The real part of the potential at every time."""
     from wavefoundry.problems.driven import field_of
     from wavefoundry.problems.potentials import values_of
@@ -109,7 +109,13 @@ def _fields(potential: Any, grid: Any, times: np.ndarray) -> Sequence[np.ndarray
     field = field_of(potential, grid)
     if field is not None:
         return [np.real(field(float(time))) for time in times]
-    return [np.asarray(values_of(potential, grid), float)] * len(times)
+    values = values_of(potential, grid)
+    if values.shape != grid.shape:
+        why = f"the grid: {grid.shape}"
+        raise InputError(
+            f"the potential has shape {values.shape}", where=where, why=why, fix="one value for each point"
+        )
+    return [np.real(values)] * len(times)
 
 
 def line_gif(true: np.ndarray, found: np.ndarray | None, fields: Sequence[np.ndarray], times: np.ndarray) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wavefoundry.core.words import assigned
-from wavefoundry.reports import lines, verdicts
+from wavefoundry.reports import lines, remedies, verdicts
 from wavefoundry.reports.shown import Card
 from wavefoundry.reports.tables import format_number, format_value_error
 
@@ -30,6 +30,7 @@ def diagram(summary: Record) -> Card:
     found = parsed(summary)
     facts = [
         ("points", lines.diagram_line(found)),
+        _helps(remedies.of_points(found.points)),
         ("transition", line(found).removeprefix("transition: ") if found.transitions else ""),
         ("pre-trained at", "" if found.pretrain is None else energy_words(found.pretrain)),
         ("cost", lines.cost_line(summary).removeprefix("cost: ")),
@@ -73,7 +74,11 @@ def molecules(summary: Record) -> Card:
 
     found = typed(MoleculesSummary, summary)
     energies = found.molecules
-    facts = [("verdicts", molecules_lines.counted(energies)), ("cost", lines.cost_line(summary).removeprefix("cost: "))]
+    facts = [
+        ("verdicts", molecules_lines.counted(energies)),
+        _helps(remedies.of_molecules(energies)),
+        ("cost", lines.cost_line(summary).removeprefix("cost: ")),
+    ]
     rows = [molecules_lines.cells(record) for record in energies]
     title = f"Energies of {len(energies)} molecule{'s' * (len(energies) != 1)}"
     return Card(title, facts, rows, lambda: main_figure(found), "Energies of the molecules beside references")
@@ -149,6 +154,11 @@ def judgement(cases: list[dict[str, Any]], overview: Record, draw: Callable[[], 
     ]
     words = "Loss of correlation and mean absolute error along the roll-outs"
     return Card(f"Student on {len(cases)} landscape{'s' * (len(cases) != 1)}", facts, rows, draw, words)
+
+
+def _helps(found: Sequence[str]) -> tuple[str, str]:
+    """The first remedy as a fact, without how many it would help."""
+    return "what helps", found[0].partition(": ")[2] if found else ""
 
 
 def _per_site(energy: float) -> str:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from wavefoundry.core.verdict import QUESTIONS, WORDS, worst
-from wavefoundry.reports import content, verdicts, view
+from wavefoundry.reports import content, remedies, verdicts, view
 from wavefoundry.reports.content import Table
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 from wavefoundry.reports.view import Row
@@ -65,6 +65,7 @@ def verdict(summary: DiagramSummary, rows: list[Row], names: tuple[str, ...]) ->
         sentences.append(f"{cost}{'' if math.isnan(share) or taken else of_before}.")
     if recorded and recorded not in (flag, *WORDS):
         sentences.append(recorded)
+    sentences += remedies.sentences(remedies.of_points(summary.points))
     return {"flag": flag, "tone": tone, "sentences": sentences}
 
 

@@ -19,7 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from wavefoundry.reports import emulation_tables, lines, verdicts
+from wavefoundry.reports import emulation_tables, lines, remedies, verdicts
 from wavefoundry.reports.fitted import Fitted
 from wavefoundry.reports.lines import Event
 from wavefoundry.reports.notebook import ProgressLine, in_notebook
@@ -86,6 +86,7 @@ def final_table(summary: Event) -> RenderableType:
     parts += [Text(line) for line in (*lines.pretrain_lines(found), cost) if line]
     closing = verdicts.closing_lines(found.points, lambda point: lines.named(point.couplings))
     parts += [Text(line, style=style) for line, style in closing]
+    parts += [Text(line) for line in remedies.of_points(found.points)]
     each = [(point, row) for point, row in zip(found.points, rows, strict=True) if not verdicts.word(point)]
     doubted = [f"{lines.named(point.couplings)} ({row['flags']})" for point, row in each if not point.trusted]
     if doubted:

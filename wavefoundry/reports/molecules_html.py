@@ -12,7 +12,7 @@ from wavefoundry.core.records.common import Measured
 from wavefoundry.core.records.molecules import ChemistryOf, Molecule, Transfer
 from wavefoundry.core.scans import length_of, scans
 from wavefoundry.core.values import known, number
-from wavefoundry.reports import content, molecules_lines, page
+from wavefoundry.reports import content, molecules_lines, page, remedies
 from wavefoundry.reports import molecules_figures as figures
 from wavefoundry.reports.content import Table
 from wavefoundry.reports.molecules_lines import GOOD, weights_of, word
@@ -112,6 +112,7 @@ def verdict(summary: MoleculesSummary) -> dict[str, Any]:
         sentences += _errors(chosen, when)
     sentences += [f"{said}." for entry in summary.transfer if (said := molecules_lines.transfer(entry))][:6]
     sentences += [f"{text}." for text in molecules_lines.reasons(molecules)]
+    sentences += remedies.sentences(remedies.of_molecules(molecules))
     return {"flag": _banner(words, complete), "good": complete and words == {"trusted"}, "sentences": sentences}
 
 

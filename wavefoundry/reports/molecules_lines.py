@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from wavefoundry.reports import remedies
 from wavefoundry.reports.tables import NOT_AVAILABLE, format_number, format_value_error
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def final_table(summary: Mapping[str, Any], cost: str = "") -> RenderableType:
     parts: list[RenderableType] = [table([cells(record) for record in found.molecules])]
     parts += [Text(text) for entry in found.transfer if (text := transfer(entry))]
     parts += [Text(text, style="yellow") for text in reasons(found.molecules)]
+    parts += [Text(text) for text in remedies.of_molecules(found.molecules)]
     if cost:
         parts.append(Text(cost))
     parts.append(Text(_ending(found), style="bold"))
